@@ -1,0 +1,541 @@
+"""The environment, declared as a table and read once.
+
+Every setting is one `Setting` in the body of `Settings`; the table parses, documents itself
+(`docs/settings.md` is generated from it) and names the variable that a misspelt one was meant to be.
+Nothing else in Tailrace reads the environment. A bad value never raises: it becomes a `Problem`, and the
+default is used instead.
+
+Runs before the first call to the platform, so it imports nothing.
+"""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any
+
+PREFIX = "TAILRACE_"
+
+DESTINATION_FORMS = "otlp, otlp+http(s)://HOST[:PORT][/PATH], http(s)://HOST[:PORT][/PATH], file:PATH or stdout:"
+
+# Lambda keeps this port for its own Runtime API.
+RESERVED_PORT = 9001
+
+# More digits than any bound has; int() would take thousands.
+MOST_DIGITS = 19
+
+# What a local OTLP receiver listens on by convention (OpenTelemetry, OTLP exporter specification).
+DEFAULT_OTLP_ENDPOINT = "http://localhost:4318"
+
+
+class Problem:
+    """A setting that was not usable, and what is used instead.
+
+    Attributes:
+        variable: Name of the environment variable.
+        value: What it held; "(hidden)" when it may hold a secret.
+        expected: What would have been right.
+        used: What is used instead.
+    """
+
+    __slots__ = ("expected", "unknown", "used", "value", "variable")
+
+    def __init__(self, variable: str, value: str, expected: str, used: str, *, unknown: bool = False) -> None:
+        self.variable = variable
+        self.value = value
+        self.expected = expected
+        self.used = used
+        self.unknown = unknown
+
+    def explained(self) -> "dict[str, str]":
+        """The problem as fields of a log line; an unknown name gets the nearest known one."""
+        expected = self.expected
+        if self.unknown:
+            from difflib import get_close_matches
+
+            ours = [row.variable.removeprefix(PREFIX) for row in Settings.table() if row.variable.startswith(PREFIX)]
+            near = get_close_matches(self.variable.removeprefix(PREFIX), ours, n=1)
+            if near:
+                expected = f"{expected}; did you mean {PREFIX}{near[0]}?"
+        return {"variable": self.variable, "value": self.value, "expected": expected, "used": self.used}
+
+
+class BadValueError(Exception):
+    """A value does not fit its setting; the text says what would."""
+
+
+class Setting:
+    """One row of the table: a variable, what it may hold, its default and one line about it.
+
+    Subclasses turn text into a value (`read`) and give `__get__` its type.
+    """
+
+    kind = "text"
+
+    def __init__(self, default: "Any", about: str, *, variable: str = "", unit: str = "", secret: bool = False) -> None:
+        self.default = default
+        self.about = about
+        self.variable = variable
+        self.unit = unit
+        self.secret = secret
+        self.attribute = ""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.attribute = name
+        self.variable = self.variable or PREFIX + name.upper()
+
+    def of(self, settings: "Settings | None") -> "Any":
+        """The parsed value, or the row itself when asked of the class."""
+        return self if settings is None else settings.values[self.attribute]
+
+    @property
+    def expected(self) -> str:
+        """What the setting takes, in words."""
+        return "text"
+
+    def read(self, text: str) -> "Any":
+        """The value that `text` means.
+
+        Raises:
+            BadValueError: `text` is not what `expected` says.
+        """
+        return text
+
+    def shown(self, value: "Any") -> str:
+        """A value as a person would write it."""
+        if isinstance(value, bool):
+            return "1" if value else "0"
+        if isinstance(value, tuple):
+            return ",".join(value)
+        return str(value)
+
+
+class Text(Setting):
+    """Any text."""
+
+    def __get__(self, settings: "Settings", owner: type) -> str:
+        return self.of(settings)  # type: ignore[no-any-return]
+
+
+class Flag(Setting):
+    """Yes or no."""
+
+    kind = "flag"
+    expected = "1 or 0"
+
+    def __get__(self, settings: "Settings", owner: type) -> bool:
+        return self.of(settings)  # type: ignore[no-any-return]
+
+    def read(self, text: str) -> bool:
+        lowered = text.lower()
+        if lowered in ("1", "true", "yes", "on"):
+            return True
+        if lowered in ("0", "false", "no", "off"):
+            return False
+        raise BadValueError
+
+
+class Whole(Setting):
+    """A whole number between two bounds."""
+
+    kind = "whole number"
+
+    def __init__(self, default: int, about: str, *, low: int, high: int, variable: str = "", unit: str = "") -> None:
+        super().__init__(default, about, variable=variable, unit=unit)
+        self.low = low
+        self.high = high
+
+    def __get__(self, settings: "Settings", owner: type) -> int:
+        return self.of(settings)  # type: ignore[no-any-return]
+
+    @property
+    def expected(self) -> str:
+        unit = f" {self.unit}" if self.unit else ""
+        return f"a whole number from {self.low} to {self.high}{unit}"
+
+    def read(self, text: str) -> int:
+        # int() alone would also take "1_000", " 7" and other scripts' digits.
+        if not (text.isascii() and text.isdigit() and len(text) < MOST_DIGITS and self.low <= int(text) <= self.high):
+            raise BadValueError
+        return int(text)
+
+
+class Port(Whole):
+    """A TCP port this process may listen on; 0 lets the kernel choose."""
+
+    @property
+    def expected(self) -> str:
+        return f"{super().expected}, not {RESERVED_PORT}, which Lambda keeps for itself"
+
+    def read(self, text: str) -> int:
+        port = super().read(text)
+        if port == RESERVED_PORT:
+            raise BadValueError
+        return port
+
+
+class Choice(Setting):
+    """One word out of a few."""
+
+    kind = "choice"
+
+    def __init__(
+        self, default: str, about: str, *, options: "tuple[str, ...]", variable: str = "", unit: str = ""
+    ) -> None:
+        super().__init__(default, about, variable=variable, unit=unit)
+        self.options = options
+
+    def __get__(self, settings: "Settings", owner: type) -> str:
+        return self.of(settings)  # type: ignore[no-any-return]
+
+    @property
+    def expected(self) -> str:
+        return "one of " + ", ".join(self.options)
+
+    def read(self, text: str) -> str:
+        if text.lower() not in self.options:
+            raise BadValueError
+        return text.lower()
+
+
+class Names(Setting):
+    """A comma-separated list of words out of a few, each at most once, in the table's order."""
+
+    kind = "list"
+
+    def __init__(
+        self, default: "tuple[str, ...]", about: str, *, options: "tuple[str, ...]", variable: str = ""
+    ) -> None:
+        super().__init__(default, about, variable=variable)
+        self.options = options
+
+    def __get__(self, settings: "Settings", owner: type) -> "tuple[str, ...]":
+        return self.of(settings)  # type: ignore[no-any-return]
+
+    @property
+    def expected(self) -> str:
+        return "a comma-separated list of " + ", ".join(self.options)
+
+    def read(self, text: str) -> "tuple[str, ...]":
+        words = [word.strip().lower() for word in text.split(",") if word.strip()]
+        if not words or any(word not in self.options for word in words):
+            raise BadValueError
+        return tuple(option for option in self.options if option in words)
+
+
+class Pairs(Setting):
+    """`key=value` pairs separated by commas, percent-decoded, as OpenTelemetry writes headers."""
+
+    kind = "pairs"
+    expected = "KEY=VALUE[,KEY=VALUE…]"
+
+    def __get__(self, settings: "Settings", owner: type) -> "tuple[tuple[str, str], ...]":
+        return self.of(settings)  # type: ignore[no-any-return]
+
+    def read(self, text: str) -> "tuple[tuple[str, str], ...]":
+        pairs = []
+        for part in text.split(","):
+            key, equals, value = part.partition("=")
+            key = key.strip()
+            if not part.strip():
+                continue
+            if not key or not equals or any(c.isspace() or ord(c) < 32 for c in key):  # noqa: PLR2004
+                raise BadValueError
+            value = percent_decoded(value.strip())
+            if any(ord(c) < 32 and c != "\t" for c in value):  # noqa: PLR2004
+                raise BadValueError
+            pairs.append((key, value))
+        return tuple(pairs)
+
+    def shown(self, value: "Any") -> str:
+        return ",".join(f"{key}={text}" for key, text in value)
+
+
+class Address(Setting):
+    """Where telemetry goes: one of the forms a destination module takes."""
+
+    kind = "address"
+
+    def __init__(
+        self, about: str, *, schemes: "tuple[str, ...]", variable: str = "", expected: str = DESTINATION_FORMS
+    ) -> None:
+        super().__init__("", about, variable=variable, secret=True)
+        self.schemes = schemes
+        self.forms = expected
+
+    def __get__(self, settings: "Settings", owner: type) -> str:
+        return self.of(settings)  # type: ignore[no-any-return]
+
+    @property
+    def expected(self) -> str:
+        return self.forms
+
+    def read(self, text: str) -> str:
+        scheme, colon, rest = text.partition(":")
+        scheme = scheme.lower()
+        if scheme not in self.schemes or any(ord(c) <= 32 or ord(c) == 127 for c in text):  # noqa: PLR2004
+            raise BadValueError
+        if scheme == "otlp" and not colon:
+            return scheme
+        if scheme == "stdout" and colon and not rest:
+            return text
+        if scheme == "file" and rest:
+            return text
+        if scheme.endswith(("http", "https")) and rest.startswith("//") and is_authority(rest[2:]):
+            return scheme + ":" + rest
+        raise BadValueError
+
+
+def is_authority(text: str) -> bool:
+    """Whether `text` begins with `[USER@]HOST[:PORT]` whose port, if any, is one (RFC 3986, section 3.2)."""
+    for end in "/?#":
+        text = text.partition(end)[0]
+    host = text.rpartition("@")[2]
+    if host.startswith("["):
+        name, bracket, port = host.partition("]")
+        return len(name) > 2 and bool(bracket) and (not port or (is_port(port[1:]) and port[0] == ":"))  # noqa: PLR2004
+    name, colon, port = host.partition(":")
+    return bool(name) and (not colon or is_port(port))
+
+
+def is_port(text: str) -> bool:
+    """Whether `text` is a TCP port number one can connect to."""
+    return text.isascii() and text.isdigit() and 0 < int(text) < 65536  # noqa: PLR2004
+
+
+def percent_decoded(text: str) -> str:
+    """`text` with its %XX sequences decoded as UTF-8; what is not such a sequence stays (RFC 3986, 2.1)."""
+    if "%" not in text:
+        return text
+    head, *parts = text.split("%")
+    out = head.encode()
+    for part in parts:
+        try:
+            out += bytes((int(part[:2].encode("ascii").decode() if len(part) > 1 else "", 16),))
+            out += part[2:].encode()
+        except ValueError:
+            out += b"%" + part.encode()
+    return out.decode("utf-8", "replace")
+
+
+class Settings:
+    """The table, and the values one environment gives it.
+
+    Args:
+        environ: Names and values, as `os.environ` has them.
+
+    Attributes:
+        problems: What was not usable, in the order of the table, unknown names last.
+    """
+
+    enabled = Flag(default=True, about="0 keeps the extension registered and otherwise idle.")
+    strict = Flag(default=False, about="1 turns a bad setting into an init error; meant for staging.")
+    log_level = Choice(
+        "warning",
+        "The extension's own log.",
+        options=("debug", "info", "warning", "error"),
+    )
+
+    destination = Address(
+        "Where telemetry goes. Unset: the OTLP endpoint below; with neither, nothing is subscribed or shipped.",
+        schemes=("otlp", "otlp+http", "otlp+https", "http", "https", "file", "stdout"),
+    )
+    headers = Pairs((), "Headers sent with every request, over those of OTEL_EXPORTER_OTLP_HEADERS.", secret=True)
+    compression = Choice(
+        "",
+        "Content encoding of requests; over OTEL_EXPORTER_OTLP_COMPRESSION. Unset: gzip.",
+        options=("gzip", "none"),
+    )
+
+    types = Names(
+        ("platform", "function"),
+        "What to subscribe to.",
+        options=("platform", "function", "extension"),
+    )
+    protocol = Choice("http", "How the platform delivers; http is acknowledged.", options=("http", "tcp"))
+    listen_host = Text("", "Address to listen on. Unset: that of sandbox.localdomain, else loopback.")
+    listen_port = Port(0, "Port to listen on; 0: the kernel chooses.", low=0, high=65535)
+    buffer_items = Whole(1000, "Platform's buffer: a batch leaves at this many events.", low=1000, high=10_000)
+    buffer_bytes = Whole(
+        262_144,
+        "Platform's buffer: a batch leaves at this size.",
+        low=262_144,
+        high=1_048_576,
+        unit="bytes",
+    )
+    buffer_ms = Whole(25, "Platform's buffer: a batch leaves at this age.", low=25, high=30_000, unit="ms")
+
+    flush = Choice(
+        "adaptive",
+        "When to ship: adaptive waits for the next invocation if it is expected before the interval ends, "
+        "end ships after every invocation, interval only when the interval has passed.",
+        options=("adaptive", "end", "interval"),
+    )
+    flush_interval_ms = Whole(10_000, "Longest planned age of a record.", low=100, high=900_000, unit="ms")
+    flush_budget_ms = Whole(
+        500,
+        "Longest time a finished invocation is held for delivery.",
+        low=0,
+        high=30_000,
+        unit="ms",
+    )
+
+    backlog_bytes = Whole(
+        8_388_608,
+        "Memory for what is not yet delivered; a delivered batch may take half of it.",
+        low=2_097_152,
+        high=268_435_456,
+        unit="bytes",
+    )
+    batch_bytes = Whole(1_048_576, "Largest request body before compression.", low=4096, high=16_777_216, unit="bytes")
+    batch_records = Whole(2000, "Most records in a request.", low=1, high=100_000)
+    request_timeout_ms = Whole(
+        0,
+        "Longest time for one request; 0: OTEL_EXPORTER_OTLP_TIMEOUT, else 5000.",
+        low=0,
+        high=120_000,
+        unit="ms",
+    )
+    retry_base_ms = Whole(50, "First pause before a retry, at most; it doubles.", low=1, high=60_000, unit="ms")
+    retry_max_ms = Whole(5000, "Longest pause before a retry.", low=1, high=600_000, unit="ms")
+
+    otlp_endpoint = Address(
+        "OTLP base address; /v1/logs is appended.",
+        schemes=("http", "https"),
+        variable="OTEL_EXPORTER_OTLP_ENDPOINT",
+        expected="http(s)://HOST[:PORT][/PATH]",
+    )
+    otlp_logs_endpoint = Address(
+        "OTLP address for logs, used as it is.",
+        schemes=("http", "https"),
+        variable="OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
+        expected="http(s)://HOST[:PORT][/PATH]",
+    )
+    otlp_headers = Pairs((), "Headers of OTLP requests.", variable="OTEL_EXPORTER_OTLP_HEADERS", secret=True)
+    otlp_logs_headers = Pairs(
+        (),
+        "Headers of OTLP log requests, over the general ones.",
+        variable="OTEL_EXPORTER_OTLP_LOGS_HEADERS",
+        secret=True,
+    )
+    otlp_compression = Choice(
+        "",
+        "Compression of OTLP requests.",
+        options=("gzip", "none"),
+        variable="OTEL_EXPORTER_OTLP_COMPRESSION",
+    )
+    otlp_logs_compression = Choice(
+        "",
+        "Compression of OTLP log requests.",
+        options=("gzip", "none"),
+        variable="OTEL_EXPORTER_OTLP_LOGS_COMPRESSION",
+    )
+    otlp_protocol = Choice(
+        "http/json",
+        "Encoding of OTLP; this extension speaks http/json only.",
+        options=("http/json",),
+        variable="OTEL_EXPORTER_OTLP_PROTOCOL",
+    )
+    otlp_logs_protocol = Choice(
+        "http/json",
+        "Encoding of OTLP logs; this extension speaks http/json only.",
+        options=("http/json",),
+        variable="OTEL_EXPORTER_OTLP_LOGS_PROTOCOL",
+    )
+    otlp_timeout_ms = Whole(
+        0,
+        "Longest time for one OTLP request; 0: unset.",
+        low=0,
+        high=120_000,
+        unit="ms",
+        variable="OTEL_EXPORTER_OTLP_TIMEOUT",
+    )
+    otlp_logs_timeout_ms = Whole(
+        0,
+        "Longest time for one OTLP log request; 0: unset.",
+        low=0,
+        high=120_000,
+        unit="ms",
+        variable="OTEL_EXPORTER_OTLP_LOGS_TIMEOUT",
+    )
+    service_name = Text("", "`service.name`. Unset: the function's name.", variable="OTEL_SERVICE_NAME")
+    resource_attributes = Pairs((), "Further resource attributes.", variable="OTEL_RESOURCE_ATTRIBUTES")
+    https_proxy = Text("", "Proxy for https destinations.", variable="HTTPS_PROXY", secret=True)
+    no_proxy = Text("", "Hosts reached without the proxy, comma-separated.", variable="NO_PROXY")
+
+    def __init__(self, environ: "Mapping[str, str]") -> None:
+        self.values: dict[str, Any] = {}
+        self.problems: list[Problem] = []
+        known = set()
+        for setting in self.table():
+            known.add(setting.variable)
+            self.values[setting.attribute] = setting.default
+            text = environ.get(setting.variable, "").strip()
+            if not text:  # an empty variable is an unset one (OpenTelemetry's rule, and a template's habit)
+                continue
+            try:
+                self.values[setting.attribute] = setting.read(text)
+            except BadValueError:
+                shown = "(hidden)" if setting.secret else text
+                used = setting.shown(setting.default) or "nothing"
+                self.problems.append(Problem(setting.variable, shown, setting.expected, used))
+        for name in environ:
+            if name.startswith(PREFIX) and name not in known:
+                # The value may be a misspelt secret's.
+                self.problems.append(Problem(name, "(hidden)", "a known setting's name", "nothing", unknown=True))
+        self.function = Function(environ)
+        self.api_host_port = environ.get("AWS_LAMBDA_RUNTIME_API", "")
+
+    @classmethod
+    def table(cls) -> "Iterator[Setting]":
+        """The rows, in the order of declaration."""
+        return (row for row in vars(cls).values() if isinstance(row, Setting))
+
+    @property
+    def has_destination(self) -> bool:
+        """Whether there is anywhere to ship to."""
+        return bool(self.destination or self.otlp_endpoint or self.otlp_logs_endpoint)
+
+    @property
+    def batch_limit_bytes(self) -> int:
+        """Largest batch the collector takes from the platform: what always fits once the backlog drains."""
+        return self.backlog_bytes // 2
+
+    def secrets(self) -> "Iterator[str]":
+        """Texts that must not appear in any line: header values, and what addresses carry beside the host."""
+        for setting in self.table():
+            if not setting.secret:
+                continue
+            value = self.values[setting.attribute]
+            if isinstance(value, tuple):
+                for _, text in value:
+                    yield text
+            elif value:
+                authority, _, query = value.partition("?")
+                user, at, _ = authority.partition("//")[2].partition("/")[0].rpartition("@")
+                if at:
+                    yield user
+                if query:
+                    yield query
+
+
+class Function:
+    """What the platform says of the function it runs; "" where it is silent.
+
+    Source: "Lambda environment variables", AWS Lambda developer guide.
+    """
+
+    __slots__ = ("account_id", "initialization_type", "instance_id", "memory_mb", "name", "region", "version")
+
+    def __init__(self, environ: "Mapping[str, str]") -> None:
+        self.name = environ.get("AWS_LAMBDA_FUNCTION_NAME", "")
+        self.version = environ.get("AWS_LAMBDA_FUNCTION_VERSION", "")
+        self.memory_mb = environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "")
+        self.region = environ.get("AWS_REGION", "")
+        self.initialization_type = environ.get("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand")
+        self.account_id = ""  # told at registration
+        self.instance_id = ""  # chosen by the supervisor: 16 hex digits, new in every environment
+
+    @property
+    def is_managed(self) -> bool:
+        """Lambda Managed Instances: no INVOKE events, no freeze, invocations interleave."""
+        return self.initialization_type == "lambda-managed-instances"

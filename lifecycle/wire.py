@@ -1,0 +1,179 @@
+"""What travels over the pipes between the supervisor and its workers.
+
+One tagged union per direction, MessagePack, one message per packet: the pipes are in packet mode
+(`O_DIRECT`, pipe(2)), so a read returns exactly one message as long as no message exceeds `PACKET_BYTES`.
+Offsets are positions in the backlog; deadlines are seconds of CLOCK_MONOTONIC, which all three processes share.
+"""
+
+import os
+
+import msgspec
+
+# PIPE_BUF: the largest write that stays one packet (pipe(7)).
+PACKET_BYTES = 4096
+
+# Ids named in one `Stored`: 50 ids of 36 bytes stay well below a packet. A classic environment runs one
+# invocation at a time, so a batch that finishes more than a few is a replay.
+MOST_IDS = 50
+
+# What a worker may say of why; longer text is cut so that a message stays one packet.
+MOST_TEXT = 500
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
+    """A message of ours: frozen, tagged by its name, nothing in it unknown."""
+
+
+class Ready(Message, frozen=True):
+    """worker → supervisor: everything is loaded."""
+
+
+class Stored(Message, frozen=True):
+    """collector → supervisor: a batch is in the backlog.
+
+    Attributes:
+        start: Offset of the batch's frame; may lie past the previous `end` when the ring began anew.
+        end: Offset just past it.
+        events: Telemetry events in it.
+        body_bytes: Its size as delivered.
+        digest: What tells the batch from others; the platform sending it again sends the same digest.
+        finished: Request ids whose platform.runtimeDone is in it, the last `MOST_IDS`.
+        reported: Request ids whose platform.report is in it, likewise.
+        lost_events: What platform.logsDropped records in it say the platform gave up, in records.
+        lost_bytes: Likewise, in bytes.
+    """
+
+    start: int
+    end: int
+    events: int
+    body_bytes: int
+    digest: bytes
+    finished: tuple[str, ...] = ()
+    reported: tuple[str, ...] = ()
+    lost_events: int = 0
+    lost_bytes: int = 0
+
+
+class Repeated(Message, frozen=True):
+    """collector → supervisor: a batch came again and was acknowledged without being stored twice."""
+
+    events: int
+    digest: bytes
+
+
+class Refused(Message, frozen=True):
+    """collector → supervisor: something was not taken.
+
+    Attributes:
+        reason: `too_large`, `malformed`, `not_an_array`, `bad_method`, `bad_request`, `full`, …
+        status: HTTP status it was answered with; 0 over TCP.
+        body_bytes: How much of it there was.
+    """
+
+    reason: str
+    status: int
+    body_bytes: int
+
+
+class Released(Message, frozen=True):
+    """supervisor → collector: everything before `through` is delivered, its room is free."""
+
+    through: int
+
+
+class Ship(Message, frozen=True):
+    """supervisor → shipper: deliver [since, until) by `deadline`, then report.
+
+    Sent while a shipment is under way it replaces that one's `until` and `deadline`; `since`, `skip` and
+    `context` then repeat what the supervisor last heard.
+
+    Attributes:
+        since: The committed offset: start of the first frame not wholly delivered.
+        skip: Records of that frame already delivered or dropped.
+        until: Offset just past the last frame to deliver.
+        deadline: Monotonic seconds; at this time the shipper stops, whatever is in flight, and reports.
+        context: Correlation state at `since`, as the last `Shipped` gave it.
+    """
+
+    since: int
+    skip: int
+    until: int
+    deadline: float
+    context: bytes = b""
+
+
+class Shipped(Message, frozen=True):
+    """shipper → supervisor: the destination has acknowledged everything before (through, skip).
+
+    One for every acknowledged request, and one with `through == until` that ends a shipment. The counts are
+    what came to rest since the last message, so `events + dropped` is exactly what left the backlog.
+
+    Attributes:
+        through: New committed offset.
+        skip: Records of the frame at `through` already delivered or dropped.
+        events: Delivered.
+        dropped: Given up, by reason.
+        requests: Requests made.
+        retries: Requests among them that repeated a failed one.
+        wire_bytes: Bytes of request bodies as sent.
+        context: Correlation state at this position.
+    """
+
+    through: int
+    skip: int = 0
+    events: int = 0
+    dropped: dict[str, int] = {}
+    requests: int = 0
+    retries: int = 0
+    wire_bytes: int = 0
+    context: bytes = b""
+
+
+class Stalled(Message, frozen=True):
+    """shipper → supervisor: the shipment ended before `until`; what is left stays in the backlog.
+
+    Attributes:
+        reason: `deadline`, `connect`, `timeout`, `status_503`, `unauthorised`, …
+        retry_after_s: Seconds the destination asked to wait; 0 when it did not.
+        requests: Requests made since the last message.
+        retries: Requests among them that repeated a failed one.
+    """
+
+    reason: str
+    retry_after_s: float = 0.0
+    requests: int = 0
+    retries: int = 0
+
+
+CollectorReport = Ready | Stored | Repeated | Refused
+ShipperReport = Ready | Shipped | Stalled
+
+_encoder = msgspec.msgpack.Encoder()
+collector_reports = msgspec.msgpack.Decoder(CollectorReport)
+shipper_reports = msgspec.msgpack.Decoder(ShipperReport)
+collector_commands = msgspec.msgpack.Decoder(Released)
+shipper_commands = msgspec.msgpack.Decoder(Ship)
+
+
+def send(fd: int, message: Message) -> None:
+    """Writes one message as one packet.
+
+    Raises:
+        BlockingIOError: The pipe is full and `fd` does not block.
+        BrokenPipeError: Nobody reads the other end any more.
+    """
+    packet = _encoder.encode(message)
+    if len(packet) > PACKET_BYTES:
+        raise ValueError(
+            f"message of {len(packet)} bytes, expected no more than {PACKET_BYTES}: {type(message).__name__}"
+        )
+    os.write(fd, packet)
+
+
+def receive(fd: int) -> bytes:
+    """Reads one packet; b"" says that the other end is closed.
+
+    Raises:
+        BlockingIOError: Nothing is there and `fd` does not block.
+    """
+    return os.read(fd, PACKET_BYTES)

@@ -1,0 +1,1 @@
+"""Tests, the sandbox they run on, and the benchmarks."""

@@ -1,0 +1,152 @@
+"""The settings table: what is understood, what is said of what is not."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lifecycle.settings import Settings, percent_decoded
+
+
+def problems(**environ: str) -> list[dict[str, str]]:
+    return [problem.explained() for problem in Settings(environ).problems]
+
+
+def test_empty_environment_gives_the_defaults() -> None:
+    """Nothing needs to be set."""
+    settings = Settings({})
+    assert not settings.problems
+    assert not settings.has_destination
+    assert (settings.flush, settings.flush_budget_ms, settings.types) == ("adaptive", 500, ("platform", "function"))
+
+
+def test_bad_value_is_explained_and_the_default_used() -> None:
+    """The variable, the value, what was expected, what is used instead."""
+    assert problems(TAILRACE_FLUSH_BUDGET_MS="soon") == [
+        {
+            "variable": "TAILRACE_FLUSH_BUDGET_MS",
+            "value": "soon",
+            "expected": "a whole number from 0 to 30000 ms",
+            "used": "500",
+        }
+    ]
+
+
+def test_misspelt_name_is_answered_with_the_nearest() -> None:
+    """And its value is not shown: it may be a secret's."""
+    assert problems(TAILRACE_HEADER="Authorization=hunter2") == [
+        {
+            "variable": "TAILRACE_HEADER",
+            "value": "(hidden)",
+            "expected": "a known setting's name; did you mean TAILRACE_HEADERS?",
+            "used": "nothing",
+        }
+    ]
+
+
+def test_name_like_no_other_is_said_to_be_unknown() -> None:
+    """No guess is better than a wild one."""
+    (problem,) = problems(TAILRACE_XYZZY_PLUGH="1")
+    assert problem["expected"] == "a known setting's name"
+
+
+def test_bad_secret_is_not_shown() -> None:
+    """Neither are the addresses that may carry one."""
+    for name in ("TAILRACE_HEADERS", "TAILRACE_DESTINATION", "OTEL_EXPORTER_OTLP_ENDPOINT"):
+        (problem,) = problems(**{name: "hunter 2"})
+        assert "hunter" not in str(problem)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "otlp",
+        "otlp+https://collector.example.com:4318/base",
+        "https://user:pass@logs.example.com/in?key=1",
+        "http://[::1]:8080",
+        "file:/tmp/out.ndjson",
+        "stdout:",
+    ],
+)
+def test_destination_takes_each_form(address: str) -> None:
+    """As the table says."""
+    settings = Settings({"TAILRACE_DESTINATION": address})
+    assert not settings.problems
+    assert settings.destination == address
+    assert settings.has_destination
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "ftp://x",
+        "https://",
+        "https:/x",
+        "http://h:0",
+        "http://h:99999",
+        "file:",
+        "otlp+https",
+        "stdout",
+        "://",
+        "http://a b",
+        "otlp:",
+    ],
+)
+def test_destination_that_does_not_parse_is_none(address: str) -> None:
+    """One problem, no crash, nothing to ship to."""
+    settings = Settings({"TAILRACE_DESTINATION": address})
+    assert [problem.variable for problem in settings.problems] == ["TAILRACE_DESTINATION"]
+    assert not settings.has_destination
+
+
+def test_opentelemetry_endpoint_is_a_destination() -> None:
+    """Its variables mean what they mean everywhere."""
+    assert Settings({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://h:4318"}).has_destination
+
+
+def test_headers_are_percent_decoded_pairs() -> None:
+    """OpenTelemetry's form."""
+    settings = Settings({"OTEL_EXPORTER_OTLP_HEADERS": "api-key=a%20b%3D, x = y=z ,"})
+    assert settings.otlp_headers == (("api-key", "a b="), ("x", "y=z"))
+
+
+def test_header_with_a_line_break_is_refused() -> None:
+    """It would end the header and start another."""
+    assert len(problems(TAILRACE_HEADERS="x=a%0d%0aEvil: 1")) == 1
+
+
+def test_reserved_port_is_refused() -> None:
+    """Lambda keeps 9001 for itself."""
+    (problem,) = problems(TAILRACE_LISTEN_PORT="9001")
+    assert "9001" in problem["expected"]
+
+
+def test_words_are_understood_in_any_case_and_order() -> None:
+    """And a list stands in the table's order."""
+    settings = Settings({"TAILRACE_FLUSH": "End", "TAILRACE_TYPES": "extension, PLATFORM", "TAILRACE_ENABLED": "No"})
+    assert not settings.problems
+    assert (settings.flush, settings.types, settings.enabled) == ("end", ("platform", "extension"), False)
+
+
+def test_secrets_are_header_values_user_info_and_queries() -> None:
+    """What must not appear in any line."""
+    settings = Settings({"TAILRACE_HEADERS": "a=s1", "TAILRACE_DESTINATION": "https://u:s2@host/path?key=s3"})
+    assert set(settings.secrets()) == {"s1", "u:s2", "key=s3"}
+
+
+@given(st.text(max_size=40))
+def test_any_value_of_any_setting_is_taken_or_becomes_a_problem(text: str) -> None:
+    """Nonsense never raises; the default stands in for it."""
+    for row in Settings.table():
+        settings = Settings({row.variable: text})
+        if settings.problems:
+            assert settings.values[row.attribute] == row.default
+        assert list(settings.secrets()) is not None
+
+
+@given(st.text(max_size=30))
+def test_percent_decoding_takes_any_text(text: str) -> None:
+    """What is not a sequence stays."""
+    assert isinstance(percent_decoded(text), str)
+    assert percent_decoded("".join(f"%{byte:02x}" for byte in text.encode("utf-8", "replace"))) == text.encode(
+        "utf-8", "replace"
+    ).decode("utf-8", "replace")
