@@ -1,0 +1,298 @@
+"""Register, subscribe and ask for the first event, before anything else is loaded.
+
+Registration stands in series with every cold start: the platform starts the runtime only when all extensions
+have registered. So this module imports `os` and `_socket` and nothing else, and whatever can wait, waits.
+
+It never raises for what the platform or the settings do: the outcome is in `Booted`.
+"""
+
+import _socket
+import os
+from time import monotonic
+
+from lifecycle.local_api import SANDBOX_HOST, Answer, AnswerReader, LocalApiError, Requests
+from lifecycle.settings import Problem, Settings
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LOOPBACK = "127.0.0.1"
+
+# Connections the kernel keeps while no collector accepts them.
+LISTEN_BACKLOG = 128
+
+RECEIVE_BYTES = 65_536
+
+STATUS_OK = 200
+
+# Telemetry API reference: local emulators answer 202, nothing will ever be delivered.
+STATUS_UNSUPPORTED = 202
+
+
+class NotRegisteredError(Exception):
+    """The platform did not take this extension; the text says what it answered."""
+
+
+class StrictError(Exception):
+    """A bad setting, and `TAILRACE_STRICT` is set; the text names the variables."""
+
+    def __init__(self, names: str, settings: Settings) -> None:
+        super().__init__(names)
+        self.settings = settings
+
+
+class Connection:
+    """A connection to the platform's local API, made again when it was closed.
+
+    Args:
+        host_port: `AWS_LAMBDA_RUNTIME_API`.
+
+    Attributes:
+        awaiting: A request was sent whose answer has not been read.
+    """
+
+    def __init__(self, host_port: str) -> None:
+        host, _, port = host_port.rpartition(":")
+        self._address = (host.strip("[]"), int(port)) if port.isdigit() else (host_port, 80)
+        self._socket: _socket.socket | None = None
+        self._reader = AnswerReader()
+        self.awaiting = False
+
+    def send(self, request: bytes) -> None:
+        """Sends a request.
+
+        Raises:
+            OSError: Nobody takes it.
+        """
+        if self._socket is None:
+            family = _socket.AF_INET6 if ":" in self._address[0] else _socket.AF_INET
+            self._socket = _socket.socket(family, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+            self._socket.connect(self._address)
+        self._socket.sendall(request)
+        self.awaiting = True
+
+    def receive(self) -> Answer | None:
+        """Reads once.
+
+        Returns:
+            The answer, or None when more is to come.
+
+        Raises:
+            OSError: The connection broke.
+            LocalApiError: What came is not an answer.
+        """
+        if self._socket is None:
+            raise LocalApiError("nothing was asked")
+        answer = self._reader.receive(self._socket.recv(RECEIVE_BYTES))
+        if answer is not None:
+            self.awaiting = False
+            if not answer.keeps:
+                self.close()
+        return answer
+
+    def wait(self) -> Answer:
+        """Waits for the answer to what was sent.
+
+        Raises:
+            OSError: The connection broke.
+            LocalApiError: What came is not an answer.
+        """
+        while True:
+            answer = self.receive()
+            if answer is not None:
+                return answer
+
+    def fileno(self) -> int:
+        """Descriptor to wait on; -1 when closed."""
+        return self._socket.fileno() if self._socket else -1
+
+    def close(self) -> None:
+        """Closes; the next request connects again."""
+        if self._socket is not None:
+            self._socket.close()
+        self._socket = None
+        self._reader = AnswerReader()
+        self.awaiting = False
+
+
+class Booted:
+    """What booting came to.
+
+    Attributes:
+        name: The name registered under.
+        settings: The parsed environment.
+        requests: Builds further requests; knows the identifier.
+        connection: To the local API; the question for the first event is out unless `warms_first`.
+        listener: Listening socket, or None when nothing is subscribed.
+        idle_reason: Why nothing will be shipped, as fields of a log line; empty when all is well.
+        warms_first: Everything is to be loaded before the first event is asked for.
+        marks: Monotonic seconds by step.
+    """
+
+    def __init__(self, name: str, settings: Settings) -> None:
+        self.name = name
+        self.settings = settings
+        self.requests = Requests(settings.api_host_port)
+        self.connection = Connection(settings.api_host_port)
+        self.listener: _socket.socket | None = None
+        self.idle_reason: dict[str, object] = {}
+        self.warms_first = settings.function.initialization_type != "on-demand"
+        self.marks = {"started": monotonic()}
+
+    def mark(self, step: str) -> None:
+        """Remembers when `step` was reached."""
+        self.marks[step] = monotonic()
+
+    def ask_next(self) -> None:
+        """Asks for the next event, unless that question is out already.
+
+        Raises:
+            OSError: Nobody takes it.
+        """
+        if not self.connection.awaiting:
+            self.connection.send(self.requests.next())
+            self.marks.setdefault("asked", monotonic())
+
+    def close_listener(self) -> None:
+        """Stops listening: nothing will be collected."""
+        if self.listener is not None:
+            self.listener.close()
+            self.listener = None
+
+    def close(self) -> None:
+        """Gives back every descriptor."""
+        self.close_listener()
+        self.connection.close()
+
+
+def boot(environ: "Mapping[str, str]", name: str) -> Booted:
+    """Registers, subscribes and asks for the first event without waiting for it.
+
+    Args:
+        environ: The environment.
+        name: The launcher's file name, by which the platform knows the extension.
+
+    Raises:
+        NotRegisteredError: There is no platform, or it refused.
+        StrictError: A setting is bad and `TAILRACE_STRICT` asks for an init error, which was reported.
+    """
+    booted = Booted(name, Settings(environ))
+    settings = booted.settings
+    try:
+        _register(booted)
+        if settings.strict and settings.problems:
+            _give_up(booted)
+        if not booted.idle_reason:
+            _subscribe(booted)
+        if booted.idle_reason:
+            booted.close_listener()
+        if booted.idle_reason or not booted.warms_first:
+            booted.ask_next()
+    except (NotRegisteredError, StrictError):
+        booted.close()
+        raise
+    except (OSError, LocalApiError) as exc:
+        booted.close()
+        raise NotRegisteredError(f"{settings.api_host_port or 'no address'}: {exc}") from exc
+    return booted
+
+
+def _register(booted: Booted) -> None:
+    settings = booted.settings
+    if not settings.api_host_port:
+        raise NotRegisteredError("AWS_LAMBDA_RUNTIME_API is not set; Lambda sets it for the extensions it starts")
+    events = ("SHUTDOWN",) if settings.function.is_managed else ("INVOKE", "SHUTDOWN")
+    booted.connection.send(booted.requests.register(booted.name, events))
+    if not settings.enabled:
+        booted.idle_reason = {"reason": "disabled"}
+    elif not settings.has_destination:
+        booted.idle_reason = {"reason": "no_destination"}
+    else:
+        booted.listener = _listener(booted)  # while the platform works on its answer
+    answer = booted.connection.wait()
+    if answer.status != STATUS_OK:
+        raise NotRegisteredError(f"answered {answer.status} {answer.body[:300].decode('utf-8', 'replace')}")
+    booted.requests.identifier = answer.headers.get("lambda-extension-identifier", "")
+    settings.function.account_id = answer.text("accountId")
+    booted.mark("registered")
+
+
+def _listener(booted: Booted) -> "_socket.socket | None":
+    """A listening socket at the configured address, else at one the kernel chooses."""
+    settings = booted.settings
+    host = settings.listen_host or _sandbox_address(settings.api_host_port)
+    for address in ((host, settings.listen_port), (host, 0), (LOOPBACK, 0)):
+        listener = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+        try:
+            # A predecessor's connections may still be waiting out their time at a fixed port.
+            listener.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(LISTEN_BACKLOG)
+            listener.setblocking(False)
+        except OSError as exc:
+            listener.close()
+            variable = "TAILRACE_LISTEN_PORT" if address[1] else "TAILRACE_LISTEN_HOST"
+            used = "a port the kernel chooses" if address[1] else LOOPBACK
+            value = f"{address[0]}:{address[1]}"
+            settings.problems.append(Problem(variable, value, f"an address to listen on ({exc.strerror})", used))
+        else:
+            return listener
+    booted.idle_reason = {"reason": "no_listener"}
+    return None
+
+
+def _sandbox_address(api_host_port: str) -> str:
+    """The address by which the platform reaches a listener here.
+
+    The file is read instead of asking the resolver, which would load libraries and may ask a name server. A
+    platform at loopback whose hosts file lacks the name is an emulator on the same host.
+    """
+    try:
+        for line in _read("/etc/hosts").splitlines():
+            fields = line.partition("#")[0].split()
+            if SANDBOX_HOST in fields[1:] and ":" not in fields[0]:
+                return fields[0]
+        if not api_host_port.startswith("127."):
+            return _socket.gethostbyname(SANDBOX_HOST)
+    except OSError:
+        pass
+    return LOOPBACK
+
+
+def _read(path: str) -> str:
+    """A short text file, without the decoder that `open` would load."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        return os.read(fd, RECEIVE_BYTES).decode("utf-8", "replace")
+    finally:
+        os.close(fd)
+
+
+def _subscribe(booted: Booted) -> None:
+    if booted.listener is None:
+        return
+    _, port = booted.listener.getsockname()
+    try:
+        booted.connection.send(booted.requests.subscribe(booted.settings, port))
+        answer = booted.connection.wait()
+    except (OSError, LocalApiError) as exc:
+        booted.connection.close()
+        booted.idle_reason = {"reason": "subscription_failed", "error": str(exc)}
+        return
+    booted.mark("subscribed")
+    if answer.status != STATUS_OK:
+        reason = "telemetry_unsupported" if answer.status == STATUS_UNSUPPORTED else "subscription_refused"
+        said = answer.body[:300].decode("utf-8", "replace")
+        booted.idle_reason = {"reason": reason, "status": answer.status, "answer": said}
+
+
+def _give_up(booted: Booted) -> None:
+    """Reports the init error that strict settings ask for."""
+    names = ", ".join(problem.variable for problem in booted.settings.problems)
+    safe = "".join(c if c.isalnum() or c in "_, " else "?" for c in names)
+    booted.connection.send(
+        booted.requests.init_error("Tailrace.BadSettings", f"TAILRACE_STRICT is set and these are not usable: {safe}")
+    )
+    booted.connection.wait()
+    raise StrictError(names, booted.settings)

@@ -1,0 +1,117 @@
+"""What the machine is told and what it orders: events are past participles, effects imperatives.
+
+Offsets are positions in the backlog; every moment is monotonic seconds.
+"""
+
+import msgspec
+
+
+class Event(msgspec.Struct, frozen=True, tag=True):
+    """Something that happened."""
+
+
+class Invoked(Event, frozen=True):
+    """/next was answered INVOKE. `deadline` is the function's, monotonic seconds."""
+
+    request_id: str
+    deadline: float
+
+
+class ShutdownRequested(Event, frozen=True):
+    """/next was answered SHUTDOWN, or a signal said so. `deadline` is when SIGKILL comes."""
+
+    reason: str
+    deadline: float
+
+
+class NextFailed(Event, frozen=True):
+    """/next was answered `status`, 0 when the connection failed, or with an event of no known type."""
+
+    status: int
+
+
+class BatchStored(Event, frozen=True):
+    """The collector stored a batch: see `wire.Stored`."""
+
+    start: int
+    end: int
+    finished: tuple[str, ...] = ()
+    reported: tuple[str, ...] = ()
+
+
+class IntakeHeld(Event, frozen=True):
+    """The collector had to refuse a batch for want of room."""
+
+
+class OffsetCommitted(Event, frozen=True):
+    """The shipper got this far: see `wire.Shipped`."""
+
+    through: int
+    skip: int = 0
+
+
+class ShipmentStalled(Event, frozen=True):
+    """The shipper gave up for now: see `wire.Stalled`."""
+
+    reason: str
+    retry_after_s: float = 0.0
+
+
+class WorkerExited(Event, frozen=True):
+    """A worker died. `loses_input`: what the platform was sending it may be lost with it."""
+
+    worker: str
+    loses_input: bool = False
+
+
+class TimePassed(Event, frozen=True):
+    """Nothing but the moment that `wakes_at` named."""
+
+
+class Effect(msgspec.Struct, frozen=True, tag=True):
+    """Something to do."""
+
+
+class FetchNext(Effect, frozen=True):
+    """Ask for the next event. `held_s`: how long after the function's end, as far as known."""
+
+    reason: str
+    held_s: float = 0.0
+
+
+class Ship(Effect, frozen=True):
+    """Have [since, until) delivered by `deadline`."""
+
+    since: int
+    skip: int
+    until: int
+    deadline: float
+    reason: str
+
+
+class Release(Effect, frozen=True):
+    """Tell the collector that everything before `through` is delivered."""
+
+    through: int
+
+
+class StartWorker(Effect, frozen=True):
+    """Replace a dead worker."""
+
+    worker: str
+
+
+class KillWorker(Effect, frozen=True):
+    """End a worker that does not keep its deadline."""
+
+    worker: str
+
+
+class GoQuiet(Effect, frozen=True):
+    """Say that workers keep dying and that nothing more is shipped."""
+
+
+class Exit(Effect, frozen=True):
+    """The end, with an exit status."""
+
+    status: int

@@ -1,0 +1,172 @@
+"""When to ship. A pure policy: moments in, decisions out; no clock, no socket.
+
+`adaptive`: if the next invocation is expected before the interval ends, wait for it; otherwise ship now, and
+hold the invocation's end for it. `end` holds every invocation, `interval` none: it ships alongside the function
+when the interval has passed.
+
+The breaker: when holds end without delivery, none is held any more. Shipments then go alongside running
+functions, probing with backoff and jitter, until one is delivered as fast as a hold would have needed it.
+"""
+
+from collections.abc import Callable
+from enum import Enum
+
+import msgspec
+
+# Holds in a row that ended without delivery before the breaker opens. One may be a hiccup.
+MISSES_TO_OPEN = 2
+
+# Pauses between probes of a destination that does not take anything: from one to the other, doubling.
+FIRST_PROBE_S = 1.0
+LONGEST_PROBE_S = 60.0
+
+# Weight of the newest gap in the moving average: about the last three gaps count.
+GAP_WEIGHT = 0.4
+
+# A gap this many times the average is a change of traffic, not a sample of it.
+UNUSUAL_GAP = 8.0
+
+
+class Choice(Enum):
+    """What to do about an invocation that just began."""
+
+    HOLD = "hold"
+    """Call /next only when the function has finished and everything is delivered."""
+    OVERLAP = "overlap"
+    """Ship now, alongside the function; call /next when that is done."""
+    RELEASE = "release"
+    """Call /next at once; ship later."""
+    PROBE = "probe"
+    """Call /next at once, and try the destination alongside."""
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """A choice and why."""
+
+    choice: Choice
+    reason: str
+
+
+class FlushPolicy:
+    """Decides for one environment.
+
+    Args:
+        mode: `adaptive`, `end` or `interval`.
+        interval_s: Longest planned age of a record.
+        budget_s: Longest time a finished invocation is held.
+        jitter: Random number in [0, 1), drawn for every probe.
+    """
+
+    def __init__(self, mode: str, *, interval_s: float, budget_s: float, jitter: Callable[[], float]) -> None:
+        self.mode = mode
+        self.interval_s = interval_s
+        self.budget_s = budget_s
+        self._jitter = jitter
+        self._last_invoked: float | None = None
+        self._gap_s: float | None = None
+        self._misses = 0
+        self._pause_s = FIRST_PROBE_S
+        self._probe_at: float | None = None
+        self._is_done_trusted = True
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the breaker is open: nothing is held."""
+        return self._probe_at is not None
+
+    @property
+    def expected_gap_s(self) -> float | None:
+        """Expected time between two invocations; None while traffic is rare or unknown."""
+        return self._gap_s
+
+    def invoked(self, now: float, waiting_since: float | None) -> Decision:
+        """An invocation began.
+
+        Args:
+            now: Monotonic seconds.
+            waiting_since: When the oldest undelivered record was stored; None when nothing waits.
+        """
+        self._note_gap(now)
+        if self._probe_at is not None:
+            if now >= self._probe_at and waiting_since is not None:
+                return Decision(Choice.PROBE, "breaker_open_probe_due")
+            return Decision(Choice.RELEASE, "breaker_open")
+        overdue_at = (now if waiting_since is None else waiting_since) + self.interval_s
+        if self.mode == "interval":
+            if waiting_since is not None and now >= overdue_at:
+                return Decision(Choice.OVERLAP, "interval_passed")
+            return Decision(Choice.RELEASE, "interval_not_passed")
+        if self.budget_s <= 0:
+            return Decision(Choice.RELEASE, "no_budget")
+        if not self._is_done_trusted:
+            return Decision(Choice.RELEASE, "runtime_done_missing")
+        if self.mode == "end":
+            return Decision(Choice.HOLD, "every_invocation")
+        if self._gap_s is None:
+            return Decision(Choice.HOLD, "invocations_rare")
+        if now + self._gap_s <= overdue_at:
+            return Decision(Choice.RELEASE, "next_expected_in_time")
+        return Decision(Choice.HOLD, "next_expected_too_late")
+
+    def _note_gap(self, now: float) -> None:
+        last, self._last_invoked = self._last_invoked, now
+        if last is None:
+            return
+        gap_s = max(0.0, now - last)
+        if self._gap_s is None:
+            # The first gap is believed only if it would let a record leave in time.
+            self._gap_s = gap_s if gap_s <= self.interval_s else None
+        elif gap_s > self.interval_s and gap_s > UNUSUAL_GAP * self._gap_s:
+            self._gap_s = None
+        else:
+            self._gap_s += GAP_WEIGHT * (gap_s - self._gap_s)
+
+    def due_at(self, waiting_since: float | None, last_tried: float) -> float | None:
+        """When a timed shipment is due alongside a running function; None when nothing waits.
+
+        Args:
+            waiting_since: When the oldest undelivered record was stored.
+            last_tried: When a shipment last ended.
+        """
+        if waiting_since is None:
+            return None
+        due = max(waiting_since, last_tried) + self.interval_s
+        return due if self._probe_at is None else max(due, self._probe_at)
+
+    def may_ship(self, now: float) -> bool:
+        """Whether an unplanned shipment, for a backlog more than half full, is worth a try."""
+        return self._probe_at is None or now >= self._probe_at
+
+    def finished(self) -> None:
+        """A platform.runtimeDone came: ends of functions are told to us."""
+        self._is_done_trusted = True
+
+    def unfinished(self) -> None:
+        """A hold ended and no platform.runtimeDone had come: do not hold again before one is seen."""
+        self._is_done_trusted = False
+
+    def delivered(self, took_s: float) -> None:
+        """A shipment was delivered to its end, in `took_s` seconds."""
+        if took_s > self.budget_s and self._probe_at is not None:
+            # It works, but no hold could wait for it: go on alongside, with every invocation.
+            self._probe_at = 0.0
+            self._pause_s = FIRST_PROBE_S
+            return
+        self._misses = 0
+        self._pause_s = FIRST_PROBE_S
+        self._probe_at = None
+
+    def failed(self, now: float, *, retry_after_s: float = 0.0) -> None:
+        """A shipment ended without delivery.
+
+        Args:
+            now: Monotonic seconds.
+            retry_after_s: What the destination asked to wait.
+        """
+        self._misses += 1
+        if self._probe_at is None and self._misses < MISSES_TO_OPEN:
+            return
+        # Jitter over the upper half: never at once, never all environments together.
+        pause_s = max(self._pause_s * (0.5 + 0.5 * self._jitter()), retry_after_s)
+        self._probe_at = now + pause_s
+        self._pause_s = min(2 * self._pause_s, LONGEST_PROBE_S)

@@ -1,0 +1,83 @@
+"""What became of every record: `accepted = shipped + waiting + dropped`, at every moment.
+
+Fed with what the workers report; a report counts whole or not at all, so the equation cannot be caught between
+two halves.
+"""
+
+from lifecycle.wire import Refused, Repeated, Shipped, Stalled, Stored
+
+
+class Ledger:
+    """Counts for one environment's life. Records unless the name says otherwise.
+
+    Attributes:
+        accepted: Stored in the backlog.
+        shipped: Acknowledged by the destination.
+        dropped: Given up here, by reason.
+        repeated: Came again and were not stored twice.
+        lost_by_platform: What platform.logsDropped said the platform gave up before us.
+        batches: Stored.
+        requests: Made to the destination.
+        retried: Requests among them that repeated a failed one.
+        wire_bytes: Request bodies as sent.
+        refused: Batches answered with an error, by reason; the platform still has those answered 503.
+        held_ms: Time that finished invocations were held, as far as known.
+    """
+
+    def __init__(self) -> None:
+        self.accepted = self.shipped = self.repeated = self.lost_by_platform = 0
+        self.batches = self.requests = self.retried = self.wire_bytes = 0
+        self.held_ms = 0.0
+        self.dropped: dict[str, int] = {}
+        self.refused: dict[str, int] = {}
+
+    @property
+    def waiting(self) -> int:
+        """In the backlog."""
+        return self.accepted - self.shipped - sum(self.dropped.values())
+
+    def note(self, report: Stored | Repeated | Refused | Shipped | Stalled) -> None:
+        """Counts what a worker reported."""
+        match report:
+            case Stored():
+                self.accepted += report.events
+                self.batches += 1
+                self.lost_by_platform += report.lost_events
+            case Repeated():
+                self.repeated += report.events
+            case Refused():
+                self.refused[report.reason] = self.refused.get(report.reason, 0) + 1
+            case Shipped():
+                self.shipped += report.events
+                for reason, events in report.dropped.items():
+                    self.dropped[reason] = self.dropped.get(reason, 0) + events
+                self._note_requests(report.requests, report.retries, report.wire_bytes)
+            case Stalled():
+                self._note_requests(report.requests, report.retries, 0)
+
+    def _note_requests(self, requests: int, retries: int, wire_bytes: int) -> None:
+        self.requests += requests
+        self.retried += retries
+        self.wire_bytes += wire_bytes
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing was lost or left."""
+        return not (self.waiting or self.dropped or self.lost_by_platform)
+
+    def line(self) -> dict[str, object]:
+        """The counts as fields of a log line."""
+        return {
+            "accepted": self.accepted,
+            "shipped": self.shipped,
+            "waiting": self.waiting,
+            "dropped": self.dropped,
+            "repeated": self.repeated,
+            "lost_by_platform": self.lost_by_platform,
+            "refused": self.refused,
+            "batches": self.batches,
+            "requests": self.requests,
+            "retried": self.retried,
+            "wire_bytes": self.wire_bytes,
+            "held_ms": round(self.held_ms, 1),
+        }

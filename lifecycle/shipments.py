@@ -1,0 +1,88 @@
+"""Where the backlog stands and what the shipper is at. Pure facts, no decisions about when."""
+
+import msgspec
+
+from lifecycle.events import Ship
+
+
+class Shipment(msgspec.Struct, frozen=True):
+    """What the shipper was told last.
+
+    Attributes:
+        until: Where it is to get.
+        deadline: When it is to stop.
+        began: When it was first ordered.
+        held: Whether an invocation is held for it.
+    """
+
+    until: int
+    deadline: float
+    began: float
+    held: bool
+
+
+class Shipments:
+    """Offsets of the backlog and the shipment under way.
+
+    Args:
+        now: The present moment.
+
+    Attributes:
+        end: Offset where the backlog ends.
+        shipped: Committed offset.
+        skip: Records of the frame at `shipped` that are done.
+        current: The shipment under way.
+        waiting_since: When the oldest record that waits was stored or, after a delivery, at the latest; None when
+            nothing waits.
+        last_ended: When a shipment last ended.
+        has_stalled: A shipment ended without delivery since `began_anew`.
+    """
+
+    def __init__(self, now: float) -> None:
+        self.end = self.shipped = self.skip = 0
+        self.current: Shipment | None = None
+        self.waiting_since: float | None = None
+        self.last_ended = now
+        self.has_stalled = False
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes of the backlog that are not yet delivered."""
+        return self.end - self.shipped
+
+    def stored(self, start: int, end: int, now: float) -> None:
+        """A frame was stored at [start, end)."""
+        if self.shipped == self.end:
+            self.shipped = start  # the ring may have begun anew
+            self.waiting_since = now
+        self.end = end
+
+    def committed(self, through: int, skip: int, now: float) -> float | None:
+        """The shipper got to (through, skip).
+
+        Returns:
+            Seconds that the shipment took if it is complete with this.
+        """
+        self.shipped, self.skip = through, skip
+        self.waiting_since = now if self.waiting_bytes else None
+        if self.current is None or through < self.current.until:
+            return None
+        took_s = now - self.current.began
+        self.ended(now)
+        return took_s
+
+    def stalled(self, now: float) -> None:
+        """The shipment ended without delivery."""
+        self.has_stalled = True
+        self.ended(now)
+
+    def ended(self, now: float) -> None:
+        """The shipment is over, or the shipper that was at it."""
+        self.current = None
+        self.last_ended = now
+
+    def order(self, now: float, deadline: float, reason: str, *, held: bool) -> Ship:
+        """A shipment of all that waits; it replaces the one under way."""
+        began = self.current.began if self.current else now
+        self.current = Shipment(until=self.end, deadline=deadline, began=began, held=held)
+        return Ship(self.shipped, self.skip, self.end, deadline, reason)

@@ -1,0 +1,338 @@
+"""The one loop: descriptors to events, effects to calls. No threads, no polling; decides nothing itself."""
+
+import gc
+import os
+import select
+import signal
+from collections import deque
+from random import random
+from time import monotonic, time
+
+import msgspec
+
+from lifecycle import wire
+from lifecycle.backlog import Backlog
+from lifecycle.boot import STATUS_OK, Booted
+from lifecycle.events import (
+    BatchStored,
+    Effect,
+    Event,
+    Exit,
+    FetchNext,
+    GoQuiet,
+    IntakeHeld,
+    Invoked,
+    KillWorker,
+    NextFailed,
+    OffsetCommitted,
+    Release,
+    Ship,
+    ShipmentStalled,
+    ShutdownRequested,
+    StartWorker,
+    TimePassed,
+    WorkerExited,
+)
+from lifecycle.flush import FlushPolicy
+from lifecycle.ledger import Ledger
+from lifecycle.local_api import Answer, LocalApiError
+from lifecycle.log import Log
+from lifecycle.machine import Machine
+from lifecycle.workers import RECENT_BATCHES, Position, Worker, collector_body, name_process, shipper_body
+
+# A signal gives as long as the platform does (Extensions API: 2000 ms for external extensions).
+SIGNAL_GRACE_S = 2.0
+
+# How long /next waits for workers that warm up; they go on warming after it.
+WARM_LIMIT_S = 5.0
+
+MS_PER_S = 1000
+
+
+class NextEvent(msgspec.Struct, rename="camel"):
+    """What /next answers, read leniently (Extensions API reference)."""
+
+    event_type: str = ""
+    deadline_ms: float = 0
+    request_id: str = ""
+    shutdown_reason: str = ""
+
+
+_next_event = msgspec.json.Decoder(NextEvent)
+
+
+def supervise(booted: Booted) -> int:
+    """Runs the extension until SHUTDOWN or a signal.
+
+    Returns:
+        Exit status.
+    """
+    name_process("lifecycle")
+    return Supervisor(booted).run()
+
+
+class Supervisor:
+    """Owns the backlog, the workers and the connection to the platform.
+
+    Args:
+        booted: What booting came to.
+    """
+
+    def __init__(self, booted: Booted) -> None:
+        settings = booted.settings
+        settings.function.instance_id = os.urandom(8).hex()
+        self._booted = booted
+        self._log = Log("lifecycle", settings.log_level, settings.secrets())
+        self._ledger = Ledger()
+        self._context = b""
+        self._exit_status: int | None = None
+        self._is_ready: set[str] = set()
+        policy = FlushPolicy(
+            settings.flush,
+            interval_s=settings.flush_interval_ms / MS_PER_S,
+            budget_s=settings.flush_budget_ms / MS_PER_S,
+            jitter=random,
+        )
+        self._machine = Machine(
+            policy,
+            capacity_bytes=settings.backlog_bytes,
+            buffer_s=settings.buffer_ms / MS_PER_S,
+            freezes=not settings.function.is_managed,
+            now=monotonic(),
+        )
+        backlog = Backlog(settings.backlog_bytes)
+        listener = booted.listener.fileno() if booted.listener else -1
+        self._position = Position(end=0, released=0, recent=deque(maxlen=RECENT_BATCHES))
+        collect = collector_body(listener, backlog, self._position, os.urandom(16), settings, self._log)
+        ship = shipper_body(backlog, settings, self._log, warms=booted.warms_first)
+        self._collector = Worker("collector", collect)
+        self._shipper = Worker("shipper", ship)
+        self._workers = {worker.name: worker for worker in (self._collector, self._shipper)}
+        self._wake, wake_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._wake_in = wake_in
+        signal.set_wakeup_fd(wake_in, warn_on_full_buffer=False)
+        for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
+
+    def run(self) -> int:
+        """The loop.
+
+        Returns:
+            Exit status.
+        """
+        gc.freeze()  # what is shared with the workers stays shared
+        for worker in self._workers.values():
+            self._start(worker)
+        self._say_started()
+        if self._booted.warms_first:
+            warm_by = monotonic() + WARM_LIMIT_S
+            while len(self._is_ready) < len(self._workers) and monotonic() < warm_by:
+                self._turn(warm_by)
+            self._ask_next()
+        while self._exit_status is None:
+            self._turn(self._machine.wakes_at)
+        self._end()
+        return self._exit_status
+
+    # Descriptors to events.
+
+    def _turn(self, until: float | None) -> None:
+        """Waits for something to happen, no longer than `until`, and handles it."""
+        poll = select.poll()
+        connection = self._booted.connection
+        poll.register(self._wake, select.POLLIN)
+        if connection.awaiting:
+            poll.register(connection.fileno(), select.POLLIN)
+        for worker in self._workers.values():
+            if worker.reports >= 0:
+                poll.register(worker.reports, select.POLLIN)
+            if worker.is_backed_up:
+                poll.register(worker.commands, select.POLLOUT)
+        timeout_ms = None if until is None else max(0.0, until - monotonic()) * MS_PER_S
+        ready = {fd for fd, _ in poll.poll(timeout_ms)}
+        for worker in self._workers.values():
+            worker.send_waiting()
+            self._read_reports(worker)
+        if self._wake in ready:
+            self._read_signals()
+        if connection.awaiting and connection.fileno() in ready:
+            self._read_next()
+        wakes_at = self._machine.wakes_at
+        if self._exit_status is None and wakes_at is not None and monotonic() >= wakes_at:
+            self._handle(TimePassed())
+
+    def _read_reports(self, worker: Worker) -> None:
+        decoder = wire.collector_reports if worker is self._collector else wire.shipper_reports
+        for packet in worker.packets():
+            report = decoder.decode(packet)
+            if self._log.is_debug:
+                self._log.debug(f"{worker.name}.reported", **_fields(report))
+            if isinstance(report, wire.Ready):
+                self._is_ready.add(worker.name)
+                continue
+            self._ledger.note(report)
+            event = self._noted(report)
+            if event is not None:
+                self._handle(event)
+
+    def _noted(self, report: wire.Stored | wire.Repeated | wire.Refused | wire.Shipped | wire.Stalled) -> Event | None:
+        """Keeps what a successor needs to know, and says what the machine must."""
+        match report:
+            case wire.Stored():
+                self._position.end = report.end
+                self._position.recent.append(report.digest)
+                return BatchStored(report.start, report.end, report.finished, report.reported)
+            case wire.Shipped():
+                self._context = report.context
+                return OffsetCommitted(report.through, report.skip)
+            case wire.Stalled():
+                return ShipmentStalled(report.reason, report.retry_after_s)
+            case wire.Refused():
+                return IntakeHeld() if report.reason == "full" else None
+            case wire.Repeated():
+                return None
+
+    def _read_signals(self) -> None:
+        signals = os.read(self._wake, 512)
+        if signal.SIGCHLD in signals:
+            for worker in self._workers.values():
+                self._bury(worker)
+        for number, name in ((signal.SIGTERM, "sigterm"), (signal.SIGINT, "sigint")):
+            if number in signals and self._exit_status is None:
+                self._handle(ShutdownRequested(name, monotonic() + SIGNAL_GRACE_S))
+
+    def _bury(self, worker: Worker) -> None:
+        if not worker.pid:
+            return
+        pid, status = os.waitpid(worker.pid, os.WNOHANG)
+        if not pid:
+            return
+        self._read_reports(worker)  # what it said before it died counts
+        worker.buried()
+        if self._exit_status is None:
+            self._log.warning("worker.exited", worker=worker.name, exit_status=os.waitstatus_to_exitcode(status))
+            self._handle(WorkerExited(worker.name))
+
+    def _read_next(self) -> None:
+        try:
+            answer = self._booted.connection.receive()
+        except (OSError, LocalApiError) as exc:
+            self._booted.connection.close()
+            self._log.warning("next.failed", error=str(exc))
+            self._handle(NextFailed(0))
+            return
+        if answer is not None:
+            self._handle(self._next_event(answer))
+
+    def _next_event(self, answer: Answer) -> Event:
+        if answer.status != STATUS_OK:
+            said = answer.body[:300].decode("utf-8", "replace")
+            self._log.error("next.refused", status=answer.status, answer=said, effect="asked again, with pauses")
+            return NextFailed(answer.status)
+        try:
+            event = _next_event.decode(answer.body)
+        except msgspec.MsgspecError as exc:
+            self._log.warning("next.unknown", error=str(exc), effect="the next event is asked for")
+            return NextFailed(answer.status)
+        # Epoch milliseconds become monotonic seconds here and nowhere else: clocks may jump later.
+        deadline = monotonic() + event.deadline_ms / MS_PER_S - time()
+        match event.event_type:
+            case "INVOKE":
+                return Invoked(event.request_id, deadline)
+            case "SHUTDOWN":
+                return ShutdownRequested(event.shutdown_reason.lower(), deadline)
+            case unknown:
+                self._log.warning("next.unknown", event_type=unknown[:100], effect="the next event is asked for")
+                return NextFailed(answer.status)
+
+    # Effects to calls.
+
+    def _handle(self, event: Event) -> None:
+        before = self._machine.state
+        effects = self._machine.handle(event, monotonic())
+        if self._log.is_debug:
+            waiting = self._machine.shipments.waiting_bytes
+            self._log.debug("machine.handled", waiting_bytes=waiting, **_fields(event))
+            if self._machine.state is not before:
+                self._log.debug("machine.state_changed", before=before.value, after=self._machine.state.value)
+        for effect in effects:
+            if self._log.is_debug:
+                self._log.debug("machine.ordered", **_fields(effect))
+            self._take(effect)
+
+    def _take(self, effect: Effect) -> None:
+        match effect:
+            case FetchNext():
+                self._ledger.held_ms += effect.held_s * MS_PER_S
+                self._ask_next()
+            case Ship():
+                self._shipper.order(
+                    wire.Ship(
+                        since=effect.since,
+                        skip=effect.skip,
+                        until=effect.until,
+                        deadline=effect.deadline,
+                        context=self._context,
+                    )
+                )
+            case Release():
+                self._collector.order(wire.Released(through=effect.through))
+            case StartWorker():
+                self._start(self._workers[effect.worker])
+            case KillWorker():
+                self._log.warning("worker.stuck", worker=effect.worker, effect="it is replaced")
+                self._workers[effect.worker].kill()
+            case GoQuiet():
+                self._log.error("worker.given_up", effect="workers keep dying; nothing more is shipped")
+            case Exit():
+                self._exit_status = effect.status
+
+    def _ask_next(self) -> None:
+        try:
+            self._booted.ask_next()
+        except OSError as exc:
+            self._booted.connection.close()
+            self._log.warning("next.failed", error=str(exc))
+            self._handle(NextFailed(0))
+
+    def _start(self, worker: Worker) -> None:
+        self._position.released = self._machine.shipments.shipped
+        worker.start(self._close_own)
+        self._log.debug("worker.started", worker=worker.name, worker_pid=worker.pid)
+
+    def _close_own(self) -> None:
+        """In a child: closes what belongs to the supervisor alone."""
+        self._booted.connection.close()
+        os.close(self._wake)
+        os.close(self._wake_in)
+        for worker in self._workers.values():
+            for fd in (worker.commands, worker.reports):
+                try:
+                    os.close(fd)
+                except OSError:
+                    continue
+
+    def _say_started(self) -> None:
+        for problem in self._booted.settings.problems:
+            self._log.warning("settings.value_ignored", **problem.explained())
+        if self._log.is_debug:
+            marks = self._booted.marks
+            steps = {f"{step}_ms": round((at - marks["started"]) * MS_PER_S, 2) for step, at in marks.items()}
+            self._log.debug("lifecycle.booted", flush=self._booted.settings.flush, **steps)
+
+    def _end(self) -> None:
+        """The last line, and no orphans."""
+        say = self._log.info if self._ledger.is_clean else self._log.warning
+        say("lifecycle.ended", **self._ledger.line())
+        for worker in self._workers.values():
+            worker.kill()
+
+
+def _fields(message: msgspec.Struct) -> dict[str, object]:
+    """A message as fields of a log line, named by its type."""
+    fields = {name: getattr(message, name) for name in message.__struct_fields__}
+    digest = fields.get("digest")
+    if isinstance(digest, bytes):
+        fields["digest"] = digest.hex()
+    fields.pop("context", None)
+    return {"what": type(message).__name__, **fields}

@@ -1,0 +1,169 @@
+"""Booting: what is said to the platform, in which order, and what it comes to."""
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lifecycle.boot import Booted, NotRegisteredError, StrictError, boot
+from tests.lifecycle.platform_stub import OK, OK_REGISTER, PlatformStub, refusal
+
+ROOT = Path(__file__).parents[2]
+
+REGISTER = "POST /2020-01-01/extension/register"
+SUBSCRIBE = "PUT /2022-07-01/telemetry"
+NEXT = "GET /2020-01-01/extension/event/next"
+
+
+def booted(platform: PlatformStub, **environ: str) -> Booted:
+    environ = {"AWS_LAMBDA_RUNTIME_API": platform.host_port, "TAILRACE_DESTINATION": "stdout:", **environ}
+    return boot(environ, "tailrace")
+
+
+def test_healthy_boot_registers_subscribes_and_asks() -> None:
+    """And does not wait for the answer to the question."""
+    with PlatformStub(OK_REGISTER, OK) as platform:
+        outcome = booted(platform)
+        platform.wait_for(3)
+        assert platform.lines() == [REGISTER, SUBSCRIBE, NEXT]
+        assert outcome.idle_reason == {}
+        assert outcome.connection.awaiting
+        assert outcome.settings.function.account_id == "0123456789"
+        assert b"Lambda-Extension-Identifier: id-1" in platform.requests[2]
+        outcome.close()
+
+
+def test_listener_is_the_one_subscribed() -> None:
+    """Connections made before there is a collector wait in the kernel."""
+    with PlatformStub(OK_REGISTER, OK) as platform:
+        outcome = booted(platform)
+        assert outcome.listener is not None
+        port = outcome.listener.getsockname()[1]
+        assert b"http://sandbox.localdomain:%d" % port in platform.requests[1]
+        socket.create_connection(("127.0.0.1", port)).close()
+        outcome.close()
+
+
+def test_managed_instances_register_shutdown_only() -> None:
+    """INVOKE may not be registered there."""
+    with PlatformStub(OK_REGISTER, OK) as platform:
+        outcome = booted(platform, AWS_LAMBDA_INITIALIZATION_TYPE="lambda-managed-instances")
+        assert platform.requests[0].endswith(b'{"events":["SHUTDOWN"]}')
+        outcome.close()
+
+
+@pytest.mark.parametrize("kind", ["provisioned-concurrency", "snap-start", "lambda-managed-instances"])
+def test_where_init_is_on_nobodys_path_the_question_waits_for_warmth(kind: str) -> None:
+    """Everything is loaded first."""
+    with PlatformStub(OK_REGISTER, OK) as platform:
+        outcome = booted(platform, AWS_LAMBDA_INITIALIZATION_TYPE=kind)
+        assert outcome.warms_first
+        assert not outcome.connection.awaiting
+        assert platform.lines() == [REGISTER, SUBSCRIBE]
+        outcome.close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (refusal(202, b'{"errorType":"Telemetry.NotSupported"}'), "telemetry_unsupported"),
+        (refusal(400), "subscription_refused"),
+        (refusal(403), "subscription_refused"),
+        (refusal(500), "subscription_refused"),
+        (b"", "subscription_failed"),
+        (b"garbage\r\n\r\n", "subscription_failed"),
+    ],
+)
+def test_refused_subscription_still_asks_for_events(answer: bytes, reason: str) -> None:
+    """The function does not wait for an extension that has nothing to do."""
+    with PlatformStub(OK_REGISTER, answer) as platform:
+        outcome = booted(platform)
+        platform.wait_for(3)
+        assert platform.lines() == [REGISTER, SUBSCRIBE, NEXT]
+        assert outcome.idle_reason["reason"] == reason
+        outcome.close()
+
+
+@pytest.mark.parametrize(
+    ("environ", "reason"),
+    [
+        ({"TAILRACE_DESTINATION": ""}, "no_destination"),
+        ({"TAILRACE_DESTINATION": "gopher://x"}, "no_destination"),
+        ({"TAILRACE_ENABLED": "0"}, "disabled"),
+    ],
+)
+def test_nothing_to_ship_to_is_not_worth_a_subscription(environ: dict[str, str], reason: str) -> None:
+    """The platform would buffer for nobody."""
+    with PlatformStub(OK_REGISTER) as platform:
+        outcome = booted(platform, **environ)
+        platform.wait_for(2)
+        assert platform.lines() == [REGISTER, NEXT]
+        assert outcome.idle_reason["reason"] == reason
+        outcome.close()
+
+
+def test_taken_port_is_replaced_by_one_the_kernel_chooses() -> None:
+    """It is said, and nothing else is lost."""
+    with socket.create_server(("127.0.0.1", 0)) as other, PlatformStub(OK_REGISTER, OK) as platform:
+        port = other.getsockname()[1]
+        outcome = booted(platform, TAILRACE_LISTEN_HOST="127.0.0.1", TAILRACE_LISTEN_PORT=str(port))
+        assert outcome.listener is not None
+        assert outcome.listener.getsockname()[1] != port
+        assert [problem.variable for problem in outcome.settings.problems] == ["TAILRACE_LISTEN_PORT"]
+        assert outcome.idle_reason == {}
+        outcome.close()
+
+
+def test_foreign_listen_address_is_replaced_by_loopback() -> None:
+    """An address of another machine cannot be bound."""
+    with PlatformStub(OK_REGISTER, OK) as platform:
+        outcome = booted(platform, TAILRACE_LISTEN_HOST="192.0.2.1")
+        assert outcome.listener is not None
+        assert outcome.listener.getsockname()[0] == "127.0.0.1"
+        assert {problem.variable for problem in outcome.settings.problems} == {"TAILRACE_LISTEN_HOST"}
+        outcome.close()
+
+
+def test_strict_settings_report_an_init_error() -> None:
+    """For those who want it in staging; the variables are named, their values are not."""
+    with PlatformStub(OK_REGISTER, refusal(202)) as platform:
+        with pytest.raises(StrictError, match="TAILRACE_FLUSH"):
+            booted(platform, TAILRACE_STRICT="1", TAILRACE_FLUSH="hunter2")
+        assert platform.lines() == [REGISTER, "POST /2020-01-01/extension/init/error"]
+        assert b"TAILRACE_FLUSH" in platform.requests[1]
+        assert b"hunter2" not in platform.requests[1]
+
+
+def test_refused_registration_is_an_error_that_says_what_was_answered() -> None:
+    """Nothing can be done without it."""
+    with (
+        PlatformStub(refusal(403, b'{"errorType":"Extension.RegistrationClosed"}')) as platform,
+        pytest.raises(NotRegisteredError, match=r"403 .*Extension\.RegistrationClosed"),
+    ):
+        booted(platform)
+
+
+def test_no_platform_is_an_error_that_names_the_variable() -> None:
+    """Somebody started it by hand."""
+    with pytest.raises(NotRegisteredError, match="AWS_LAMBDA_RUNTIME_API is not set"):
+        boot({}, "tailrace")
+
+
+def test_nothing_but_builtins_os_and_socket_is_imported_before_the_question_is_out() -> None:
+    """Registration stands in series with every cold start."""
+    code = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+bare = set(sys.modules)
+import os
+bare |= set(sys.modules)
+from lifecycle.boot import boot
+boot({{"AWS_LAMBDA_RUNTIME_API": sys.argv[1], "TAILRACE_DESTINATION": "otlp+https://u:p@h/x"}}, "tailrace")
+print(*sorted(set(sys.modules) - bare))
+"""
+    with PlatformStub(OK_REGISTER, OK) as platform:
+        command = [sys.executable, "-IS", "-c", code, platform.host_port]
+        out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert out.split() == ["_socket", "lifecycle", "lifecycle.boot", "lifecycle.local_api", "lifecycle.settings"]

@@ -1,0 +1,164 @@
+"""The flush policy, by fake clock."""
+
+import pytest
+
+from lifecycle.flush import Choice, FlushPolicy
+
+
+def policy(
+    mode: str = "adaptive", *, interval_s: float = 10.0, budget_s: float = 0.5, jitter: float = 1.0
+) -> FlushPolicy:
+    return FlushPolicy(mode, interval_s=interval_s, budget_s=budget_s, jitter=lambda: jitter)
+
+
+def choices(subject: FlushPolicy, *moments: float, waiting_since: float | None = None) -> list[Choice]:
+    """What the policy chooses for invocations at these moments."""
+    return [subject.invoked(moment, waiting_since).choice for moment in moments]
+
+
+def test_first_invocation_of_an_environment_counts_as_rare_and_is_held() -> None:
+    """Nobody knows yet whether another invocation comes."""
+    assert choices(policy(), 0.0) == [Choice.HOLD]
+
+
+def test_frequent_invocations_are_released_while_the_next_is_expected_in_time() -> None:
+    """With a second between invocations and ten to spare, nothing is held."""
+    assert choices(policy(), 0.0, 1.0, 2.0, 3.0) == [Choice.HOLD, Choice.RELEASE, Choice.RELEASE, Choice.RELEASE]
+
+
+def test_frequent_invocation_is_held_when_the_next_would_come_after_the_interval() -> None:
+    """The oldest record was stored at 0; the invocation expected at 10.5 would be too late for it."""
+    subject = policy()
+    choices(subject, 7.5, 8.5)
+    assert subject.invoked(9.5, 0.0).choice is Choice.HOLD
+
+
+def test_rare_invocations_are_all_held() -> None:
+    """A minute between invocations is more than the interval."""
+    assert choices(policy(), 0.0, 60.0, 120.0) == [Choice.HOLD] * 3
+
+
+def test_unusually_long_gap_makes_an_environment_rare_again() -> None:
+    """Traffic that stopped for an hour says nothing about when the next invocation comes."""
+    subject = policy()
+    choices(subject, 0.0, 1.0, 2.0)
+    assert subject.expected_gap_s == pytest.approx(1.0)
+    assert choices(subject, 3602.0) == [Choice.HOLD]
+    assert subject.expected_gap_s is None
+
+
+def test_clock_that_goes_backwards_is_no_gap() -> None:
+    """A gap is never negative."""
+    subject = policy()
+    choices(subject, 100.0, 40.0)
+    assert subject.expected_gap_s == 0.0
+
+
+def test_end_holds_every_invocation() -> None:
+    """However frequent they are."""
+    assert choices(policy("end"), 0.0, 0.1, 0.2) == [Choice.HOLD] * 3
+
+
+def test_no_budget_means_no_hold() -> None:
+    """TAILRACE_FLUSH_BUDGET_MS=0 switches holding off in every mode."""
+    assert choices(policy("end", budget_s=0), 0.0) == [Choice.RELEASE]
+
+
+def test_interval_overlaps_only_when_the_interval_has_passed() -> None:
+    """Nothing waits, waits for a while, waits for too long."""
+    subject = policy("interval")
+    assert subject.invoked(0.0, None).choice is Choice.RELEASE
+    assert subject.invoked(5.0, 1.0).choice is Choice.RELEASE
+    assert subject.invoked(11.0, 1.0).choice is Choice.OVERLAP
+
+
+def test_missing_runtime_done_stops_holds_until_one_is_seen() -> None:
+    """One that never arrives costs one invocation, not all that follow."""
+    subject = policy("end")
+    subject.unfinished()
+    assert choices(subject, 0.0, 1.0) == [Choice.RELEASE] * 2
+    subject.finished()
+    assert choices(subject, 2.0) == [Choice.HOLD]
+
+
+def test_breaker_opens_after_two_failures_and_holds_nothing() -> None:
+    """One failure is a hiccup; with two the function comes first."""
+    subject = policy("end")
+    subject.failed(0.0)
+    assert choices(subject, 0.1) == [Choice.HOLD]
+    subject.failed(0.2)
+    assert subject.is_open
+    assert choices(subject, 0.3, 0.4) == [Choice.RELEASE] * 2
+
+
+def test_open_breaker_probes_with_doubling_pauses() -> None:
+    """Each probe that fails makes the next one later."""
+    subject = policy("end")
+    subject.failed(0.0)
+    subject.failed(0.0)
+    assert subject.invoked(0.99, 0.0).choice is Choice.RELEASE
+    assert subject.invoked(1.0, 0.0).choice is Choice.PROBE
+    subject.failed(1.0)
+    assert subject.invoked(2.9, 0.0).choice is Choice.RELEASE
+    assert subject.invoked(3.0, 0.0).choice is Choice.PROBE
+
+
+def test_pauses_between_probes_end_at_a_minute() -> None:
+    """An hour down is noticed to be over within a minute."""
+    subject = policy("end")
+    for _ in range(20):
+        subject.failed(0.0)
+    assert subject.invoked(60.0, 0.0).choice is Choice.PROBE
+
+
+def test_probe_without_anything_to_ship_is_not_made() -> None:
+    """There is nothing to try the destination with."""
+    subject = policy("end")
+    subject.failed(0.0)
+    subject.failed(0.0)
+    assert subject.invoked(100.0, None).choice is Choice.RELEASE
+
+
+def test_destination_that_asks_to_wait_is_given_that_time() -> None:
+    """Retry-After goes before our own pause when it is longer."""
+    subject = policy("end")
+    subject.failed(0.0)
+    subject.failed(0.0, retry_after_s=30.0)
+    assert subject.invoked(29.0, 0.0).choice is Choice.RELEASE
+    assert subject.invoked(30.0, 0.0).choice is Choice.PROBE
+
+
+def test_delivery_closes_the_breaker() -> None:
+    """It closes by itself."""
+    subject = policy("end")
+    subject.failed(0.0)
+    subject.failed(0.0)
+    subject.delivered(0.1)
+    assert choices(subject, 1.0) == [Choice.HOLD]
+
+
+def test_delivery_slower_than_the_budget_leaves_the_breaker_open_and_ships_alongside() -> None:
+    """A destination that needs 1.5 s works, but no invocation is to wait for it."""
+    subject = policy("end")
+    subject.failed(0.0)
+    subject.failed(0.0)
+    subject.delivered(1.5)
+    assert [subject.invoked(moment, 0.0).choice for moment in (2.0, 2.1)] == [Choice.PROBE] * 2
+
+
+def test_timed_shipment_is_due_an_interval_after_the_oldest_record() -> None:
+    """And not before an interval has passed since the last try."""
+    subject = policy()
+    assert subject.due_at(None, 0.0) is None
+    assert subject.due_at(5.0, 0.0) == 15.0
+    assert subject.due_at(5.0, 9.0) == 19.0
+
+
+def test_timed_shipment_waits_for_the_probe_when_the_breaker_is_open() -> None:
+    """A long-running function does not hammer a dead destination."""
+    subject = policy(interval_s=0.1)
+    for _ in range(5):
+        subject.failed(0.0)
+    assert subject.due_at(0.0, 0.0) == 8.0
+    assert not subject.may_ship(7.9)
+    assert subject.may_ship(8.0)

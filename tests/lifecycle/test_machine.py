@@ -1,0 +1,483 @@
+"""The supervisor's machine, by conversation: an event and a moment, then what it orders."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lifecycle.events import (
+    BatchStored,
+    Effect,
+    Event,
+    Exit,
+    FetchNext,
+    GoQuiet,
+    IntakeHeld,
+    Invoked,
+    KillWorker,
+    NextFailed,
+    OffsetCommitted,
+    Release,
+    Ship,
+    ShipmentStalled,
+    ShutdownRequested,
+    StartWorker,
+    TimePassed,
+    WorkerExited,
+)
+from lifecycle.flush import FlushPolicy
+from lifecycle.machine import (
+    MOST_NEXT_FAILURES,
+    QUIET_S,
+    SHUTDOWN_MARGIN_S,
+    UNHELD_SHIPMENT_S,
+    IllegalEventError,
+    Machine,
+)
+from lifecycle.recovery import MOST_DEATHS
+from lifecycle.states import LEGAL_EVENTS, State
+
+CAPACITY = 10_000
+
+
+def machine(mode: str = "end", *, budget_s: float = 0.5, freezes: bool = True, interval_s: float = 10.0) -> Machine:
+    """A machine at moment 0; the platform holds a batch back for 25 ms."""
+    policy = FlushPolicy(mode, interval_s=interval_s, budget_s=budget_s, jitter=lambda: 1.0)
+    return Machine(policy, capacity_bytes=CAPACITY, buffer_s=0.025, freezes=freezes, now=0.0)
+
+
+def stored(end: int, *, start: int | None = None, finished: str = "", reported: str = "") -> BatchStored:
+    return BatchStored(
+        start=end - 100 if start is None else start,
+        end=end,
+        finished=(finished,) if finished else (),
+        reported=(reported,) if reported else (),
+    )
+
+
+def invoke(subject: Machine, at: float, request_id: str = "r1", timeout_s: float = 60.0) -> list[Effect]:
+    return subject.handle(Invoked(request_id, at + timeout_s), at)
+
+
+def ships(effects: list[Effect]) -> list[tuple[int, int, str]]:
+    return [(effect.since, effect.until, effect.reason) for effect in effects if isinstance(effect, Ship)]
+
+
+def reasons_to_fetch(effects: list[Effect]) -> list[str]:
+    return [effect.reason for effect in effects if isinstance(effect, FetchNext)]
+
+
+def test_held_invocation_ends_with_delivery() -> None:
+    """Invoked, finished, shipped, acknowledged, and only then is the next event asked for."""
+    subject = machine()
+    assert invoke(subject, 1.0) == []
+    assert subject.handle(stored(100), 1.1) == []
+    assert ships(subject.handle(stored(200, finished="r1"), 1.2)) == [(0, 200, "invocation_finished")]
+    effects = subject.handle(OffsetCommitted(200), 1.23)
+    assert effects[0] == Release(200)
+    assert isinstance(effects[1], FetchNext)
+    assert effects[1].reason == "delivered"
+    assert effects[1].held_s == pytest.approx(0.055)
+    assert subject.state is State.WAITING
+
+
+def test_held_shipment_ends_before_the_budget_counted_from_the_functions_end() -> None:
+    """The runtimeDone was 25 ms old when it came, and the shipper reports 20 ms before the hold ends."""
+    subject = machine(budget_s=0.5)
+    invoke(subject, 1.0)
+    (ship,) = subject.handle(stored(100, finished="r1"), 2.0)
+    assert isinstance(ship, Ship)
+    assert ship.deadline == pytest.approx(2.0 - 0.025 + 0.5 - 0.02)
+
+
+def test_hold_ends_with_the_budget_when_nothing_is_delivered() -> None:
+    """A shipper that says nothing holds nobody."""
+    subject = machine(budget_s=0.5)
+    invoke(subject, 1.0)
+    subject.handle(stored(100, finished="r1"), 2.0)
+    assert subject.wakes_at == pytest.approx(2.475)
+    assert reasons_to_fetch(subject.handle(TimePassed(), 2.475)) == ["budget_spent"]
+
+
+def test_hold_ends_at_once_when_the_shipment_stalls() -> None:
+    """Waiting longer would change nothing."""
+    subject = machine()
+    invoke(subject, 1.0)
+    subject.handle(stored(100, finished="r1"), 2.0)
+    assert reasons_to_fetch(subject.handle(ShipmentStalled("unauthorised"), 2.01)) == ["not_delivered"]
+
+
+def test_hold_never_goes_past_the_deadline_less_a_margin() -> None:
+    """A function that ends 100 ms before its deadline is not made late by us."""
+    subject = machine(budget_s=5.0)
+    invoke(subject, 0.0, timeout_s=3.0)
+    subject.handle(stored(100, finished="r1"), 2.7)
+    assert subject.wakes_at == pytest.approx(2.75)
+    assert reasons_to_fetch(subject.handle(TimePassed(), 2.75)) == ["budget_spent"]
+
+
+def test_runtime_done_that_never_comes_is_not_waited_for_twice() -> None:
+    """The first invocation is held to its deadline less a margin, the next not at all."""
+    subject = machine()
+    invoke(subject, 0.0, timeout_s=3.0)
+    assert subject.wakes_at == pytest.approx(2.75)
+    assert reasons_to_fetch(subject.handle(TimePassed(), 2.75)) == ["end_not_told"]
+    assert reasons_to_fetch(invoke(subject, 3.0, "r2")) == ["runtime_done_missing"]
+
+
+def test_what_came_after_the_runtime_done_is_not_waited_for() -> None:
+    """The late report of the invocation goes with the next shipment."""
+    subject = machine()
+    invoke(subject, 0.0)
+    subject.handle(stored(100, finished="r1"), 1.0)
+    subject.handle(stored(200, reported="r1"), 1.01)
+    assert reasons_to_fetch(subject.handle(OffsetCommitted(100), 1.02)) == ["delivered"]
+
+
+def test_another_requests_runtime_done_ends_nothing() -> None:
+    """One that came late, after a thaw, belongs to an invocation that is over."""
+    subject = machine()
+    invoke(subject, 0.0, "r2")
+    assert subject.handle(stored(100, finished="r1"), 1.0) == []
+    assert subject.state is State.HOLDING
+
+
+def test_released_invocation_ships_nothing_and_asks_at_once() -> None:
+    """Frequent invocations cost nothing."""
+    subject = machine("adaptive")
+    invoke(subject, 0.0)
+    subject.handle(stored(100, finished="r1"), 0.1)
+    subject.handle(OffsetCommitted(100), 0.12)
+    assert reasons_to_fetch(invoke(subject, 1.0, "r2")) == ["next_expected_in_time"]
+    assert subject.handle(stored(200, start=100, finished="r2"), 1.1) == []
+
+
+def test_long_function_ships_every_interval() -> None:
+    """A record is not older than the interval, however long the function runs."""
+    subject = machine("end", interval_s=10.0)
+    invoke(subject, 0.0, timeout_s=900)
+    subject.handle(stored(100), 1.0)
+    assert subject.wakes_at == pytest.approx(11.0)
+    assert ships(subject.handle(TimePassed(), 11.0)) == [(0, 100, "interval_passed")]
+    subject.handle(OffsetCommitted(100), 11.1)
+    subject.handle(stored(200, start=100), 12.0)
+    assert ships(subject.handle(TimePassed(), 22.0)) == [(100, 200, "interval_passed")]
+
+
+def test_last_words_leave_before_the_deadline() -> None:
+    """Whatever is there half a second before a timeout goes out, also when /next is out already."""
+    subject = machine("interval")
+    invoke(subject, 0.0, timeout_s=5.0)
+    subject.handle(stored(100), 1.0)
+    assert subject.wakes_at == pytest.approx(4.5)
+    assert ships(subject.handle(TimePassed(), 4.5)) == [(0, 100, "deadline_near")]
+
+
+def test_backlog_more_than_half_full_ships_at_once() -> None:
+    """Whatever the policy says."""
+    subject = machine("interval")
+    assert subject.handle(stored(5000, start=0), 0.1) == []
+    assert ships(subject.handle(stored(5100, start=5000), 0.2)) == [(0, 5100, "backlog_half_full")]
+
+
+def test_interval_policy_overlaps_and_asks_when_the_shipment_has_ended() -> None:
+    """/next is not called while an export is in flight."""
+    subject = machine("interval", interval_s=1.0)
+    subject.handle(stored(100), 0.0)
+    effects = invoke(subject, 5.0)
+    assert ships(effects) == [(0, 100, "interval_passed")]
+    assert subject.state is State.OVERLAPPING
+    assert reasons_to_fetch(subject.handle(OffsetCommitted(100), 5.1)) == ["delivered"]
+
+
+def test_invocation_that_meets_a_shipment_in_flight_waits_for_it() -> None:
+    """A freeze in the middle of a request is how connections die."""
+    subject = machine("interval", interval_s=1.0)
+    invoke(subject, 0.0)
+    subject.handle(stored(100), 0.1)
+    assert ships(subject.handle(TimePassed(), 1.1)) == [(0, 100, "interval_passed")]
+    assert invoke(subject, 1.2, "r2") != []
+    assert subject.state is State.OVERLAPPING
+    assert reasons_to_fetch(subject.handle(OffsetCommitted(100), 1.3)) == ["delivered"]
+
+
+def test_overlapped_shipment_is_cut_to_the_budget_when_the_function_ends() -> None:
+    """From then on somebody pays for the wait."""
+    subject = machine("interval", interval_s=1.0, budget_s=0.5)
+    subject.handle(stored(100), 0.0)
+    invoke(subject, 5.0, timeout_s=60)
+    (ship,) = subject.handle(stored(200, start=100, finished="r1"), 6.0)
+    assert isinstance(ship, Ship)
+    assert ship.deadline == pytest.approx(6.0 - 0.025 + 0.5 - 0.02)
+    assert reasons_to_fetch(subject.handle(TimePassed(), 6.475)) == ["budget_spent"]
+
+
+def test_open_breaker_asks_first_and_probes_alongside() -> None:
+    """A vendor's bad hour costs the function nothing."""
+    subject = machine()
+    for number in range(2):
+        invoke(subject, float(number), f"r{number}")
+        subject.handle(stored(100 * (number + 1), start=100 * number, finished=f"r{number}"), number + 0.1)
+        subject.handle(ShipmentStalled("deadline"), number + 0.5)
+    assert reasons_to_fetch(invoke(subject, 1.6, "r2")) == ["breaker_open"]
+    effects = invoke(subject, 30.0, "r3")
+    assert [type(effect) for effect in effects] == [FetchNext, Ship]
+    subject.handle(OffsetCommitted(200), 30.1)
+    assert invoke(subject, 31.0, "r4") == []
+
+
+def test_ring_that_began_anew_is_followed() -> None:
+    """Nothing waited, so the next frame may start past the old end."""
+    subject = machine()
+    subject.handle(stored(100, start=0), 0.0)
+    subject.handle(ShutdownRequested("spindown", 100.0), 0.1)
+    subject.handle(OffsetCommitted(100), 0.2)
+    assert ships(subject.handle(stored(CAPACITY + 50, start=CAPACITY), 0.3)) == [(CAPACITY, CAPACITY + 50, "shutdown")]
+    assert subject.shipments.waiting_bytes == 50
+
+
+def test_shutdown_collects_until_the_report_then_ships_and_exits() -> None:
+    """The last platform.report comes after SHUTDOWN."""
+    subject = machine("interval")
+    invoke(subject, 0.0)
+    assert ships(subject.handle(stored(100, finished="r1"), 0.1)) == []
+    effects = subject.handle(ShutdownRequested("spindown", 3.0), 1.0)
+    assert ships(effects) == [(0, 100, "shutdown")]
+    assert ships(subject.handle(stored(200, start=100, reported="r1"), 1.04)) == [(0, 200, "shutdown")]
+    assert Exit(0) in subject.handle(OffsetCommitted(200), 1.06)
+    assert subject.state is State.CLOSED
+
+
+def test_shutdown_with_everything_reported_and_delivered_drains_at_once() -> None:
+    """There is nothing to wait for."""
+    subject = machine()
+    invoke(subject, 0.0)
+    subject.handle(stored(100, finished="r1", reported="r1"), 0.1)
+    subject.handle(OffsetCommitted(100), 0.12)
+    assert subject.handle(ShutdownRequested("spindown", 3.0), 1.0) == [Exit(0)]
+
+
+def test_shutdown_without_a_report_waits_a_short_while() -> None:
+    """A report that never comes costs 300 ms."""
+    subject = machine()
+    invoke(subject, 0.0)
+    subject.handle(stored(100, finished="r1"), 0.1)
+    subject.handle(OffsetCommitted(100), 0.2)
+    assert subject.handle(ShutdownRequested("spindown", 3.0), 1.0) == []
+    assert subject.wakes_at == pytest.approx(1.0 + QUIET_S)
+    assert subject.handle(TimePassed(), 1.0 + QUIET_S) == [Exit(0)]
+
+
+def test_shutdown_with_a_dead_destination_ends_before_sigkill() -> None:
+    """What could not be delivered stays counted as waiting."""
+    subject = machine()
+    invoke(subject, 0.0)
+    subject.handle(stored(100, finished="r1", reported="r1"), 0.1)
+    (ship,) = subject.handle(ShutdownRequested("timeout", 3.0), 1.0)
+    assert isinstance(ship, Ship)
+    assert ship.deadline == pytest.approx(3.0 - SHUTDOWN_MARGIN_S)
+    assert subject.handle(ShipmentStalled("deadline"), 2.7) == [Exit(0)]
+
+
+def test_shutdown_with_a_silent_shipper_ends_before_sigkill() -> None:
+    """Not even a report is needed."""
+    subject = machine()
+    invoke(subject, 0.0)
+    subject.handle(stored(100, finished="r1", reported="r1"), 0.1)
+    subject.handle(ShutdownRequested("timeout", 3.0), 1.0)
+    assert subject.wakes_at == pytest.approx(2.7)
+    assert Exit(0) in subject.handle(TimePassed(), 2.7)
+
+
+def test_shutdown_while_holding_is_what_a_signal_means() -> None:
+    """SIGTERM comes at any time."""
+    subject = machine()
+    invoke(subject, 0.0)
+    subject.handle(stored(100), 0.1)
+    assert ships(subject.handle(ShutdownRequested("sigterm", 2.2), 0.2)) == [(0, 100, "shutdown")]
+
+
+def test_dead_worker_is_replaced_at_once_and_the_shipment_repeated() -> None:
+    """The new shipper is told where to go on."""
+    subject = machine()
+    invoke(subject, 0.0)
+    subject.handle(stored(100, finished="r1"), 0.1)
+    effects = subject.handle(WorkerExited("shipper"), 0.2)
+    assert StartWorker("shipper") in effects
+    assert ships(effects) == [(0, 100, "invocation_finished")]
+
+
+def test_dead_collector_starts_the_clock_of_a_hold() -> None:
+    """The runtimeDone may be lost with it; the function may have returned."""
+    subject = machine(budget_s=0.5)
+    invoke(subject, 0.0)
+    assert subject.handle(WorkerExited("collector"), 1.0) == [StartWorker("collector")]
+    assert subject.wakes_at == pytest.approx(1.5)
+    assert reasons_to_fetch(subject.handle(TimePassed(), 1.5)) == ["end_not_told"]
+
+
+def test_workers_that_keep_dying_are_given_up_and_the_function_goes_on() -> None:
+    """It goes quiet, says so once, and keeps asking for the next event."""
+    subject = machine()
+    orders: list[Effect] = []
+    now = 0.0
+    for _ in range(MOST_DEATHS):
+        orders += subject.handle(WorkerExited("collector"), now)
+        now = subject.wakes_at or now
+        orders += subject.handle(TimePassed(), now)
+    assert orders.count(GoQuiet()) == 1
+    assert reasons_to_fetch(invoke(subject, now + 1)) == ["workers_keep_dying"]
+    assert subject.handle(ShutdownRequested("spindown", now + 3), now + 2) == [Exit(0)]
+
+
+def test_shipper_that_ignores_its_deadline_is_replaced() -> None:
+    """It may hang in a name server's hands."""
+    subject = machine()
+    invoke(subject, 0.0)
+    subject.handle(stored(100, finished="r1"), 1.0)
+    subject.handle(TimePassed(), 1.475)
+    assert KillWorker("shipper") not in subject.handle(TimePassed(), 3.4)
+    assert KillWorker("shipper") in subject.handle(TimePassed(), 3.5)
+
+
+def test_refused_next_is_asked_again_with_pauses() -> None:
+    """At once, then after longer and longer pauses; never in a tight loop."""
+    subject = machine()
+    assert reasons_to_fetch(subject.handle(NextFailed(500), 0.0)) == ["asked_again"]
+    pauses = []
+    now = 0.0
+    for _ in range(5):
+        assert subject.handle(NextFailed(403), now) == []
+        assert subject.wakes_at is not None
+        pauses.append(round(subject.wakes_at - now, 3))
+        now = subject.wakes_at
+        assert reasons_to_fetch(subject.handle(TimePassed(), now)) == ["asked_again"]
+    assert pauses == [0.1, 0.2, 0.4, 0.8, 1.6]
+
+
+def test_answered_next_ends_the_pauses() -> None:
+    """The next refusal is again repeated at once."""
+    subject = machine("interval")
+    subject.handle(NextFailed(500), 0.0)
+    invoke(subject, 1.0)
+    assert reasons_to_fetch(subject.handle(NextFailed(500), 2.0)) == ["asked_again"]
+
+
+def test_platform_that_is_gone_ends_the_extension() -> None:
+    """Nobody takes a connection: there is nobody left to serve."""
+    subject = machine()
+    now = 0.0
+    for _ in range(MOST_NEXT_FAILURES):
+        subject.handle(NextFailed(0), now)
+        now = max(now, subject.wakes_at or now)
+        subject.handle(TimePassed(), now)
+    subject.handle(NextFailed(0), now)
+    assert subject.state is State.DRAINING
+    assert subject.handle(TimePassed(), now + QUIET_S) == [Exit(1)]
+
+
+def test_managed_instance_ships_by_the_interval_without_invocations() -> None:
+    """There are no INVOKE events and no freeze."""
+    subject = machine(freezes=False, interval_s=10.0)
+    subject.handle(stored(100), 1.0)
+    assert subject.wakes_at == pytest.approx(11.0)
+    (ship,) = subject.handle(TimePassed(), 11.0)
+    assert ship == Ship(0, 0, 100, 11.0 + UNHELD_SHIPMENT_S, "interval_passed")
+
+
+def test_frozen_environment_ships_nothing_between_invocations() -> None:
+    """After the function's end there is no time of ours."""
+    subject = machine("interval", interval_s=1.0)
+    invoke(subject, 0.0)
+    subject.handle(stored(100, finished="r1"), 0.1)
+    assert subject.wakes_at is None
+
+
+EVENTS: tuple[Event, ...] = (
+    Invoked("r1", 100.0),
+    ShutdownRequested("spindown", 100.0),
+    NextFailed(500),
+    stored(100),
+    IntakeHeld(),
+    OffsetCommitted(0),
+    ShipmentStalled("deadline"),
+    WorkerExited("collector"),
+    WorkerExited("shipper"),
+    TimePassed(),
+)
+
+
+@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
+def test_every_state_allows_an_event_or_refuses_it_unchanged(state: State, event: Event) -> None:
+    """The table is total; an illegal event changes nothing."""
+    subject = machine()
+    invoke(subject, 0.0)
+    subject.state = state
+    before = _facts(subject)
+    if isinstance(event, LEGAL_EVENTS[state]):
+        subject.handle(event, 1.0)
+    else:
+        with pytest.raises(IllegalEventError, match=state.value):
+            subject.handle(event, 1.0)
+        assert _facts(subject) == before
+
+
+def _facts(subject: Machine) -> dict[str, Any]:
+    return {name: repr(value) for name, value in vars(subject).items()}
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["invoke", "store", "finish", "commit", "stall", "kill", "kill_shipper", "refuse", "time"]),
+            st.floats(0, 3),
+        ),
+        max_size=60,
+    ),
+    st.sampled_from(["adaptive", "end", "interval"]),
+)
+def test_whatever_happens_the_next_event_is_asked_for_and_never_twice(  # noqa: C901 - a story has many turns
+    story: list[tuple[str, float]], mode: str
+) -> None:
+    """An invocation is never held past its deadline; /next is out exactly while the machine waits for it."""
+    subject = machine(mode, interval_s=2.0)
+    now, is_out, running, deadline = 0.0, True, 0, 0.0
+
+    def tell(event: Event) -> None:
+        nonlocal is_out
+        for effect in subject.handle(event, now):
+            if isinstance(effect, FetchNext):
+                assert not is_out
+                is_out = True
+        assert is_out == (subject.state is State.WAITING)
+
+    for what, pause_s in story:
+        until = now + pause_s
+        while subject.wakes_at is not None and subject.wakes_at <= until:
+            now = max(now, subject.wakes_at)
+            tell(TimePassed())
+            assert subject.wakes_at is None or subject.wakes_at > now
+        now = until
+        end = subject.shipments.end
+        match what:
+            case "invoke" if is_out:
+                running += 1
+                is_out, deadline = False, now + 3.0
+                tell(Invoked(f"r{running}", deadline))
+            case "store":
+                tell(stored(end + 200, start=end))
+            case "finish":
+                tell(stored(end + 200, start=end, finished=f"r{running}"))
+            case "commit" if subject.shipments.current:
+                tell(OffsetCommitted(subject.shipments.current.until))
+            case "stall" if subject.shipments.current:
+                tell(ShipmentStalled("deadline"))
+            case "kill" | "kill_shipper":
+                tell(WorkerExited("shipper" if what == "kill_shipper" else "collector"))
+            case "refuse" if is_out:
+                is_out = False
+                tell(NextFailed(500))
+        if running and subject.state in (State.HOLDING, State.OVERLAPPING):
+            assert now < deadline
