@@ -1,5 +1,6 @@
 """What the launcher calls: boot, then supervise, and whatever happens keep the function running."""
 
+import gc
 import os
 import sys
 
@@ -34,6 +35,7 @@ def main(name: str) -> None:
 def _run(booted: "Booted") -> int:
     if not booted.idle_reason:
         try:
+            gc.disable()  # loading makes nothing to collect; the supervisor switches it on again
             from lifecycle.supervisor import supervise
 
             return supervise(booted)

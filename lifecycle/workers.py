@@ -4,8 +4,8 @@ Forked, not started anew: they share the supervisor's pages, settings and backlo
 packet mode and keeps no other descriptor of ours, so that it ends when the supervisor does.
 """
 
+import _signal  # type: ignore[import-not-found]
 import os
-import signal
 from collections import deque
 from collections.abc import Callable
 
@@ -131,17 +131,17 @@ class Worker:
     def kill(self) -> None:
         """Ends the process; what it had not reported is done again by its successor."""
         if self.pid:
-            os.kill(self.pid, signal.SIGKILL)
+            os.kill(self.pid, _signal.SIGKILL)
 
 
 def _live(name: str, body: Callable[[], None]) -> None:
     """A child's life; does not return."""
     status = 1
     try:
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, signal.SIG_IGN)  # the supervisor decides when all is done
+        _signal.set_wakeup_fd(-1)
+        _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+        for number in (_signal.SIGTERM, _signal.SIGINT):
+            _signal.signal(number, _signal.SIG_IGN)  # the supervisor decides when all is done
         name_process(name)
         body()
         status = 0
