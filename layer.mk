@@ -1,0 +1,113 @@
+# Everything one does with Tailrace. What is made lies in build/ and .venv, nowhere else.
+
+PYTHON ?= python3
+VENV ?= .venv
+INTERPRETER ?= /var/lang/bin/python3
+PYTEST_ARGS ?=
+
+ifeq ($(wildcard layer.mk),)
+$(error Run make where layer.mk lies: make -C DIRECTORY -f layer.mk TARGET)
+endif
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules
+
+RUN := $(VENV)/bin/python
+PIP := $(RUN) -m pip --disable-pip-version-check --quiet
+INSTALLED := $(VENV)/installed.stamp
+ZIP := build/tailrace-layer.zip
+UNPACKED := build/layer/extensions/tailrace
+SOURCES := $(sort $(shell find lifecycle collector shipper tools -name '*.py')) LICENSE requirements-layer.txt
+
+.PHONY: help
+help: ## List the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' layer.mk | while IFS="$$(printf '\t')" read -r name about; do \
+		printf '%-8s %s\n' "$$name" "$$about"; done
+
+.PHONY: venv
+venv: $(INSTALLED) ## Make the virtual environment (PYTHON=python3, VENV=.venv)
+
+.PHONY: layer
+layer: $(ZIP) $(UNPACKED) ## Build build/tailrace-layer.zip (INTERPRETER=/var/lang/bin/python3), unpacked in build/layer
+	@printf '%s: %s bytes\n' $(ZIP) "$$(wc -c <$(ZIP))"
+
+.PHONY: demo
+demo: layer ## Watch a function's telemetry arrive, on a Lambda-like sandbox
+	@$(RUN) -m tests.demo
+
+.PHONY: test
+test: lint layer real ## Lint, check types and run all tests (PYTEST_ARGS=…)
+	@echo 'Running the tests …'
+	@$(RUN) -m pytest --junit-xml=build/tests.xml $(PYTEST_ARGS)
+
+.PHONY: lint
+lint: $(INSTALLED) ## Lint and check types
+	@echo 'Linting …'
+	@$(RUN) -m ruff check --quiet
+	@$(RUN) -m ruff format --check --quiet || { echo 'Some files are not formatted; run: $(RUN) -m ruff format' >&2; exit 1; }
+	@echo 'Checking types …'
+	@$(RUN) -m mypy --cache-dir build/mypy --no-error-summary
+
+.PHONY: bench
+bench: layer ## Measure start, memory, CPU and what the function is charged
+	@$(RUN) -m tests.bench
+
+.PHONY: docs
+docs: $(INSTALLED) ## Write docs/settings.md from the table in lifecycle/settings.py
+	@$(RUN) -m tools.settings_page
+
+.PHONY: clean
+clean: ## Remove everything that was made
+	@rm -rf build $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A virtual environment of another Python than the one asked for would silently be the wrong one.
+ifneq ($(filter command line environment,$(origin PYTHON)),)
+ifneq ($(wildcard $(RUN)),)
+SAME := import sys; print(sys.version_info[:2])
+ifneq ($(shell $(PYTHON) -c '$(SAME)'),$(shell $(RUN) -c '$(SAME)'))
+ifeq ($(filter clean help,$(MAKECMDGOALS)),)
+$(error $(VENV) is of another Python than $(PYTHON). Remove it with "make -f layer.mk clean", or name another: VENV=build/venv)
+endif
+endif
+endif
+endif
+
+# ensurepip is what Debian and Ubuntu leave out.
+$(INSTALLED): pyproject.toml requirements-layer.txt
+	@command -v $(PYTHON) >/dev/null || { \
+		echo 'There is no $(PYTHON). Tailrace needs Python 3.10 or later; name one with PYTHON=/path/to/python3.' >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+		echo "$(PYTHON) is $$($(PYTHON) --version 2>&1); Tailrace needs 3.10 or later. Name one with PYTHON=/path/to/python3." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo '$(PYTHON) cannot make virtual environments. On Debian and Ubuntu: apt-get install python3-venv' >&2; exit 1; }
+	@test -x $(RUN) || { echo 'Making $(VENV) …'; $(PYTHON) -m venv $(VENV); }
+	@echo 'Installing into $(VENV) …'
+	@$(PIP) install --no-deps --require-hashes -r requirements-layer.txt
+	@$(RUN) -m tools.requirements >$(VENV)/requirements-dev.txt
+	@$(PIP) install -r $(VENV)/requirements-dev.txt
+	@touch $@
+
+# Changes only when a source comes or goes, or the interpreter's name does: what times alone do not tell.
+build/layer-inputs.txt: FORCE
+	@mkdir -p build
+	@printf '%s\n' '$(INTERPRETER)' '$(VENV)' $(SOURCES) >$@.new
+	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+$(ZIP): $(INSTALLED) build/layer-inputs.txt $(SOURCES)
+	@$(RUN) -m tools.layer --output $@ --interpreter '$(INTERPRETER)'
+
+$(UNPACKED): $(ZIP)
+	@$(RUN) -m tools.layer --output $(ZIP) --unpack build/layer
+
+# AWS's emulator and an OTLP agent. Without them the tests that need them are skipped, which CI does not accept.
+.PHONY: real
+real: $(INSTALLED)
+	@if test -e tests/sandbox/realparts.py; then \
+		$(RUN) -c 'from tests.sandbox import realparts; realparts.rie_path(); realparts.rotel_path()' || \
+		echo 'AWS'\''s emulator or the OTLP agent could not be fetched: the tests that need them are skipped.' >&2; fi
+
+.PHONY: FORCE
+FORCE:

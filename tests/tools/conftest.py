@@ -1,0 +1,64 @@
+"""Layers to test: one of a stub, one of the project itself."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.tools.stub import write_source
+from tools import archive, layer
+from tools.target import Target, real_interpreter
+
+ROOT = Path(__file__).parents[2]
+
+
+def made_read_only(directory: Path) -> None:
+    """Takes every write permission away, as `/opt` has none."""
+    for path in [directory, *directory.rglob("*")]:
+        path.chmod(path.stat().st_mode & ~0o222)
+
+
+def made_writable(directory: Path) -> None:
+    """Lets the directory be removed."""
+    for path in [directory, *directory.rglob("*")]:
+        path.chmod(path.stat().st_mode | 0o200)
+
+
+@pytest.fixture
+def stub_zip(tmp_path: Path) -> Path:
+    """The layer of a stub, without vendored packages, for the interpreter at hand."""
+    plan = layer.Plan(write_source(tmp_path / "source"), (Target.running(),), str(real_interpreter()))
+    output = tmp_path / "stub.zip"
+    layer.build(plan, output)
+    return output
+
+
+@pytest.fixture
+def stub_layer(stub_zip: Path, tmp_path: Path) -> Iterator[Path]:
+    """The stub's layer, unpacked and read-only."""
+    directory = tmp_path / "opt"
+    archive.unpack(stub_zip, directory)
+    made_read_only(directory)
+    yield directory
+    made_writable(directory)
+
+
+@pytest.fixture(scope="session")
+def real_zip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project's layer for the interpreter at hand; wheels come from the build's cache if it has them."""
+    requirements = ROOT / "requirements-layer.txt"
+    cache = ROOT / "build" / "wheels"
+    plan = layer.Plan(ROOT, (Target.running(),), requirements=requirements, cache=cache)
+    output = tmp_path_factory.mktemp("layer") / "tailrace-layer.zip"
+    layer.build(plan, output)
+    return output
+
+
+@pytest.fixture(scope="session")
+def real_layer(real_zip: Path) -> Iterator[Path]:
+    """The project's layer, unpacked and read-only."""
+    directory = real_zip.with_name("opt")
+    archive.unpack(real_zip, directory)
+    made_read_only(directory)
+    yield directory
+    made_writable(directory)

@@ -1,0 +1,368 @@
+"""The layer: what it holds, that it is reproducible, and that it runs from wherever it was unpacked."""
+
+import ast
+import marshal
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+import types
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.tools.conftest import ROOT
+from tests.tools.stub import write_source
+from tools import layer
+from tools.target import ARCHITECTURES, Target, real_interpreter
+from tools.wheels import Licence
+
+TAG = sys.implementation.cache_tag
+VENDORED = ("httptools", "msgspec", "structlog", "tenacity")
+
+# Zipped, for one Python and one architecture.
+MOST_BYTES = 1_300_000
+
+# PEP 552: bytecode that carries its source's hash and is never checked against it.
+UNCHECKED_HASH = 0b01
+PYC_HEADER_BYTES = 16
+
+
+def names(zip_path: Path) -> list[str]:
+    """The zip's entries."""
+    with zipfile.ZipFile(zip_path) as packed:
+        return packed.namelist()
+
+
+def run(command: list[str | Path], cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
+    """Runs a program that is expected to end well, with an empty environment."""
+    return subprocess.run(command, cwd=cwd, env={}, check=True, capture_output=True, text=True, timeout=30)
+
+
+def code_of(pyc: bytes) -> types.CodeType:
+    """The code in a file of bytecode."""
+    code = marshal.loads(pyc[PYC_HEADER_BYTES:])  # noqa: S302 - what the test itself has built
+    assert isinstance(code, types.CodeType)
+    return code
+
+
+def files_named(code: types.CodeType) -> Iterator[str]:
+    """The file that the code, and all code in it, says it comes from."""
+    yield code.co_filename
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from files_named(constant)
+
+
+def other_interpreters() -> list[Path]:
+    """Supported Pythons of other versions, on the path or where pyenv keeps them, one each."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    folders = [*os.get_exec_path(), *sorted(map(str, pyenv.glob("versions/*/bin")), reverse=True)]
+    found = []
+    for minor in range(10, 15):
+        paths = (Path(folder, f"python3.{minor}") for folder in folders)
+        usable = (path for path in paths if minor != sys.version_info.minor and answers(path))
+        found += [path for path in [next(usable, None)] if path]
+    return found
+
+
+def answers(interpreter: Path) -> bool:
+    """Whether it is a Python, rather than a script that knows of none of that version."""
+    if not os.access(interpreter, os.X_OK):
+        return False
+    return not subprocess.run([interpreter, "-IS", "-c", ""], check=False, capture_output=True).returncode
+
+
+def imported_from_source(lines: str) -> list[str]:
+    """Our modules that `-v` says were compiled rather than loaded from bytecode."""
+    return re.findall(r"^# code object from '?(\S+/tailrace/\S+\.py)'?$", lines, re.MULTILINE)
+
+
+class TestContent:
+    """What lies where."""
+
+    def test_stub_layer_holds_modules_bytecode_launcher_and_licences(self, stub_zip: Path) -> None:
+        """Whatever else lies in the source tree stays there."""
+        assert names(stub_zip) == [
+            "extensions/tailrace",
+            "tailrace/LICENSES",
+            "tailrace/collector/__init__.py",
+            f"tailrace/collector/__pycache__/__init__.{TAG}.pyc",
+            "tailrace/lifecycle/__init__.py",
+            "tailrace/lifecycle/__main__.py",
+            f"tailrace/lifecycle/__pycache__/__init__.{TAG}.pyc",
+            f"tailrace/lifecycle/__pycache__/__main__.{TAG}.pyc",
+            "tailrace/shipper/__init__.py",
+            f"tailrace/shipper/__pycache__/__init__.{TAG}.pyc",
+            "tailrace/shipper/destinations/__init__.py",
+            f"tailrace/shipper/destinations/__pycache__/__init__.{TAG}.pyc",
+        ]
+
+    def test_only_the_launcher_is_executable(self, real_zip: Path) -> None:
+        """Lambda starts every executable file in /opt/extensions."""
+        with zipfile.ZipFile(real_zip) as packed:
+            modes = {entry.filename: stat.S_IMODE(entry.external_attr >> 16) for entry in packed.infolist()}
+        assert modes.pop("extensions/tailrace") == 0o755
+        assert set(modes.values()) == {0o644}
+
+    def test_nothing_lies_where_the_function_would_find_it(self, real_zip: Path) -> None:
+        """/opt/python and /opt/lib are on the function's own paths."""
+        folders = {tuple(name.split("/")[:2]) for name in names(real_zip)}
+        assert folders == {
+            ("extensions", "tailrace"),
+            ("tailrace", "LICENSES"),
+            *(("tailrace", package) for package in (*layer.PACKAGES, *VENDORED)),
+            *((("tailrace", "typing_extensions.py"), ("tailrace", "__pycache__")) * (sys.version_info < (3, 11))),
+        }
+
+    def test_only_modules_and_bytecode_are_carried(self, real_zip: Path) -> None:
+        """No tests, no stubs, no metadata; every module has its bytecode."""
+        modules = {name for name in names(real_zip) if name.endswith(".py")}
+        bytecode = {name for name in names(real_zip) if name.endswith(".pyc")}
+        compiled = {name for name in names(real_zip) if name.endswith(".so")}
+        assert len(modules) + len(bytecode) + len(compiled) + 2 == len(names(real_zip))
+        assert bytecode == {re.sub(r"(\w+)\.py$", rf"__pycache__/\1.{TAG}.pyc", name) for name in modules}
+        assert {name.split(".", 1)[1] for name in compiled} == {
+            f"cpython-{sys.version_info[0]}{sys.version_info[1]}-{Target.running().architecture}-linux-gnu.so"
+        }
+        assert not [name for name in modules if "test" in name and "testing" not in name]
+
+    def test_size_is_held(self, real_zip: Path) -> None:
+        """Lambda fetches the layer at every cold start of a new host."""
+        assert real_zip.stat().st_size <= MOST_BYTES
+
+    def test_every_carried_package_has_its_licence(self, real_zip: Path) -> None:
+        """All in one file, ours first."""
+        with zipfile.ZipFile(real_zip) as packed:
+            text = packed.read("tailrace/LICENSES").decode()
+        packages = re.findall(r"^(\w+)[ \d.]*: [\w/-]*(?:LICENSE|NOTICE)", text, re.MULTILINE)
+        assert packages[0] == "tailrace"
+        assert set(packages) == {"tailrace", *VENDORED}
+        assert "Version 2.0, January 2004" in text
+
+    def test_same_licence_text_stands_once(self) -> None:
+        """Two packages under the same text share it."""
+        text = layer.licences_text(Licence(package, "LICENSE", "Do as you like.\n") for package in ("one 1", "two 2"))
+        assert text.count("Do as you like.") == 1
+        assert "one 1: LICENSE\ntwo 2: LICENSE\n" in text
+
+
+class TestBytecode:
+    """Compiled ahead, valid on a read-only tree, without a trace of the machine that built it."""
+
+    def test_it_is_never_checked_against_its_source(self, real_zip: Path) -> None:
+        """Whatever times the files were unpacked with, it stays valid."""
+        with zipfile.ZipFile(real_zip) as packed:
+            headers = [packed.read(name)[:8] for name in packed.namelist() if name.endswith(".pyc")]
+        assert {int.from_bytes(header[4:], "little") for header in headers} == {UNCHECKED_HASH}
+
+    def test_it_names_the_place_it_runs_in(self, real_zip: Path) -> None:
+        """Tracebacks read /opt/tailrace/…, and an import has nothing to rename."""
+        with zipfile.ZipFile(real_zip) as packed:
+            for name in packed.namelist():
+                if name.endswith(".pyc"):
+                    source = re.sub(r"__pycache__/(\w+)\.[\w-]+\.pyc$", r"\1.py", name)
+                    assert set(files_named(code_of(packed.read(name)))) == {f"/opt/{source}"}
+
+    def test_nothing_names_the_machine(self, real_zip: Path) -> None:
+        """No path of this checkout, nor of the interpreter that compiled it."""
+        with zipfile.ZipFile(real_zip) as packed:
+            content = b"".join(packed.read(name) for name in packed.namelist() if not name.endswith(".so"))
+        for path in (ROOT, Path(sys.prefix), real_interpreter(), Path.home()):
+            assert os.fsencode(path) + b"/" not in content
+
+    @pytest.mark.parametrize("module", [*VENDORED, "lifecycle.__main__"])
+    def test_no_import_compiles_or_writes(self, real_layer: Path, module: str) -> None:
+        """Each package is imported from bytecode alone, in a tree that cannot be written to."""
+        before = sorted(real_layer.rglob("*"))
+        program = f"import sys; sys.path.insert(0, {str(real_layer / 'tailrace')!r}); import {module}"
+        done = run([real_interpreter(), "-ISv", "-c", program])
+        assert f"tailrace/{module.split('.', maxsplit=1)[0]}/__pycache__/__init__.{TAG}.pyc matches" in done.stderr
+        assert imported_from_source(done.stderr) == []
+        assert "# wrote" not in done.stderr
+        assert sorted(real_layer.rglob("*")) == before
+
+    def test_check_for_sources_would_see_one(self, real_layer: Path, tmp_path: Path) -> None:
+        """Without its bytecode a module is reported by the check above."""
+        shutil.copytree(real_layer / "tailrace" / "httptools", tmp_path / "tailrace" / "httptools")
+        for path in tmp_path.rglob("*"):
+            path.chmod(0o755)
+        shutil.rmtree(tmp_path / "tailrace" / "httptools" / "__pycache__")
+        program = f"import sys; sys.path.insert(0, {str(tmp_path / 'tailrace')!r}); import httptools"
+        done = run([real_interpreter(), "-ISBv", "-c", program])
+        assert len(imported_from_source(done.stderr)) == 2
+
+    def test_every_carried_module_can_be_imported(self, real_layer: Path) -> None:
+        """Nothing that was left out is missed by what was kept."""
+        library = real_layer / "tailrace"
+        modules = [
+            ".".join(path.relative_to(library).with_suffix("").parts).removesuffix(".__init__")
+            for package in VENDORED
+            for path in sorted((library / package).rglob("*.py"))
+        ]
+        program = "; ".join([f"import sys; sys.path.insert(0, {str(library)!r})", *(f"import {m}" for m in modules)])
+        run([real_interpreter(), "-IS", "-c", program])
+
+
+class TestReproducible:
+    """The same sources give the same bytes."""
+
+    def test_builds_from_two_checkouts_are_identical(self, tmp_path: Path) -> None:
+        """Neither the place, nor times, nor the hash seed, nor a stray file leaves a trace."""
+        zips = []
+        for place in ("one", "some/where/else"):
+            source = write_source(tmp_path / place)
+            output = tmp_path / place / "out.zip"
+            layer.build(layer.Plan(source, (Target.running(),)), output)
+            zips.append(output.read_bytes())
+        assert zips[0] == zips[1]
+
+    def test_project_built_twice_is_identical(self, real_zip: Path, tmp_path: Path) -> None:
+        """From a copy of the checkout, in another process with another hash seed and umask."""
+        for name in (*layer.PACKAGES, "tools"):
+            shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+        for name in ("LICENSE", "requirements-layer.txt"):
+            shutil.copyfile(ROOT / name, tmp_path / name)
+        cache = str(ROOT / "build" / "wheels")
+        command = [sys.executable, "-m", "tools.layer", "--cache", cache, "--output", "again.zip"]
+        environment = {"PYTHONHASHSEED": "7", "TMPDIR": str(tmp_path)}
+        subprocess.run(command, cwd=tmp_path, env=environment, check=True, umask=0o077, capture_output=True)
+        assert (tmp_path / "again.zip").read_bytes() == real_zip.read_bytes()
+
+
+class TestLauncher:
+    """`extensions/tailrace`."""
+
+    def test_first_line_names_lambdas_python_unless_told_otherwise(self, real_zip: Path) -> None:
+        """Isolated and without `site`, in the one argument that the kernel passes on."""
+        with zipfile.ZipFile(real_zip) as packed:
+            assert packed.read("extensions/tailrace").startswith(b"#!/var/lang/bin/python3 -IS\n")
+        assert layer.launcher_text("/usr/bin/python3").startswith("#!/usr/bin/python3 -IS\n")
+
+    @pytest.mark.parametrize("interpreter", ["python3", "/a b/python3", "", "/" + 300 * "p"])
+    def test_interpreter_the_kernel_could_not_start_is_refused(self, interpreter: str) -> None:
+        """Better no layer than one that fails every function it is attached to."""
+        with pytest.raises(layer.LayerError, match="expected"):
+            layer.first_line(interpreter)
+
+    def test_it_imports_nothing_but_sys_and_the_entry(self) -> None:
+        """Every import is paid for at every cold start."""
+        tree = ast.parse(layer.launcher_text("/python"))
+        imports = [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+        assert imports == ["import sys", "from lifecycle.__main__ import main"]
+
+    def test_started_by_the_kernel_it_calls_the_entry_with_its_name(self, stub_layer: Path) -> None:
+        """As Lambda starts it."""
+        done = run([stub_layer / "extensions" / "tailrace"])
+        assert done.stdout == f"tailrace told 1 1 {stub_layer}/tailrace/lifecycle/__main__.py\n"
+
+    @pytest.mark.parametrize(
+        ("cwd", "script"),
+        [
+            (".", "extensions/tailrace"),
+            ("extensions", "tailrace"),
+            ("extensions", "./tailrace"),
+            ("tailrace/lifecycle", "../../extensions/tailrace"),
+        ],
+    )
+    def test_started_with_an_interpreter_it_works_from_anywhere(self, stub_layer: Path, cwd: str, script: str) -> None:
+        """As a person starts it."""
+        done = run([real_interpreter(), "-IS", script], cwd=stub_layer / cwd)
+        assert done.stdout.startswith("tailrace told 1 1 ")
+
+    def test_unpacked_for_this_machine_it_names_the_interpreter_at_hand(self, real_zip: Path, tmp_path: Path) -> None:
+        """Everything else is as in the zip."""
+        layer.unpack(real_zip, tmp_path / "layer", str(real_interpreter()))
+        launcher = tmp_path / "layer" / "extensions" / "tailrace"
+        assert launcher.read_text(encoding="utf-8") == layer.launcher_text(str(real_interpreter()))
+        assert os.access(launcher, os.X_OK)
+        assert len(names(real_zip)) == len([path for path in (tmp_path / "layer").rglob("*") if path.is_file()])
+
+    def test_without_a_platform_it_says_so_and_ends(self, real_layer: Path) -> None:
+        """Started by hand there is nothing to register with."""
+        done = subprocess.run(
+            [real_interpreter(), "-IS", real_layer / "extensions" / "tailrace"],
+            env={},
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+        assert done.returncode == 1
+        assert "not registered with the Lambda platform" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+class TestVersions:
+    """One tree for several Pythons."""
+
+    @pytest.mark.optional
+    def test_layer_for_every_python_at_hand_runs_on_each(self, tmp_path: Path) -> None:
+        """Bytecode lies side by side; each Python takes its own."""
+        others = other_interpreters()
+        if not others:
+            pytest.skip("no other Python on the path")
+        targets = (Target.running(), *map(Target.at_hand, others))
+        source = write_source(tmp_path / "source")
+        layer.build(layer.Plan(source, targets), tmp_path / "all.zip")
+        layer.unpack(tmp_path / "all.zip", tmp_path / "layer", str(real_interpreter()))
+        for target in targets:
+            done = run([target.interpreter, "-ISv", tmp_path / "layer" / "extensions" / "tailrace"])
+            assert done.stdout.startswith("tailrace told 1 1 ")
+            assert imported_from_source(done.stderr) == []
+
+    @pytest.mark.optional
+    @pytest.mark.parametrize("interpreter", other_interpreters() or [None], ids=lambda path: path and path.name)
+    def test_project_layer_imports_on_other_pythons(self, interpreter: Path | None, tmp_path: Path) -> None:
+        """The wheels of each version are pinned, and nothing misses typing_extensions."""
+        if interpreter is None:
+            pytest.skip("no other Python on the path")
+        target = Target.at_hand(interpreter)
+        cache = ROOT / "build" / "wheels"
+        plan = layer.Plan(ROOT, (target,), requirements=ROOT / "requirements-layer.txt", cache=cache)
+        layer.build(plan, tmp_path / "other.zip")
+        layer.unpack(tmp_path / "other.zip", tmp_path / "layer", str(interpreter))
+        library = str(tmp_path / "layer" / "tailrace")
+        program = f"import sys; sys.path.insert(0, {library!r}); import {', '.join(VENDORED)}, lifecycle.__main__"
+        done = run([interpreter, "-ISv", "-c", program])
+        assert imported_from_source(done.stderr) == []
+
+    def test_shim_is_carried_for_python_3_10_only(self, tmp_path: Path) -> None:
+        """Where msgspec finds typing_extensions, it imports it."""
+        requirements = tmp_path / "requirements.txt"
+        requirements.write_text("", encoding="utf-8")
+        for version, expected in (((3, 10), True), ((3, 11), False)):
+            library = tmp_path / str(version[1])
+            library.mkdir()
+            target = Target(version, ARCHITECTURES[0], real_interpreter())
+            cached = tmp_path / "cache" / f"e3b0c44298fc-{target.name}"
+            cached.mkdir(parents=True)
+            layer.vendor(layer.Plan(tmp_path, (target,), "", requirements, tmp_path / "cache"), library)
+            assert (library / "typing_extensions.py").exists() is expected
+
+
+def test_source_without_our_packages_is_refused(tmp_path: Path) -> None:
+    """The builder says what it missed."""
+    with pytest.raises(layer.LayerError, match=r"no module in .*lifecycle"):
+        layer.build(layer.Plan(tmp_path, (Target.running(),)), tmp_path / "x.zip")
+
+
+def test_module_that_does_not_compile_is_named(tmp_path: Path) -> None:
+    """The builder passes on what the compiler said."""
+    source = write_source(tmp_path / "source")
+    (source / "shipper" / "broken.py").write_text("def (:\n", encoding="utf-8")
+    with pytest.raises(layer.LayerError, match=r"could not compile(?s:.*)broken\.py"):
+        layer.build(layer.Plan(source, (Target.running(),)), tmp_path / "x.zip")
+
+
+def test_environment_runs_what_the_layer_carries() -> None:
+    """The tests' own packages are of the versions that are pinned for the layer."""
+    from importlib.metadata import version
+
+    pins = re.findall(r"^(\w+)==(\S+) ", (ROOT / "requirements-layer.txt").read_text(), re.MULTILINE)
+    assert [name for name, _ in pins] == list(VENDORED)
+    assert pins == [(name, version(name)) for name, _ in pins]

@@ -1,0 +1,147 @@
+"""Writes docs/settings.md from the table in lifecycle/settings.py: `python -m tools.settings_page`.
+
+The words are the table's; this module owns how the page is divided and laid out.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lifecycle.settings import PREFIX, Setting, Settings
+
+PAGE = Path("docs/settings.md")
+
+INTRODUCTION = f"""\
+# Settings
+
+<!-- Written by `make -f layer.mk docs` from the table in lifecycle/settings.py. Change it there. -->
+
+Every setting is an environment variable of the function. None is required: without a destination Tailrace
+says so once and stays out of the way.
+
+- An empty variable is an unset one. Choices and flags may be written in either case.
+- A bad value is a warning in the extension's log, and the default is used. `{PREFIX}STRICT=1` makes it an
+  init error instead.
+- A misspelt `{PREFIX}` name is a warning that names the nearest setting.
+- A value marked *secret* appears in no log line, error or crash report."""
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A part of the page.
+
+    Attributes:
+        title: Its heading.
+        first: The setting it begins with; it ends where the next one begins.
+        about: What stands under the heading.
+    """
+
+    title: str
+    first: str
+    about: str = ""
+
+
+CHAPTERS = (
+    Chapter("Tailrace's own: the extension", "TAILRACE_ENABLED"),
+    Chapter("Tailrace's own: where telemetry goes", "TAILRACE_DESTINATION"),
+    Chapter("Tailrace's own: what the platform delivers, and how", "TAILRACE_TYPES"),
+    Chapter("Tailrace's own: when to ship", "TAILRACE_FLUSH"),
+    Chapter("Tailrace's own: limits", "TAILRACE_BACKLOG_BYTES"),
+    Chapter(
+        "OpenTelemetry's",
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "They mean what they mean in every OpenTelemetry SDK: a function that has them set needs no others.",
+    ),
+    Chapter("Proxies", "HTTPS_PROXY", "The names that most programs read."),
+)
+
+HEAD = "| variable | takes | default | |\n|---|---|---|---|"
+
+MEBIBYTE = 1 << 20
+KIBIBYTE = 1 << 10
+
+
+class PageError(Exception):
+    """The table and the page's chapters do not fit together."""
+
+
+def page(chapters: tuple[Chapter, ...] = CHAPTERS) -> str:
+    """The page's text.
+
+    Args:
+        chapters: How it is divided, in the table's order.
+
+    Raises:
+        PageError: A chapter begins with a setting that the table does not have where it should be.
+    """
+    parts = [INTRODUCTION]
+    unwritten = list(chapters)
+    for setting in Settings.table():
+        if unwritten and setting.variable == unwritten[0].first:
+            parts.append(heading(unwritten.pop(0)))
+        elif len(parts) == 1:
+            raise PageError(f"got {setting.variable} as the table's first row, expected {chapters[0].first}")
+        parts.append(row(setting))
+    if unwritten:
+        raise PageError(f"no row {unwritten[0].first} after those before it, expected the first of a chapter")
+    return "\n".join(parts) + "\n"
+
+
+def heading(chapter: Chapter) -> str:
+    """A chapter's heading, what it says, and its table's head."""
+    lines = [f"\n## {chapter.title}\n"]
+    if chapter.about:
+        lines.append(f"{chapter.about}\n")
+    lines.append(HEAD)
+    return "\n".join(lines)
+
+
+def row(setting: Setting) -> str:
+    """A setting's line in the table."""
+    cells = (f"`{setting.variable}`", takes(setting), default(setting), about(setting))
+    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+
+
+def takes(setting: Setting) -> str:
+    """What the setting takes; a list of words in the words' own type."""
+    options = getattr(setting, "options", ())
+    if not options:
+        return setting.expected
+    text, before, after = setting.expected.partition(", ".join(options))
+    return text + (", ".join(f"`{option}`" for option in options) if before else "") + after
+
+
+def default(setting: Setting) -> str:
+    """The default as one would write it, sizes also as one says them."""
+    text = setting.shown(setting.default)
+    if not text:
+        return "unset"
+    spoken = f" ({spoken_size(setting.default)})" if setting.unit == "bytes" else ""
+    return f"`{text}`{spoken}"
+
+
+def spoken_size(size_bytes: int) -> str:
+    """A size in the unit that makes it short."""
+    if size_bytes % MEBIBYTE == 0:
+        return f"{size_bytes // MEBIBYTE} MiB"
+    return f"{size_bytes // KIBIBYTE} KiB"
+
+
+def about(setting: Setting) -> str:
+    """The line about the setting, other settings' names in code type."""
+    words = "".join(marked_names(setting.about))
+    return f"{words} *Secret.*" if setting.secret else words
+
+
+def marked_names(text: str) -> Iterator[str]:
+    """The text in parts, variable names between backticks."""
+    names = {setting.variable for setting in Settings.table()}
+    for index, word in enumerate(text.split(" ")):
+        bare = word.rstrip(".,:;")
+        space = " " if index else ""
+        yield space + (f"`{bare}`{word[len(bare) :]}" if bare in names else word)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
+    print(f"Wrote {PAGE}")
