@@ -1,10 +1,11 @@
 """What the launcher calls: boot, then supervise, and whatever happens keep the function running."""
 
+import _signal  # type: ignore[import-not-found]
 import gc
 import os
 import sys
 
-from lifecycle.boot import NotRegisteredError, StrictError, boot
+from lifecycle.boot import NotRegisteredError, StrictError, boot, report_init_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,9 +26,9 @@ def main(name: str) -> None:
         sys.stderr.write(f"tailrace: not registered with the Lambda platform, so nothing will be shipped: {exc}\n")
         os._exit(1)
     except StrictError as exc:
-        log = _log(exc.settings)
-        _say_problems(log, exc.settings)
-        log.error("lifecycle.init_refused", reason="TAILRACE_STRICT is set and settings are bad")
+        settings = exc.booted.settings
+        _say_problems(_log(settings), settings)
+        report_init_error(exc)
         os._exit(1)
     os._exit(_run(booted))
 
@@ -51,10 +52,17 @@ def _run(booted: "Booted") -> int:
 
 
 def _say_idle(booted: "Booted") -> None:
-    log = _log(booted.settings)
-    _say_problems(log, booted.settings)
-    say = log.info if booted.idle_reason["reason"] == "disabled" else log.warning
-    say("lifecycle.idled", effect="nothing is shipped; the function is not affected", **booted.idle_reason)
+    """Says why nothing is shipped, in a child: the first invocation is not to wait for the log to be loaded."""
+    _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)  # the kernel buries it
+    if os.fork():
+        return
+    try:
+        log = _log(booted.settings)
+        _say_problems(log, booted.settings)
+        say = log.info if booted.idle_reason["reason"] == "disabled" else log.warning
+        say("lifecycle.idled", effect="nothing is shipped; the function is not affected", **booted.idle_reason)
+    finally:
+        os._exit(0)
 
 
 def _say_problems(log: "Log", settings: "Settings") -> None:

@@ -35,11 +35,15 @@ class NotRegisteredError(Exception):
 
 
 class StrictError(Exception):
-    """A bad setting, and `TAILRACE_STRICT` is set; the text names the variables."""
+    """A bad setting, and `TAILRACE_STRICT` is set; the text names the variables.
 
-    def __init__(self, names: str, settings: Settings) -> None:
+    Attributes:
+        booted: Registered, and not yet told to the platform: `report_init_error` does that.
+    """
+
+    def __init__(self, names: str, booted: "Booted") -> None:
         super().__init__(names)
-        self.settings = settings
+        self.booted = booted
 
 
 class Connection:
@@ -175,21 +179,21 @@ def boot(environ: "Mapping[str, str]", name: str) -> Booted:
 
     Raises:
         NotRegisteredError: There is no platform, or it refused.
-        StrictError: A setting is bad and `TAILRACE_STRICT` asks for an init error, which was reported.
+        StrictError: A setting is bad and `TAILRACE_STRICT` asks for an init error.
     """
     booted = Booted(name, Settings(environ))
     settings = booted.settings
     try:
         _register(booted)
         if settings.strict and settings.problems:
-            _give_up(booted)
+            raise StrictError(", ".join(problem.variable for problem in settings.problems), booted)
         if not booted.idle_reason:
             _subscribe(booted)
         if booted.idle_reason:
             booted.close_listener()
         if booted.idle_reason or not booted.warms_first:
             booted.ask_next()
-    except (NotRegisteredError, StrictError):
+    except NotRegisteredError:
         booted.close()
         raise
     except (OSError, LocalApiError) as exc:
@@ -287,12 +291,15 @@ def _subscribe(booted: Booted) -> None:
         booted.idle_reason = {"reason": reason, "status": answer.status, "answer": said}
 
 
-def _give_up(booted: Booted) -> None:
-    """Reports the init error that strict settings ask for."""
-    names = ", ".join(problem.variable for problem in booted.settings.problems)
-    safe = "".join(c if c.isalnum() or c in "_, " else "?" for c in names)
-    booted.connection.send(
-        booted.requests.init_error("Tailrace.BadSettings", f"TAILRACE_STRICT is set and these are not usable: {safe}")
-    )
-    booted.connection.wait()
-    raise StrictError(names, booted.settings)
+def report_init_error(error: StrictError) -> None:
+    """Tells the platform, which then ends the environment: whatever is to be said is said before.
+
+    Raises:
+        OSError: The connection broke.
+        LocalApiError: What came is not an answer.
+    """
+    safe = "".join(c if c.isalnum() or c in "_, " else "?" for c in str(error))
+    message = f"TAILRACE_STRICT is set and these settings are not usable: {safe}"
+    connection = error.booted.connection
+    connection.send(error.booted.requests.init_error("Tailrace.BadSettings", message))
+    connection.wait()

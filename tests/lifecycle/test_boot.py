@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lifecycle.boot import Booted, NotRegisteredError, StrictError, boot
+from lifecycle.boot import Booted, NotRegisteredError, StrictError, boot, report_init_error
 from tests.lifecycle.platform_stub import OK, OK_REGISTER, PlatformStub, refusal
 
 ROOT = Path(__file__).parents[2]
@@ -129,11 +129,14 @@ def test_foreign_listen_address_is_replaced_by_loopback() -> None:
 def test_strict_settings_report_an_init_error() -> None:
     """For those who want it in staging; the variables are named, their values are not."""
     with PlatformStub(OK_REGISTER, refusal(202)) as platform:
-        with pytest.raises(StrictError, match="TAILRACE_FLUSH"):
+        with pytest.raises(StrictError, match="TAILRACE_FLUSH") as caught:
             booted(platform, TAILRACE_STRICT="1", TAILRACE_FLUSH="hunter2")
+        assert platform.lines() == [REGISTER]
+        report_init_error(caught.value)
         assert platform.lines() == [REGISTER, "POST /2020-01-01/extension/init/error"]
         assert b"TAILRACE_FLUSH" in platform.requests[1]
         assert b"hunter2" not in platform.requests[1]
+        caught.value.booted.close()
 
 
 def test_refused_registration_is_an_error_that_says_what_was_answered() -> None:

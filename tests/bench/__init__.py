@@ -1,0 +1,1 @@
+"""Benchmarks: what the extension costs a function, as ratios taken in one run."""

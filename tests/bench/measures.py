@@ -1,0 +1,174 @@
+"""What is measured, and how: each returns plain numbers, and counts what was lost on the way."""
+
+import os
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.sandbox import Destination, Environment, Function, Platform
+
+EXTENSIONS = Path("build/layer/extensions")
+HANDLER = Path(__file__).parent / "handler"
+NAME = "tailrace"
+
+# How long nothing must use the processor before the extension counts as idle.
+SETTLED_S = 0.15
+
+
+class Bare(NamedTuple):
+    """The interpreter alone."""
+
+    wall_ms: float
+    cpu_ms: float
+
+
+class Boot(NamedTuple):
+    """One cold start."""
+
+    register_ms: float
+    next_ms: float
+    cpu_ms: float
+    pss_mb: float
+
+
+class Load(NamedTuple):
+    """Many lines in few invocations."""
+
+    lines: int
+    lost: int
+    cpu_us_per_record: float
+    peak_pss_mb: float
+
+
+class Held(NamedTuple):
+    """What finished invocations were held for."""
+
+    median_ms: float
+    max_ms: float
+    lost: int
+
+
+def bare() -> Bare:
+    """Starts and ends the interpreter as the launcher starts it."""
+    began = time.perf_counter()
+    pid = os.posix_spawn(sys.executable, [sys.executable, "-IS", "-c", "pass"], {})
+    _, _, usage = os.wait4(pid, 0)
+    return Bare((time.perf_counter() - began) * 1000, (usage.ru_utime + usage.ru_stime) * 1000)
+
+
+def boot() -> Boot:
+    """One environment from exec to idle."""
+    with _environment(freeze=False, runtime_command=_IDLE_RUNTIME) as (_, env):
+        env.start()
+        cpu_ms = _settled_cpu_ms(env)
+        timeline = env.timeline(NAME)
+        pss_mb = env.memory_pss_bytes(NAME) / 1e6
+        env.shutdown()
+    return Boot(timeline.register_ms, timeline.first_next_ms, cpu_ms, pss_mb)
+
+
+def load(invocations: int = 3, lines: int = 20_000, line_bytes: int = 150) -> Load:
+    """Ships `invocations` × `lines` lines while memory is watched."""
+    with _environment(freeze=True, timeout_s=120.0) as (backend, env):
+        env.invoke({"lines": 0})
+        before_ms = _cpu_ms(env)
+        with _watched(env) as peak:
+            for _ in range(invocations):
+                env.invoke({"lines": lines, "bytes": line_bytes})
+            env.invoke({"lines": 0})  # what was left of the last one goes with this
+        cpu_ms = _cpu_ms(env) - before_ms
+        env.shutdown()
+        emitted = len(env.telemetry(NAME).emitted)
+        lost = emitted - len(backend.unique())
+    return Load(invocations * lines, lost, cpu_ms * 1000 / (invocations * lines), max(peak) / 1e6)
+
+
+def held(invocations: int = 20, lines: int = 20) -> Held:
+    """What each of `invocations` was held after its return, with a healthy backend and policy `end`."""
+    with _environment(freeze=True, TAILRACE_FLUSH="end") as (backend, env):
+        env.invoke({"lines": lines, "bytes": 150})  # the cold one is not a typical one
+        times = [env.invoke({"lines": lines, "bytes": 150}).held_ms for _ in range(invocations)]
+        env.shutdown()
+        lost = len(env.telemetry(NAME).emitted) - len(backend.unique())
+    return Held(statistics.median(times), max(times), lost)
+
+
+def profile() -> str:
+    """The dearest imports of a boot, for when a figure is missed."""
+    code = "import sys; sys.path.insert(0, sys.argv[1]); import lifecycle.supervisor, collector.worker, shipper.worker"
+    command = [sys.executable, "-IS", "-X", "importtime", "-c", code, str(EXTENSIONS.parent / NAME)]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stderr.splitlines()
+    dearest = sorted(lines[1:], key=lambda line: int(line.split("|")[0].split(":")[1]), reverse=True)
+    return "\n".join(dearest[:15])
+
+
+# A runtime that asks for its first event and waits: what it costs is not ours to measure.
+_ASKS_AND_WAITS = (
+    "import os, _socket; host, port = os.environ['AWS_LAMBDA_RUNTIME_API'].split(':');"
+    "s = _socket.socket(); s.connect((host, int(port)));"
+    "s.sendall(b'GET /2018-06-01/runtime/invocation/next HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n'); s.recv(1)"
+)
+_IDLE_RUNTIME = [sys.executable, "-IS", "-c", _ASKS_AND_WAITS]
+
+
+@contextmanager
+def _environment(
+    *, freeze: bool, timeout_s: float = 3.0, runtime_command: list[str] | None = None, **environ: str
+) -> Iterator[tuple[Destination, Environment]]:
+    with Destination() as backend:
+        function = Function(
+            handler="app.handler",
+            task_root=HANDLER,
+            timeout_s=timeout_s,
+            runtime_command=runtime_command,
+            environ={"OTEL_EXPORTER_OTLP_ENDPOINT": backend.url, **environ},
+        )
+        # The platform's own buffer must not be what overflows: how large it is on Lambda is not public.
+        platform = Platform(freeze=freeze, buffer_bytes=64 * 1024 * 1024)
+        with Environment(extensions_dir=EXTENSIONS, function=function, platform=platform) as env:
+            yield backend, env
+
+
+def _cpu_ms(env: Environment) -> float:
+    """Processor time of the extension's processes so far: the scheduler's own count, in nanoseconds."""
+    total_ns = 0
+    for process in env.processes(NAME):
+        for task in Path(f"/proc/{process.pid}/task").iterdir():
+            total_ns += int((task / "schedstat").read_text().split()[0])
+    return total_ns / 1e6
+
+
+def _settled_cpu_ms(env: Environment) -> float:
+    """Processor time once nothing has used any for a while."""
+    used_ms, since = -1.0, time.monotonic()
+    while time.monotonic() - since < SETTLED_S:
+        now_ms = _cpu_ms(env)
+        if now_ms != used_ms:
+            used_ms, since = now_ms, time.monotonic()
+        time.sleep(0.01)
+    return used_ms
+
+
+@contextmanager
+def _watched(env: Environment) -> Iterator[list[int]]:
+    """Samples memory while the block runs."""
+    samples = [0]
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.02):
+            samples.append(env.memory_pss_bytes(NAME))
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield samples
+    finally:
+        done.set()
+        thread.join()

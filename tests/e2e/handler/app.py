@@ -1,0 +1,24 @@
+"""A function that does what its event says."""
+
+import json
+import logging
+import time
+from typing import Any
+
+log = logging.getLogger()
+log.setLevel("INFO")
+
+
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
+    """Logs, prints, sleeps or raises."""
+    for number in range(event.get("lines", 0)):
+        print(f"{event.get('say', 'line')} {number}", flush=True)
+    if "json" in event:
+        print(json.dumps(event["json"]), flush=True)
+    if "log" in event:
+        log.warning("%s", event["log"])
+    if "sleep_s" in event:
+        time.sleep(event["sleep_s"])
+    if "raise" in event:
+        raise ValueError(event["raise"])
+    return {"ok": True}

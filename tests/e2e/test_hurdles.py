@@ -1,0 +1,268 @@
+"""Bad input and faults that must not hurt: nothing hangs, nothing crashes the function, good records arrive."""
+
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lifecycle.settings import Settings
+from tests.e2e.conftest import NAME, Run, Start
+from tests.sandbox import Platform
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (202, "telemetry_unsupported"),
+        (400, "subscription_refused"),
+        (403, "subscription_refused"),
+        (500, "subscription_refused"),
+        ("drop", "subscription_failed"),
+    ],
+)
+def test_refused_subscription_is_said_once_and_the_function_runs(start: Start, fault: Any, reason: str) -> None:
+    """The extension keeps calling /next and ships nothing."""
+    run = start(platform=Platform(subscribe_fault=fault))
+    for _ in range(3):
+        assert run.invoke(lines=2).held_ms < 20
+    run.end()
+    (line,) = run.lines()
+    assert (line["event"], line["level"], line["reason"]) == ("lifecycle.idled", "warning", reason)
+    assert run.backend.requests == []
+
+
+def test_missing_destination_is_said_once_and_not_worth_a_subscription(start: Start) -> None:
+    """The platform would buffer for nobody, and a process that only waits is enough."""
+    run = start(platform=Platform(freeze=False), OTEL_EXPORTER_OTLP_ENDPOINT="")
+    run.invoke(lines=2)
+    _wait_until(lambda: run.said() and len(run.env.processes(NAME)) == 1)
+    run.invoke(lines=2)
+    run.end()
+    (line,) = run.lines()
+    assert (line["event"], line["reason"]) == ("lifecycle.idled", "no_destination")
+    assert not [call for call in run.env.calls if "telemetry" in call.api]
+
+
+def test_disabled_extension_says_nothing(start: Start) -> None:
+    """Somebody wanted it so."""
+    run = start(TAILRACE_ENABLED="0")
+    run.invoke(lines=2)
+    run.end()
+    assert run.said() == []
+    assert run.backend.requests == []
+
+
+def test_destination_that_does_not_parse_is_explained(start: Start) -> None:
+    """The variable, what was expected, what is used; the value may hold a secret."""
+    run = start(OTEL_EXPORTER_OTLP_ENDPOINT="", TAILRACE_DESTINATION="https//user:hunter2@typo")
+    run.invoke(lines=2)
+    run.end()
+    ignored, idled = run.lines()
+    assert ignored["variable"] == "TAILRACE_DESTINATION"
+    assert "otlp+http" in ignored["expected"]
+    assert idled["reason"] == "no_destination"
+    assert "hunter2" not in "".join(run.said())
+
+
+def test_every_setting_given_nonsense_ships_with_the_defaults(start: Start) -> None:
+    """Each is said once; nothing else happens."""
+    nonsense = {
+        row.variable: "\u2603 nonsense\x01"
+        for row in Settings.table()
+        if row.variable.startswith(("TAILRACE_", "OTEL_EXPORTER")) and row.kind not in ("address", "text")
+    }
+    run = start(**nonsense)
+    run.invoke(lines=5)
+    run.end()
+    assert run.lost() == 0
+    ignored = [line["variable"] for line in run.events("settings.value_ignored")]
+    assert sorted(ignored) == sorted(nonsense)
+
+
+def test_strict_settings_fail_the_init(start: Start) -> None:
+    """For those who want it in staging."""
+    run = start(TAILRACE_STRICT="1", TAILRACE_FLUSH="never")
+    result = run.env.invoke({})
+    assert result.status == "error"
+    assert result.error is not None
+    assert result.error["errorType"].startswith("Extension.")
+    assert any(line.get("variable") == "TAILRACE_FLUSH" for line in run.lines())
+
+
+def test_port_that_is_taken_is_replaced(start: Start) -> None:
+    """It is said, and everything arrives."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        run = start(TAILRACE_LISTEN_HOST="127.0.0.1", TAILRACE_LISTEN_PORT=port)
+        run.invoke(lines=5)
+        run.end()
+    assert run.lost() == 0
+    assert [line["variable"] for line in run.events("settings.value_ignored")] == ["TAILRACE_LISTEN_PORT"]
+
+
+@pytest.mark.parametrize("fault", ["unknown-event", 403, 500, "drop"])
+def test_odd_answer_to_next_is_asked_again(start: Start, fault: Any) -> None:
+    """The invocation goes on, and so does the extension."""
+    run = start(platform=Platform(next_faults={2: fault}), TAILRACE_FLUSH="end")
+    for number in range(3):
+        run.invoke(lines=3, say=f"r{number}")
+    run.end()
+    assert run.lost() == 0
+
+
+def test_next_that_is_refused_again_and_again_neither_hangs_nor_spins(start: Start) -> None:
+    """It is asked with pauses, and said."""
+    run = start(platform=Platform(next_faults=dict.fromkeys(range(2, 6), 500)), TAILRACE_FLUSH="end")
+    run.invoke(lines=3)
+    run.invoke(lines=3)
+    run.end()
+    assert run.lost() == 0
+    assert run.events("next.refused")
+
+
+def listener_port(run: Run) -> int:
+    """Where the collector listens, as it told the platform."""
+    call = next(call for call in run.env.calls if call.status == 200 and b"sandbox.localdomain" in call.body)
+    return int(json.loads(call.body)["destination"]["URI"].rpartition(":")[2].strip("/"))
+
+
+def post(port: int, body: bytes, head: bytes = b"POST / HTTP/1.1\r\nHost: x\r\n") -> int:
+    """Sends one request on a connection of its own; the status, 0 when there was none."""
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        try:
+            connection.sendall(head + b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(body) + body)
+            answer = b""
+            while more := connection.recv(4096):
+                answer += more
+        except ConnectionResetError:
+            pass
+        return int(answer.split(b" ", 2)[1]) if answer else 0
+
+
+ODD_EVENTS: list[Any] = [
+    {"time": "2026-01-01T00:00:00.000Z", "type": "platform.neverHeardOf", "record": {"a": {"b": [1, None]}}},
+    {"time": "yesterday", "type": "function", "record": "odd time"},
+    {"type": "function", "record": "no time"},
+    {"time": "2026-01-01T00:00:00.000Z", "type": "function"},
+    {"time": 5, "type": 6, "record": 7},
+    {"time": "2026-01-01T00:00:00.000Z", "type": "function", "record": [1, "two", {"three": 3}]},
+    {"time": "2026-01-01T00:00:00.000Z", "type": "platform.report", "record": {"metrics": {"durationMs": "12"}}},
+    {"time": "2026-01-01T00:00:00.000Z", "type": "platform.runtimeDone", "record": "a string"},
+    {"time": "2026-01-01T00:00:00.000Z", "type": "function", "record": '\u0000 \U0001f600 \\n " </script>'},
+    ["not", "an", "object"],
+    17,
+    None,
+    {},
+]
+
+
+def test_telemetry_of_unknown_types_and_shapes_arrives(start: Start) -> None:
+    """What is not understood is shipped with its JSON intact."""
+    run = start(platform=Platform(freeze=False))
+    run.invoke(lines=1)
+    before = len(run.backend.unique())
+    assert post(listener_port(run), json.dumps(ODD_EVENTS).encode()) == 200
+    run.invoke(lines=1)
+    run.end()
+    assert len(run.backend.unique()) - before >= len(ODD_EVENTS)
+    assert run.lost() == -len(ODD_EVENTS)
+    arrived = "\n".join(f"{record.body} {record.attributes}" for record in run.backend.unique())
+    for text in ("neverHeardOf", "odd time", "no time", "a string", "\U0001f600"):
+        assert text in arrived
+
+
+MALFORMED = [
+    (b"{", b"POST / HTTP/1.1\r\n", 400),
+    (b'{"not":"an array"}', b"POST / HTTP/1.1\r\n", 400),
+    (b"\xff\xfe[]", b"POST / HTTP/1.1\r\n", 400),
+    (b"", b"GET / HTTP/1.1\r\n", 405),
+    (b"[]", b"NONSENSE\r\n", 400),
+]
+
+
+def test_a_thousand_malformed_requests_hurt_nobody(start: Start) -> None:
+    """Each gets its 4xx; the good batches between them arrive; the lines said are few."""
+    run = start(platform=Platform(freeze=False))
+    run.invoke(lines=1)
+    port = listener_port(run)
+    for number in range(1000):
+        body, head, status = MALFORMED[number % len(MALFORMED)]
+        assert post(port, body, head) == status
+        if number % 100 == 0:
+            good = [{"time": "2026-01-01T00:00:00.000Z", "type": "function", "record": f"good {number}\n"}]
+            assert post(port, json.dumps(good).encode()) == 200
+    run.invoke(lines=1)
+    run.end()
+    assert run.lost() == -10
+    assert sum(body.startswith("good ") for body in run.bodies()) == 10
+    assert len(run.said()) < 100
+
+
+def test_batch_too_large_is_refused_and_the_next_taken(start: Start) -> None:
+    """413, and nothing else is lost."""
+    run = start(platform=Platform(freeze=False), TAILRACE_BACKLOG_BYTES="2097152")
+    run.invoke(lines=1)
+    port = listener_port(run)
+    assert post(port, b'["' + b"x" * 2_000_000 + b'"]') == 413
+    run.invoke(lines=5)
+    run.end()
+    assert run.lost() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_counts_as_shutdown(start: Start, number: signal.Signals) -> None:
+    """For local use: what is there is shipped, then it ends with 0."""
+    run = start(platform=Platform(freeze=False), TAILRACE_FLUSH="interval", TAILRACE_LOG_LEVEL="info")
+    run.invoke(lines=5, say="unshipped")
+    supervisor = next(process for process in run.env.processes(NAME) if process.comm == "tr-lifecycle")
+    os.kill(supervisor.pid, number)
+    run.backend.wait_for(5, timeout_s=3)
+    _wait_until(lambda: run.events("lifecycle.ended"))
+    (line,) = run.events("lifecycle.ended")
+    assert (line["waiting"], line["dropped"]) == (0, {})
+
+
+@pytest.mark.parametrize("comm", ["tr-collector", "tr-shipper"])
+def test_killed_worker_is_replaced_and_nothing_is_lost(start: Start, comm: str) -> None:
+    """The function does not notice; the line says what happened."""
+    run = start(TAILRACE_FLUSH="end")
+    for number in range(4):
+        run.invoke(lines=10, say=f"r{number}")
+        run.env.kill(NAME, comm)
+    run.invoke(lines=10, say="last")
+    run.end()
+    assert run.lost() == 0
+    assert run.events("worker.exited")
+
+
+def test_killed_supervisor_leaves_no_orphan(start: Start) -> None:
+    """A worker whose command pipe closes exits."""
+    run = start(platform=Platform(freeze=False))
+    run.invoke(lines=2)
+    pids = [process.pid for process in run.env.processes(NAME)]
+    assert len(pids) == 3
+    run.env.kill(NAME, "tr-lifecycle")
+    _wait_until(lambda: not any(_is_alive(pid) for pid in pids))
+
+
+def _wait_until(holds: Callable[[], object], limit_s: float = 5.0) -> None:
+    """Waits for something another process does."""
+    deadline = time.monotonic() + limit_s
+    while not holds():
+        assert time.monotonic() < deadline, f"not so within {limit_s} s"
+        time.sleep(0.01)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,199 @@
+"""The built layer under AWS's own emulator, and before a real OpenTelemetry agent."""
+
+import gzip
+import json
+import socket
+import subprocess
+import threading
+import time
+import zipfile
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+
+from tests.e2e.conftest import HANDLER, NAME, ZIP, Start
+from tests.sandbox import Destination
+from tests.sandbox.realparts import UnavailableError, rotel_path
+from tests.sandbox.rie import Emulator
+
+pytestmark = pytest.mark.e2e
+
+# OpenTelemetry's logs data model, "Severity fields".
+SEVERITY_WARN = 13
+
+
+@pytest.fixture(scope="module")
+def layer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The zip as Lambda would unpack it to /opt: its launcher names Lambda's own interpreter."""
+    root = tmp_path_factory.mktemp("layer")
+    with zipfile.ZipFile(ZIP) as archive:
+        for entry in archive.infolist():
+            path = Path(archive.extract(entry, root))
+            if not entry.is_dir():
+                path.chmod(entry.external_attr >> 16 & 0o777)
+    return root
+
+
+def started(emulator: Emulator) -> Emulator:
+    """The emulator, running; the test is skipped where this machine has none or allows no namespaces."""
+    try:
+        emulator.start()
+    except UnavailableError as exc:
+        pytest.skip(str(exc))
+    return emulator
+
+
+def test_classic_emulator_runs_the_function_and_is_told_why_nothing_is_shipped(layer: Path) -> None:
+    """Register, next, a subscription answered 202, invocations through the real runtime client, shutdown."""
+    environ = {"TAILRACE_DESTINATION": "otlp+http://127.0.0.1:9"}
+    emulator = started(Emulator(layer=layer, task_root=HANDLER, environ=environ))
+    try:
+        assert [emulator.invoke({"lines": 2}) for _ in range(3)] == [{"ok": True}] * 3
+        line = json.loads(emulator.wait_for_output("lifecycle.idled"))
+    finally:
+        emulator.stop()
+    assert (line["reason"], line["status"]) == ("telemetry_unsupported", 202)
+    output = "".join(emulator.output)
+    assert "Extension.Crash" not in output
+    assert "Traceback" not in output
+
+
+@pytest.mark.parametrize("protocol", ["http", "tcp"])
+def test_managed_instances_emulator_delivers_every_line(layer: Path, protocol: str) -> None:
+    """AWS's own code batches, sends and is answered; what the handler printed is at the destination."""
+    with Destination() as backend:
+        environ = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": backend.url,
+            "TAILRACE_PROTOCOL": protocol,
+            "TAILRACE_FLUSH_INTERVAL_MS": "200",
+        }
+        emulator = started(Emulator(layer=layer, task_root=HANDLER, concurrency=2, environ=environ))
+        try:
+            for number in range(6):
+                assert emulator.invoke({"lines": 20, "say": f"r{number}"}) == {"ok": True}
+        finally:
+            emulator.stop()
+        bodies = [str(record.body) for record in backend.unique()]
+        for number in range(6):
+            arrived = [body for body in bodies if body.startswith(f"r{number} ")]
+            assert sorted(arrived) == sorted(f"r{number} {line}" for line in range(20)), "".join(emulator.output)
+        assert backend.duplicates() == {}
+
+
+class Collected(ThreadingHTTPServer):
+    """Takes OTLP protobuf, as the agent sends it on, and keeps the requests."""
+
+    requests: list[ExportLogsServiceRequest]
+
+
+class _Keeper(BaseHTTPRequestHandler):
+    server: Collected
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.headers.get("Content-Encoding") == "gzip":
+            body = gzip.decompress(body)
+        self.server.requests.append(ExportLogsServiceRequest.FromString(body))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Says nothing."""
+
+
+@pytest.fixture
+def collected() -> Iterator[Collected]:
+    """Where the agent sends on what it accepted."""
+    server = Collected(("127.0.0.1", 0), _Keeper)
+    server.requests = []
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def agent_url(collected: Collected, tmp_path: Path) -> Iterator[str]:
+    """The agent, receiving OTLP over HTTP."""
+    try:
+        binary = rotel_path()
+    except UnavailableError as exc:
+        pytest.skip(str(exc))
+    ports = []
+    for _ in range(2):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            ports.append(free.getsockname()[1])
+    command = [
+        str(binary),
+        "start",
+        f"--otlp-http-endpoint=127.0.0.1:{ports[0]}",
+        f"--otlp-grpc-endpoint=127.0.0.1:{ports[1]}",
+        "--exporter=otlp",
+        "--otlp-exporter-protocol=http",
+        f"--otlp-exporter-endpoint=http://127.0.0.1:{collected.server_address[1]}",
+        "--batch-timeout=50ms",
+    ]
+    with (tmp_path / "agent.log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+        try:
+            _wait_for_port(ports[0])
+            yield f"http://127.0.0.1:{ports[0]}"
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+def _wait_for_port(port: int) -> None:
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            assert time.monotonic() < deadline, "the agent does not listen"
+            time.sleep(0.02)
+        else:
+            return
+
+
+def test_real_agent_accepts_every_record(start: Start, agent_url: str, collected: Collected) -> None:
+    """What a real collector took and sent on is what the platform delivered, field by field."""
+    run = start(OTEL_EXPORTER_OTLP_ENDPOINT=agent_url, OTEL_SERVICE_NAME="shop")
+    run.invoke(lines=50)
+    result = run.invoke(log="logged as a warning")
+    run.end()
+    expected = len(run.env.telemetry(NAME).emitted)
+    deadline = time.monotonic() + 10
+    while sum(len(list(_records(request))) for request in collected.requests) < expected:
+        assert time.monotonic() < deadline, "records are missing"
+        time.sleep(0.02)
+    records = [record for request in collected.requests for record in _records(request)]
+    assert len(records) == expected
+    attributes = {
+        attribute.key: attribute.value for attribute in collected.requests[0].resource_logs[0].resource.attributes
+    }
+    assert attributes["service.name"].string_value == "shop"
+    assert attributes["faas.name"].string_value == "demo"
+    lines = [record for record in records if record.body.string_value.startswith("line ")]
+    assert len(lines) == 50
+    assert all(record.time_unix_nano > 0 and record.observed_time_unix_nano > 0 for record in records)
+    uids = {_attribute(record, "log.record.uid") for record in records}
+    assert len(uids) == expected
+    (warning,) = [record for record in records if record.severity_number == SEVERITY_WARN]
+    assert warning.body.string_value.endswith("logged as a warning")
+    assert _attribute(warning, "faas.invocation_id") == result.request_id
+
+
+def _records(request: ExportLogsServiceRequest) -> Iterator[LogRecord]:
+    for resource_logs in request.resource_logs:
+        for scope_logs in resource_logs.scope_logs:
+            yield from scope_logs.log_records
+
+
+def _attribute(record: LogRecord, key: str) -> str:
+    return next(str(attribute.value.string_value) for attribute in record.attributes if attribute.key == key)

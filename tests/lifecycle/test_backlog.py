@@ -1,0 +1,205 @@
+"""The ring: what is read is what was written, whatever the order of appends, releases and replacements."""
+
+import mmap
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from lifecycle.backlog import (
+    HEADER_BYTES,
+    Backlog,
+    BacklogFullError,
+    BrokenFrameError,
+    FrameTooLargeError,
+    Writer,
+)
+
+DIGEST = b"digest12"
+
+
+def appended(writer: Writer, payload: bytes) -> tuple[int, int]:
+    """A frame with a payload that matters, and the rest made up of it."""
+    return writer.append(payload, events=len(payload), observed_ns=2**40 + len(payload), digest=DIGEST)
+
+
+class Ring(RuleBasedStateMachine):
+    """A writer, a supervisor that commits what a reader delivered, and what must be in the ring.
+
+    `committed` is what the supervisor would tell a reader to begin at: the end of the last frame delivered, or
+    the start of the next one when nothing waited before it.
+    """
+
+    @initialize(capacity=st.integers(HEADER_BYTES + 1, 300))
+    def begin(self, capacity: int) -> None:
+        """An empty ring."""
+        self.backlog = Backlog(capacity)
+        self.writer = Writer(self.backlog, end=0, released=0)
+        self.committed = 0
+        self.frames: list[tuple[int, int, bytes]] = []
+        self.written = 0
+        self.is_heard = True  # the writer knows what is delivered
+
+    @rule(data=st.data())
+    def append(self, data: st.DataObject) -> None:
+        """A frame of any size, mostly one of which several fit."""
+        capacity = self.backlog.capacity_bytes
+        self.write(data.draw(st.integers(0, capacity // 4) | st.integers(0, capacity + 2)))
+
+    @rule(data=st.data(), by=st.sampled_from([0, 1, -1]))
+    def append_tight(self, data: st.DataObject, by: int) -> None:
+        """A frame with which something begins or ends exactly: the ring, what is free, a header's worth of it."""
+        capacity = self.backlog.capacity_bytes
+        to_end = capacity - self.writer.end % capacity
+        free = capacity - (self.writer.end - self.committed)
+        edge = data.draw(st.sampled_from([free, free - to_end, to_end, to_end - HEADER_BYTES, capacity]))
+        self.write(max(edge - HEADER_BYTES + by, 0))
+
+    def write(self, size: int) -> None:
+        """Appends, and expects what must come of it."""
+        capacity = self.backlog.capacity_bytes
+        self.written += 1
+        payload = (b"%d/" % self.written * size)[:size]
+        end = self.writer.end
+        try:
+            start, self_end = appended(self.writer, payload)
+        except FrameTooLargeError:
+            assert size > capacity - HEADER_BYTES
+        except BacklogFullError:
+            assert self.frames or not self.is_heard, "an empty ring takes every frame that fits it"
+            assert end == self.writer.end
+        else:
+            assert start >= end
+            assert self_end == self.writer.end == start + HEADER_BYTES + size
+            if not self.frames:
+                self.committed = start
+            self.frames.append((start, self_end, payload))
+
+    @precondition(lambda self: self.frames)
+    @rule(data=st.data())
+    def deliver(self, data: st.DataObject) -> None:
+        """Some of the frames are delivered, and the writer is told."""
+        for _ in range(data.draw(st.integers(1, len(self.frames)))):
+            self.deliver_first()
+
+    def deliver_first(self) -> None:
+        """The oldest frame, if any, is delivered, and the writer is told."""
+        if not self.frames:
+            return
+        self.committed = self.frames.pop(0)[1]
+        self.writer.release(self.committed)
+        self.is_heard = True
+
+    @precondition(lambda self: self.frames)
+    @rule()
+    def deliver_unheard(self) -> None:
+        """A frame is delivered and the word of it is still under way."""
+        self.committed = self.frames.pop(0)[1]
+        self.is_heard = False
+
+    @rule(back=st.integers(0, 1000))
+    def release_again(self, back: int) -> None:
+        """An old release changes nothing."""
+        self.writer.release(self.committed - back)
+
+    @rule()
+    def replace_writer(self) -> None:
+        """Another process goes on from what the supervisor knows."""
+        self.writer = Writer(self.backlog, end=self.writer.end, released=self.committed)
+        self.is_heard = True
+
+    @invariant()
+    def holds_what_was_written(self) -> None:
+        """Every frame not delivered is there, whole, in order, from wherever a reader may begin."""
+        if not hasattr(self, "writer"):
+            return
+        for since in (self.committed, *(start for start, _, _ in self.frames)):
+            read = list(self.backlog.frames(since, self.writer.end if self.frames else since))
+            assert [(f.start, f.end, bytes(f.payload)) for f in read] == [f for f in self.frames if f[0] >= since]
+            assert all(
+                (f.events, f.observed_ns, f.digest) == (len(f.payload), 2**40 + len(f.payload), DIGEST) for f in read
+            )
+
+    @invariant()
+    def keeps_within_its_capacity(self) -> None:
+        """What is between the oldest frame and the end is never more than the ring."""
+        if hasattr(self, "writer") and self.frames:
+            assert self.writer.end - self.committed <= self.backlog.capacity_bytes
+
+
+TestRing = Ring.TestCase
+TestRing.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_ring_kept_full_to_the_last_byte_overwrites_nothing(seed: int) -> None:
+    """A long walk along the edges: frames that end exactly where room, ring or header end, one byte more or less."""
+    dice = Random(seed)
+    ring = Ring()
+    ring.begin(dice.randint(HEADER_BYTES * 3, HEADER_BYTES * 8))
+    for _ in range(2000):
+        capacity = ring.backlog.capacity_bytes
+        to_end = capacity - ring.writer.end % capacity
+        free = capacity - (ring.writer.end - ring.committed)
+        edge = dice.choice([free, free - to_end, to_end, to_end - HEADER_BYTES, dice.randint(0, capacity // 2)])
+        ring.write(max(edge - HEADER_BYTES + dice.choice([-1, 0, 1]), 0))
+        ring.holds_what_was_written()
+        ring.keeps_within_its_capacity()
+        if len(ring.frames) > 1 or dice.random() < 0.1:
+            ring.deliver_first()
+
+
+@given(st.lists(st.binary(max_size=30), min_size=1, max_size=20), st.integers(1, 8))
+def test_a_stream_longer_than_the_ring_passes_through_it(payloads: list[bytes], behind: int) -> None:
+    """A reader that stays some frames behind reads every frame as it was written."""
+    backlog = Backlog(behind * (HEADER_BYTES + 30) + 2 * (HEADER_BYTES + 30))
+    writer = Writer(backlog, end=0, released=0)
+    waiting: list[tuple[int, int]] = []
+    out = []
+    for payload in payloads:
+        waiting.append(appended(writer, payload))
+        if len(waiting) > behind:
+            start, end = waiting.pop(0)
+            out += [bytes(frame.payload) for frame in backlog.frames(start, end)]
+            writer.release(end)
+    for start, end in waiting:
+        out += [bytes(frame.payload) for frame in backlog.frames(start, end)]
+    assert out == payloads
+
+
+def test_a_quiet_ring_touches_its_beginning_only() -> None:
+    """Each frame delivered before the next: all begin at the ring's start, and the jump shows in `start`."""
+    backlog = Backlog(64 * mmap.PAGESIZE)
+    writer = Writer(backlog, end=0, released=0)
+    for turn in range(300):
+        start, end = appended(writer, b"x" * 1000)
+        assert start == turn * backlog.capacity_bytes
+        writer.release(end)
+    assert not any(backlog.memory[mmap.PAGESIZE :])
+
+
+def test_a_frame_that_can_never_fit_is_told_from_one_that_does_not_fit_now() -> None:
+    """One waits for room, the other is refused for good; neither changes anything."""
+    backlog = Backlog(HEADER_BYTES + 100)
+    writer = Writer(backlog, end=0, released=0)
+    with pytest.raises(FrameTooLargeError, match=f"{HEADER_BYTES + 101} bytes, expected no more than"):
+        appended(writer, b"x" * 101)
+    _, end = appended(writer, b"x" * 100)
+    with pytest.raises(BacklogFullError, match="0 free"):
+        appended(writer, b"")
+    assert writer.end == end
+    writer.release(end)
+    appended(writer, b"y" * 100)
+
+
+def test_an_offset_inside_a_frame_is_not_taken_for_one() -> None:
+    """A reader told a wrong range says so and does not make up records."""
+    backlog = Backlog(1000)
+    writer = Writer(backlog, end=0, released=0)
+    _, end = appended(writer, b"\xff" * 100)
+    with pytest.raises(BrokenFrameError, match="offset 40"):
+        list(backlog.frames(40, end))
+    with pytest.raises(BrokenFrameError, match=f"expected a frame that ends by {end - 1}"):
+        list(backlog.frames(0, end - 1))
