@@ -46,6 +46,9 @@ SIGNAL_GRACE_S = 2.0
 # How long /next waits for workers that warm up; they go on warming after it.
 WARM_LIMIT_S = 5.0
 
+# How long a dismissed worker has for its last line before it is ended.
+GOODBYE_S = 0.1
+
 MS_PER_S = 1000
 
 
@@ -160,7 +163,7 @@ class Supervisor:
         if connection.awaiting and connection.fileno() in ready:
             self._read_next()
         wakes_at = self._machine.wakes_at
-        if self._exit_status is None and wakes_at is not None and monotonic() >= wakes_at:
+        if wakes_at is not None and monotonic() >= wakes_at:
             self._handle(TimePassed())
 
     def _read_reports(self, worker: Worker) -> None:
@@ -200,7 +203,7 @@ class Supervisor:
             for worker in self._workers.values():
                 self._bury(worker)
         for number, name in ((_signal.SIGTERM, "sigterm"), (_signal.SIGINT, "sigint")):
-            if number in signals and self._exit_status is None:
+            if number in signals:
                 self._handle(ShutdownRequested(name, monotonic() + SIGNAL_GRACE_S))
 
     def _bury(self, worker: Worker) -> None:
@@ -213,7 +216,7 @@ class Supervisor:
         worker.buried()
         if self._exit_status is None:
             self._log.warning("worker.exited", worker=worker.name, exit_status=os.waitstatus_to_exitcode(status))
-            self._handle(WorkerExited(worker.name))
+        self._handle(WorkerExited(worker.name))
 
     def _read_next(self) -> None:
         try:
@@ -250,6 +253,8 @@ class Supervisor:
     # Effects to calls.
 
     def _handle(self, event: Event) -> None:
+        if self._exit_status is not None:
+            return  # it is over; what still comes is only counted
         before = self._machine.state
         effects = self._machine.handle(event, monotonic())
         if self._log.is_debug:
@@ -323,11 +328,16 @@ class Supervisor:
             self._log.debug("lifecycle.booted", flush=self._booted.settings.flush, **steps)
 
     def _end(self) -> None:
-        """The last line, and no orphans."""
-        say = self._log.info if self._ledger.is_clean else self._log.warning
-        say("lifecycle.ended", **self._ledger.line())
+        """No orphans, and the last line."""
+        for worker in self._workers.values():
+            worker.dismiss()
+        ends_at = monotonic() + GOODBYE_S
+        while any(worker.pid for worker in self._workers.values()) and monotonic() < ends_at:
+            self._turn(ends_at)
         for worker in self._workers.values():
             worker.kill()
+        say = self._log.info if self._ledger.is_clean else self._log.warning
+        say("lifecycle.ended", **self._ledger.line())
 
 
 def _fields(message: msgspec.Struct) -> dict[str, object]:

@@ -128,6 +128,13 @@ class Worker:
         self.pid, self._commands, self.reports = 0, -1, -1
         self._unsent = None
 
+    def dismiss(self) -> None:
+        """Closes the command pipe, on which a worker exits by itself."""
+        if self._commands >= 0:
+            os.close(self._commands)
+            self._commands = -1
+        self._unsent = None
+
     def kill(self) -> None:
         """Ends the process; what it had not reported is done again by its successor."""
         if self.pid:
