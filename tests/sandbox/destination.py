@@ -1,0 +1,251 @@
+"""A backend on loopback: takes OTLP/HTTP JSON and NDJSON, remembers everything, misbehaves on request.
+
+The hot path only keeps bytes; records are read when a test asks, so a heavy load costs little here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import threading
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tests.sandbox import certificate
+from tests.sandbox.backend_faults import Faults, Hang, Ok, Partial, Reset, Slow, Status
+from tests.sandbox.http1 import HEAD_BYTES, Answer, Request, json_answer, read_request, reset, write_answer
+from tests.sandbox.loop_thread import LoopThread
+from tests.sandbox.received import Received, ReceivedRequest, decompressed, records_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from tests.sandbox.backend_faults import Action
+
+_REJECTED = {"logs": "rejectedLogRecords", "traces": "rejectedSpans", "metrics": "rejectedDataPoints"}
+
+
+class Destination:
+    """An embedded backend; a context manager.
+
+    Args:
+        tls: Serve HTTPS with a certificate made for this run; `ca_path` is what a client must trust.
+        file: Append every record taken to this file, one JSON object per line.
+        port: 0 for any free one.
+    """
+
+    def __init__(self, *, tls: bool = False, file: Path | None = None, port: int = 0) -> None:
+        self.faults = Faults()
+        self.requests: list[ReceivedRequest] = []
+        self._records: list[Received] = []
+        self._read_requests = 0
+        self._file = file
+        self._news = threading.Condition()
+        self._connections = 0
+        self._open: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+        self._certificate = certificate.make() if tls else None
+        self._port = port
+        self._loop = LoopThread("destination")
+        self._loop.call(self._listen())
+        scheme = "https" if tls else "http"
+        self.url = f"{scheme}://127.0.0.1:{self._port}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def ca_path(self) -> Path:
+        """The certificate to trust.
+
+        Raises:
+            LookupError: This destination does not serve TLS.
+        """
+        if self._certificate is None:
+            raise LookupError("got a destination without TLS, expected Destination(tls=True)")
+        return self._certificate.certificate
+
+    @property
+    def connections(self) -> int:
+        """How many connections were accepted."""
+        return self._connections
+
+    def all_records(self) -> list[Received]:
+        """Every record taken, of every signal, in the order of arrival."""
+        with self._news:
+            while self._read_requests < len(self.requests):
+                index = self._read_requests
+                request = self.requests[index]
+                if request.stored:
+                    self._records.extend(records_in(request, index))
+                self._read_requests += 1
+            return list(self._records)
+
+    def records(self) -> list[Received]:
+        """Every log record taken, copies included."""
+        return [record for record in self.all_records() if record.signal in ("logs", "ndjson")]
+
+    def spans(self) -> list[Received]:
+        """Every span taken."""
+        return [record for record in self.all_records() if record.signal == "traces"]
+
+    def metrics(self) -> list[Received]:
+        """Every metric taken."""
+        return [record for record in self.all_records() if record.signal == "metrics"]
+
+    def unique(self) -> list[Received]:
+        """Every log record taken, the first copy of each uid only."""
+        seen: set[str] = set()
+        first = []
+        for record in self.records():
+            if record.uid is None or record.uid not in seen:
+                first.append(record)
+                seen.add(record.uid or "")
+        return first
+
+    def duplicates(self) -> dict[str, int]:
+        """How often each uid came that came more than once."""
+        counts = Counter(record.uid for record in self.records() if record.uid is not None)
+        return {uid: count for uid, count in counts.items() if count > 1}
+
+    def wait_for(
+        self, count: int = 1, timeout_s: float = 5.0, matching: Callable[[Received], bool] | None = None
+    ) -> list[Received]:
+        """Wait until at least so many log records (that match) have come.
+
+        Returns:
+            Those records.
+
+        Raises:
+            TimeoutError: They did not come in time.
+        """
+        limit_s = time.monotonic() + timeout_s
+        with self._news:
+            while True:
+                found = [r for r in self.records() if matching is None or matching(r)]
+                if len(found) >= count:
+                    return found
+                if not self._news.wait(max(0.0, limit_s - time.monotonic())):
+                    raise TimeoutError(f"got {len(found)} records in {timeout_s} s, expected {count}")
+
+    def refuse(self) -> None:
+        """Close the listener and every connection: the next connect is refused."""
+        self._loop.call(self._deafen())
+
+    def accept(self) -> None:
+        """Listen again, on the same port."""
+        self._loop.call(self._listen())
+
+    def close(self) -> None:
+        """Stop serving; what was received stays readable."""
+        if not self._loop.loop.is_closed():
+            self._loop.call(self._deafen())
+            self._loop.close()
+            if self._certificate is not None:
+                self._certificate.remove()
+
+    async def _listen(self) -> None:
+        context = None
+        if self._certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(self._certificate.certificate, self._certificate.key)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port, limit=HEAD_BYTES, ssl=context)
+        self._port = self._server.sockets[0].getsockname()[1]
+
+    async def _deafen(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for task in list(self._open):
+            task.cancel()
+        await asyncio.gather(*self._open, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._connections += 1
+        connection = self._connections
+        task = asyncio.current_task()
+        if task is not None:
+            self._open.add(task)
+        try:
+            while request := await read_request(reader):
+                received_s = time.monotonic()
+                body = decompressed(request.body, request.headers) if self.faults.looks_inside else b""
+                action = self.faults.next_action(request, body)
+                await self._act(action, request, received_s, connection, writer)
+        except asyncio.CancelledError:
+            # The listener was closed.
+            pass
+        finally:
+            if task is not None:
+                self._open.discard(task)
+            writer.close()
+
+    async def _act(
+        self,
+        action: Action,
+        request: Request,
+        received_s: float,
+        connection: int,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        while isinstance(action, Slow):
+            await asyncio.sleep(action.delay_s)
+            action = action.then
+        answer: Answer | None = None
+        stored, rejected = True, 0
+        if isinstance(action, Ok):
+            answer = json_answer(200, {})
+        elif isinstance(action, Partial):
+            rejected = action.rejected
+            key = _REJECTED.get(request.path.rsplit("/", 1)[-1], "rejected")
+            answer = json_answer(200, {"partialSuccess": {key: str(rejected), "errorMessage": action.message}})
+        elif isinstance(action, Status):
+            stored = action.store or action.code < 300
+            answer = Answer(action.code, action.body, action.headers)
+        else:
+            stored = action.store
+        self._keep(
+            ReceivedRequest(
+                path=request.path,
+                headers=request.headers,
+                wire=request.body,
+                connection=connection,
+                received_s=received_s,
+                stored=stored,
+                status=answer.status if answer else None,
+                rejected=rejected,
+            )
+        )
+        if answer is not None:
+            await write_answer(writer, answer)
+        elif isinstance(action, Hang):
+            await asyncio.Event().wait()
+        elif isinstance(action, Reset):
+            reset(writer)
+
+    def _keep(self, request: ReceivedRequest) -> None:
+        with self._news:
+            self.requests.append(request)
+            self._news.notify_all()
+        if self._file is not None and request.stored:
+            lines = [
+                msgspec.json.encode({"signal": r.signal, "body": r.body, "attributes": r.attributes})
+                for r in records_in(request, len(self.requests) - 1)
+            ]
+            with self._file.open("ab") as file:
+                file.write(b"".join(line + b"\n" for line in lines))

@@ -1,0 +1,104 @@
+"""What /proc says about processes: trees, states, memory, CPU."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+# The parent of every kernel thread; those have no environment worth a look.
+_KTHREADD = 2
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Process:
+    """One living process, as /proc/PID/stat had it."""
+
+    pid: int
+    ppid: int
+    session: int
+    comm: str
+    state: str
+    cpu_s: float
+    """User and system time, children it has waited for included."""
+    started_ticks: int
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is more than an entry waiting to be reaped."""
+        return self.state not in "ZX"
+
+
+def read(pid: int) -> Process | None:
+    """Read one process; None when there is none."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    start, end = text.index("("), text.rindex(")")
+    fields = text[end + 2 :].split()
+    ticks = sum(int(field) for field in fields[11:15])
+    return Process(
+        pid=pid,
+        ppid=int(fields[1]),
+        session=int(fields[3]),
+        comm=text[start + 1 : end],
+        state=fields[0],
+        cpu_s=ticks / _TICKS_PER_S,
+        started_ticks=int(fields[19]),
+    )
+
+
+def everything() -> list[Process]:
+    """Read every process there is."""
+    found = (read(int(entry.name)) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+    return [process for process in found if process is not None]
+
+
+def tree(roots: set[int], mark: bytes = b"") -> list[Process]:
+    """Every living process that descends from, or shares a session with, one of the roots.
+
+    Args:
+        roots: Process ids that lead sessions of their own.
+        mark: An environment entry (`NAME=value`) that also makes a process part of the tree, however it
+            was detached; empty for none.
+    """
+    processes = everything()
+    inside = set(roots)
+    grown = True
+    while grown:
+        more = {p.pid for p in processes if p.ppid in inside or p.session in roots} - inside
+        grown = bool(more)
+        inside |= more
+    if mark:
+        others = (p for p in processes if p.pid not in inside and p.ppid != _KTHREADD)
+        inside |= {p.pid for p in others if _is_marked(p.pid, mark)}
+    return [p for p in processes if p.pid in inside and p.alive]
+
+
+def _is_marked(pid: int, mark: bytes) -> bool:
+    try:
+        return mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return False
+
+
+def cmdline(pid: int) -> str:
+    """The command line, arguments joined by blanks; empty when the process has gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def pss_bytes(pid: int) -> int:
+    """Proportional set size: shared pages count in parts, so a tree's sum is what it really takes."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    for line in lines:
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) * 1024
+    return 0
