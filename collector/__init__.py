@@ -1,0 +1,1 @@
+"""The collector: takes what the Telemetry API delivers, keeps it in the backlog, then acknowledges it."""

@@ -1,0 +1,167 @@
+"""Batches out of bytes: one list of conversations, fed whole, byte by byte, cut anywhere, and with a tail."""
+
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from collector.http_intake import HEADER_LIMIT_BYTES, HttpIntake
+from collector.items import Batch, Continue, Item, Problem
+from tests.collector.support import chunked, post
+
+LIMIT = 1000
+
+# What is sent → what it says, as (status or body, whether the connection goes on).
+CASES: dict[str, tuple[bytes, list[tuple[int | bytes, bool]]]] = {
+    "sized": (post(b"[1]"), [(b"[1]", True)]),
+    "chunked": (chunked(b"[1,2,3,4,5,6,7,8]"), [(b"[1,2,3,4,5,6,7,8]", True)]),
+    "chunk extensions and trailers": (
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3;a=b\r\n[1]\r\n0\r\nX: y\r\n\r\n",
+        [(b"[1]", True)],
+    ),
+    "no body": (b"POST / HTTP/1.1\r\n\r\n", [(b"", True)]),
+    "largest body": (post(b"x" * LIMIT), [(b"x" * LIMIT, True)]),
+    "pipelined": (post(b"[1]") + chunked(b"[2]") + post(b"[3]"), [(b"[1]", True), (b"[2]", True), (b"[3]", True)]),
+    "blank lines between": (b"\r\n\r\n" + post(b"[1]") + b"\r\n" + post(b"[2]"), [(b"[1]", True), (b"[2]", True)]),
+    "close": (post(b"[1]", "Connection: close"), [(b"[1]", False)]),
+    "1.0": (post(b"[1]", version="1.0"), [(b"[1]", False)]),
+    "1.0 kept": (post(b"[1]", "Connection: keep-alive", version="1.0"), [(b"[1]", True)]),
+    "method": (post(b"body", method="PUT") + post(b"[1]"), [(405, True), (b"[1]", True)]),
+    "method, expecting": (post(b"", "Expect: 100-continue", method="PUT"), [(405, False)]),
+    "method, closing": (post(b"", "Connection: close", method="GET"), [(405, False)]),
+    "connect": (b"CONNECT a:1 HTTP/1.1\r\n\r\n", [(405, False)]),
+    "too large": (post(b"x" * (LIMIT + 1)), [(413, False)]),
+    "too large by far": (b"POST / HTTP/1.1\r\nContent-Length: 18446744073709551615\r\n\r\n", [(413, False)]),
+    "too large in chunks": (chunked(b"x" * (LIMIT + 1)), [(413, False)]),
+    "good, then bad": (post(b"[1]") + b"nonsense\r\n\r\n", [(b"[1]", True), (400, False)]),
+    "not HTTP": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc", [(400, False)]),
+    "HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", [(400, False)]),
+    "two lengths": (b"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", [(400, False)]),
+    "length and chunks": (
+        b"POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        [(400, False)],
+    ),
+    "negative length": (b"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", [(400, False)]),
+    "bad chunk": (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", [(400, False)]),
+    "upgrade": (post(b"[1]", "Connection: Upgrade", "Upgrade: h2c"), [(400, False)]),
+    "long header": (b"POST / HTTP/1.1\r\nX: " + b"x" * HEADER_LIMIT_BYTES + b"\r\n\r\n", [(431, False)]),
+    "long header without end": (b"POST / HTTP/1.1\r\nA: b\r\nX: " + b"x" * 2 * HEADER_LIMIT_BYTES, [(431, False)]),
+    "many headers": (b"POST / HTTP/1.1\r\n" + b"X: 12345678\r\n" * 2000 + b"\r\n", [(431, False)]),
+    "long target": (b"POST /" + b"x" * HEADER_LIMIT_BYTES + b" HTTP/1.1\r\n\r\n", [(431, False)]),
+    "long trailer": (chunked(b"[1]")[:-2] + b"X: " + b"x" * HEADER_LIMIT_BYTES + b"\r\n\r\n", [(431, False)]),
+}
+cases = pytest.mark.parametrize(("sent", "said"), CASES.values(), ids=CASES.keys())
+
+
+def fed(pieces: Iterable[bytes], intake: HttpIntake | None = None) -> list[Item]:
+    """What an intake says to pieces."""
+    intake = intake or HttpIntake(LIMIT)
+    return [item for piece in pieces for item in intake.receive(memoryview(piece))]
+
+
+def shown(items: Iterable[Item]) -> list[tuple[int | bytes, bool]]:
+    """Items as the cases have them."""
+    out: list[tuple[int | bytes, bool]] = []
+    for item in items:
+        if isinstance(item, Batch):
+            out.append((bytes(item.body), item.keep_alive))
+        elif isinstance(item, Problem):
+            out.append((item.status, item.keep_alive))
+    return out
+
+
+@cases
+def test_fed_whole(sent: bytes, said: list[tuple[int | bytes, bool]]) -> None:
+    """All at once."""
+    assert shown(fed([sent])) == said
+
+
+@cases
+def test_fed_byte_by_byte(sent: bytes, said: list[tuple[int | bytes, bool]]) -> None:
+    """A byte at a time."""
+    assert shown(fed(bytes((byte,)) for byte in sent)) == said
+
+
+@cases
+def test_fed_with_trailing_data(sent: bytes, said: list[tuple[int | bytes, bool]]) -> None:
+    """A request behind it is read where the connection goes on, else discarded."""
+    tail = post(b"[9]")
+    expected = [*said, (b"[9]", True)] if said[-1][1] else said
+    assert shown(fed([sent + tail])) == expected
+    assert shown(fed([sent, tail])) == expected
+
+
+@given(st.data())
+def test_cut_anywhere_it_says_the_same(data: st.DataObject) -> None:
+    """Any sequence of requests, cut anywhere."""
+    names = data.draw(st.lists(st.sampled_from(sorted(CASES)), min_size=1, max_size=4))
+    sent = b"".join(CASES[name][0] for name in names)
+    said: list[tuple[int | bytes, bool]] = []
+    for name in names:
+        said += CASES[name][1]
+        if not said[-1][1]:
+            break
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(sent)), max_size=12)))
+    pieces = [sent[at:end] for at, end in zip([0, *cuts], [*cuts, len(sent)], strict=True)]
+    assert shown(fed(pieces)) == said
+
+
+def test_continue_is_asked_for_once_the_headers_are_read_and_only_then() -> None:
+    """Not before the headers end, not when the body is there already, not for HTTP/1.0, not for an empty body."""
+    request = post(b"[1]", "Expect: 100-continue", "X: y")
+    head, body = request[:-3], request[-3:]
+    intake = HttpIntake(LIMIT)
+    assert fed([head[:-2]], intake) == []
+    assert fed([head[-2:]], intake) == [Continue()]
+    assert fed([body], intake) == [Batch(b"[1]")]
+    assert fed([request]) == [Batch(b"[1]")]
+    assert fed([request[:-1]]) == []
+    assert fed([post(b"[1]", "Expect: 100-continue", version="1.0")[:-3]]) == []
+    assert fed([post(b"", "Expect: 100-continue")]) == [Batch(b"")]
+
+
+def test_a_body_too_large_is_refused_before_it_comes() -> None:
+    """The length alone says so, also to a peer that waits for 100 Continue."""
+    head = post(b"x" * 5000, "Expect: 100-continue")[:-5000]
+    assert [item.body_bytes for item in fed([head]) if isinstance(item, Problem)] == [5000]
+
+
+def test_a_problem_says_what_came_and_what_was_expected() -> None:
+    """Every field of it."""
+    assert fed([post(b"", method="HEAD")]) == [Problem("bad_method", 405, "HEAD", "POST", is_head=True)]
+
+
+@pytest.mark.parametrize(
+    "endless", [b"\r\n", b"x", b"1;" + b"x" * 100], ids=["blank lines", "a name", "chunk extension"]
+)
+def test_what_never_ends_is_refused_and_never_kept(endless: bytes) -> None:
+    """Blank lines, a header, a chunk extension without end."""
+    intake = HttpIntake(LIMIT)
+    if endless == b"x":
+        intake.receive(b"POST / HTTP/1.1\r\n")
+    elif endless != b"\r\n":
+        intake.receive(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1;")
+        endless = endless[2:]
+    items = fed((endless for _ in range(20_000)), intake)
+    assert shown(items) == [(431, False)]
+
+
+def test_a_body_in_tiny_chunks_takes_no_more_memory_than_its_bytes() -> None:
+    """The account is of bytes, and bytes is what is kept."""
+    intake = HttpIntake(LIMIT)
+    fed([chunked(b"x" * 900, 1)[:-5]], intake)
+    assert intake.buffered_bytes == 900
+    assert intake.is_within
+
+
+def test_the_end_of_a_connection_inside_a_request_is_a_problem() -> None:
+    """Between two requests it is none."""
+    intake = HttpIntake(LIMIT)
+    fed([post(b"[1]")], intake)
+    assert intake.finish() == []
+    fed([post(b"[1]")[:-1]], intake)
+    assert intake.finish() == [
+        Problem("cut_off", 400, "2 bytes of a body", "a complete request", body_bytes=2, keep_alive=False)
+    ]
+    assert fed([post(b"[1]")], intake) == []

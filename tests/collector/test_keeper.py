@@ -1,0 +1,112 @@
+"""Batches written, reported, acknowledged when they come again."""
+
+import pytest
+
+from collector.envelope import BadBatchError
+from collector.keeper import RECENT, Keeper
+from lifecycle import wire
+from lifecycle.backlog import Backlog, BacklogFullError, Writer
+from lifecycle.log import Log
+from tests.collector.support import KEY, batch, event
+
+
+class Kept:
+    """A keeper and what it said."""
+
+    def __init__(self, capacity: int = 100_000, recent: list[bytes] | None = None) -> None:
+        self.backlog = Backlog(capacity)
+        self.sent: list[wire.Message] = []
+        self.writer = Writer(self.backlog, end=0, released=0)
+        self.keeper = Keeper(self.writer, self.sent.append, recent or [], KEY, Log("collector"))
+
+    def keep(self, body: bytes) -> None:
+        """Prepares and stores, as for a request that need not wait."""
+        prepared = self.keeper.prepare(body, connection=1)
+        if prepared is not None:
+            self.keeper.store(prepared)
+
+    def payloads(self) -> list[bytes]:
+        """What the reports are about."""
+        stored = [one for one in self.sent if isinstance(one, wire.Stored)]
+        return [bytes(frame.payload) for one in stored for frame in self.backlog.frames(one.start, one.end)]
+
+
+def test_nothing_is_reported_that_is_not_in_the_backlog() -> None:
+    """A full backlog: no report, and the same batch is stored later as if for the first time."""
+    kept = Kept(capacity=200)
+    kept.keep(batch(event("a" * 50)))
+    prepared = kept.keeper.prepare(batch(event("b" * 50)), connection=1)
+    assert prepared is not None
+    with pytest.raises(BacklogFullError):
+        kept.keeper.store(prepared)
+    assert len(kept.sent) == 1
+    kept.keeper.release(kept.writer.end)
+    kept.keeper.store(prepared)
+    assert [type(one) for one in kept.sent] == [wire.Stored, wire.Stored]
+
+
+def test_a_batch_that_can_never_fit_is_refused() -> None:
+    """Not held for ever."""
+    kept = Kept(capacity=100)
+    with pytest.raises(BadBatchError, match="too_large"):
+        kept.keep(batch(event("a" * 100)))
+    assert kept.sent == []
+
+
+def test_the_last_batches_are_remembered_and_older_ones_are_not() -> None:
+    """Memory of repeats is bounded."""
+    kept = Kept()
+    bodies = [batch(event(str(n))) for n in range(RECENT + 1)]
+    for body in bodies:
+        kept.keep(body)
+    kept.keep(bodies[1])
+    assert isinstance(kept.sent[-1], wire.Repeated)
+    kept.keep(bodies[0])
+    assert [type(one) for one in kept.sent[-2:]] == [wire.Repeated, wire.Stored]
+    assert kept.payloads() == [*bodies, bodies[0]]
+
+
+def test_digests_depend_on_the_key_and_the_body() -> None:
+    """Eight bytes; another environment's differ."""
+    one, other = Kept(), Kept()
+    other.keeper = Keeper(other.writer, other.sent.append, [], b"other", Log("collector"))
+    for kept in (one, other):
+        kept.keep(batch())
+        kept.keep(batch(event("x")))
+    digests = [message.digest for kept in (one, other) for message in kept.sent if isinstance(message, wire.Stored)]
+    assert len(set(digests)) == 4
+    assert {len(digest) for digest in digests} == {8}
+
+
+def test_lines_are_not_deduplicated() -> None:
+    """Over TCP nothing is acknowledged, so nothing is sent again."""
+    kept = Kept()
+    for _ in range(2):
+        prepared, problems = kept.keeper.prepare_lines([batch()[1:-1]], connection=1)
+        assert prepared is not None
+        assert problems == []
+        kept.keeper.store(prepared)
+    assert kept.payloads() == [batch(), batch()]
+
+
+def test_lines_that_are_whole_only_together_are_refused() -> None:
+    """Joining must not make sense of what made none."""
+    kept = Kept()
+    lines = [b'{"type":"a","record":"x', b'y"}', b'{"type":"b"},{"type":"c"}', b"  ", b"[1]", b'{"type":"d"}']
+    prepared, problems = kept.keeper.prepare_lines(lines, connection=1)
+    assert prepared is not None
+    assert prepared.envelope.payload == b'[{"type":"d"}]'
+    assert [problem.body_bytes for problem in problems] == [len(line) for line in lines if len(line) > 2][:-1]
+
+
+def test_two_halves_that_are_valid_together_are_still_two_broken_lines() -> None:
+    """Also when every other line is sound and the joined array would be valid JSON."""
+    halves = [b'{"type":"a","record":"x', b'y"}']
+    prepared, problems = Kept().keeper.prepare_lines([*halves, batch()[1:-1]], connection=1)
+    assert prepared is not None
+    assert (prepared.envelope.payload, len(problems)) == (batch(), 2)
+
+
+def test_blank_lines_alone_are_nothing() -> None:
+    """Neither stored nor refused."""
+    assert Kept().keeper.prepare_lines([b"", b"\r"], connection=1) == (None, [])
