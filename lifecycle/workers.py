@@ -5,6 +5,7 @@ packet mode and keeps no other descriptor of ours, so that it ends when the supe
 """
 
 import _signal  # type: ignore[import-not-found]
+import fcntl
 import os
 from collections import deque
 from collections.abc import Callable
@@ -15,6 +16,8 @@ from lifecycle import wire
 from lifecycle.backlog import Backlog
 from lifecycle.log import Log
 from lifecycle.settings import Settings
+
+REPORTS_PIPE_BYTES = 1_048_576
 
 # Digests of stored batches that a replaced collector still recognises.
 RECENT_BATCHES = 64
@@ -73,6 +76,8 @@ class Worker:
         """
         commands, self._commands = os.pipe2(os.O_DIRECT | os.O_CLOEXEC)
         self.reports, reports = os.pipe2(os.O_DIRECT | os.O_CLOEXEC)
+        # A packet takes a page of the pipe: by default 16 reports would fill it and hold the collector up.
+        fcntl.fcntl(reports, fcntl.F_SETPIPE_SZ, REPORTS_PIPE_BYTES)
         os.set_blocking(self._commands, False)
         os.set_blocking(self.reports, False)
         self._unsent = None

@@ -13,7 +13,19 @@ BOOT = {"_collections_abc", "_socket", "_stat", "errno", "gc", "genericpath", "l
 SUPERVISOR = BOOT | {
     *("__future__", "_bisect", "_collections", "_datetime", "_decimal", "_functools", "_operator"),
     *("_random", "_sre", "_struct", "_typing", "_uuid", "binascii", "collections", "contextlib", "copyreg"),
-    *("datetime", "decimal", "enum", "functools", "itertools", "keyword", "math", "mmap", "msgspec", "numbers"),
+    *(
+        "datetime",
+        "decimal",
+        "enum",
+        "fcntl",
+        "functools",
+        "itertools",
+        "keyword",
+        "math",
+        "mmap",
+        "msgspec",
+        "numbers",
+    ),
     *("operator", "platform", "re", "reprlib", "select", "struct", "textwrap", "types", "typing"),
     *("typing_extensions", "uuid", "warnings"),
 }
