@@ -1,0 +1,227 @@
+"""Brings a batch to its destination: tries again, splits what is too large, isolates what is refused.
+
+Decides only; the destination sends, `backoff` waits. What cannot be delivered now is held, never dropped: given
+up is a record alone that stands refused or too large by itself.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from lifecycle.log import Log
+from shipper import backoff
+from shipper.batches import Batch, Limits, Parcel
+from shipper.errors import HeldError
+from shipper.outcome import Outcome, Verdict
+
+# A destination that takes less than this at once takes nothing.
+_LEAST_BATCH_BYTES = 4096
+
+
+class Destination(Protocol):
+    """Where parcels go."""
+
+    @property
+    def label(self) -> str:
+        """Scheme, host and path, or file name: what may be logged."""
+
+    def prepare(self, signal: str, records: Sequence[bytes]) -> bytes:
+        """The request body for some records, compressed."""
+
+    def send(self, signal: str, body: bytes) -> Outcome:
+        """Makes one request; never raises for what a destination or a network does."""
+
+
+class Timing(Protocol):
+    """The deadline, and a sleep that keeps it."""
+
+    def time_left_s(self) -> float:
+        """Seconds until the deadline."""
+
+    def pause(self, seconds: float) -> None:
+        """Sleeps, not past the deadline."""
+
+
+class Counts:
+    """What was done since it was last reported."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.retries = 0
+        self.wire_bytes = 0
+        self.rejected = 0
+
+    def taken(self) -> "Counts":
+        """The counts so far, which begin anew."""
+        taken, fresh = Counts(), Counts()
+        vars(taken).update(vars(self))
+        vars(self).update(vars(fresh))
+        return taken
+
+
+class Delivery:
+    """Delivers batches, one after another.
+
+    Args:
+        destination: Where to.
+        timing: Until when.
+        limits: Made smaller when the destination says too large.
+        base_s: Bound of the first pause before a retry.
+        most_s: Bound of any.
+        log: Says what goes wrong once, and when it goes well again.
+        jitter: Draws from [0, 1).
+    """
+
+    def __init__(
+        self,
+        destination: Destination,
+        timing: Timing,
+        limits: Limits,
+        *,
+        base_s: float,
+        most_s: float,
+        log: Log,
+        jitter: Callable[[], float] = backoff.even,
+    ) -> None:
+        self.counts = Counts()
+        self._destination = destination
+        self._timing = timing
+        self._limits = limits
+        self._base_s = base_s
+        self._most_s = most_s
+        self._log = log
+        self._jitter = jitter
+        self._gave_up = False
+        self._trouble = ""
+        self._said: set[str] = set()
+        self._failures = 0
+
+    def deliver(self, batch: Batch, settled: Callable[[Batch], None]) -> None:
+        """Delivers or drops every record of a batch, in order.
+
+        Args:
+            batch: Its parcels' `done` and its `lost` tell how far it got, also after an error.
+            settled: Told after every request, and at the end.
+
+        Raises:
+            HeldError: The rest cannot be delivered now.
+        """
+        self._gave_up = False
+        for signal, parcel in batch.parcels.items():
+            ranges = [(parcel.done, len(parcel.records))]
+            while ranges:
+                low, high = ranges.pop()
+                outcome = self._persisted(signal, parcel, low, high)
+                if outcome.verdict is Verdict.DONE:
+                    self.counts.rejected += self._rejected(outcome, high - low)
+                elif outcome.verdict not in (Verdict.TOO_LARGE, Verdict.REFUSED):
+                    raise HeldError(outcome.reason, outcome.retry_after_s)
+                elif high - low > 1:
+                    middle = (low + high) // 2
+                    ranges += [(middle, high), (low, middle)]
+                    self._shrink(outcome, parcel, low, high)
+                    continue
+                else:
+                    self._give_up(outcome, batch, parcel, low)
+                parcel.done = high
+                settled(batch)
+        settled(batch)
+
+    def _persisted(self, signal: str, parcel: Parcel, low: int, high: int) -> Outcome:
+        """Sends the records [low, high) until that ends otherwise than in RETRY or the time is over."""
+        if self._timing.time_left_s() <= 0:
+            return Outcome(verdict=Verdict.HELD, reason=self._trouble or "deadline")
+        body = self._destination.prepare(signal, parcel.records[low:high])
+        outcome = self._tried(signal, body)
+        if outcome.verdict is Verdict.RETRY:
+            outcome = backoff.persist(
+                outcome,
+                lambda: self._tried_again(signal, body),
+                base_s=self._base_s,
+                most_s=self._most_s,
+                time_left_s=self._timing.time_left_s,
+                pause=self._timing.pause,
+                said=self._retrying,
+                jitter=self._jitter,
+            )
+        return outcome
+
+    def _tried(self, signal: str, body: bytes) -> Outcome:
+        self.counts.requests += 1
+        self.counts.wire_bytes += len(body)
+        outcome = self._destination.send(signal, body)
+        if outcome.verdict is Verdict.RETRY and outcome.reason == "timeout" and self._timing.time_left_s() <= 0:
+            # The destination may be well: it was the shipment that had no time.
+            outcome = msgspec.structs.replace(outcome, reason=self._trouble or "deadline")
+        if outcome.verdict is Verdict.RETRY or outcome.verdict is Verdict.HELD:
+            self._failed(outcome)
+        else:
+            self._went_well()
+        return outcome
+
+    def _tried_again(self, signal: str, body: bytes) -> Outcome:
+        if self._timing.time_left_s() <= 0:
+            return Outcome(verdict=Verdict.HELD, reason=self._trouble or "deadline")
+        self.counts.retries += 1
+        return self._tried(signal, body)
+
+    def _shrink(self, outcome: Outcome, parcel: Parcel, low: int, high: int) -> None:
+        """Remembers what was too large, so that the next batches need not find out again."""
+        if outcome.verdict is not Verdict.TOO_LARGE:
+            return
+        half = sum(map(len, parcel.records[low:high])) // 2
+        if half < self._limits.batch_bytes:
+            self._limits.batch_bytes = max(_LEAST_BATCH_BYTES, half)
+            self._log.info("shipper.batch_limit_lowered", batch_bytes=self._limits.batch_bytes, reason=outcome.reason)
+
+    def _give_up(self, outcome: Outcome, batch: Batch, parcel: Parcel, at: int) -> None:
+        reason = outcome.verdict.value
+        row = parcel.rows[at]
+        batch.lost[row] = reason
+        position = batch.position(row)
+        # One warning a batch: a destination that refuses everything must not fill the function's log.
+        say = self._log.debug if self._gave_up else self._log.warning
+        self._gave_up = True
+        say(
+            "shipper.record_dropped",
+            reason=reason,
+            answer=outcome.reason,
+            record_bytes=len(parcel.records[at]),
+            frame=position.through,
+            index=position.skip,
+        )
+
+    def _rejected(self, outcome: Outcome, records: int) -> int:
+        rejected = min(outcome.rejected, records)
+        if rejected:
+            self._log.warning("shipper.records_rejected", records=rejected, of=records)
+        return rejected
+
+    def _retrying(self, outcome: Outcome, tries: int, pause_s: float) -> None:
+        pause_ms = round(pause_s * 1000, 1)
+        self._log.debug("shipper.retry_planned", reason=outcome.reason, tries=tries, pause_ms=pause_ms)
+
+    def _failed(self, outcome: Outcome) -> None:
+        """Says a trouble once, when it begins or changes."""
+        self._failures += 1
+        fields = {"reason": outcome.reason, "detail": outcome.detail, "retry_after_s": outcome.retry_after_s}
+        self._log.debug("shipper.request_failed", failures=self._failures, **fields)
+        if outcome.reason == "deadline":
+            return
+        self._trouble = outcome.reason
+        if outcome.reason not in self._said:
+            self._said.add(outcome.reason)
+            self._log.warning("shipper.delivery_failing", destination=self._destination.label, **fields)
+
+    def _went_well(self) -> None:
+        if self._trouble:
+            self._log.info(
+                "shipper.delivery_recovered",
+                destination=self._destination.label,
+                after=self._trouble,
+                failures=self._failures,
+            )
+        self._trouble = ""
+        self._said.clear()
+        self._failures = 0

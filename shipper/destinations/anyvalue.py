@@ -1,0 +1,74 @@
+"""JSON to OTLP's AnyValue in OTLP's JSON encoding, strings spliced and never decoded.
+
+Source: opentelemetry/proto/common/v1/common.proto and the OTLP specification, "JSON Protobuf Encoding".
+"""
+
+import math
+
+import msgspec
+
+# protobuf's parsers stop at 100 nested messages, and a level here is three of them; what lies deeper stays JSON
+# text.
+MOST_DEPTH = 20
+
+_MOST_INT64 = 2**63 - 1
+_LEAST_INT64 = -(2**63)
+
+# Field names repeat from record to record; beyond this many they do not, and remembering stops.
+_MOST_NAMES = 1024
+
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_items = msgspec.json.Decoder(list[msgspec.Raw])
+_to_json = msgspec.json.Encoder().encode
+_names: dict[str, bytes] = {}
+
+
+def any_value(raw: bytes, depth: int = 0) -> bytes:
+    """The AnyValue of a JSON value, which has no white space around it."""
+    mark = raw[:1]
+    if mark == b'"':
+        return b'{"stringValue":%b}' % raw
+    if mark in b"{[":
+        if depth >= MOST_DEPTH:
+            return text_value(raw)
+        if mark == b"{":
+            return object_value(_members.decode(raw), depth)
+        values = b",".join([any_value(bytes(item), depth + 1) for item in _items.decode(raw)])
+        return b'{"arrayValue":{"values":[%b]}}' % values
+    if mark in b"tf":
+        return b'{"boolValue":%b}' % raw
+    if mark == b"n":
+        return b"{}"
+    return _number(raw)
+
+
+def object_value(members: dict[str, msgspec.Raw], depth: int = 0) -> bytes:
+    """The AnyValue of a JSON object's members."""
+    values = b",".join([key_value(name, any_value(bytes(raw), depth + 1)) for name, raw in members.items()])
+    return b'{"kvlistValue":{"values":[%b]}}' % values
+
+
+def text_value(text: bytes) -> bytes:
+    """The AnyValue of a text."""
+    return b'{"stringValue":%b}' % _to_json(text.decode("utf-8", "replace"))
+
+
+def key_value(name: str, value: bytes) -> bytes:
+    """A KeyValue; `value` is an AnyValue."""
+    key = _names.get(name)
+    if key is None:
+        key = _to_json(name)
+        if len(_names) < _MOST_NAMES:
+            _names[name] = key
+    return b'{"key":%b,"value":%b}' % (key, value)
+
+
+def _number(raw: bytes) -> bytes:
+    if raw.isdigit() or (raw[:1] == b"-" and raw[1:].isdigit()):
+        # Digits beyond int64 stay digits; int() refuses more than 4300 of them.
+        if len(raw) <= len(str(_LEAST_INT64)) and _LEAST_INT64 <= int(raw) <= _MOST_INT64:
+            return b'{"intValue":"%d"}' % int(raw)
+        return b'{"stringValue":"%b"}' % raw
+    if math.isfinite(float(raw)):
+        return b'{"doubleValue":%b}' % raw
+    return b'{"stringValue":"%b"}' % raw

@@ -1,0 +1,67 @@
+"""Lines of JSON on standard output, where a local run or a log router picks them up.
+
+Each begins like a line of our own log, so it is known and dropped when the platform sends it back as an
+`extension` record: nothing loops.
+"""
+
+import os
+import select
+import time
+from collections.abc import Callable, Sequence
+
+from shipper.destinations.lines import Lines
+from shipper.names import Wait
+from shipper.outcome import DONE, Outcome, Verdict
+
+LOGGER = "tailrace.stdout"
+
+# PIPE_BUF: a write of no more is not mixed with another process's, and does not block a ready pipe (pipe(7)).
+_PIECE_BYTES = 4096
+
+_TIMEOUT_S = 5.0
+
+
+class Stdout:
+    """Writes lines to a descriptor.
+
+    Args:
+        lines: Writes events.
+        wait: Bounds the wait for a reader that is slow.
+        fd: Standard output.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(self, lines: Lines, wait: Wait, fd: int = 1, clock: Callable[[], float] = time.monotonic) -> None:
+        self.label = "stdout:"
+        self.encoder = lines
+        self._wait = wait
+        self._fd = fd
+        self._clock = clock
+        self._is_torn = False
+
+    def prepare(self, signal: str, records: Sequence[bytes]) -> bytes:
+        """The lines."""
+        del signal
+        return b"".join(records)
+
+    def send(self, signal: str, body: bytes) -> Outcome:
+        """Writes the lines, as many whole ones at a time as fit a piece."""
+        del signal
+        until = self._clock() + _TIMEOUT_S
+        if self._is_torn:
+            body = b"\n" + body
+        at = 0
+        while at < len(body):
+            end = body.rfind(b"\n", at, at + _PIECE_BYTES) + 1
+            piece = body[at : end or at + _PIECE_BYTES]
+            try:
+                if not self._wait(self._fd, select.POLLOUT, until):
+                    return Outcome(verdict=Verdict.RETRY, reason="timeout")
+                at += os.write(self._fd, piece)
+            except OSError as exc:
+                return Outcome(verdict=Verdict.RETRY, reason="stdout", detail=str(exc.strerror))
+            self._is_torn = body[at - 1 : at] != b"\n"
+        return DONE
+
+    def close(self) -> None:
+        """Nothing: standard output stays open."""

@@ -1,0 +1,37 @@
+"""What can end a shipment early."""
+
+
+class ShipperError(Exception):
+    """Base of every error of this package."""
+
+
+class SupervisorGoneError(ShipperError):
+    """The command pipe is closed: nobody will ask for anything any more."""
+
+
+class HeldError(ShipperError):
+    """The shipment cannot go on now; what is not yet delivered stays in the backlog.
+
+    Args:
+        reason: As `Stalled.reason` has it.
+        retry_after_s: Seconds the destination asked to wait; 0 when it did not.
+    """
+
+    def __init__(self, reason: str, retry_after_s: float = 0.0) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.retry_after_s = retry_after_s
+
+
+class ExchangeError(ShipperError):
+    """A request got no answer.
+
+    Args:
+        reason: `connect`, `resolve`, `timeout`, `reset`, `closed`, `tls`, `certificate`, `broken_answer`, …
+        detail: What the system said of it; never content or secrets.
+    """
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        self.detail = detail

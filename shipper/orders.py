@@ -1,0 +1,107 @@
+"""What the supervisor wants now, and every wait of the shipper.
+
+Owns the command pipe. Each wait, for a socket or for a pause, watches that pipe as well, so a deadline can be
+moved and a supervisor's death be noticed in the middle of anything.
+"""
+
+import select
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from lifecycle import wire
+from shipper.errors import SupervisorGoneError
+
+_READABLE = select.POLLIN | select.POLLHUP | select.POLLERR
+
+# poll(2) takes an int of milliseconds; nothing here waits longer in one call.
+_LONGEST_POLL_MS = 60_000
+
+
+class Orders:
+    """The command pipe.
+
+    Args:
+        commands: Read end of the pipe.
+        clock: Monotonic seconds.
+
+    Attributes:
+        until: Offset to deliver up to, as last ordered.
+        deadline: Monotonic seconds at which the shipment under way stops.
+    """
+
+    def __init__(self, commands: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._commands = commands
+        self._clock = clock
+        self._poll = select.poll()
+        self._poll.register(commands, select.POLLIN)
+        self.until = 0
+        self.deadline = 0.0
+
+    def next(self) -> wire.Ship:
+        """Blocks until there is something to ship.
+
+        Raises:
+            SupervisorGoneError: There never will be.
+        """
+        while True:
+            self._poll.poll()
+            ship = self._taken()
+            if ship is not None:
+                return ship
+
+    def time_left_s(self) -> float:
+        """Seconds until the deadline; negative when it has passed."""
+        return self.deadline - self._clock()
+
+    def wait(self, fd: int, events: int, until: float) -> int:
+        """Waits until `fd` is ready, until the time `until` or until the deadline.
+
+        Args:
+            fd: What to wait for; -1 waits for time alone.
+            events: select.POLLIN, select.POLLOUT or both.
+            until: Monotonic seconds.
+
+        Returns:
+            poll(2)'s events of `fd`; 0 when the time is over.
+
+        Raises:
+            SupervisorGoneError: The command pipe was closed meanwhile.
+        """
+        if fd >= 0:
+            self._poll.register(fd, events)
+        try:
+            while True:
+                left_s = min(until, self.deadline) - self._clock()
+                # Rounded up: poll(2) must not return early and make this a busy loop.
+                left_ms = min(max(0, int(left_s * 1000 + 0.999)), _LONGEST_POLL_MS)
+                ready = dict(self._poll.poll(left_ms))
+                if self._commands in ready:
+                    self._taken()
+                if fd in ready:
+                    return ready[fd]
+                if not ready and self._clock() >= min(until, self.deadline):
+                    return 0
+        finally:
+            if fd >= 0:
+                self._poll.unregister(fd)
+
+    def pause(self, seconds: float) -> None:
+        """Sleeps, but not past the deadline."""
+        self.wait(-1, 0, self._clock() + seconds)
+
+    def _taken(self) -> wire.Ship | None:
+        try:
+            packet = wire.receive(self._commands)
+        except BlockingIOError:
+            return None
+        if not packet:
+            raise SupervisorGoneError
+        try:
+            ship = wire.shipper_commands.decode(packet)
+        except msgspec.MsgspecError as exc:  # the two ends are of one build; go on rather than die
+            raise SupervisorGoneError(f"got {len(packet)} bytes, expected a Ship") from exc
+        self.until = ship.until
+        self.deadline = ship.deadline
+        return ship

@@ -1,0 +1,52 @@
+"""Timestamps as telemetry writes them (RFC 3339) to nanoseconds since the epoch.
+
+Never guesses: what is not such a timestamp, or does not fit OTLP's unsigned 64 bits, is None.
+"""
+
+import datetime as dt
+import re
+
+# After the seconds: a fraction of any length, then Z or an offset.
+_REST = re.compile(r"(?:\.([0-9]+))?(?:([Zz])|([+-])([0-9]{2}):([0-9]{2}))")
+
+_SECONDS_LENGTH = len("2024-05-20T16:29:45")
+_MOST_NS = 2**63 - 1
+
+# Distinct seconds remembered: a batch seldom spans more.
+_MOST_SECONDS = 256
+
+
+class Times:
+    """Parses timestamps; remembers the seconds it has seen, which most of a burst share."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[str, int | None] = {}
+
+    def unix_ns(self, text: str) -> int | None:
+        """Nanoseconds since the epoch; None when `text` is not a timestamp."""
+        head = text[:_SECONDS_LENGTH]
+        seconds = self._seconds.get(head)
+        if seconds is None:
+            seconds = self._remembered(head)
+        rest = _REST.fullmatch(text, _SECONDS_LENGTH)
+        if seconds is None or rest is None:
+            return None
+        fraction, zulu, sign, hours, minutes = rest.groups()
+        if not zulu:
+            offset_s = int(hours) * 3600 + int(minutes) * 60
+            seconds += offset_s if sign == "-" else -offset_s
+        unix_ns = seconds * 1_000_000_000 + (int(fraction[:9].ljust(9, "0")) if fraction else 0)
+        return unix_ns if 0 <= unix_ns <= _MOST_NS else None
+
+    def _remembered(self, head: str) -> int | None:
+        if len(self._seconds) >= _MOST_SECONDS:
+            self._seconds.clear()
+        # fromisoformat alone takes more forms than RFC 3339 has.
+        if len(head) != _SECONDS_LENGTH or head[10] not in "Tt " or not head.isascii():
+            return None
+        try:
+            moment = dt.datetime.fromisoformat(head + "+00:00")
+        except ValueError:
+            return None
+        self._seconds[head] = int(moment.timestamp())
+        return self._seconds[head]

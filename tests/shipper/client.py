@@ -1,0 +1,44 @@
+"""A transport with a command pipe, as the transport's tests use it."""
+
+import os
+import ssl
+import time
+
+from shipper import address
+from shipper.orders import Orders
+from shipper.transport import Transport
+from tests.shipper.support import Clock, Lines
+
+REQUEST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nok"
+
+
+class Client:
+    """A transport with a command pipe that nobody writes to, unless told."""
+
+    def __init__(self, url: str, *, proxy: str = "", context: ssl.SSLContext | None = None) -> None:
+        commands, self.supervisor = os.pipe()
+        self.commands = commands
+        self.orders = Orders(commands)
+        self.orders.deadline = time.monotonic() + 20
+        self.lines = Lines()
+        self.wall = Clock()
+        self.transport = Transport(
+            address.parse(url),
+            address.parse(proxy) if proxy else None,
+            self.orders.wait,
+            self.lines.log,
+            wall_clock=self.wall,
+            tls_context=(lambda: context) if context else None,
+        )
+
+    def ask(self, request: bytes = REQUEST, timeout_s: float = 5.0) -> tuple[int, bytes]:
+        """Status and body of the answer."""
+        answer = self.transport.exchange(request, timeout_s)
+        return answer.status, answer.body
+
+    def close(self) -> None:
+        """Hangs up; the supervisor dies."""
+        self.transport.close()
+        for fd in (self.commands, self.supervisor):
+            if fd >= 0:
+                os.close(fd)

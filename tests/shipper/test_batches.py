@@ -1,0 +1,127 @@
+"""Cutting frames into batches, and where every row stands."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lifecycle.backlog import Frame
+from shipper.batches import Batch, Cutter, Encoder, Limits, Position
+from shipper.correlate import NOTHING, Context
+from shipper.telemetry import AnyEvent, Event
+from tests.shipper.support import Lines, backlog_of, event, frame_of, start
+
+OWN = event('{"logger":"tailrace.shipper"}\n', "extension")
+
+
+class Words(Encoder):
+    """Records that name request, digest and index."""
+
+    def begin(self, frame: Frame) -> None:
+        """Remembers which frame it is."""
+        self.digest = frame.digest[0]
+
+    def encode(self, event: AnyEvent, index: int, context: Context) -> bytes:
+        """Request, frame and index."""
+        if isinstance(event, Event) and bytes(event.record) == b'"crash"':
+            raise RuntimeError
+        return b"%b/%d/%d" % (context.request_id.encode(), self.digest, index)
+
+
+def cut(limits: Limits, *frames: list[object], at: Position | None = None) -> tuple[list[Batch], int]:
+    backlog, end = backlog_of(*frames)
+    at = at or Position(0)
+    return list(Cutter(Words(), limits, Lines().log).batches(backlog.frames(at.through, end), at)), end
+
+
+def records(batches: list[Batch]) -> list[list[bytes]]:
+    return [[record for parcel in batch.parcels.values() for record in parcel.records] for batch in batches]
+
+
+def test_small_frames_share_a_batch() -> None:
+    batches, end = cut(Limits(10_000, 100), [event("a")], [event("b"), event("c")])
+    assert records(batches) == [[b"/0/0", b"/1/0", b"/1/1"]]
+    assert batches[0].end == Position(end)
+
+
+def test_a_large_frame_is_split_by_records_and_by_bytes() -> None:
+    lines: list[object] = [event("x")] * 7
+    assert [batch.rows for batch in cut(Limits(10_000, 3), lines)[0]] == [3, 3, 1]
+    assert [batch.rows for batch in cut(Limits(15, 100), lines)[0]] == [3, 3, 1]
+    batches, end = cut(Limits(10_000, 3), lines)
+    assert [batch.end for batch in batches] == [Position(0, 3), Position(0, 6), Position(end)]
+
+
+def test_a_record_larger_than_a_batch_goes_alone() -> None:
+    batches, _ = cut(Limits(1, 100), [event("a"), event("b")])
+    assert [batch.rows for batch in batches] == [1, 1]
+
+
+def test_lines_belong_to_the_invocation_before_them() -> None:
+    """To none before the first start, and to the init after an initStart."""
+    init = event({"initializationType": "on-demand"}, "platform.initStart")
+    done = event({"requestId": "r1"}, "platform.runtimeDone")
+    batches, _ = cut(Limits(10_000, 100), [event("a"), start("r1"), event("b"), done, event("c"), init, event("d")])
+    assert records(batches) == [[b"/0/0", b"r1/0/1", b"r1/0/2", b"r1/0/3", b"r1/0/4", b"/0/5", b"/0/6"]]
+
+
+def test_where_invocations_interleave_no_line_is_given_to_one() -> None:
+    backlog, end = backlog_of([start("r1"), event("b")])
+    cutter = Cutter(Words(), Limits(10_000, 100), Lines().log, interleaved=True)
+    assert records(list(cutter.batches(backlog.frames(0, end), Position(0)))) == [[b"/0/0", b"/0/1"]]
+
+
+def test_own_lines_are_dropped_and_counted() -> None:
+    (batch,), end = cut(Limits(10_000, 100), [OWN, event("a"), OWN])
+    assert records([batch]) == [[b"/0/1"]]
+    assert (batch.tally(0, 3), batch.end) == ((1, {"own_line": 2}), Position(end))
+
+
+def test_what_cannot_be_written_is_dropped_counted_and_said() -> None:
+    """A bug in the mapping must not stop the stream."""
+    (batch,), _ = cut(Limits(10_000, 100), [event("a"), event("crash"), event("b")])
+    assert batch.tally(0, 3) == (2, {"unmappable": 1})
+
+
+def test_a_broken_frame_stands_for_all_its_events() -> None:
+    cutter = Cutter(Words(), Limits(10_000, 100), Lines().log)
+    (batch,) = cutter.batches(iter([frame_of(b"garbage", 7)]), Position(0))
+    assert batch.tally(0, batch.rows) == (7, {})
+
+
+@given(
+    st.lists(st.lists(st.sampled_from(["line", "own", "start"]), max_size=6), min_size=1, max_size=5),
+    st.integers(1, 7),
+    st.integers(0, 40),
+)
+def test_going_on_from_any_row_gives_the_same_rest(frames: list[list[str]], size: int, row: int) -> None:
+    """A replaced shipper goes on from position and context as if nothing had happened."""
+    made: list[list[object]] = []
+    for number, words in enumerate(frames):
+        kinds = {"line": event("a"), "own": OWN, "start": start(f"r{number}")}
+        made.append([json.loads(json.dumps(kinds[word])) for word in words])
+    batches, _ = cut(Limits(10_000, size), *made)
+    whole = [record for batch in records(batches) for record in batch]
+    total = sum(batch.rows for batch in batches)
+    row = min(row, total)
+    before = 0
+    for batch in batches:
+        if row <= before + batch.rows:
+            at = batch.position(row - before)
+            settled = [
+                r for p in batch.parcels.values() for r, n in zip(p.records, p.rows, strict=True) if n < row - before
+            ]
+            done = [r for b in records(batches[: batches.index(batch)]) for r in b] + settled
+            rest, _ = cut(Limits(10_000, 3), *made, at=at)
+            assert done + [record for one in records(rest) for record in one] == whole
+            return
+        before += batch.rows
+
+
+def test_a_row_after_none_is_an_error() -> None:
+    batch = Batch()
+    batch.rows = 1
+    with pytest.raises(IndexError):
+        batch.position(0)
+    assert NOTHING.request_id == ""

@@ -1,0 +1,201 @@
+"""What each answer leads to: a conversation between delivery and a destination in memory."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shipper.batches import Batch, Limits, Position
+from shipper.delivery import Delivery
+from shipper.errors import HeldError
+from shipper.outcome import DONE, Outcome, Verdict
+from tests.shipper.support import Inbox, Lines, Timing
+
+UNAVAILABLE = Outcome(verdict=Verdict.RETRY, reason="status_503")
+TIMEOUT = Outcome(verdict=Verdict.RETRY, reason="timeout")
+REFUSED = Outcome(verdict=Verdict.REFUSED, reason="status_400")
+TOO_LARGE = Outcome(verdict=Verdict.TOO_LARGE, reason="status_413")
+UNAUTHORISED = Outcome(verdict=Verdict.HELD, reason="unauthorised")
+
+
+def batch_of(*records: bytes) -> Batch:
+    batch = Batch()
+    batch.mark(Position(0))
+    for record in records:
+        batch.add("logs", record)
+        batch.rows += 1
+    batch.end = Position(1000)
+    return batch
+
+
+class Scene:
+    """A delivery with everything around it standing still."""
+
+    def __init__(self, answer: Callable[[list[bytes]], Outcome], budget_s: float = 10.0, level: str = "info") -> None:
+        self.inbox = Inbox(answer)
+        self.timing = Timing(budget_s)
+        self.lines = Lines(level)
+        self.limits = Limits(1_000_000, 1000)
+        self.settled: list[int] = []
+        self.delivery = Delivery(
+            self.inbox, self.timing, self.limits, base_s=0.05, most_s=5.0, log=self.lines.log, jitter=lambda: 0.5
+        )
+
+    def deliver(self, batch: Batch) -> None:
+        """Delivers a batch and notes how far it got each time."""
+        self.delivery.deliver(batch, lambda batch: self.settled.append(batch.floor()))
+
+
+def in_turn(*outcomes: Outcome) -> Callable[[list[bytes]], Outcome]:
+    """These answers, then DONE for ever."""
+    left: Iterator[Outcome] = iter(outcomes)
+    return lambda _records: next(left, DONE)
+
+
+def test_a_delivered_batch_is_settled_and_nothing_is_said() -> None:
+    scene = Scene(in_turn())
+    scene.deliver(batch_of(b"a", b"b"))
+    assert (scene.inbox.delivered, scene.settled[-1], scene.lines.written) == ([b"a", b"b"], 2, [])
+    assert (scene.delivery.counts.requests, scene.delivery.counts.retries) == (1, 0)
+
+
+def test_pauses_double_under_full_jitter_up_to_the_longest() -> None:
+    """Drawn from the middle: half of 50 ms, 100 ms, …, at most half of 5 s."""
+    scene = Scene(in_turn(*[UNAVAILABLE] * 9), budget_s=100)
+    scene.deliver(batch_of(b"a"))
+    assert scene.timing.pauses == [0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 2.5, 2.5]
+    assert (scene.delivery.counts.requests, scene.delivery.counts.retries) == (10, 9)
+
+
+def test_a_trouble_is_said_once_and_so_is_its_end() -> None:
+    scene = Scene(in_turn(UNAVAILABLE, TIMEOUT, UNAVAILABLE, UNAVAILABLE))
+    scene.deliver(batch_of(b"a"))
+    assert scene.lines.events() == [
+        "shipper.delivery_failing",
+        "shipper.delivery_failing",
+        "shipper.delivery_recovered",
+    ]
+    assert [line.get("reason") for line in scene.lines.written] == ["status_503", "timeout", None]
+
+
+def test_retry_after_is_waited_for() -> None:
+    scene = Scene(in_turn(Outcome(verdict=Verdict.RETRY, reason="status_429", retry_after_s=3.0)))
+    scene.deliver(batch_of(b"a"))
+    assert scene.timing.pauses == [3.0]
+
+
+def test_a_retry_after_past_the_deadline_ends_the_shipment_at_once() -> None:
+    """Nobody is held for a pause that cannot help."""
+    scene = Scene(lambda _: Outcome(verdict=Verdict.RETRY, reason="status_429", retry_after_s=30.0))
+    with pytest.raises(HeldError) as held:
+        scene.deliver(batch_of(b"a"))
+    assert (held.value.reason, held.value.retry_after_s) == ("status_429", 30.0)
+    assert scene.timing.pauses == []
+
+
+@given(st.floats(0.01, 20), st.floats(0, 0.999))
+def test_no_pause_passes_the_deadline(budget_s: float, drawn: float) -> None:
+    """Whatever the budget and the dice."""
+    scene = Scene(lambda _: UNAVAILABLE, budget_s, level="error")
+    scene.delivery._jitter = lambda: drawn + 0.001  # noqa: SLF001
+    with pytest.raises(HeldError):
+        scene.deliver(batch_of(b"a"))
+    assert scene.timing.now < scene.timing.deadline
+
+
+def test_no_time_left_makes_no_request() -> None:
+    scene = Scene(in_turn(), budget_s=0)
+    with pytest.raises(HeldError, match="deadline"):
+        scene.deliver(batch_of(b"a"))
+    assert scene.inbox.requests == []
+
+
+def test_a_request_cut_short_by_the_deadline_accuses_nobody() -> None:
+    """The reason is the deadline, and nothing is said of the destination."""
+    scene = Scene(lambda _: TIMEOUT)
+
+    def slow(_records: list[bytes]) -> Outcome:
+        scene.timing.now = scene.timing.deadline
+        return TIMEOUT
+
+    scene.inbox.answer = slow
+    with pytest.raises(HeldError, match="deadline"):
+        scene.deliver(batch_of(b"a"))
+    assert scene.lines.written == []
+
+
+def test_one_poisonous_record_is_isolated_and_all_others_arrive() -> None:
+    """In order, dropped and counted, described without its content."""
+    scene = Scene(lambda records: REFUSED if b"poison" in records else DONE)
+    records = [b"%d" % n for n in range(20)]
+    records[13] = b"poison"
+    batch = batch_of(*records)
+    scene.deliver(batch)
+    assert scene.inbox.delivered == records[:13] + records[14:]
+    assert batch.tally(0, 20) == (19, {"refused": 1})
+    assert scene.settled == sorted(scene.settled)
+    (line,) = scene.lines.written
+    assert (line["event"], line["index"], line["record_bytes"]) == ("shipper.record_dropped", 13, 6)
+    assert "poison" not in str(line)
+
+
+def test_a_refusal_that_passes_loses_nothing() -> None:
+    """400 twice on everything: the halves are sent, and arrive."""
+    scene = Scene(in_turn(REFUSED, REFUSED))
+    batch = batch_of(*[b"%d" % n for n in range(8)])
+    scene.deliver(batch)
+    assert batch.tally(0, 8) == (8, {})
+
+
+def test_a_batch_too_large_is_split_and_the_limit_remembered() -> None:
+    scene = Scene(lambda records: TOO_LARGE if len(records) > 2 else DONE)
+    batch = batch_of(*[b"x" * 4000] * 8)
+    scene.deliver(batch)
+    assert [len(records) for records in scene.inbox.requests] == [8, 4, 2, 2, 4, 2, 2]
+    assert batch.tally(0, 8) == (8, {})
+    assert scene.limits.batch_bytes == 8000
+
+
+def test_a_record_too_large_by_itself_is_dropped() -> None:
+    scene = Scene(lambda records: TOO_LARGE if b"large" in records else DONE)
+    batch = batch_of(b"a", b"large", b"b")
+    scene.deliver(batch)
+    assert batch.tally(0, 3) == (2, {"too_large": 1})
+
+
+def test_a_refused_key_holds_everything_and_is_said_once() -> None:
+    scene = Scene(lambda _: UNAUTHORISED)
+    for _ in range(3):
+        with pytest.raises(HeldError, match="unauthorised"):
+            scene.deliver(batch_of(b"a"))
+    assert scene.lines.events() == ["shipper.delivery_failing"]
+    assert scene.timing.pauses == []
+
+
+def test_a_failure_while_splitting_keeps_what_was_settled() -> None:
+    """What the first half brought is not sent again."""
+    scene = Scene(in_turn(REFUSED, DONE, UNAUTHORISED))
+    batch = batch_of(b"a", b"b", b"c", b"d")
+    with pytest.raises(HeldError):
+        scene.deliver(batch)
+    assert (batch.floor(), batch.position(2)) == (2, Position(0, 2))
+
+
+def test_partial_success_is_counted() -> None:
+    scene = Scene(lambda _: Outcome(verdict=Verdict.DONE, rejected=5))
+    scene.deliver(batch_of(b"a", b"b"))
+    assert scene.delivery.counts.rejected == 2
+
+
+@given(st.lists(st.sampled_from([DONE, REFUSED, TOO_LARGE, UNAVAILABLE]), max_size=30), st.integers(1, 40))
+def test_every_record_is_delivered_or_dropped_exactly_once(answers: list[Outcome], size: int) -> None:
+    """Whatever a destination answers, in whatever order."""
+    scene = Scene(in_turn(*answers), budget_s=1e9, level="error")
+    records = [b"%d" % n for n in range(size)]
+    batch = batch_of(*records)
+    scene.deliver(batch)
+    assert scene.inbox.delivered == [record for row, record in enumerate(records) if row not in batch.lost]
+    events, dropped = batch.tally(0, size)
+    assert events + sum(dropped.values()) == size
+    assert scene.settled[-1] == size

@@ -1,0 +1,57 @@
+"""Names to addresses, in bounded time."""
+
+import os
+import select
+import socket
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from shipper.errors import ExchangeError
+from shipper.names import Names
+from shipper.orders import Orders
+
+
+def test_a_name_that_takes_long_to_resolve_costs_the_timeout(tmp_path: Path) -> None:
+    """The lookup goes on, and the next try uses its answer."""
+    proceed = threading.Event()
+    asked: list[str] = []
+
+    def getaddrinfo(host: str, port: int, *_rest: int) -> list[object]:
+        asked.append(host)
+        assert proceed.wait(10)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+    commands, supervisor = os.pipe()
+    orders = Orders(commands)
+    orders.deadline = time.monotonic() + 10
+    names = Names(orders.wait, getaddrinfo=getaddrinfo, hosts=str(tmp_path / "none"))
+    with pytest.raises(ExchangeError) as error:
+        names.addresses("backend.example", 443, time.monotonic() + 0.05)
+    assert error.value.reason == "timeout"
+    proceed.set()
+    expected = [(socket.AF_INET, ("127.0.0.1", 443))]
+    assert names.addresses("backend.example", 443, time.monotonic() + 5) == expected
+    assert names.addresses("backend.example", 443, 0.0) == expected
+    assert asked == ["backend.example"]
+    names.forget("backend.example", 443)
+    assert names.addresses("backend.example", 443, time.monotonic() + 5) == expected
+    assert len(asked) == 2
+    os.close(commands)
+    os.close(supervisor)
+
+
+def test_a_name_that_does_not_resolve_is_said_to() -> None:
+    def getaddrinfo(*_: object) -> list[object]:
+        raise OSError(-2, "Name or service not known")
+
+    def wait(fd: int, _events: int, _until: float) -> int:
+        select.select([fd], [], [])
+        return 1
+
+    names = Names(wait, getaddrinfo=getaddrinfo)
+    with pytest.raises(ExchangeError) as error:
+        names.addresses("nowhere.example", 80, 1.0)
+    assert (error.value.reason, error.value.detail) == ("resolve", "Name or service not known")

@@ -1,0 +1,122 @@
+"""TLS and proxies, over real sockets."""
+
+import select
+import socket
+import ssl
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from shipper.connection import Connection
+from shipper.errors import ExchangeError
+from tests.shipper.client import REQUEST, Client
+from tests.shipper.support import Behaviour, Server, http
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for localhost that nobody signed."""
+    path = tmp_path_factory.mktemp("tls")
+    make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
+    names = "-addext subjectAltName=DNS:localhost -keyout key.pem -out cert.pem"
+    subprocess.run([*make.split(), *names.split()], cwd=path, check=True, capture_output=True)
+    return path
+
+
+def tls(certificate: Path, behaviour: Behaviour) -> Behaviour:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")
+
+    def behave(connection: socket.socket) -> None:
+        with context.wrap_socket(connection, server_side=True) as wrapped:
+            behaviour(wrapped)
+
+    return behave
+
+
+def test_tls_serves_many_requests_on_one_connection(server: Server, certificate: Path) -> None:
+    """Session tickets that lie unread do not make it look used."""
+    server.behaviours = [tls(certificate, server.answering(http(200, b"a"), http(200, b"b"), http(200, b"c" * 50_000)))]
+    client = Client(
+        f"https://localhost:{server.port}/", context=ssl.create_default_context(cafile=certificate / "cert.pem")
+    )
+    large = REQUEST.replace(b": 2", b": 300000")[:-2] + b"x" * 300_000
+    assert [client.ask(), client.ask(large), client.ask()] == [(200, b"a"), (200, b"b"), (200, b"c" * 50_000)]
+    assert (server.connections, len(server.requests[1][1])) == (1, 300_000)
+    client.close()
+
+
+def test_unread_session_tickets_do_not_make_a_connection_look_used(server: Server, certificate: Path) -> None:
+    """They come after the handshake, on their own."""
+    server.behaviours = [tls(certificate, server.hanging)]
+    client = Client("http://unused/")
+    connection = Connection.open((socket.AF_INET, ("127.0.0.1", server.port)), client.orders.wait, time.monotonic() + 5)
+    connection.start_tls(ssl.create_default_context(cafile=certificate / "cert.pem"), "localhost", time.monotonic() + 5)
+    assert client.orders.wait(connection._sock.fileno(), select.POLLIN, time.monotonic() + 5)  # noqa: SLF001
+    assert connection.is_idle()
+    connection.close()
+    client.close()
+
+
+def test_a_tls_connection_closed_between_requests_is_replaced(server: Server, certificate: Path) -> None:
+    server.behaviours = [tls(certificate, server.answering(http(200)))]
+    client = Client(
+        f"https://localhost:{server.port}/", context=ssl.create_default_context(cafile=certificate / "cert.pem")
+    )
+    assert [client.ask(), client.ask()] == [(200, b"")] * 2
+    assert server.connections == 2
+    client.close()
+
+
+@pytest.mark.parametrize(("host", "trusted"), [("localhost", False), ("127.0.0.1", True)])
+def test_a_certificate_of_nobody_or_for_another_name_is_not_taken(
+    server: Server, certificate: Path, host: str, *, trusted: bool
+) -> None:
+    """By the default context, which is what the shipper uses."""
+    server.behaviours = [tls(certificate, server.answering(http(200)))]
+    context = ssl.create_default_context(cafile=certificate / "cert.pem") if trusted else None
+    client = Client(f"https://{host}:{server.port}/", context=context)
+    with pytest.raises(ExchangeError) as error:
+        client.ask()
+    assert error.value.reason == "certificate"
+    assert server.requests == []
+    client.close()
+
+
+def test_a_tls_handshake_that_hangs_costs_the_timeout(server: Server) -> None:
+    server.behaviours = [server.hanging]
+    client = Client(f"https://localhost:{server.port}/")
+    with pytest.raises(ExchangeError) as error:
+        client.ask(timeout_s=0.3)
+    assert error.value.reason == "timeout"
+    client.close()
+
+
+def test_a_proxy_is_asked_for_a_tunnel(server: Server, certificate: Path) -> None:
+    """With its own credentials; TLS begins inside."""
+
+    def behave(connection: socket.socket) -> None:
+        server.read(connection)
+        connection.sendall(b"HTTP/1.1 200 Established\r\n\r\n")
+        tls(certificate, server.answering(http(200)))(connection)
+
+    server.behaviours = [behave]
+    context = ssl.create_default_context(cafile=certificate / "cert.pem")
+    client = Client("https://localhost:4317/x", proxy=f"http://me:secret@127.0.0.1:{server.port}", context=context)
+    assert client.ask() == (200, b"")
+    head = server.requests[0][0]
+    assert head.startswith(b"CONNECT localhost:4317 HTTP/1.1\r\n")
+    assert b"Proxy-Authorization: Basic bWU6c2VjcmV0" in head
+    assert "secret" not in str(client.lines.written)
+    client.close()
+
+
+def test_a_proxy_that_refuses_is_a_failure(server: Server) -> None:
+    server.behaviours = [server.answering(http(407))]
+    client = Client("https://localhost:4317/x", proxy=f"http://127.0.0.1:{server.port}")
+    with pytest.raises(ExchangeError) as error:
+        client.ask()
+    assert (error.value.reason, error.value.detail) == ("proxy", "status_407")
+    client.close()

@@ -1,0 +1,310 @@
+"""The shipper as the supervisor sees it: orders in, reports out, over real pipes."""
+
+import gzip
+import json
+import os
+import select
+import socket
+import threading
+import time
+import tracemalloc
+
+import pytest
+
+from lifecycle import wire
+from lifecycle.backlog import Backlog
+from lifecycle.wire import Ship, Shipped, Stalled
+from shipper.worker import run
+from tests.shipper.support import Lines, Server, backlog_of, event, http, settings_of, start
+
+LINES: list[object] = [event(f"line {n}\n") for n in range(10)]
+OWN = event('{"logger":"tailrace.shipper"}\n', "extension")
+
+
+class Supervisor:
+    """Runs the worker in a thread, and talks to it."""
+
+    def __init__(self, backlog: Backlog, port: int, **environ: str) -> None:
+        self.orders_in, self.orders_out = os.pipe2(os.O_DIRECT)
+        self.reports_in, self.reports_out = os.pipe2(os.O_DIRECT)
+        self.lines = Lines(environ.get("TAILRACE_LOG_LEVEL", "debug"))
+        settings = settings_of(
+            **{"TAILRACE_DESTINATION": f"otlp+http://127.0.0.1:{port}", "TAILRACE_RETRY_BASE_MS": "5"} | environ
+        )
+        self.thread = threading.Thread(
+            target=run,
+            daemon=True,  # a test that fails is not to keep the others waiting for ever
+            kwargs={
+                "commands": self.orders_in,
+                "reports": self.reports_out,
+                "backlog": backlog,
+                "settings": settings,
+                "log": self.lines.log,
+            },
+        )
+        self.thread.start()
+
+    def order(self, until: int, since: int = 0, skip: int = 0, budget_s: float = 10, context: bytes = b"") -> None:
+        """Sends an order."""
+        deadline = time.monotonic() + budget_s
+        wire.send(self.orders_out, Ship(since=since, skip=skip, until=until, deadline=deadline, context=context))
+
+    def report(self) -> Shipped | Stalled:
+        """Waits for a report."""
+        assert select.select([self.reports_in], [], [], 10)[0], "no report came"
+        report = wire.shipper_reports.decode(wire.receive(self.reports_in))
+        assert isinstance(report, Shipped | Stalled)
+        return report
+
+    def reports_until(self, until: int) -> list[Shipped]:
+        """Waits for the reports of a shipment that is delivered."""
+        reports = []
+        while True:
+            report = self.report()
+            assert isinstance(report, Shipped), report
+            reports.append(report)
+            if report.through >= until:
+                return reports
+
+    def close(self) -> None:
+        """Dies, and sees the worker end."""
+        os.close(self.orders_out)
+        self.thread.join(5)
+        assert not self.thread.is_alive()
+        for fd in (self.orders_in, self.reports_in, self.reports_out):
+            os.close(fd)
+
+
+def bodies(server: Server) -> list[str]:
+    """Every line that arrived, in order."""
+    found = []
+    for _, body in server.requests:
+        (resource,) = json.loads(gzip.decompress(body))["resourceLogs"]
+        found += [record["body"]["stringValue"] for record in resource["scopeLogs"][0]["logRecords"]]
+    return found
+
+
+def test_a_shipment_is_delivered_and_reported(server: Server) -> None:
+    """One request for several frames, everything counted, one report."""
+    backlog, end = backlog_of(LINES[:4], LINES[4:])
+    server.behaviours = [server.answering(http(200))]
+    supervisor = Supervisor(backlog, server.port)
+    supervisor.order(end)
+    report = supervisor.report()
+    sent = len(server.requests[0][1])
+    assert report == Shipped(through=end, events=10, requests=1, wire_bytes=sent)
+    assert bodies(server) == [f"line {n}" for n in range(10)]
+    supervisor.close()
+    assert supervisor.lines.events() == [
+        "shipper.started",
+        "shipper.shipment_started",
+        "shipper.request_sent",
+        "shipper.connection_opened",
+        "shipper.answer_received",
+        "shipper.batch_shipped",
+        "shipper.shipment_ended",
+        "shipper.stopped",
+    ]
+
+
+def test_a_healthy_run_prints_nothing_at_warning(server: Server) -> None:
+    backlog, end = backlog_of(LINES)
+    server.behaviours = [server.answering(http(200))]
+    supervisor = Supervisor(backlog, server.port, TAILRACE_LOG_LEVEL="warning")
+    supervisor.order(end)
+    supervisor.reports_until(end)
+    supervisor.close()
+    assert supervisor.lines.written == []
+
+
+def test_every_request_is_reported_with_the_position_it_reached(server: Server) -> None:
+    """A frame larger than a batch is split; positions never go back; the counts add up."""
+    backlog, end = backlog_of([start("r1"), *LINES], [OWN, *LINES, OWN])
+    server.behaviours = [server.answering(*[http(200)] * 9)]
+    supervisor = Supervisor(backlog, server.port, TAILRACE_BATCH_RECORDS="5")
+    supervisor.order(end)
+    reports = supervisor.reports_until(end)
+    assert [(report.through, report.skip) for report in reports[:2]] == [(0, 5), (0, 10)]
+    assert (sum(report.events for report in reports), reports[-1].through) == (21, end)
+    assert sum(report.dropped.get("own_line", 0) for report in reports) == 2
+    assert all(len(report.context) < 100 for report in reports)
+    supervisor.close()
+
+
+def test_nothing_to_deliver_ends_with_a_report(server: Server) -> None:
+    """An empty range, an empty batch, nothing but own lines: no request."""
+    backlog, end = backlog_of([], [OWN, OWN])
+    supervisor = Supervisor(backlog, server.port)
+    supervisor.order(0)
+    assert supervisor.report() == Shipped(through=0)
+    supervisor.order(end)
+    assert supervisor.report() == Shipped(through=end, dropped={"own_line": 2})
+    supervisor.close()
+    assert server.connections == 0
+
+
+def test_a_replaced_shipper_goes_on_within_a_frame(server: Server) -> None:
+    """From position and context, as the last report gave them."""
+    backlog, end = backlog_of([start("r1"), *LINES])
+
+    def once(connection: socket.socket) -> None:
+        server.answering(http(200))(connection)
+        server.over.wait(2)
+
+    server.behaviours = [once]
+    first = Supervisor(backlog, server.port, TAILRACE_BATCH_RECORDS="5")
+    first.order(end, budget_s=0.5)
+    report = first.report()
+    assert isinstance(report, Shipped)
+    assert isinstance(first.report(), Stalled)
+    first.close()
+    server.behaviours = [server.answering(*[http(200)] * 5)]
+    server.requests.clear()
+    second = Supervisor(backlog, server.port)
+    second.order(end, report.through, report.skip, context=report.context)
+    (last,) = second.reports_until(end)
+    second.close()
+    assert (report.skip, report.events, last.events) == (5, 5, 6)
+    assert bodies(server)[-6:] == [f"line {n}" for n in range(4, 10)]
+    assert b'"faas.invocation_id","value":{"stringValue":"r1"}' in gzip.decompress(server.requests[-1][1])
+
+
+def test_an_order_older_than_the_last_report_sends_nothing_twice(server: Server) -> None:
+    """It crossed the report on its way."""
+    backlog, end = backlog_of(LINES)
+    server.behaviours = [server.answering(*[http(200)] * 5)]
+    supervisor = Supervisor(backlog, server.port)
+    supervisor.order(end)
+    supervisor.reports_until(end)
+    supervisor.order(end)
+    assert supervisor.report() == Shipped(through=end)
+    supervisor.close()
+    assert len(server.requests) == 1
+
+
+def test_an_order_during_a_shipment_extends_it(server: Server) -> None:
+    backlog, end = backlog_of(LINES[:5], LINES[5:])
+    middle = next(backlog.frames(0, end)).end
+    supervisor = Supervisor(backlog, server.port)
+
+    def behave(connection: socket.socket) -> None:
+        server.read(connection)
+        supervisor.order(end)
+        time.sleep(0.05)
+        connection.sendall(http(200))
+        server.answering(http(200))(connection)
+
+    server.behaviours = [behave]
+    supervisor.order(middle)
+    reports = supervisor.reports_until(end)
+    assert [(report.through, report.events) for report in reports] == [(middle, 5), (end, 5)]
+    supervisor.close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason", "retry_after_s"),
+    [
+        (http(503), "status_503", 0),
+        (http(429, b"", "Retry-After: 60"), "status_429", 60),
+        (http(401), "unauthorised", 0),
+        (http(404), "status_404", 0),
+        (http(302, b"", "Location: http://elsewhere/"), "status_302", 0),
+    ],
+)
+def test_what_cannot_be_delivered_is_held(server: Server, answer: bytes, reason: str, retry_after_s: float) -> None:
+    """By the deadline at the latest, said once, nothing counted as past."""
+    backlog, end = backlog_of(LINES)
+    server.behaviours = [server.answering(*[answer] * 1000)]
+    supervisor = Supervisor(backlog, server.port, TAILRACE_LOG_LEVEL="warning")
+    for _ in range(2):
+        supervisor.order(end, budget_s=0.2)
+        report = supervisor.report()
+        assert isinstance(report, Stalled)
+        assert (report.reason, report.retry_after_s) == (reason, retry_after_s)
+        assert report.requests - report.retries == 1
+    supervisor.close()
+    assert supervisor.lines.events() == ["shipper.delivery_failing"]
+
+
+def test_a_deadline_ends_a_shipment_that_hangs(server: Server) -> None:
+    backlog, end = backlog_of(LINES)
+    server.behaviours = [server.hanging]
+    supervisor = Supervisor(backlog, server.port)
+    started = time.monotonic()
+    supervisor.order(end, budget_s=0.1)
+    assert supervisor.report() == Stalled(reason="deadline", requests=1)
+    assert time.monotonic() - started < 0.5
+    supervisor.close()
+
+
+@pytest.mark.parametrize("status", [200, 503])
+def test_the_supervisors_death_ends_a_request_and_a_pause(server: Server, status: int) -> None:
+    """No orphan stays."""
+    backlog, end = backlog_of(LINES)
+    server.behaviours = [server.hanging if status == 200 else server.answering(http(status, b"", "Retry-After: 5"))]
+    supervisor = Supervisor(backlog, server.port)
+    supervisor.order(end)
+    time.sleep(0.1)
+    started = time.monotonic()
+    supervisor.close()
+    assert time.monotonic() - started < 1
+
+
+def test_partial_success_is_counted_as_dropped(server: Server) -> None:
+    backlog, end = backlog_of(LINES)
+    server.behaviours = [server.answering(http(200, b'{"partialSuccess":{"rejectedLogRecords":"3"}}'))]
+    supervisor = Supervisor(backlog, server.port)
+    supervisor.order(end)
+    (report,) = supervisor.reports_until(end)
+    assert (report.events, report.dropped) == (7, {"rejected": 3})
+    supervisor.close()
+
+
+def test_an_offset_that_is_none_is_an_error_and_not_a_crash(server: Server) -> None:
+    backlog, _ = backlog_of(LINES)
+    supervisor = Supervisor(backlog, server.port)
+    supervisor.order(17)
+    assert supervisor.report() == Stalled(reason="broken_frame")
+    supervisor.close()
+
+
+def test_no_secret_is_in_any_line(server: Server) -> None:
+    """User, query and headers, at debug, while all goes wrong that can."""
+    backlog, end = backlog_of(LINES)
+    server.behaviours = [server.answering(http(503), http(400), http(200), http(401))]
+    supervisor = Supervisor(
+        backlog,
+        server.port,
+        TAILRACE_DESTINATION=f"otlp+http://user:hunter22@127.0.0.1:{server.port}/in?key=hunter23",
+        TAILRACE_HEADERS="X-Key=hunter24",
+        OTEL_EXPORTER_OTLP_HEADERS="api-key=hunter25",
+    )
+    supervisor.order(end)
+    supervisor.report()
+    supervisor.report()
+    supervisor.close()
+    head = server.requests[0][0]
+    assert head.startswith(b"POST /in/v1/logs?key=hunter23 HTTP/1.1")
+    assert all(secret in head for secret in (b"hunter24", b"hunter25", b"Authorization: Basic "))
+    assert "hunter" not in str(supervisor.lines.written)
+    assert "line " not in str(supervisor.lines.written)
+
+
+def test_memory_is_bounded_by_a_batch_and_not_by_the_backlog(server: Server) -> None:
+    """20,000 lines of 150 bytes at the default settings."""
+    frames = [[event("x" * 149 + "\n") for _ in range(1000)] for _ in range(20)]
+    backlog, end = backlog_of(*frames, size=8_000_000)
+    server.behaviours = [server.answering(*[http(200)] * 100)]
+    server.keeps = False
+    supervisor = Supervisor(backlog, server.port, TAILRACE_LOG_LEVEL="warning")
+    del frames
+    tracemalloc.start()
+    try:
+        supervisor.order(end, budget_s=60)
+        reports = supervisor.reports_until(end)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    supervisor.close()
+    assert sum(report.events for report in reports) == 20_000
+    assert peak_bytes < 4_500_000
