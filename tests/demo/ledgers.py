@@ -1,0 +1,64 @@
+"""What the extension says of itself in its log: the ledger of each environment, and what it complains of."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+
+class Ledger(msgspec.Struct, kw_only=True):
+    """The counts of `lifecycle.ended`, the extension's last line."""
+
+    event: str = ""
+    accepted: int = 0
+    shipped: int = 0
+    waiting: int = 0
+    dropped: dict[str, int] = {}
+    repeated: int = 0
+    lost_by_platform: int = 0
+    refused: dict[str, int] = {}
+    requests: int = 0
+    retried: int = 0
+    wire_bytes: int = 0
+
+
+def ledgers(printed: Iterable[str]) -> list[Ledger]:
+    """What each environment's extension said when it ended."""
+    found = []
+    for line in printed:
+        try:
+            ledger = msgspec.json.decode(line, type=Ledger)
+        except msgspec.MsgspecError:
+            continue
+        if ledger.event == "lifecycle.ended":
+            found.append(ledger)
+    return found
+
+
+def summed(parts: list[Ledger]) -> Ledger:
+    """One ledger of several."""
+    total = Ledger()
+    for name in ("accepted", "shipped", "waiting", "repeated", "lost_by_platform", "requests", "retried", "wire_bytes"):
+        setattr(total, name, sum(getattr(part, name) for part in parts))
+    for name in ("dropped", "refused"):
+        counts: Counter[str] = Counter()
+        for part in parts:
+            counts.update(getattr(part, name))
+        setattr(total, name, dict(counts))
+    return total
+
+
+def complaints(printed: Iterable[str]) -> list[str]:
+    """Lines of the extension that somebody should look at: warnings, errors, and whatever is not its log."""
+    found = []
+    for line in printed:
+        try:
+            value: Any = json.loads(line)
+        except ValueError:
+            value = None
+        level = value.get("level") if isinstance(value, dict) else None
+        if level not in ("debug", "info"):
+            found.append(line.rstrip())
+    return found

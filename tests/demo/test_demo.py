@@ -1,0 +1,127 @@
+"""The demo as a person runs it: what it prints, what it writes, how it ends."""
+
+import json
+import logging
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.demo import __main__ as demo
+from tests.demo.handler import app
+from tests.demo.scenes import SCENES
+
+pytestmark = pytest.mark.e2e
+
+# What logging adds to a line is not what the handler said.
+OF_LOGGING = {"timestamp", "level", "logger", "requestId"}
+
+# From the run on an idle machine, times six.
+LIMIT_S = 30
+
+
+@pytest.fixture(scope="module")
+def finished() -> subprocess.CompletedProcess[str]:
+    """The demo, run once."""
+    if not (demo.EXTENSIONS / "tailrace").exists():
+        pytest.fail("There is no built layer in build/layer. Build it with: make -f layer.mk layer")
+    return subprocess.run(
+        [sys.executable, "-m", "tests.demo"],
+        cwd=demo.ROOT,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+        env={"PATH": "/usr/bin:/bin", "COLUMNS": "80", "PYTHONIOENCODING": "utf-8"},
+    )
+
+
+def records() -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (demo.ROOT / demo.RECORDS).read_text(encoding="utf-8").splitlines()]
+
+
+def test_it_ends_well_and_says_so(finished: subprocess.CompletedProcess[str]) -> None:
+    """Exit status 0, and the last line counts what arrived and what was lost."""
+    last = finished.stdout.splitlines()[-1]
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    assert finished.stderr == ""
+    count = len(records())
+    assert last == f"Everything the platform delivered arrived: {count} of {count} records, lost 0."
+
+
+def test_it_tells_the_story_and_shows_every_table(finished: subprocess.CompletedProcess[str]) -> None:
+    """Each step has its line, each table its heading, and nothing is wider than 80 columns."""
+    shown = finished.stdout
+    for step in ("cold start", *(scene.title for scene in SCENES), "shutdown"):
+        assert f"\n {step} " in shown
+    for table in ("Logs at the backend", "Some records as", "Ledger: what became", "What the function is charged"):
+        assert f"\n {table}" in shown
+    for row in ("bare interpreter", "to register", "to ready", "held after return", "(PSS), idle", "(PSS), at the end"):
+        assert row in shown
+    assert max(len(line) for line in shown.splitlines()) <= 80
+
+
+def test_the_file_holds_every_line_the_handler_printed(
+    finished: subprocess.CompletedProcess[str],
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The handler is asked again, here, for what it prints; each line is in the file as often as it was printed."""
+    assert finished.returncode == 0
+    monkeypatch.setattr(app, "time", SimpleNamespace(sleep=lambda _seconds: None))
+    caplog.set_level(logging.INFO)
+    for scene in SCENES:
+        if scene.payload is not None:
+            try:
+                app.handler(scene.payload, None)
+            except app.CardDeclinedError:
+                continue
+    lines = capsys.readouterr().out.splitlines()
+    bodies = [record["body"] for record in records() if "aws.lambda.event.type" not in record["attributes"]]
+    text = [body for body in bodies if isinstance(body, str)]
+    structured = [{k: v for k, v in body.items() if k not in OF_LOGGING} for body in bodies if isinstance(body, dict)]
+    known = set(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
+    said = [
+        {"message": record.getMessage(), **{k: v for k, v in record.__dict__.items() if k not in known}}
+        for record in caplog.records
+    ]
+    assert Counter(text) == Counter(lines)
+    assert [body for body in structured if "errorType" not in body] == said
+    assert [body["errorType"] for body in structured if "errorType" in body] == ["CardDeclinedError"]
+
+
+def test_the_file_names_each_record_once(finished: subprocess.CompletedProcess[str]) -> None:
+    """Every line is a record of its own: with a uid nobody else has, a signal and a time."""
+    assert finished.returncode == 0
+    found = records()
+    assert len({record["attributes"]["log.record.uid"] for record in found}) == len(found) > 0
+    assert {record["signal"] for record in found} == {"logs"}
+    assert all(int(record["time_unix_nano"]) > 0 for record in found)
+
+
+def test_a_missing_layer_is_answered_with_the_command_that_builds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And with an exit status of its own."""
+    monkeypatch.setattr(demo, "EXTENSIONS", tmp_path)
+    assert demo.main([]) == demo.NO_LAYER
+    assert "make -f layer.mk layer" in capsys.readouterr().out
+
+
+def test_a_layer_that_does_not_start_is_told_kindly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the extension printed last is shown, not a traceback of ours."""
+    launcher = tmp_path / "tailrace"
+    launcher.write_text("#!/bin/sh\necho no such module\nexit 3\n")
+    launcher.chmod(0o755)
+    monkeypatch.setattr(demo, "EXTENSIONS", tmp_path)
+    assert demo.main([]) == demo.FAILED
+    shown = capsys.readouterr().out
+    assert "exit status 3" in shown
+    assert "The extension said: no such module" in shown

@@ -1,0 +1,151 @@
+"""The summary, with made-up records: what is counted, and what makes the demo fail."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.demo import summary
+from tests.demo.facts import Run, Start, Told
+from tests.demo.ledgers import complaints, ledgers, summed
+from tests.sandbox import Ending, Received
+from tests.sandbox.model import ExtensionEnding
+
+FIRST, SECOND = "11111111-aaaa", "22222222-bbbb"
+
+ENDED = {"logger": "tailrace.lifecycle", "level": "info", "event": "lifecycle.ended", "accepted": 6, "shipped": 6}
+
+
+def event(kind: str, record: Any) -> bytes:
+    return json.dumps({"time": "2026-01-01T00:00:00.000Z", "type": kind, "record": record}).encode()
+
+
+def log(number: int, request_id: str = "", kind: str = "", body: Any = "x", level: str | None = None) -> Received:
+    attributes = {"log.record.uid": f"uid-{number}"}
+    if request_id:
+        attributes[summary.REQUEST_ID] = request_id
+    if kind:
+        attributes[summary.EVENT_TYPE] = kind
+    raw = {} if level is None else {"severityText": level}
+    return Received("logs", body, attributes, {}, raw, 0)
+
+
+def ending(exit_code: int = 0, *, killed: bool = False, orphans: tuple[str, ...] = ()) -> Ending:
+    left = ExtensionEnding(exit_code=exit_code, exit_ms=5.0, killed=killed)
+    return Ending(reason="spindown", extensions={"tailrace": left}, orphans=list(orphans), duration_ms=9.0)
+
+
+# An init, a request with a line, and a request whose report comes when it is long over.
+HEALTHY = Run(
+    steps=[
+        Told(title="cold start", outcome="ready"),
+        Told(title="first", outcome="returned", request_id=FIRST, held_ms=20.0),
+        Told(title="second", outcome="returned", request_id=SECOND, held_ms=0.0),
+    ],
+    emitted=[
+        event("platform.initStart", {"phase": "init"}),
+        event("platform.start", {"requestId": FIRST}),
+        event("function", "a line\n"),
+        event("platform.start", {"requestId": SECOND}),
+        event("platform.report", {"requestId": FIRST}),
+        event("function", {"message": "a line", "requestId": SECOND}),
+    ],
+    arrived=[
+        log(1, kind="platform.initStart"),
+        log(2, FIRST, "platform.start"),
+        log(3, FIRST),
+        log(4, SECOND, "platform.start"),
+        log(5, FIRST, "platform.report"),
+        log(6, SECOND),
+    ],
+    printed=[json.dumps(ENDED)],
+    endings=[ending()],
+    starts=[Start(register_ms=9.0, ready_ms=11.0)],
+    bare_ms=7.0,
+)
+
+
+def test_records_are_counted_by_request() -> None:
+    """A line belongs to the invocation started last, an event to the one it names."""
+    rows = summary.by_request(HEALTHY)["logs"]
+    counted = [(row.request_id, row.title, row.lines, row.events, row.arrived, row.emitted) for row in rows]
+    assert counted == [
+        ("", "init", 0, 1, 1, 1),
+        (FIRST, "first", 1, 2, 3, 3),
+        (SECOND, "second", 1, 1, 2, 2),
+    ]
+
+
+def test_a_healthy_run_succeeds() -> None:
+    """Nothing lost, nothing wrong: exit status 0."""
+    said = summary.verdict(HEALTHY)
+    assert (said.arrived, said.emitted, said.lost, said.problems, said.exit_status) == (6, 6, 0, [], 0)
+
+
+def test_a_lost_record_fails_the_demo() -> None:
+    """It is counted, its request is named, and the exit status is 1."""
+    said = summary.verdict(replace(HEALTHY, arrived=[*HEALTHY.arrived[:2], *HEALTHY.arrived[3:]]))
+    assert (said.arrived, said.emitted, said.lost, said.exit_status) == (5, 6, 1, 1)
+    assert said.problems == ["11111111: 2 of 3 records arrived"]
+
+
+def test_a_copy_does_not_stand_in_for_a_lost_record() -> None:
+    """Records are counted by uid."""
+    said = summary.verdict(replace(HEALTHY, arrived=[*HEALTHY.arrived[:5], HEALTHY.arrived[0]]))
+    assert (said.lost, said.exit_status) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("broken", "problem"),
+    [
+        (replace(HEALTHY, endings=[ending(-11)]), "tailrace exited with -11 (spindown)"),
+        (replace(HEALTHY, endings=[ending(-9, killed=True)]), "tailrace had to be killed at the end (spindown)"),
+        (replace(HEALTHY, endings=[ending(orphans=("7 tr-shipper",))]), "left behind: 7 tr-shipper"),
+        (replace(HEALTHY, printed=[]), "0 of 1 environments left a ledger"),
+        (
+            replace(HEALTHY, steps=[*HEALTHY.steps, Told(title="", outcome="", surprise="it crashed")]),
+            "it crashed",
+        ),
+    ],
+    ids=["crashed", "killed", "orphan", "silent", "surprise"],
+)
+def test_harm_by_the_extension_fails_the_demo(broken: Run, problem: str) -> None:
+    """Also where every record arrived."""
+    said = summary.verdict(broken)
+    assert (said.lost, said.problems, said.exit_status) == (0, [problem], 1)
+
+
+def test_other_signals_have_tables_of_their_own() -> None:
+    """Spans by request, metrics without one; neither counts as a log record."""
+    span = Received("traces", "invoke", {summary.REQUEST_ID: FIRST}, {}, {}, 0)
+    metric = Received("metrics", "faas.cpu", {}, {}, {}, 0)
+    tables = summary.by_request(replace(HEALTHY, arrived=[*HEALTHY.arrived, span, metric]))
+    assert list(tables) == ["logs", "traces", "metrics"]
+    assert [(row.request_id, row.arrived, row.emitted) for row in tables["traces"]] == [(FIRST, 1, None)]
+    assert [(row.title, row.arrived) for row in tables["metrics"]] == [("belongs to no request", 1)]
+    assert sum(row.arrived for row in tables["logs"]) == 6
+
+
+def test_ledgers_are_read_from_the_log_and_summed() -> None:
+    """One line an environment; reasons are added up, other lines are none."""
+    second = {**ENDED, "level": "warning", "accepted": 5, "shipped": 3, "dropped": {"rejected": 2}, "retried": 1}
+    found = ledgers(["not JSON\n", '{"event":"worker.started"}\n', json.dumps(ENDED), json.dumps(second)])
+    total = summed(found)
+    assert len(found) == 2
+    assert (total.accepted, total.shipped, total.dropped, total.retried) == (11, 9, {"rejected": 2}, 1)
+
+
+def test_what_the_extension_complains_of_is_shown() -> None:
+    """Warnings, errors and tracebacks, not what it says by the way."""
+    warning = json.dumps({"level": "warning", "event": "worker.exited"})
+    assert complaints([json.dumps(ENDED), warning + "\n", "Traceback:\n"]) == [warning, "Traceback:"]
+
+
+def test_samples_are_one_of_each_kind() -> None:
+    """Text, JSON, an error, a report; what is not there is left out."""
+    text, error = log(1, FIRST, body="[INFO] x", level="INFO"), log(3, FIRST, body={"level": "ERROR"}, level="ERROR")
+    structured = log(2, FIRST, body={"message": "x"}, level="INFO")
+    report = log(4, FIRST, "platform.report", '{"status":"timeout"}')
+    assert summary.samples([report, error, structured, text, text]) == [text, structured, error, report]
+    assert summary.samples([error]) == [error]
