@@ -12,7 +12,8 @@ import msgspec
 
 from collector import envelope
 from collector.items import Body, Problem
-from lifecycle.backlog import DIGEST_BYTES, FrameTooLargeError, Writer
+from lifecycle.backlog import Writer
+from lifecycle.frames import DIGEST_BYTES, FrameTooLargeError
 from lifecycle.log import Log
 from lifecycle.wire import Message, Repeated, Stored
 
@@ -98,8 +99,29 @@ class Keeper:
         digest = self._digest(read.payload)
         return Prepared(envelope=read, digest=digest, once=False, connection=connection, since_ns=since_ns), problems
 
-    def store(self, prepared: Prepared) -> None:
+    @property
+    def can_spill(self) -> bool:
+        """Whether there is somewhere to keep what a full backlog does not take."""
+        return self._writer.can_spill
+
+    def recover(self) -> None:
+        """Reports what a predecessor, or an environment before a reset, left in the spool."""
+        batches = events = 0
+        for frame in self._writer.recover():
+            batches, events = batches + 1, events + frame.events
+            size = len(frame.payload)
+            digest = frame.digest
+            self._send(Stored(start=frame.start, end=frame.end, events=frame.events, body_bytes=size, digest=digest))
+            self._recent[digest] = None
+        if batches:
+            self._log.info("collector.spool_recovered", batches=batches, events=events)
+
+    def store(self, prepared: Prepared, *, spills: bool = False) -> None:
         """Writes a batch to the backlog and reports it, unless it was kept meanwhile.
+
+        Args:
+            prepared: The batch.
+            spills: Whether it may go to the spool when the backlog is full.
 
         Raises:
             BacklogFullError: There is no room until more is released; nothing was written.
@@ -110,10 +132,11 @@ class Keeper:
         read, digest = prepared.envelope, prepared.digest
         try:
             start, end = self._writer.append(
-                read.payload,  # type: ignore[arg-type]  # any buffer will do
+                read.payload,
                 events=read.events,
                 observed_ns=time.time_ns(),
                 digest=digest,
+                spills=spills,
             )
         except FrameTooLargeError as exc:
             raise envelope.BadBatchError("too_large", str(exc), "a batch that fits the backlog") from exc

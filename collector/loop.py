@@ -70,6 +70,7 @@ class Collector:
         self._clock = AwakeClock()
         self._peers = Peers(self._batch_limit_bytes)
         keeper = Keeper(writer, self._report, recent, digest_key, log)
+        keeper.recover()
         self._service = Service(keeper, Refusals(self._report, log), patience, log)
         self._buffer = memoryview(bytearray(READ_BYTES))
         self._accepted = 0

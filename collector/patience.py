@@ -28,6 +28,7 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
         pressed_request_s: Like `request_s`, likewise.
         hold_s: How long a batch waits for room in the backlog before 503: a shipment under way usually makes
             room sooner, and a client that gave up meanwhile would send the batch again.
+        spill_s: How long it waits before it goes to the spool, where there is one.
         linger_s: For a peer to read the last answer and close; closing first, with its bytes unread, would
             reset the connection and take the answer away again (RFC 9112, 9.6).
     """
@@ -37,6 +38,7 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
     pressed_stall_s: float = 1.0
     pressed_request_s: float = 5.0
     hold_s: float = 2.0
+    spill_s: float = 0.1
     linger_s: float = 5.0
 
 

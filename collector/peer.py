@@ -39,18 +39,20 @@ class Intake(Protocol):
         """Lets go of what is kept."""
 
 
-class Held(msgspec.Struct, frozen=True):
+class Held(msgspec.Struct):
     """A batch that waits for room in the backlog.
 
     Attributes:
         prepared: The batch.
         keep_alive: Whether the connection serves another request after its answer.
         since_s: Awake time when the wait began.
+        has_tried_spool: Whether it waited long enough to go to the spool.
     """
 
     prepared: Prepared
     keep_alive: bool
     since_s: float
+    has_tried_spool: bool = False
 
 
 class Peer:

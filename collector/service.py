@@ -1,8 +1,9 @@
 """Serves what came by the connections: keeps batches, refuses problems, writes answers, in order.
 
-Touches no socket: answers are added to a peer's `unsent`. When the backlog is full, batches wait in one line,
-so that they are kept in the order in which they came; an HTTP batch that waited too long is answered 503, and
-the platform keeps it. Lines are never answered: they wait in the kernel, and hold back the platform.
+Touches no socket: answers are added to a peer's `unsent`. When the backlog is full, batches wait in one line, so that
+they are kept in the order in which they came. One that waited goes to the spool where there is one; an HTTP batch that
+waited too long is answered 503, and the platform keeps it. Lines are never answered: they wait in the kernel, and hold
+back the platform.
 """
 
 import math
@@ -15,7 +16,7 @@ from collector.keeper import Keeper
 from collector.patience import Patience
 from collector.peer import Held, Peer
 from collector.refusals import Refusals
-from lifecycle.backlog import BacklogFullError
+from lifecycle.frames import BacklogFullError
 from lifecycle.log import Log
 
 _STATUS = {"too_large": 413}
@@ -45,11 +46,13 @@ class Service:
 
     @property
     def due_s(self) -> float:
-        """Awake time when the first in line has waited too long; infinite when nobody is answered for it."""
+        """Awake time when the first in line has waited long enough for what comes next; infinite when nothing does."""
         head = self._line[0] if self._line else None
-        if head is None or head.held is None or head.is_lines:
+        if head is None or head.held is None:
             return math.inf
-        return head.held.since_s + self._patience.hold_s
+        if self._keeper.can_spill and not head.held.has_tried_spool:
+            return head.held.since_s + self._patience.spill_s
+        return math.inf if head.is_lines else head.held.since_s + self._patience.hold_s
 
     def work(self, peer: Peer, now_s: float) -> None:
         """Serves what came by a connection, up to a batch that must wait."""
@@ -82,6 +85,9 @@ class Service:
             if held is not None and not self._try(peer, held):
                 if now_s < self.due_s:
                     break
+                if self._keeper.can_spill and not held.has_tried_spool:
+                    held.has_tried_spool = True
+                    continue
                 size = len(held.prepared.envelope.payload)
                 got = f"{size} bytes, and a full backlog for {self._patience.hold_s:g} s"
                 self.refuse(peer, Problem("full", 503, got, "room in the backlog", size, held.keep_alive))
@@ -129,7 +135,7 @@ class Service:
     def _try(self, peer: Peer, held: Held) -> bool:
         """Keeps or refuses a batch and answers; False when there is no room now."""
         try:
-            self._keeper.store(held.prepared)
+            self._keeper.store(held.prepared, spills=held.has_tried_spool)
         except BacklogFullError:
             return False
         except BadBatchError as error:

@@ -1,59 +1,42 @@
 """The shared ring of frames between collector and shipper.
 
-Anonymous shared memory made before the fork, so it outlives any worker. A frame is a header (length, kind,
-count, time, digest) and a payload as the platform delivered it. Offsets only grow; a frame never wraps, the
-rest of the ring before it is skipped. There is one writer and one reader, and an offset counts only once it
-came over a pipe: nothing here is a lock or is read to find out how far the other side got.
+Anonymous shared memory made before the fork, so it outlives any worker. A frame never wraps, the rest of the ring
+before it is skipped. There is one writer and one reader, and an offset counts only once it came over a pipe: nothing
+here is a lock or is read to find out how far the other side got.
 
-When nothing is waiting, the next frame starts at the ring's beginning, so a quiet function touches a few pages
-and not the whole ring. The jump shows as a `start` past the previous `end`.
+When nothing is waiting, the next frame starts at the ring's beginning, so a quiet function touches a few pages and not
+the whole ring. The jump shows as a `start` past the previous `end`.
+
+With a spool, a ring that stays full goes on in files: a jump frame in the ring says where. Until everything in the
+spool is delivered what comes goes there, so that the order stays; then the ring is used again.
 """
 
 import mmap
-import struct
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-import msgspec
+from lifecycle.frames import (
+    DIGEST_BYTES,
+    HEADER,
+    BacklogFullError,
+    BrokenFrameError,
+    Frame,
+    FrameTooLargeError,
+    Kind,
+    first_of,
+    is_spooled,
+    stretch_of,
+)
 
-# length u32 · kind u8 · events u32 · observed time u64 (ns since the epoch) · digest
-_HEADER = struct.Struct("<IB3xIQ8s")
-HEADER_BYTES = _HEADER.size
-DIGEST_BYTES = 8
+if TYPE_CHECKING:
+    from lifecycle.spool import Found, Spool
 
-_SKIP = 0
-_BATCH = 1
+HEADER_BYTES = HEADER.size
+_TARGET_BYTES = 8
+_NO_DIGEST = bytes(DIGEST_BYTES)
 
-
-class Frame(msgspec.Struct, frozen=True):
-    """One batch in the ring.
-
-    Attributes:
-        start: Offset of the frame.
-        end: Offset just past it.
-        events: Telemetry events in the payload.
-        observed_ns: When it was received, nanoseconds since the epoch.
-        digest: 8 bytes that name the batch.
-        payload: A JSON array of telemetry events, as delivered; valid until the frame is released.
-    """
-
-    start: int
-    end: int
-    events: int
-    observed_ns: int
-    digest: bytes
-    payload: memoryview
-
-
-class BacklogFullError(Exception):
-    """The frame fits the ring, but not now."""
-
-
-class FrameTooLargeError(Exception):
-    """The frame can never fit the ring."""
-
-
-class BrokenFrameError(Exception):
-    """What stands at an offset is not a frame: the offset was not one the writer reported."""
+# Kept free behind every frame where there is a spool: a jump to it, and what that would skip at the ring's end.
+_JUMP_BYTES = 2 * (HEADER_BYTES + _TARGET_BYTES)
 
 
 class Backlog:
@@ -61,10 +44,12 @@ class Backlog:
 
     Args:
         capacity_bytes: Size of the ring, headers included.
+        spool: Where it overflows to; None: nowhere.
     """
 
-    def __init__(self, capacity_bytes: int) -> None:
+    def __init__(self, capacity_bytes: int, spool: "Spool | None" = None) -> None:
         self.capacity_bytes = capacity_bytes
+        self.spool = spool
         self.memory = mmap.mmap(-1, capacity_bytes)
         self._view = memoryview(self.memory)
 
@@ -76,21 +61,32 @@ class Backlog:
         """
         offset = since
         while offset < until:
+            if is_spooled(offset):
+                found = self._spooled(offset)
+                if found.frame is not None:
+                    yield found.frame
+                offset = found.target or found.end
+                continue
             at = offset % self.capacity_bytes
             room = self.capacity_bytes - at
             if room < HEADER_BYTES:
                 offset += room
                 continue
-            length, kind, events, observed_ns, digest = _HEADER.unpack_from(self._view, at)
+            length, kind, events, observed_ns, digest = HEADER.unpack_from(self._view, at)
             end = offset + HEADER_BYTES + length
-            if kind not in (_SKIP, _BATCH) or length > room - HEADER_BYTES or end > until:
+            if kind > Kind.JUMP or length > room - HEADER_BYTES or end > until:
                 raise BrokenFrameError(
                     f"offset {offset}: got kind {kind} and {length} bytes, expected a frame that ends by {until}"
                 )
-            if kind == _BATCH:
-                payload = self._view[at + HEADER_BYTES : at + HEADER_BYTES + length]
+            payload = self._view[at + HEADER_BYTES : at + HEADER_BYTES + length]
+            if kind == Kind.BATCH:
                 yield Frame(offset, end, events, observed_ns, digest, payload)
-            offset = end
+            offset = int.from_bytes(payload, "little") if kind == Kind.JUMP else end
+
+    def _spooled(self, offset: int) -> "Found":
+        if self.spool is None:
+            raise BrokenFrameError(f"offset {offset} lies in the spool, and there is none")
+        return self.spool.read(offset)
 
 
 class Writer:
@@ -104,16 +100,62 @@ class Writer:
 
     def __init__(self, backlog: Backlog, *, end: int, released: int) -> None:
         self._backlog = backlog
+        self._spool = backlog.spool
+        self._kept_free = 0 if backlog.spool is None else _JUMP_BYTES
         self._memory = memoryview(backlog.memory)
         self.end = end
         self.released = released
 
+    @property
+    def can_spill(self) -> bool:
+        """Whether there is a spool for what the ring does not take."""
+        return self._spool is not None
+
     def release(self, through: int) -> None:
         """Frees everything before `through`; an older offset changes nothing."""
-        self.released = max(self.released, through)
+        if through <= self.released:
+            return
+        if self._spool is not None and stretch_of(through) > stretch_of(self.released):
+            self._spool.discard_before(stretch_of(through))
+        self.released = through
 
-    def append(self, payload: bytes, *, events: int, observed_ns: int, digest: bytes) -> tuple[int, int]:
+    def recover(self) -> Iterator[Frame]:
+        """Goes on behind what the spool holds past `end`: left by a predecessor, or by an environment before a reset.
+
+        Yields:
+            The frames found, oldest first; each is to be reported as stored.
+        """
+        if self._spool is None:
+            return
+        for stretch in self._spool.stretches():
+            if stretch < stretch_of(self.end):
+                continue
+            offset = max(self.end, first_of(stretch))
+            if stretch > stretch_of(self.end):
+                # The jump may not have been written, and its segment may have broken off.
+                self._jump(self.end, offset)
+            for found in self._spool.found(stretch, offset):
+                self.end = found.target or found.end
+                if found.frame is not None:
+                    yield found.frame
+
+    def append(
+        self,
+        payload: bytes | bytearray | memoryview,
+        *,
+        events: int,
+        observed_ns: int,
+        digest: bytes,
+        spills: bool = False,
+    ) -> tuple[int, int]:
         """Writes one frame.
+
+        Args:
+            payload: The batch.
+            events: Telemetry events in it.
+            observed_ns: When it was received, nanoseconds since the epoch.
+            digest: 8 bytes that name it.
+            spills: Whether it may go to the spool when the ring is full.
 
         Returns:
             Its start and end. `start` may lie past the previous end.
@@ -124,8 +166,13 @@ class Writer:
         """
         capacity = self._backlog.capacity_bytes
         needed = HEADER_BYTES + len(payload)
-        if needed > capacity:
-            raise FrameTooLargeError(f"frame of {needed} bytes, expected no more than {capacity}")
+        if needed + self._kept_free > capacity:
+            raise FrameTooLargeError(f"frame of {needed} bytes, expected no more than {capacity - self._kept_free}")
+        header = HEADER.pack(len(payload), Kind.BATCH, events, observed_ns, digest)
+        if is_spooled(self.end):
+            if self.released < self.end:
+                return self._append_spooled(self.end, header, payload)
+            self._return_to_ring()
         at = self.end % capacity
         room = capacity - at
         start, released = self.end, self.released
@@ -133,13 +180,56 @@ class Writer:
             start = released = self.end + room
         elif needed > room:
             start = self.end + room
-        if start + needed - released > capacity:
+        if start + needed + self._kept_free - released > capacity:
+            if spills and self._spool is not None:
+                return self._append_spooled(first_of(stretch_of(self.end) + 1), header, payload)
             raise BacklogFullError(f"frame of {needed} bytes, {capacity - (self.end - released)} free")
         if start > self.end and released < start and room >= HEADER_BYTES:
-            _HEADER.pack_into(self._memory, at, room - HEADER_BYTES, _SKIP, 0, 0, bytes(DIGEST_BYTES))
+            HEADER.pack_into(self._memory, at, room - HEADER_BYTES, Kind.SKIP, 0, 0, _NO_DIGEST)
         at = start % capacity
-        _HEADER.pack_into(self._memory, at, len(payload), _BATCH, events, observed_ns, digest)
+        self._memory[at : at + HEADER_BYTES] = header
         self._memory[at + HEADER_BYTES : at + needed] = payload
         self.released = released
         self.end = start + needed
         return start, self.end
+
+    def _append_spooled(self, start: int, header: bytes, payload: bytes | bytearray | memoryview) -> tuple[int, int]:
+        from lifecycle.spool import SpoolFullError
+
+        spool = self._spool
+        if spool is None:
+            raise BacklogFullError("the spool is gone")
+        stretch = stretch_of(start)
+        if start - first_of(stretch) >= spool.segment_bytes:
+            start = first_of(stretch + 2)
+        try:
+            end = spool.write(start, Kind.BATCH, header, payload)
+            if stretch_of(start) != stretch_of(self.end):
+                self._jump(self.end, start)
+        except SpoolFullError as exc:
+            raise BacklogFullError(str(exc)) from exc
+        self.end = end
+        return start, end
+
+    def _jump(self, offset: int, target: int) -> None:
+        """Writes at `offset` that the backlog goes on at `target`."""
+        header = HEADER.pack(_TARGET_BYTES, Kind.JUMP, 0, 0, _NO_DIGEST)
+        payload = target.to_bytes(_TARGET_BYTES, "little")
+        if is_spooled(offset) and self._spool is not None:
+            self._spool.write(offset, Kind.JUMP, header, payload)
+            return
+        capacity = self._backlog.capacity_bytes
+        at = offset % capacity
+        room = capacity - at
+        if room < HEADER_BYTES + _TARGET_BYTES:
+            if room >= HEADER_BYTES:
+                HEADER.pack_into(self._memory, at, room - HEADER_BYTES, Kind.SKIP, 0, 0, _NO_DIGEST)
+            at = 0
+        self._memory[at : at + HEADER_BYTES + _TARGET_BYTES] = header + payload
+
+    def _return_to_ring(self) -> None:
+        """The spool is delivered: its files go, and offsets go on in the ring."""
+        after = stretch_of(self.end) + 1
+        if self._spool is not None:
+            self._spool.discard_before(after)
+        self.end = self.released = first_of(after)

@@ -386,6 +386,14 @@ class Settings:
         high=268_435_456,
         unit="bytes",
     )
+    spool_bytes = Whole(
+        0,
+        "Files for what a backlog that stays full does not take; 0: none, the platform keeps it.",
+        low=0,
+        high=10_737_418_240,
+        unit="bytes",
+    )
+    spool_path = Text("/tmp/tailrace", "Directory of those files; nobody else's.")  # noqa: S108 - Lambda's only disk
     batch_bytes = Whole(1_048_576, "Largest request body before compression.", low=4096, high=16_777_216, unit="bytes")
     batch_records = Whole(2000, "Most records in a request.", low=1, high=100_000)
     request_timeout_ms = Whole(

@@ -7,12 +7,14 @@ import os
 import select
 from collections import deque
 from time import monotonic, time
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from lifecycle import wire
 from lifecycle.backlog import Backlog
 from lifecycle.boot import STATUS_OK, Booted
+from lifecycle.deadlines import MS_PER_S, SHUTDOWN_S, Deadlines
 from lifecycle.events import (
     BatchStored,
     Effect,
@@ -38,18 +40,17 @@ from lifecycle.ledger import Ledger
 from lifecycle.local_api import Answer, LocalApiError
 from lifecycle.log import Log
 from lifecycle.machine import Machine
+from lifecycle.settings import Settings
 from lifecycle.workers import RECENT_BATCHES, Position, Worker, collector_body, name_process, shipper_body
 
-# A signal gives as long as the platform does (Extensions API: 2000 ms for external extensions).
-SIGNAL_GRACE_S = 2.0
+if TYPE_CHECKING:
+    from lifecycle.spool import Spool
 
 # How long /next waits for workers that warm up; they go on warming after it.
 WARM_LIMIT_S = 5.0
 
 # How long a dismissed worker has for its last line before it is ended.
 GOODBYE_S = 0.1
-
-MS_PER_S = 1000
 
 
 class NextEvent(msgspec.Struct, rename="camel"):
@@ -87,6 +88,7 @@ class Supervisor:
         self._booted = booted
         self._log = Log("lifecycle", settings.log_level, settings.secrets())
         self._ledger = Ledger()
+        self._deadlines = Deadlines()
         self._context = b""
         self._exit_status: int | None = None
         self._is_ready: set[str] = set()
@@ -104,7 +106,7 @@ class Supervisor:
             freezes=not settings.function.is_managed,
             now=monotonic(),
         )
-        backlog = Backlog(settings.backlog_bytes)
+        backlog = Backlog(settings.backlog_bytes, _spool(settings))
         listener = booted.listener.fileno() if booted.listener else -1
         self._position = Position(end=0, released=0, recent=deque(maxlen=RECENT_BATCHES))
         collect = collector_body(listener, backlog, self._position, os.urandom(16), settings, self._log)
@@ -186,6 +188,13 @@ class Supervisor:
             case wire.Stored():
                 self._position.end = report.end
                 self._position.recent.append(report.digest)
+                if report.lost_events or report.lost_bytes:
+                    self._log.warning(
+                        "platform.logs_dropped",
+                        events=report.lost_events,
+                        lost_bytes=report.lost_bytes,
+                        effect="the platform gave them up before they were delivered to us",
+                    )
                 return BatchStored(report.start, report.end, report.finished, report.reported)
             case wire.Shipped():
                 self._context = report.context
@@ -204,7 +213,7 @@ class Supervisor:
                 self._bury(worker)
         for number, name in ((_signal.SIGTERM, "sigterm"), (_signal.SIGINT, "sigint")):
             if number in signals:
-                self._handle(ShutdownRequested(name, monotonic() + SIGNAL_GRACE_S))
+                self._handle(ShutdownRequested(name, monotonic() + SHUTDOWN_S))
 
     def _bury(self, worker: Worker) -> None:
         if not worker.pid:
@@ -239,12 +248,12 @@ class Supervisor:
         except msgspec.MsgspecError as exc:
             self._log.warning("next.unknown", error=str(exc), effect="the next event is asked for")
             return NextFailed(answer.status)
-        # Epoch milliseconds become monotonic seconds here and nowhere else: clocks may jump later.
-        deadline = monotonic() + event.deadline_ms / MS_PER_S - time()
         match event.event_type:
             case "INVOKE":
+                deadline = self._deadlines.of_invocation(event.deadline_ms, epoch_s=time(), now=monotonic())
                 return Invoked(event.request_id, deadline)
             case "SHUTDOWN":
+                deadline = self._deadlines.of_shutdown(event.deadline_ms, epoch_s=time(), now=monotonic())
                 return ShutdownRequested(event.shutdown_reason.lower(), deadline)
             case unknown:
                 self._log.warning("next.unknown", event_type=unknown[:100], effect="the next event is asked for")
@@ -338,6 +347,14 @@ class Supervisor:
             worker.kill()
         say = self._log.info if self._ledger.is_clean else self._log.warning
         say("lifecycle.ended", **self._ledger.line())
+
+
+def _spool(settings: Settings) -> "Spool | None":
+    if not settings.spool_bytes:
+        return None
+    from lifecycle.spool import Spool
+
+    return Spool(settings.spool_path, settings.spool_bytes)
 
 
 def _fields(message: msgspec.Struct) -> dict[str, object]:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import msgspec
 
-from lifecycle.backlog import Frame
+from lifecycle.frames import Frame
 from lifecycle.log import Log
 from shipper.correlate import NOTHING, Context, after
 from shipper.telemetry import AnyEvent, BrokenEvent, Event, events, is_own

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from lifecycle.backlog import Frame
+from lifecycle.frames import Frame
 from lifecycle.log import LINE_START
 from shipper.elements import BrokenArrayError, elements
 from shipper.repair import has_lone_surrogates, with_valid_escapes, with_valid_utf8

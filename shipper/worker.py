@@ -8,7 +8,8 @@ import select
 import time
 
 from lifecycle import wire
-from lifecycle.backlog import Backlog, BrokenFrameError
+from lifecycle.backlog import Backlog
+from lifecycle.frames import BrokenFrameError
 from lifecycle.log import Log
 from lifecycle.settings import Settings
 from lifecycle.wire import MOST_TEXT, Ship, Shipped, Stalled

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("lifecycle", "collector", "shipper")
-CONTRACT = {"lifecycle.wire", "lifecycle.backlog", "lifecycle.settings", "lifecycle.log"}
+CONTRACT = {"lifecycle.wire", "lifecycle.backlog", "lifecycle.frames", "lifecycle.settings", "lifecycle.log"}
 
 
 def modules() -> dict[str, Path]:
@@ -37,7 +37,7 @@ def imports(name: str) -> Iterator[str]:
 
 @pytest.mark.parametrize("name", sorted(MODULES))
 def test_workers_import_only_the_contract_and_the_supervisor_no_worker(name: str) -> None:
-    """A worker knows wire, backlog, settings and log; only workers.py names the two workers."""
+    """A worker knows wire, backlog and its frames, settings and log; only workers.py names the two workers."""
     package = name.partition(".")[0]
     for imported in imports(name):
         other = imported.partition(".")[0]

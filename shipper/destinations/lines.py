@@ -7,7 +7,7 @@ documented shape stands whole under `"event"`, what is not JSON as text under `"
 
 import msgspec
 
-from lifecycle.backlog import Frame
+from lifecycle.frames import Frame
 from lifecycle.settings import Settings
 from shipper.batches import Encoder
 from shipper.correlate import Context, request_id_of

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from lifecycle.backlog import Frame
+from lifecycle.frames import Frame
 from shipper.batches import LOGS, Encoder
 from shipper.correlate import Context, request_id_of
 from shipper.destinations.anyvalue import any_value, key_value, object_value, text_value

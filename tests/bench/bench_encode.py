@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from lifecycle.backlog import Backlog, Frame, Writer
+from lifecycle.backlog import Backlog, Writer
+from lifecycle.frames import Frame
 from lifecycle.log import Log
 from lifecycle.settings import Settings
 from shipper.batches import Cutter, Limits, Position

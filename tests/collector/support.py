@@ -16,7 +16,8 @@ from collector.loop import Collector
 from collector.patience import Patience
 from collector.worker import run
 from lifecycle import wire
-from lifecycle.backlog import Backlog, Frame, Writer
+from lifecycle.backlog import Backlog, Writer
+from lifecycle.frames import Frame
 from lifecycle.log import Log
 from lifecycle.settings import Settings
 

@@ -5,7 +5,8 @@ import pytest
 from collector.envelope import BadBatchError
 from collector.keeper import RECENT, Keeper
 from lifecycle import wire
-from lifecycle.backlog import Backlog, BacklogFullError, Writer
+from lifecycle.backlog import Backlog, Writer
+from lifecycle.frames import BacklogFullError
 from lifecycle.log import Log
 from tests.collector.support import KEY, batch, event
 

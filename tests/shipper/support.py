@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from lifecycle.backlog import Backlog, Frame, Writer
+from lifecycle.backlog import Backlog, Writer
+from lifecycle.frames import Frame
 from lifecycle.log import Log
 from lifecycle.settings import Settings
 from shipper.outcome import DONE, Outcome

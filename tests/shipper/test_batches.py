@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lifecycle.backlog import Frame
+from lifecycle.frames import Frame
 from shipper.batches import Batch, Cutter, Encoder, Limits, Position
 from shipper.correlate import NOTHING, Context
 from shipper.telemetry import AnyEvent, Event

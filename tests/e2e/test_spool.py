@@ -1,0 +1,71 @@
+"""The spool, from the built layer: what a backlog that stays full does not take."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import NAME, Start
+from tests.sandbox import Platform
+
+pytestmark = pytest.mark.e2e
+
+SMALL_BACKLOG = "2097152"
+BIG_LINE = "x" * 900
+
+
+def test_more_than_the_backlog_holds_goes_to_files_and_arrives(start: Start, tmp_path: Path) -> None:
+    """The backend is down while 5 MB are logged; nothing is lost, nothing is refused, the files are gone at the end."""
+    directory = tmp_path / "spool"
+    run = start(
+        platform=Platform(freeze=False),
+        timeout_s=30.0,
+        TAILRACE_BACKLOG_BYTES=SMALL_BACKLOG,
+        TAILRACE_SPOOL_BYTES="16777216",
+        TAILRACE_SPOOL_PATH=str(directory),
+        TAILRACE_LOG_LEVEL="info",
+    )
+    run.invoke(lines=1)
+    run.backend.refuse()
+    run.invoke(lines=5000, say=BIG_LINE)
+    _wait_for_files(directory)
+    run.backend.accept()
+    run.env.idle(0.2)
+    run.invoke(lines=1)
+    run.backend.wait_for(5000, timeout_s=20)
+    run.end()
+    assert run.lost() == 0
+    assert run.env.telemetry(NAME).refused_events == 0
+    assert not list(directory.glob("*"))
+
+
+def test_reset_environment_ships_what_the_last_one_spooled(start: Start, tmp_path: Path) -> None:
+    """The function times out while the backend is down; the next environment delivers it, under the same ids."""
+    directory = tmp_path / "spool"
+    run = start(
+        platform=Platform(freeze=False),
+        timeout_s=4.0,
+        TAILRACE_BACKLOG_BYTES=SMALL_BACKLOG,
+        TAILRACE_SPOOL_BYTES="16777216",
+        TAILRACE_SPOOL_PATH=str(directory),
+        TAILRACE_LOG_LEVEL="info",
+    )
+    run.invoke(lines=1)
+    run.backend.refuse()
+    assert run.env.invoke({"lines": 4000, "say": BIG_LINE, "sleep_s": 10}).status == "timeout"
+    _wait_for_files(directory)
+    run.backend.accept()
+    run.invoke(lines=1)
+    run.end()
+    (recovered,) = run.events("collector.spool_recovered")
+    left = run.events("lifecycle.ended")[0]["waiting"]
+    assert 0 < recovered["events"] <= left
+    assert run.lost() == left - recovered["events"]
+    assert not list(directory.glob("*"))
+
+
+def _wait_for_files(directory: Path) -> None:
+    deadline = time.monotonic() + 5
+    while not list(directory.glob("*")):
+        assert time.monotonic() < deadline, "nothing was spooled"
+        time.sleep(0.02)

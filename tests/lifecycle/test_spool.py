@@ -1,0 +1,260 @@
+"""The spool: order, bounds, what a crash or a reset leaves, and what damage does."""
+
+import os
+from collections import deque
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lifecycle.backlog import Backlog, Writer
+from lifecycle.frames import BacklogFullError, BrokenFrameError, Frame, is_spooled
+from lifecycle.spool import Spool
+
+DIGEST = b"digest12"
+
+
+def backlog_of(directory: Path, capacity: int = 1000, limit: int = 10_000) -> Backlog:
+    return Backlog(capacity, Spool(str(directory), limit))
+
+
+def appended(writer: Writer, payload: bytes) -> tuple[int, int]:
+    return writer.append(payload, events=len(payload), observed_ns=7, digest=DIGEST, spills=True)
+
+
+def payloads(backlog: Backlog, since: int, until: int) -> list[bytes]:
+    return [bytes(frame.payload) for frame in backlog.frames(since, until)]
+
+
+def test_what_the_ring_does_not_take_goes_to_files_and_is_read_in_order(tmp_path: Path) -> None:
+    """Ring first, then the files, each frame as it was stored."""
+    backlog = backlog_of(tmp_path / "spool")
+    writer = Writer(backlog, end=0, released=0)
+    written = [bytes([65 + number]) * 200 for number in range(12)]
+    ends = [appended(writer, payload)[1] for payload in written]
+    assert not is_spooled(ends[0])
+    assert is_spooled(ends[-1])
+    assert payloads(backlog, 0, ends[-1]) == written
+
+
+def test_nothing_is_spooled_while_the_ring_has_room(tmp_path: Path) -> None:
+    """No file, no directory: a quiet function writes nothing."""
+    backlog = backlog_of(tmp_path / "spool")
+    writer = Writer(backlog, end=0, released=0)
+    for _ in range(50):
+        _, end = appended(writer, b"x" * 300)
+        writer.release(end)
+    assert not (tmp_path / "spool").exists()
+
+
+def test_without_leave_to_spill_a_full_ring_refuses(tmp_path: Path) -> None:
+    """First the platform is asked to wait."""
+    writer = Writer(backlog_of(tmp_path / "spool"), end=0, released=0)
+    writer.append(b"x" * 700, events=1, observed_ns=7, digest=DIGEST)
+    with pytest.raises(BacklogFullError):
+        writer.append(b"x" * 700, events=1, observed_ns=7, digest=DIGEST)
+    assert not (tmp_path / "spool").exists()
+
+
+def test_delivered_spool_is_deleted_and_the_ring_used_again(tmp_path: Path) -> None:
+    """Until everything in it is delivered, what comes goes there, so that the order stays."""
+    backlog = backlog_of(tmp_path / "spool")
+    writer = Writer(backlog, end=0, released=0)
+    written = [b"%03d" % number + b"." * 300 for number in range(6)]
+    for payload in written[:5]:
+        _, end = appended(writer, payload)
+    writer.release(900)
+    assert is_spooled(appended(writer, written[5])[1])
+    assert payloads(backlog, 0, writer.end) == written
+    writer.release(writer.end)
+    start, end = appended(writer, b"again")
+    assert not is_spooled(end)
+    assert list((tmp_path / "spool").iterdir()) == []
+    assert payloads(backlog, start, end) == [b"again"]
+
+
+def test_files_never_hold_more_than_the_limit(tmp_path: Path) -> None:
+    """Past it the backlog is full, and says so."""
+    backlog = backlog_of(tmp_path / "spool", limit=4000)
+    writer = Writer(backlog, end=0, released=0)
+    with pytest.raises(BacklogFullError):
+        deque((appended(writer, b"x" * 300) for _ in range(100)), maxlen=0)
+    used = sum(path.stat().st_size for path in (tmp_path / "spool").iterdir())
+    assert 3000 < used <= 4000 + 100  # a jump between segments is not counted
+
+
+def test_delivered_segment_gives_its_room_back(tmp_path: Path) -> None:
+    """A spool that is read and written at once does not end at its limit."""
+    backlog = backlog_of(tmp_path / "spool", limit=8000)
+    writer = Writer(backlog, end=0, released=0)
+    waiting: deque[tuple[int, bytes]] = deque()
+    read = 0
+    for number in range(200):
+        payload = b"%04d" % number + b"." * 300
+        waiting.append((appended(writer, payload)[1], payload))
+        if len(waiting) > 15:
+            end, expected = waiting.popleft()
+            assert payloads(backlog, read, end) == [expected]
+            read = end
+            writer.release(end)
+    assert payloads(backlog, read, writer.end) == [payload for _, payload in waiting]
+
+
+def test_reset_environment_finds_what_the_last_one_left(tmp_path: Path) -> None:
+    """The ring is gone with it, the files are not."""
+    first = Writer(backlog_of(tmp_path / "spool"), end=0, released=0)
+    written = [b"%03d" % number + b"." * 300 for number in range(20)]
+    spooled = [payload for payload in written if is_spooled(appended(first, payload)[1])]
+    backlog = backlog_of(tmp_path / "spool")
+    writer = Writer(backlog, end=0, released=0)
+    found = list(writer.recover())
+    assert [bytes(frame.payload) for frame in found] == spooled
+    assert [frame.digest for frame in found] == [DIGEST] * len(spooled)
+    appended(writer, b"new")
+    assert payloads(backlog, found[0].start, writer.end) == [*spooled, b"new"]
+
+
+@pytest.mark.parametrize("cut", range(1, 45))
+def test_torn_last_frame_is_skipped(tmp_path: Path, cut: int) -> None:
+    """Somebody was killed while writing it; it was never acknowledged."""
+    first = Writer(backlog_of(tmp_path / "spool", capacity=200), end=0, released=0)
+    for payload in (b"a" * 100, b"b" * 100, b"c" * 8):
+        appended(first, payload)
+    (segment,) = (tmp_path / "spool").iterdir()
+    os.truncate(segment, segment.stat().st_size - cut)
+    backlog = backlog_of(tmp_path / "spool", capacity=200)
+    writer = Writer(backlog, end=0, released=0)
+    found = list(writer.recover())
+    assert [bytes(frame.payload) for frame in found] == [b"b" * 100]
+    appended(writer, b"new")
+    assert payloads(backlog, found[0].start, writer.end) == [b"b" * 100, b"new"]
+
+
+def test_successor_goes_on_behind_what_was_reported(tmp_path: Path) -> None:
+    """A collector that was killed before it reported its last frame: the frame is found, and reported now."""
+    backlog = backlog_of(tmp_path / "spool")
+    first = Writer(backlog, end=0, released=0)
+    for payload in (b"a" * 700, b"b" * 700):
+        _, reported = appended(first, payload)
+    appended(first, b"c" * 700)
+    second = Writer(backlog, end=reported, released=0)
+    assert [bytes(frame.payload) for frame in second.recover()] == [b"c" * 700]
+    appended(second, b"d")
+    assert payloads(backlog, 0, second.end) == [b"a" * 700, b"b" * 700, b"c" * 700, b"d"]
+
+
+def test_successor_of_one_killed_between_ring_and_spool_finds_the_way(tmp_path: Path) -> None:
+    """The frame was in the file, the ring did not yet say so."""
+    backlog = backlog_of(tmp_path / "spool")
+    first = Writer(backlog, end=0, released=0)
+    _, reported = appended(first, b"a" * 700)
+    appended(first, b"b" * 700)
+    backlog.memory[reported : reported + 50] = bytes(50)
+    second = Writer(backlog, end=reported, released=0)
+    (found,) = second.recover()
+    assert payloads(backlog, 0, found.end) == [b"a" * 700, b"b" * 700]
+
+
+def test_damaged_payload_is_told_and_the_next_frame_read(tmp_path: Path) -> None:
+    """How many records it held is still known."""
+    backlog = backlog_of(tmp_path / "spool")
+    writer = Writer(backlog, end=0, released=0)
+    appended(writer, b"a" * 700)
+    start, _ = appended(writer, b"b" * 700)
+    appended(writer, b"c" * 7)
+    (segment,) = (tmp_path / "spool").iterdir()
+    with segment.open("r+b") as file:
+        file.seek(200)
+        file.write(b"X")
+    frames = list(backlog.frames(start, writer.end))
+    assert [(frame.is_damaged, frame.events, bytes(frame.payload)) for frame in frames] == [
+        (True, 700, b""),
+        (False, 7, b"c" * 7),
+    ]
+
+
+def test_damaged_header_is_a_broken_frame(tmp_path: Path) -> None:
+    """What cannot be counted is not passed over."""
+    backlog = backlog_of(tmp_path / "spool")
+    writer = Writer(backlog, end=0, released=0)
+    appended(writer, b"a" * 700)
+    start, end = appended(writer, b"b" * 700)
+    (segment,) = (tmp_path / "spool").iterdir()
+    with segment.open("r+b") as file:
+        file.seek(9)
+        file.write(b"\xff")
+    with pytest.raises(BrokenFrameError, match="checksum"):
+        list(backlog.frames(start, end))
+
+
+def test_files_are_the_owners_alone_and_no_link_is_followed(tmp_path: Path) -> None:
+    """The directory is in a place where others may write."""
+    writer = Writer(backlog_of(tmp_path / "spool"), end=0, released=0)
+    appended(writer, b"a" * 700)
+    (tmp_path / "spool").mkdir()
+    target = tmp_path / "victim"
+    target.write_text("precious")
+    (tmp_path / "spool" / "1.frames").symlink_to(target)
+    with pytest.raises(BacklogFullError):
+        appended(writer, b"b" * 700)
+    assert target.read_text() == "precious"
+    (tmp_path / "spool" / "1.frames").unlink()
+    appended(writer, b"b" * 700)
+    assert (tmp_path / "spool" / "1.frames").stat().st_mode & 0o077 == 0
+
+
+def test_directory_that_cannot_be_made_is_a_full_backlog(tmp_path: Path) -> None:
+    """The platform keeps the batch."""
+    (tmp_path / "file").write_text("")
+    writer = Writer(backlog_of(tmp_path / "file" / "spool"), end=0, released=0)
+    appended(writer, b"a" * 700)
+    with pytest.raises(BacklogFullError):
+        appended(writer, b"b" * 700)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@given(
+    story=st.lists(
+        st.tuples(st.sampled_from(["append", "append", "deliver", "crash"]), st.integers(1, 400)), max_size=50
+    )
+)
+def test_whatever_happens_everything_reported_is_read_once_and_in_order(
+    tmp_path_factory: pytest.TempPathFactory, story: list[tuple[str, int]]
+) -> None:
+    """Through the ring, the spool and back, over any number of crashed collectors."""
+    backlog = backlog_of(tmp_path_factory.mktemp("story") / "spool", capacity=600, limit=6000)
+    writer = Writer(backlog, end=0, released=0)
+    waiting: deque[tuple[int, int, bytes]] = deque()
+    shipped = end = number = 0
+    for what, size in story:
+        if what == "append":
+            payload = b"%06d" % number + b"." * size
+            number += 1
+            try:
+                start, new_end = appended(writer, payload)
+            except BacklogFullError:
+                continue
+            if shipped == end:
+                shipped = start
+            end = new_end
+            waiting.append((start, end, payload))
+        elif what == "deliver" and waiting:
+            _, through, payload = waiting.popleft()
+            assert payloads(backlog, shipped, through) == [payload]
+            shipped = through
+            writer.release(through)
+        elif what == "crash":
+            writer = Writer(backlog, end=end, released=shipped)
+            assert list(writer.recover()) == []
+        assert payloads(backlog, shipped, end) == [payload for _, _, payload in waiting]
+
+
+def test_frame_says_what_it_is(tmp_path: Path) -> None:
+    """Also when it comes from a file: time and digest are the ring's."""
+    backlog = backlog_of(tmp_path / "spool")
+    writer = Writer(backlog, end=0, released=0)
+    appended(writer, b"a" * 700)
+    start, end = appended(writer, b"b" * 400)
+    (frame,) = backlog.frames(start, end)
+    assert frame == Frame(start, end, 400, 7, DIGEST, memoryview(b"b" * 400))
