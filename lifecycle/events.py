@@ -51,10 +51,11 @@ class OffsetCommitted(Event, frozen=True):
 
 
 class ShipmentStalled(Event, frozen=True):
-    """The shipper gave up for now: see `wire.Stalled`."""
+    """The shipper gave up for now: see `wire.Stalled`. `deadline` of the order it gave up; None: the last one's."""
 
     reason: str
     retry_after_s: float = 0.0
+    deadline: float | None = None
 
 
 class WorkerExited(Event, frozen=True):

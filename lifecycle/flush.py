@@ -67,6 +67,7 @@ class FlushPolicy:
         self._misses = 0
         self._pause_s = FIRST_PROBE_S
         self._probe_at: float | None = None
+        self._not_before = 0.0
         self._is_done_trusted = True
 
     @property
@@ -91,6 +92,8 @@ class FlushPolicy:
             if now >= self._probe_at and waiting_since is not None:
                 return Decision(Choice.PROBE, "breaker_open_probe_due")
             return Decision(Choice.RELEASE, "breaker_open")
+        if now < self._not_before:
+            return Decision(Choice.RELEASE, "asked_to_wait")
         overdue_at = (now if waiting_since is None else waiting_since) + self.interval_s
         if self.mode == "interval":
             if waiting_since is not None and now >= overdue_at:
@@ -130,12 +133,12 @@ class FlushPolicy:
         """
         if waiting_since is None:
             return None
-        due = max(waiting_since, last_tried) + self.interval_s
+        due = max(max(waiting_since, last_tried) + self.interval_s, self._not_before)
         return due if self._probe_at is None else max(due, self._probe_at)
 
     def may_ship(self, now: float) -> bool:
         """Whether an unplanned shipment, for a backlog more than half full, is worth a try."""
-        return self._probe_at is None or now >= self._probe_at
+        return now >= max(self._not_before, self._probe_at or 0.0)
 
     def finished(self) -> None:
         """A platform.runtimeDone came: ends of functions are told to us."""
@@ -147,6 +150,7 @@ class FlushPolicy:
 
     def delivered(self, took_s: float) -> None:
         """A shipment was delivered to its end, in `took_s` seconds."""
+        self._not_before = 0.0
         if took_s > self.budget_s and self._probe_at is not None:
             # It works, but no hold could wait for it: go on alongside, with every invocation.
             self._probe_at = 0.0
@@ -161,12 +165,13 @@ class FlushPolicy:
 
         Args:
             now: Monotonic seconds.
-            retry_after_s: What the destination asked to wait.
+            retry_after_s: What the destination asked to wait: no invocation is held, nothing planned before.
         """
         self._misses += 1
+        self._not_before = now + retry_after_s
         if self._probe_at is None and self._misses < MISSES_TO_OPEN:
             return
         # Jitter over the upper half: never at once, never all environments together.
-        pause_s = max(self._pause_s * (0.5 + 0.5 * self._jitter()), retry_after_s)
-        self._probe_at = now + pause_s
+        pause_s = self._pause_s * (0.5 + 0.5 * self._jitter())
+        self._probe_at = now + max(pause_s, retry_after_s)
         self._pause_s = min(2 * self._pause_s, LONGEST_PROBE_S)

@@ -42,6 +42,10 @@ LONGEST_GOODBYE_S = 1.5
 # seen 40 ms after SHUTDOWN.
 QUIET_S = 0.3
 
+# A shipment from before SHUTDOWN has this long to show that it lives; one that was frozen meanwhile finds its answer
+# at once. Then it makes way: it may sit in a long pause, or on a connection that died while frozen.
+STALE_AFTER_S = 0.05
+
 # Shipments that hold nothing: long enough for a slow destination, short enough to notice a dead one.
 UNHELD_SHIPMENT_S = 10.0
 
@@ -88,7 +92,7 @@ class Machine:
         self._recovery = Recovery()
         self._invocation: Invocation | None = None
         self._last_stored = now
-        self._ends_at = 0.0
+        self._ending_since = self._ends_at = 0.0
         self._next_failures = 0
         self._ask_at = 0.0
         self._exit_status = 0
@@ -124,6 +128,8 @@ class Machine:
                 moments.append(min(self._last_stored + QUIET_S, self._ends_at))
             case State.CLOSING:
                 moments.append(self._ends_at)
+                if self._is_stale:
+                    moments.append(self._ending_since + STALE_AFTER_S)
         return min((moment for moment in moments if moment is not None), default=None)
 
     # What happened, as facts.
@@ -141,8 +147,7 @@ class Machine:
             case OffsetCommitted():
                 yield from self._note_committed(event, now)
             case ShipmentStalled():
-                self.shipments.stalled(now)
-                self.policy.failed(now, retry_after_s=event.retry_after_s)
+                self._note_stalled(event, now)
             case WorkerExited():
                 yield from self._note_exited(event, now)
             case _:
@@ -172,6 +177,7 @@ class Machine:
 
     def _note_ending(self, ends_at: float, now: float) -> None:
         self.state = State.DRAINING
+        self._ending_since = now
         self._ends_at = ends_at
         self._last_stored = now
         self.shipments.has_stalled = False
@@ -209,6 +215,16 @@ class Machine:
         self._recovery.progressed()
         if took_s is not None:
             self.policy.delivered(took_s)
+
+    def _note_stalled(self, event: ShipmentStalled, now: float) -> None:
+        current = self.shipments.current
+        if current is None or event.deadline not in (None, current.deadline):
+            return  # an order crossed it on the way, and is under way now
+        if current.is_cut or self._is_stale:
+            self.shipments.ended(now)
+            return
+        self.shipments.stalled(now)
+        self.policy.failed(now, retry_after_s=event.retry_after_s)
 
     def _note_exited(self, event: WorkerExited, now: float) -> Iterator[Effect]:
         invocation = self._invocation
@@ -283,7 +299,13 @@ class Machine:
             shipments.has_stalled = False  # whatever came of it while collecting: one last try
         if shipments.waiting_bytes and not is_over and not shipments.has_stalled:
             current = shipments.current
-            if current is None or current.until < shipments.end or current.deadline != self._ends_at:
+            if self.state is State.DRAINING and self.policy.is_open:
+                pass  # there may be time for one request only: it waits for the last report
+            elif current and current.is_cut:
+                pass  # what is ordered next would prolong it
+            elif self._is_stale and now >= self._ending_since + STALE_AFTER_S:
+                yield shipments.cut(now, "stale")
+            elif current is None or current.until < shipments.end or current.deadline != self._ends_at:
                 yield from self._ship(now, self._ends_at, "shutdown")
         elif self.state is State.CLOSING:
             self.state = State.CLOSED
@@ -294,6 +316,17 @@ class Machine:
         self.state = State.WAITING
         yield FetchNext(reason, 0.0 if finished_at is None else now - finished_at + self._buffer_s)
         yield from self._ship_alongside(now)
+
+    @property
+    def _is_stale(self) -> bool:
+        """Whether the last telemetry is in and the shipment under way is from before, and got nowhere since."""
+        current = self.shipments.current
+        return (
+            self.state is State.CLOSING
+            and current is not None
+            and not current.is_cut
+            and max(current.began, self.shipments.last_committed) < self._ending_since
+        )
 
     @property
     def _is_running(self) -> bool:

@@ -13,12 +13,14 @@ class Shipment(msgspec.Struct, frozen=True):
         deadline: When it is to stop.
         began: When it was first ordered.
         held: Whether an invocation is held for it.
+        is_cut: Whether it was told to end at once.
     """
 
     until: int
     deadline: float
     began: float
     held: bool
+    is_cut: bool = False
 
 
 class Shipments:
@@ -35,6 +37,7 @@ class Shipments:
         waiting_since: When the oldest record that waits was stored or, after a delivery, at the latest; None when
             nothing waits.
         last_ended: When a shipment last ended.
+        last_committed: When the destination last took something.
         has_stalled: A shipment ended without delivery since `began_anew`.
     """
 
@@ -42,7 +45,7 @@ class Shipments:
         self.end = self.shipped = self.skip = 0
         self.current: Shipment | None = None
         self.waiting_since: float | None = None
-        self.last_ended = now
+        self.last_ended = self.last_committed = now
         self.has_stalled = False
 
     @property
@@ -63,7 +66,7 @@ class Shipments:
         Returns:
             Seconds that the shipment took if it is complete with this.
         """
-        self.shipped, self.skip = through, skip
+        self.shipped, self.skip, self.last_committed = through, skip, now
         self.waiting_since = now if self.waiting_bytes else None
         if self.current is None or through < self.current.until:
             return None
@@ -86,3 +89,10 @@ class Shipments:
         began = self.current.began if self.current else now
         self.current = Shipment(until=self.end, deadline=deadline, began=began, held=held)
         return Ship(self.shipped, self.skip, self.end, deadline, reason)
+
+    def cut(self, now: float, reason: str) -> Ship:
+        """An end to the shipment under way; it is answered as one that stalled."""
+        order = self.order(now, now, reason, held=False)
+        if self.current:
+            self.current = msgspec.structs.replace(self.current, is_cut=True)
+        return order

@@ -200,7 +200,7 @@ class Supervisor:
                 self._context = report.context
                 return OffsetCommitted(report.through, report.skip)
             case wire.Stalled():
-                return ShipmentStalled(report.reason, report.retry_after_s)
+                return ShipmentStalled(report.reason, report.retry_after_s, report.deadline)
             case wire.Refused():
                 return IntakeHeld() if report.reason == "full" else None
             case wire.Repeated():

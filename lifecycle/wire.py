@@ -134,12 +134,14 @@ class Stalled(Message, frozen=True):
 
     Attributes:
         reason: `deadline`, `connect`, `timeout`, `status_503`, `unauthorised`, …
+        deadline: Of the order that ends with this: another may be on its way to the shipper.
         retry_after_s: Seconds the destination asked to wait; 0 when it did not.
         requests: Requests made since the last message.
         retries: Requests among them that repeated a failed one.
     """
 
     reason: str
+    deadline: float
     retry_after_s: float = 0.0
     requests: int = 0
     retries: int = 0

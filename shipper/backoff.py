@@ -9,6 +9,10 @@ from collections.abc import Callable
 
 from shipper.outcome import Outcome, Verdict
 
+# A pause leaves at least three times its length for what follows it: a try that is not made helps nobody, and at
+# shutdown there is no other time. It need not be shorter than the first one, though.
+_SHARE = 4
+
 
 def even() -> float:
     """A number from 0 up to 1, from the kernel: a restored snapshot does not repeat it."""
@@ -29,7 +33,8 @@ def persist(
     """Repeats a try until it ends otherwise than in RETRY, or the next pause would pass the deadline.
 
     A pause is drawn evenly from zero to `base_s * 2**(tries - 1)`, at most `most_s` ("Full Jitter", AWS
-    Architecture Blog, 2015), and is never shorter than what the destination asked for.
+    Architecture Blog, 2015), nor more than a share of the time left, and is never shorter than what the destination
+    asked for.
 
     Args:
         first: Outcome of the first try, which was made without this module.
@@ -59,7 +64,7 @@ def persist(
 
     def wait(state: tenacity.RetryCallState) -> float:
         # The exponent is bounded so that a long night makes no huge number of it.
-        bound_s = min(most_s, base_s * (1 << min(state.attempt_number - 1, 30)))
+        bound_s = min(most_s, base_s * (1 << min(state.attempt_number - 1, 30)), max(base_s, time_left_s() / _SHARE))
         return max(jitter() * bound_s, outcome_of(state).retry_after_s)
 
     def stop(state: tenacity.RetryCallState) -> bool:

@@ -1,7 +1,7 @@
 """Brings a batch to its destination: tries again, splits what is too large, isolates what is refused.
 
 Decides only; the destination sends, `backoff` waits. What cannot be delivered now is held, never dropped: given
-up is a record alone that stands refused or too large by itself.
+up is a record alone that is too large by itself, or that is refused where others are taken (`suspects`).
 """
 
 from collections.abc import Callable, Sequence
@@ -14,6 +14,7 @@ from shipper import backoff
 from shipper.batches import Batch, Limits, Parcel
 from shipper.errors import HeldError
 from shipper.outcome import Outcome, Verdict
+from shipper.suspects import Patience, Suspects
 
 # A destination that takes less than this at once takes nothing.
 _LEAST_BATCH_BYTES = 4096
@@ -92,6 +93,7 @@ class Delivery:
         self._most_s = most_s
         self._log = log
         self._jitter = jitter
+        self._patience = Patience()
         self._gave_up = False
         self._trouble = ""
         self._said: set[str] = set()
@@ -109,24 +111,71 @@ class Delivery:
         """
         self._gave_up = False
         for signal, parcel in batch.parcels.items():
-            ranges = [(parcel.done, len(parcel.records))]
-            while ranges:
-                low, high = ranges.pop()
-                outcome = self._persisted(signal, parcel, low, high)
-                if outcome.verdict is Verdict.DONE:
-                    self.counts.rejected += self._rejected(outcome, high - low)
-                elif outcome.verdict not in (Verdict.TOO_LARGE, Verdict.REFUSED):
-                    raise HeldError(outcome.reason, outcome.retry_after_s)
-                elif high - low > 1:
-                    middle = (low + high) // 2
-                    ranges += [(middle, high), (low, middle)]
-                    self._shrink(outcome, parcel, low, high)
-                    continue
-                else:
-                    self._give_up(outcome, batch, parcel, low)
+            self._deliver(signal, parcel, batch, settled)
+        settled(batch)
+
+    def _deliver(self, signal: str, parcel: Parcel, batch: Batch, settled: Callable[[Batch], None]) -> None:
+        ranges = [(parcel.done, len(parcel.records))]
+        suspects = Suspects()
+        while ranges:
+            low, high = ranges.pop()
+            outcome = self._persisted(signal, parcel, low, high)
+            if outcome.verdict is Verdict.DONE:
+                self.counts.rejected += self._rejected(outcome, high - low)
+                suspects.is_proven = True
+            elif outcome.verdict not in (Verdict.TOO_LARGE, Verdict.REFUSED):
+                raise HeldError(outcome.reason, outcome.retry_after_s)
+            elif high - low > 1:
+                middle = (low + high) // 2
+                ranges += [(middle, high), (low, middle)]
+                self._shrink(outcome, parcel, low, high)
+                continue
+            else:
+                suspects.refused.append((low, outcome))
+                if suspects.are_many and ranges:
+                    suspects.is_proven |= self._takes_the_last(signal, parcel, ranges)
+            if suspects.is_proven or suspects.is_one_too_large:
+                self._convict(suspects, batch, parcel)
                 parcel.done = high
                 settled(batch)
-        settled(batch)
+            elif suspects.are_many or not ranges:
+                self._hold(suspects, outcome, batch, parcel)
+                parcel.done = high
+                settled(batch)
+        parcel.done = len(parcel.records)
+
+    def _takes_the_last(self, signal: str, parcel: Parcel, ranges: list[tuple[int, int]]) -> bool:
+        """Whether the destination takes the last record of all, which then need not be sent again.
+
+        Raises:
+            HeldError: It cannot be told now.
+        """
+        low, end = ranges[0]
+        outcome = self._persisted(signal, parcel, end - 1, end)
+        if outcome.verdict in (Verdict.TOO_LARGE, Verdict.REFUSED):
+            return False
+        if outcome.verdict is not Verdict.DONE:
+            raise HeldError(outcome.reason, outcome.retry_after_s)
+        self.counts.rejected += self._rejected(outcome, 1)
+        ranges[:1] = [(low, end - 1)] if low < end - 1 else []
+        return True
+
+    def _hold(self, suspects: Suspects, outcome: Outcome, batch: Batch, parcel: Parcel) -> None:
+        """Nothing was taken: ends the shipment, or gives the suspects up once it has ended so too often.
+
+        Raises:
+            HeldError: The suspects stay.
+        """
+        first, _ = suspects.refused[0]
+        position = batch.position(parcel.rows[first])
+        if not self._patience.is_over(position.through, position.skip):
+            self._failed(outcome)
+            raise HeldError(outcome.reason)
+        self._convict(suspects, batch, parcel)
+
+    def _convict(self, suspects: Suspects, batch: Batch, parcel: Parcel) -> None:
+        for at, outcome in suspects.taken():
+            self._give_up(outcome, batch, parcel, at)
 
     def _persisted(self, signal: str, parcel: Parcel, low: int, high: int) -> Outcome:
         """Sends the records [low, high) until that ends otherwise than in RETRY or the time is over."""
@@ -156,7 +205,7 @@ class Delivery:
             outcome = msgspec.structs.replace(outcome, reason=self._trouble or "deadline")
         if outcome.verdict is Verdict.RETRY or outcome.verdict is Verdict.HELD:
             self._failed(outcome)
-        else:
+        elif outcome.verdict is Verdict.DONE:
             self._went_well()
         return outcome
 

@@ -172,6 +172,7 @@ class Worker:
         self._send(
             Stalled(
                 reason=reason[:MOST_TEXT],
+                deadline=self._orders.deadline,
                 retry_after_s=retry_after_s,
                 requests=counts.requests,
                 retries=counts.retries,

@@ -15,7 +15,7 @@ def test_line_shows_what_became_of_every_record() -> None:
     ledger.note(Stored(start=0, end=100, events=10, body_bytes=90, digest=DIGEST, lost_events=2))
     ledger.note(Repeated(events=10, digest=DIGEST))
     ledger.note(Refused(reason="malformed", status=400, body_bytes=5))
-    ledger.note(Stalled(reason="deadline", requests=2, retries=1))
+    ledger.note(Stalled(reason="deadline", deadline=9.0, requests=2, retries=1))
     ledger.note(Shipped(through=100, events=6, dropped={"refused": 1}, requests=2, retries=2, wire_bytes=77))
     assert ledger.line() == {
         "accepted": 10,

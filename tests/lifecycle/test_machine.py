@@ -31,6 +31,7 @@ from lifecycle.machine import (
     MOST_NEXT_FAILURES,
     QUIET_S,
     SHUTDOWN_MARGIN_S,
+    STALE_AFTER_S,
     UNHELD_SHIPMENT_S,
     IllegalEventError,
     Machine,
@@ -286,8 +287,90 @@ def test_shutdown_with_a_silent_shipper_ends_before_sigkill() -> None:
     invoke(subject, 0.0)
     subject.handle(stored(100, finished="r1", reported="r1"), 0.1)
     subject.handle(ShutdownRequested("timeout", 3.0), 1.0)
+    subject.handle(TimePassed(), 1.0 + STALE_AFTER_S)
     assert subject.wakes_at == pytest.approx(2.7)
     assert Exit(0) in subject.handle(TimePassed(), 2.7)
+
+
+def breaker_open(subject: Machine) -> int:
+    """Two holds end without delivery by moment 2; returns where the backlog ends."""
+    for number in range(2):
+        invoke(subject, float(number), f"r{number}")
+        subject.handle(stored(100 * (number + 1), start=100 * number, finished=f"r{number}"), number + 0.1)
+        subject.handle(ShipmentStalled("deadline"), number + 0.5)
+    assert reasons_to_fetch(invoke(subject, 1.6, "r2")) == ["breaker_open"]
+    return 200
+
+
+def test_shutdown_with_the_breaker_open_makes_one_shipment_of_all() -> None:
+    """A destination that takes 1.5 s has time for one request: it waits for the last report."""
+    subject = machine()
+    end = breaker_open(subject)
+    assert subject.handle(ShutdownRequested("spindown", 4.0), 2.0) == []
+    assert subject.handle(stored(end + 100, start=end, finished="r2"), 2.02) == []
+    (ship,) = subject.handle(stored(end + 200, start=end + 100, reported="r2"), 2.04)
+    assert isinstance(ship, Ship)
+    assert (ship.since, ship.until, ship.deadline) == (0, end + 200, 4.0 - SHUTDOWN_MARGIN_S)
+    assert subject.handle(OffsetCommitted(end + 200), 3.6) == [Release(end + 200), Exit(0)]
+
+
+def test_shipment_from_before_shutdown_that_gets_nowhere_makes_way() -> None:
+    """It may hang, or sit in a pause of seconds; it is ended, and all is shipped anew."""
+    subject = machine("interval", interval_s=1.0)
+    invoke(subject, 0.0, "r1")
+    subject.handle(stored(100, start=0), 0.0)
+    assert len(ships(subject.handle(TimePassed(), 1.0))) == 1
+    subject.handle(stored(200, start=100, finished="r1", reported="r1"), 1.1)
+    assert ships(subject.handle(ShutdownRequested("spindown", 7.0), 5.0)) == [(0, 200, "shutdown")]
+    assert subject.wakes_at == pytest.approx(5.05)
+    (cut,) = subject.handle(TimePassed(), 5.05)
+    assert isinstance(cut, Ship)
+    assert cut.deadline == 5.05
+    assert subject.handle(ShipmentStalled("deadline", deadline=1.0 + UNHELD_SHIPMENT_S), 5.051) == []
+    (anew,) = subject.handle(ShipmentStalled("deadline", deadline=5.05), 5.06)
+    assert isinstance(anew, Ship)
+    assert (anew.since, anew.until, anew.deadline) == (0, 200, 7.0 - SHUTDOWN_MARGIN_S)
+    assert Exit(0) in subject.handle(OffsetCommitted(200), 5.1)
+
+
+def test_shipment_from_before_shutdown_that_gets_somewhere_goes_on() -> None:
+    """Its answer was in the socket when the environment thawed."""
+    subject = machine("interval", interval_s=1.0)
+    invoke(subject, 0.0, "r1")
+    subject.handle(stored(100, start=0), 0.0)
+    subject.handle(TimePassed(), 1.0)
+    subject.handle(stored(200, start=100, finished="r1", reported="r1"), 1.1)
+    assert ships(subject.handle(ShutdownRequested("spindown", 7.0), 5.0)) == [(0, 200, "shutdown")]
+    assert subject.handle(OffsetCommitted(100), 5.01) == [Release(100)]
+    assert subject.handle(TimePassed(), 5.05) == []
+    assert Exit(0) in subject.handle(OffsetCommitted(200), 5.1)
+
+
+def test_stall_that_crossed_an_order_ends_nothing() -> None:
+    """The shipper goes on with the order; the invocation waits for that one."""
+    subject = machine("end", interval_s=1.0)
+    invoke(subject, 0.0, "r1")
+    subject.handle(stored(100, start=0), 0.0)
+    (alongside,) = subject.handle(TimePassed(), 1.0)
+    assert isinstance(alongside, Ship)
+    (held,) = subject.handle(stored(200, start=100, finished="r1"), 1.1)
+    assert isinstance(held, Ship)
+    assert subject.handle(ShipmentStalled("status_503", deadline=alongside.deadline), 1.11) == []
+    effects = subject.handle(ShipmentStalled("status_503", deadline=held.deadline), 1.5)
+    assert reasons_to_fetch(effects) == ["not_delivered"]
+
+
+def test_retry_after_is_kept_by_the_next_invocations() -> None:
+    """Nobody is held, and nothing is sent, before the moment that the destination named."""
+    subject = machine()
+    invoke(subject, 0.0, "r1")
+    subject.handle(stored(100, finished="r1"), 0.1)
+    effects = subject.handle(ShipmentStalled("status_429", retry_after_s=3.0), 0.2)
+    assert reasons_to_fetch(effects) == ["not_delivered"]
+    assert reasons_to_fetch(invoke(subject, 1.0, "r2")) == ["asked_to_wait"]
+    assert subject.handle(stored(6000, start=100, finished="r2"), 1.1) == []
+    assert ships(invoke(subject, 3.3, "r3")) == [(0, 6000, "backlog_half_full")]
+    assert ships(subject.handle(stored(6100, start=6000, finished="r3"), 3.4)) == [(0, 6100, "invocation_finished")]
 
 
 def test_shutdown_while_holding_is_what_a_signal_means() -> None:

@@ -22,7 +22,7 @@ def test_a_read_is_exactly_one_message(pipe: tuple[int, int]) -> None:
     out, into = pipe
     messages = [
         wire.Shipped(through=10, events=3, dropped={"refused": 1}, context=b"x"),
-        wire.Stalled(reason="deadline", retry_after_s=1.5),
+        wire.Stalled(reason="deadline", deadline=9.25, retry_after_s=1.5),
         wire.Ready(),
     ]
     for message in messages:
@@ -44,7 +44,7 @@ def test_fullest_message_fits_a_packet(pipe: tuple[int, int]) -> None:
 def test_message_longer_than_a_packet_is_not_sent(pipe: tuple[int, int]) -> None:
     """It would arrive in pieces."""
     with pytest.raises(ValueError, match="expected no more than 4096"):
-        wire.send(pipe[1], wire.Stalled(reason="x" * 5000))
+        wire.send(pipe[1], wire.Stalled(reason="x" * 5000, deadline=1.0))
 
 
 def test_unknown_field_is_an_error() -> None:

@@ -1,9 +1,10 @@
 """What each answer leads to: a conversation between delivery and a destination in memory."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shipper.batches import Batch, Limits, Position
@@ -68,6 +69,16 @@ def test_pauses_double_under_full_jitter_up_to_the_longest() -> None:
     assert (scene.delivery.counts.requests, scene.delivery.counts.retries) == (10, 9)
 
 
+def test_pauses_are_a_share_of_the_time_left() -> None:
+    """With little time left there are more tries, not one long pause: 1.7 s at shutdown allow a dozen."""
+    scene = Scene(lambda _: UNAVAILABLE, budget_s=1.7, level="error")
+    with pytest.raises(HeldError):
+        scene.deliver(batch_of(b"a"))
+    assert scene.timing.pauses[:5] == pytest.approx([0.025, 0.05, 0.1, 0.190625, 0.1667969])
+    assert 10 < len(scene.timing.pauses) < 30
+    assert scene.timing.time_left_s() <= 0.05
+
+
 def test_a_trouble_is_said_once_and_so_is_its_end() -> None:
     scene = Scene(in_turn(UNAVAILABLE, TIMEOUT, UNAVAILABLE, UNAVAILABLE))
     scene.deliver(batch_of(b"a"))
@@ -94,6 +105,7 @@ def test_a_retry_after_past_the_deadline_ends_the_shipment_at_once() -> None:
     assert scene.timing.pauses == []
 
 
+@settings(deadline=None)
 @given(st.floats(0.01, 20), st.floats(0, 0.999))
 def test_no_pause_passes_the_deadline(budget_s: float, drawn: float) -> None:
     """Whatever the budget and the dice."""
@@ -148,6 +160,58 @@ def test_a_refusal_that_passes_loses_nothing() -> None:
     assert batch.tally(0, 8) == (8, {})
 
 
+def test_a_lone_record_refused_while_nothing_else_is_taken_is_held() -> None:
+    """The destination may have a bad minute; the record arrives when it is over, and was said to wait once."""
+    scene = Scene(in_turn(REFUSED, REFUSED))
+    for _ in range(2):
+        with pytest.raises(HeldError, match="status_400"):
+            scene.deliver(batch_of(b"a"))
+    batch = batch_of(b"a")
+    scene.deliver(batch)
+    assert batch.tally(0, 1) == (1, {})
+    assert scene.lines.events() == ["shipper.delivery_failing", "shipper.delivery_recovered"]
+
+
+def test_a_lone_record_refused_in_three_shipments_is_given_up() -> None:
+    """It must not keep back what comes after it for ever."""
+    scene = Scene(lambda records: REFUSED if b"poison" in records else DONE)
+    for _ in range(2):
+        with pytest.raises(HeldError):
+            scene.deliver(batch_of(b"poison"))
+    batch = batch_of(b"poison")
+    scene.deliver(batch)
+    assert batch.tally(0, 1) == (0, {"refused": 1})
+
+
+def test_another_record_taken_proves_the_refused_one_at_fault() -> None:
+    """Also when it comes first of all."""
+    scene = Scene(lambda records: REFUSED if b"poison" in records else DONE)
+    batch = batch_of(b"poison", b"a")
+    scene.deliver(batch)
+    assert (scene.inbox.delivered, batch.tally(0, 2)) == ([b"a"], (1, {"refused": 1}))
+    assert scene.settled == [2, 2]
+
+
+def test_many_poisonous_records_in_a_row_are_proven_by_the_last_one() -> None:
+    """Which is sent once."""
+    scene = Scene(lambda records: REFUSED if b"poison" in records else DONE)
+    batch = batch_of(*[b"poison"] * 30, b"a", b"b")
+    scene.deliver(batch)
+    assert sorted(scene.inbox.delivered) == [b"a", b"b"]
+    assert batch.tally(0, 32) == (2, {"refused": 30})
+
+
+def test_a_destination_that_refuses_everything_is_asked_little_and_drops_nothing() -> None:
+    """Down to the first records alone and the last one, then the shipment ends."""
+    scene = Scene(lambda _: REFUSED)
+    batch = batch_of(*[b"%d" % n for n in range(1000)])
+    with pytest.raises(HeldError, match="status_400"):
+        scene.deliver(batch)
+    assert len(scene.inbox.requests) < 20
+    assert (batch.lost, batch.floor()) == ({}, 0)
+    assert scene.lines.events() == ["shipper.delivery_failing"]
+
+
 def test_a_batch_too_large_is_split_and_the_limit_remembered() -> None:
     scene = Scene(lambda records: TOO_LARGE if len(records) > 2 else DONE)
     batch = batch_of(*[b"x" * 4000] * 8)
@@ -189,13 +253,21 @@ def test_partial_success_is_counted() -> None:
 
 
 @given(st.lists(st.sampled_from([DONE, REFUSED, TOO_LARGE, UNAVAILABLE]), max_size=30), st.integers(1, 40))
-def test_every_record_is_delivered_or_dropped_exactly_once(answers: list[Outcome], size: int) -> None:
-    """Whatever a destination answers, in whatever order."""
+def test_every_record_is_delivered_or_counted_as_dropped(answers: list[Outcome], size: int) -> None:
+    """Whatever a destination answers, in whatever order, over as many shipments as it takes."""
     scene = Scene(in_turn(*answers), budget_s=1e9, level="error")
     records = [b"%d" % n for n in range(size)]
-    batch = batch_of(*records)
-    scene.deliver(batch)
-    assert scene.inbox.delivered == [record for row, record in enumerate(records) if row not in batch.lost]
-    events, dropped = batch.tally(0, size)
-    assert events + sum(dropped.values()) == size
-    assert scene.settled[-1] == size
+    lost: set[bytes] = set()
+    begin = 0
+    while begin < size:
+        batch = batch_of(*records[begin:])
+        batch._marks = [(0, Position(0, begin))]  # noqa: SLF001
+        with suppress(HeldError):
+            scene.deliver(batch)
+        floor = batch.floor()
+        events, dropped = batch.tally(0, floor)
+        assert events + sum(dropped.values()) == floor
+        lost |= {records[begin + row] for row in batch.lost if row < floor}
+        begin += floor
+    assert set(records) - set(scene.inbox.delivered) == lost - set(scene.inbox.delivered)
+    assert len(scene.inbox.delivered) <= size + len(answers)

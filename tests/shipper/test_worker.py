@@ -43,11 +43,12 @@ class Supervisor:
             },
         )
         self.thread.start()
+        self.deadline = 0.0
 
     def order(self, until: int, since: int = 0, skip: int = 0, budget_s: float = 10, context: bytes = b"") -> None:
         """Sends an order."""
-        deadline = time.monotonic() + budget_s
-        wire.send(self.orders_out, Ship(since=since, skip=skip, until=until, deadline=deadline, context=context))
+        self.deadline = time.monotonic() + budget_s
+        wire.send(self.orders_out, Ship(since=since, skip=skip, until=until, deadline=self.deadline, context=context))
 
     def report(self) -> Shipped | Stalled:
         """Waits for a report."""
@@ -232,8 +233,25 @@ def test_a_deadline_ends_a_shipment_that_hangs(server: Server) -> None:
     supervisor = Supervisor(backlog, server.port)
     started = time.monotonic()
     supervisor.order(end, budget_s=0.1)
-    assert supervisor.report() == Stalled(reason="deadline", requests=1)
+    assert supervisor.report() == Stalled(reason="deadline", deadline=supervisor.deadline, requests=1)
     assert time.monotonic() - started < 0.5
+    supervisor.close()
+
+
+@pytest.mark.parametrize("status", [200, 503])
+def test_a_deadline_moved_to_now_ends_a_request_and_a_pause(server: Server, status: int) -> None:
+    """The report names the order that it answers: the supervisor may have sent another meanwhile."""
+    backlog, end = backlog_of(LINES)
+    server.behaviours = [server.hanging if status == 200 else server.answering(http(status, b"", "Retry-After: 5"))]
+    supervisor = Supervisor(backlog, server.port)
+    supervisor.order(end)
+    time.sleep(0.1)
+    started = time.monotonic()
+    supervisor.order(end, budget_s=0)
+    report = supervisor.report()
+    assert time.monotonic() - started < 1
+    assert isinstance(report, Stalled)
+    assert report.deadline == supervisor.deadline
     supervisor.close()
 
 
@@ -264,7 +282,7 @@ def test_an_offset_that_is_none_is_an_error_and_not_a_crash(server: Server) -> N
     backlog, _ = backlog_of(LINES)
     supervisor = Supervisor(backlog, server.port)
     supervisor.order(17)
-    assert supervisor.report() == Stalled(reason="broken_frame")
+    assert supervisor.report() == Stalled(reason="broken_frame", deadline=supervisor.deadline)
     supervisor.close()
 
 
