@@ -3,15 +3,18 @@
 The fast path looks at each event's `type` and skips its record; what AWS may send one day (an element that is
 not an object, a type that is not a string) takes a slow path that keeps every valid JSON array. Skipping does
 not look into strings, so UTF-8 is checked apart: what passes here is JSON that the shipper can split into
-records. Numbers beyond any float pass as well, they are JSON.
+records. Numbers beyond any float pass as well, they are JSON. An element that nests deeper than the interpreter
+recurses is not looked into: it is kept with the others, since a function may log whatever it was sent.
 
 Source: lambda-apis.md, sections 2 and 4; RFC 8259.
 """
 
 import codecs
+from itertools import islice
 
 import msgspec
 
+from collector.elements import SplitError, elements
 from collector.items import Body, CollectorError
 from collector.records import MOST_LOST, is_own, last_ids, loss
 from collector.surrogates import mended
@@ -20,6 +23,10 @@ RUNTIME_DONE = "platform.runtimeDone"
 REPORT = "platform.report"
 LOGS_DROPPED = "platform.logsDropped"
 EXTENSION = "extension"
+
+# The platform sends at most 10,000 events at once. Two bytes can be an element: four MiB of them would take 150 MiB
+# here, and become 600 MB of records.
+MOST_EVENTS = 100_000
 
 # Text validated at once: a decoded copy exists for the length of a check only, and stays in the cache.
 _UTF8_STEP_BYTES = 65_536
@@ -51,7 +58,7 @@ class BadBatchError(CollectorError):
     """A body is not a JSON array.
 
     Attributes:
-        reason: `malformed`, `not_an_array` or `too_deep`.
+        reason: `malformed`, `not_an_array`, `too_deep` or `too_many`.
         got: What came.
         expected: What would have been right.
     """
@@ -79,10 +86,12 @@ def read(body: Body) -> Envelope:
     """Reads a request body.
 
     Raises:
-        BadBatchError: It is not a JSON array, or nested deeper than the interpreter recurses.
+        BadBatchError: It is not a JSON array, or not one that the platform would send.
     """
     if not _is_utf8(body):
         raise BadBatchError("malformed", "bytes that are not UTF-8")
+    if body.count(b",") >= MOST_EVENTS and _has_too_many(body):
+        raise BadBatchError("too_many", f"more than {MOST_EVENTS} events", "no more than the platform sends")
     try:
         return _summary(body, _read_events(body))
     except BadBatchError as error:
@@ -103,15 +112,32 @@ def _read_events(body: Body) -> list[_Event]:
         raise BadBatchError("not_an_array", str(exc)) from exc
     except msgspec.DecodeError as exc:
         raise BadBatchError("malformed", str(exc)) from exc
-    except RecursionError as exc:
-        raise BadBatchError("too_deep", "JSON nested too deeply to read") from exc
+    except RecursionError:
+        return _read_one_by_one(body)
 
 
-def _read_event(element: msgspec.Raw) -> _Event:
+def _read_one_by_one(body: Body) -> list[_Event]:
+    try:
+        return [_read_event(element) for element in elements(body)]
+    except SplitError as exc:
+        raise BadBatchError(exc.reason, str(exc)) from exc
+    except msgspec.DecodeError as exc:
+        raise BadBatchError("malformed", str(exc)) from exc
+
+
+def _read_event(element: msgspec.Raw | bytes) -> _Event:
     try:
         return _event.decode(element)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, RecursionError):
         return _NO_EVENT
+
+
+def _has_too_many(body: Body) -> bool:
+    """Whether there are more than `MOST_EVENTS` elements; False also for what is not an array."""
+    try:
+        return next(islice(elements(body), MOST_EVENTS, None), None) is not None
+    except SplitError:
+        return False
 
 
 def _summary(body: Body, events: list[_Event]) -> Envelope:

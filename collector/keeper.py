@@ -49,6 +49,9 @@ class Keeper:
         recent: Digests of the batches kept last, oldest first.
         digest_key: Key of the digests, the same for every process of an environment.
         log: Where to follow a batch.
+
+    Attributes:
+        digest_key: As given, until the environment is restored from a snapshot.
     """
 
     def __init__(
@@ -62,7 +65,7 @@ class Keeper:
         self._writer = writer
         self._send = send
         self._recent = dict.fromkeys(recent)
-        self._digest_key = digest_key
+        self.digest_key = digest_key
         self._log = log
 
     def release(self, through: int) -> None:
@@ -172,7 +175,7 @@ class Keeper:
             )
 
     def _digest(self, body: Body) -> bytes:
-        return _blake2.blake2b(body, digest_size=DIGEST_BYTES, key=self._digest_key).digest()
+        return _blake2.blake2b(body, digest_size=DIGEST_BYTES, key=self.digest_key).digest()
 
     def _is_repeated(self, prepared: Prepared) -> bool:
         """Whether a batch was kept before, which is then reported."""

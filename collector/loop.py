@@ -38,7 +38,7 @@ class Collector:
 
     Args:
         listener: Descriptor of the listening socket.
-        commands: Read end of the pipe that brings `wire.Released`.
+        commands: Read end of the pipe that brings `wire.Released` and `wire.Restored`.
         reports: Write end of the pipe that takes `wire.Stored`, `wire.Repeated` and `wire.Refused`.
         writer: The collector's end of the backlog.
         settings: Limits and protocol.
@@ -69,7 +69,7 @@ class Collector:
         self._batch_limit_bytes = settings.batch_limit_bytes
         self._clock = AwakeClock()
         self._peers = Peers(self._batch_limit_bytes)
-        keeper = Keeper(writer, self._report, recent, digest_key, log)
+        self._keeper = keeper = Keeper(writer, self._report, recent, digest_key, log)
         keeper.recover()
         self._service = Service(keeper, Refusals(self._report, log), patience, log)
         self._buffer = memoryview(bytearray(READ_BYTES))
@@ -130,8 +130,11 @@ class Collector:
             return True
         if not packet:
             return False
-        released = wire.collector_commands.decode(packet)
-        self._settle(*self._service.release(released.through, self._clock.now_s))
+        match wire.collector_commands.decode(packet):
+            case wire.Released(through=through):
+                self._settle(*self._service.release(through, self._clock.now_s))
+            case wire.Restored(digest_key=digest_key):
+                self._keeper.digest_key = digest_key
         return True
 
     def _report(self, message: wire.Message) -> None:

@@ -30,7 +30,7 @@ def run(
 
     Args:
         listener: Descriptor of a listening, non-blocking TCP socket; stays open.
-        commands: Read end of the pipe that brings `wire.Released`.
+        commands: Read end of the pipe that brings `wire.Released` and `wire.Restored`.
         reports: Write end of the pipe that takes `wire.Stored`, `wire.Repeated` and `wire.Refused`.
         backlog: Where batches are kept.
         end: Offset where the last reported frame ended.

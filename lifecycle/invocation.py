@@ -13,6 +13,7 @@ class Invocation:
 
     Attributes:
         request_id: Its id.
+        began: When it began.
         deadline: When the function is timed out.
         hold_ends: When /next is called at the latest.
         last_call_at: When what is there goes out, should the function still run; None once it has.
@@ -23,6 +24,7 @@ class Invocation:
 
     def __init__(self, request_id: str, deadline: float, now: float) -> None:
         self.request_id = request_id
+        self.began = now
         self.deadline = deadline
         self.hold_ends = deadline - DEADLINE_MARGIN_S
         self.last_call_at: float | None = max(deadline - LAST_CALL_S, (now + deadline) / 2)

@@ -230,12 +230,14 @@ class Machine:
         invocation = self._invocation
         if event.worker == "shipper":
             self.shipments.ended(now)
-        elif invocation and invocation.finished_at is None:
-            # The runtimeDone may be lost with it, or come late: the function may already have returned.
-            invocation.hold_ends = min(invocation.hold_ends, now + self.policy.budget_s)
         if self.is_quiet:
             return
         self._recovery.died(event.worker, now)
+        if event.worker == "collector" and invocation and invocation.finished_at is None:
+            # The runtimeDone may be lost with it, or come late: the function may already have returned, not long ago
+            # if the collector was at work, any time since it began if it was not.
+            returned = invocation.began if self._recovery.is_at_a_loss else now - self._buffer_s
+            invocation.hold_ends = min(invocation.hold_ends, returned + self.policy.budget_s)
         if self._recovery.is_hopeless:
             self.is_quiet = True
             yield GoQuiet()

@@ -27,6 +27,11 @@ class Recovery:
         return self._deaths >= MOST_DEATHS
 
     @property
+    def is_at_a_loss(self) -> bool:
+        """Whether workers died more than once and nothing got done between."""
+        return self._deaths > 1
+
+    @property
     def wakes_at(self) -> float | None:
         """When the next replacement is due."""
         return min(self._start_at.values(), default=None)

@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 # How long /next waits for workers that warm up; they go on warming after it.
 WARM_LIMIT_S = 5.0
 
+DIGEST_KEY_BYTES = 16
+
 # How long a dismissed worker has for its last line before it is ended.
 GOODBYE_S = 0.1
 
@@ -84,7 +86,7 @@ class Supervisor:
 
     def __init__(self, booted: Booted) -> None:
         settings = booted.settings
-        settings.function.instance_id = os.urandom(8).hex()
+        settings.function.instance_id = _instance_id()
         self._booted = booted
         self._log = Log("lifecycle", settings.log_level, settings.secrets())
         self._ledger = Ledger()
@@ -92,12 +94,15 @@ class Supervisor:
         self._context = b""
         self._exit_status: int | None = None
         self._is_ready: set[str] = set()
+        # A snapshot's copies would all be alike; each makes itself one of a kind at its first invocation.
+        self._is_snapshot = settings.function.initialization_type == "snap-start"
+        # Seeded per environment; the random module would cost a tenth of the boot.
+        self._random = _random.Random(int.from_bytes(os.urandom(8), "big"))
         policy = FlushPolicy(
             settings.flush,
             interval_s=settings.flush_interval_ms / MS_PER_S,
             budget_s=settings.flush_budget_ms / MS_PER_S,
-            # Seeded per environment; the random module would cost a tenth of the boot.
-            jitter=_random.Random(int.from_bytes(os.urandom(8), "big")).random,
+            jitter=self._random.random,
         )
         self._machine = Machine(
             policy,
@@ -108,8 +113,9 @@ class Supervisor:
         )
         backlog = Backlog(settings.backlog_bytes, _spool(settings))
         listener = booted.listener.fileno() if booted.listener else -1
-        self._position = Position(end=0, released=0, recent=deque(maxlen=RECENT_BATCHES))
-        collect = collector_body(listener, backlog, self._position, os.urandom(16), settings, self._log)
+        recent: deque[bytes] = deque(maxlen=RECENT_BATCHES)
+        self._position = Position(end=0, released=0, recent=recent, digest_key=os.urandom(DIGEST_KEY_BYTES))
+        collect = collector_body(listener, backlog, self._position, settings, self._log)
         ship = shipper_body(backlog, settings, self._log, warms=booted.warms_first)
         self._collector = Worker("collector", collect)
         self._shipper = Worker("shipper", ship)
@@ -250,6 +256,8 @@ class Supervisor:
             return NextFailed(answer.status)
         match event.event_type:
             case "INVOKE":
+                if self._is_snapshot:
+                    self._restore()
                 deadline = self._deadlines.of_invocation(event.deadline_ms, epoch_s=time(), now=monotonic())
                 return Invoked(event.request_id, deadline)
             case "SHUTDOWN":
@@ -258,6 +266,18 @@ class Supervisor:
             case unknown:
                 self._log.warning("next.unknown", event_type=unknown[:100], effect="the next event is asked for")
                 return NextFailed(answer.status)
+
+    def _restore(self) -> None:
+        """Makes this copy of a snapshot one of a kind."""
+        self._is_snapshot = False
+        self._random.seed(int.from_bytes(os.urandom(8), "big"))
+        function = self._booted.settings.function
+        function.instance_id = _instance_id()
+        self._position.digest_key = os.urandom(DIGEST_KEY_BYTES)
+        restored = wire.Restored(digest_key=self._position.digest_key, instance_id=function.instance_id)
+        for worker in self._workers.values():
+            worker.order(restored)
+        self._log.debug("lifecycle.restored", instance_id=function.instance_id)
 
     # Effects to calls.
 
@@ -347,6 +367,11 @@ class Supervisor:
             worker.kill()
         say = self._log.info if self._ledger.is_clean else self._log.warning
         say("lifecycle.ended", **self._ledger.line())
+
+
+def _instance_id() -> str:
+    """A name for this environment."""
+    return os.urandom(8).hex()
 
 
 def _spool(settings: Settings) -> "Spool | None":

@@ -75,6 +75,18 @@ class Refused(Message, frozen=True):
     body_bytes: int
 
 
+class Restored(Message, frozen=True):
+    """supervisor → both: the environment was restored from a snapshot, of which there may be many copies.
+
+    Attributes:
+        digest_key: For digests from now on.
+        instance_id: The environment's own name from now on. Connections of the snapshot are not to be trusted.
+    """
+
+    digest_key: bytes
+    instance_id: str
+
+
 class Released(Message, frozen=True):
     """supervisor → collector: everything before `through` is delivered, its room is free."""
 
@@ -149,12 +161,14 @@ class Stalled(Message, frozen=True):
 
 CollectorReport = Ready | Stored | Repeated | Refused
 ShipperReport = Ready | Shipped | Stalled
+CollectorCommand = Restored | Released
+ShipperCommand = Restored | Ship
 
 _encoder = msgspec.msgpack.Encoder()
 collector_reports = msgspec.msgpack.Decoder(CollectorReport)
 shipper_reports = msgspec.msgpack.Decoder(ShipperReport)
-collector_commands = msgspec.msgpack.Decoder(Released)
-shipper_commands = msgspec.msgpack.Decoder(Ship)
+collector_commands: msgspec.msgpack.Decoder[Restored | Released] = msgspec.msgpack.Decoder(CollectorCommand)
+shipper_commands: msgspec.msgpack.Decoder[Restored | Ship] = msgspec.msgpack.Decoder(ShipperCommand)
 
 
 def send(fd: int, message: Message) -> None:

@@ -30,11 +30,13 @@ class Position(msgspec.Struct):
         end: Offset where the last reported batch ended.
         released: Offset before which everything is delivered.
         recent: Digests of the last batches.
+        digest_key: Key of the digests.
     """
 
     end: int
     released: int
     recent: deque[bytes]
+    digest_key: bytes
 
 
 class Worker:
@@ -171,7 +173,7 @@ def name_process(name: str) -> None:
 
 
 def collector_body(
-    listener: int, backlog: Backlog, position: Position, digest_key: bytes, settings: Settings, log: Log
+    listener: int, backlog: Backlog, position: Position, settings: Settings, log: Log
 ) -> Callable[[int, int], None]:
     """What the collector's process runs; reads `position` when it is forked."""
 
@@ -189,7 +191,7 @@ def collector_body(
                 end=position.end,
                 released=position.released,
                 recent=position.recent,
-                digest_key=digest_key,
+                digest_key=position.digest_key,
                 settings=settings,
                 log=named,
             )

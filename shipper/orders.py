@@ -29,6 +29,7 @@ class Orders:
     Attributes:
         until: Offset to deliver up to, as last ordered.
         deadline: Monotonic seconds at which the shipment under way stops.
+        restored: What the last restore from a snapshot changed; None once it has been seen to.
     """
 
     def __init__(self, commands: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -38,6 +39,7 @@ class Orders:
         self._poll.register(commands, select.POLLIN)
         self.until = 0
         self.deadline = 0.0
+        self.restored: wire.Restored | None = None
 
     def next(self) -> wire.Ship:
         """Blocks until there is something to ship.
@@ -99,9 +101,12 @@ class Orders:
         if not packet:
             raise SupervisorGoneError
         try:
-            ship = wire.shipper_commands.decode(packet)
+            order = wire.shipper_commands.decode(packet)
         except msgspec.MsgspecError as exc:  # the two ends are of one build; go on rather than die
-            raise SupervisorGoneError(f"got {len(packet)} bytes, expected a Ship") from exc
-        self.until = ship.until
-        self.deadline = ship.deadline
-        return ship
+            raise SupervisorGoneError(f"got {len(packet)} bytes, expected an order") from exc
+        if isinstance(order, wire.Restored):
+            self.restored = order
+            return None
+        self.until = order.until
+        self.deadline = order.deadline
+        return order

@@ -52,7 +52,15 @@ def run(*, commands: int, reports: int, backlog: Backlog, settings: Settings, lo
     log.debug("shipper.started", destination=destination.label, batch_bytes=settings.batch_bytes)
     try:
         while True:
-            worker.ship(orders.next())
+            ship = orders.next()
+            if orders.restored is not None:
+                settings.function.instance_id = orders.restored.instance_id
+                orders.restored = None
+                destination.close()
+                destination = chosen(settings, orders.wait, log)
+                worker = Worker(orders, reports, backlog, settings, destination, log)
+                log.debug("shipper.restored", instance_id=settings.function.instance_id)
+            worker.ship(ship)
     except (SupervisorGoneError, BrokenPipeError):
         log.debug("shipper.stopped")
     finally:

@@ -197,6 +197,10 @@ class Running:
         """Tells the collector that everything before `through` is delivered."""
         wire.send(self.commands, wire.Released(through=through))
 
+    def restore(self, digest_key: bytes) -> None:
+        """Tells it that the environment was restored from a snapshot."""
+        wire.send(self.commands, wire.Restored(digest_key=digest_key, instance_id="new"))
+
     def frame(self, stored: wire.Stored) -> Frame:
         """The frame that a report is about."""
         return next(self.backlog.frames(stored.start, stored.end))

@@ -472,3 +472,16 @@ def test_a_collector_imports_nothing_heavy() -> None:
     )
     command = [sys.executable, "-IS", "-c", code, *sys.path]
     assert subprocess.run(command, capture_output=True, check=True, timeout=GIVE_UP_S).stdout == b"\n"
+
+
+def test_restored_copy_of_a_snapshot_names_its_batches_differently() -> None:
+    """Else two copies that say the same in the same millisecond would share their ids."""
+    with Running() as running:
+        client = running.client()
+        body = batch(event("same"))
+        assert client.ask(post(body)) == 200
+        before = running.stored().digest
+        running.restore(b"another key")
+        running.release(0)
+        assert client.ask(post(body)) == 200
+        assert running.stored().digest != before

@@ -125,6 +125,19 @@ def test_where_init_is_on_nobodys_path_everything_is_warm_before_the_first_quest
     assert max(ready) < invoked
 
 
+def test_restored_snapshot_becomes_one_of_a_kind(start: Start) -> None:
+    """At its first invocation: a new name, new ids, new connections."""
+    run = start(platform=Platform(flavour="snap-start"), TAILRACE_LOG_LEVEL="debug", TAILRACE_FLUSH="end")
+    run.env.start()
+    run.invoke(lines=2)
+    run.invoke(lines=2)
+    run.end()
+    assert run.lost() == 0
+    (restored,) = run.events("lifecycle.restored")
+    assert {record.resource["faas.instance"] for record in run.backend.unique()} == {restored["instance_id"]}
+    assert run.events("shipper.restored")
+
+
 def test_managed_instances_ship_by_the_interval(start: Start) -> None:
     """No INVOKE events, no freeze, invocations interleave."""
     run = start(

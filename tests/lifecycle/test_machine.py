@@ -396,8 +396,18 @@ def test_dead_collector_starts_the_clock_of_a_hold() -> None:
     subject = machine(budget_s=0.5)
     invoke(subject, 0.0)
     assert subject.handle(WorkerExited("collector"), 1.0) == [StartWorker("collector")]
-    assert subject.wakes_at == pytest.approx(1.5)
-    assert reasons_to_fetch(subject.handle(TimePassed(), 1.5)) == ["end_not_told"]
+    assert subject.wakes_at == pytest.approx(1.475)
+    assert reasons_to_fetch(subject.handle(TimePassed(), 1.475)) == ["end_not_told"]
+
+
+def test_collector_that_dies_again_gives_the_hold_its_clock_from_the_beginning() -> None:
+    """It was not there to hear of the end, which may have come at once."""
+    subject = machine(budget_s=0.5)
+    invoke(subject, 0.0)
+    subject.handle(WorkerExited("collector"), 0.2)
+    subject.handle(WorkerExited("collector"), 0.4)
+    assert subject.wakes_at == pytest.approx(0.5)
+    assert reasons_to_fetch(subject.handle(TimePassed(), 0.5)) == ["end_not_told"]
 
 
 def test_workers_that_keep_dying_are_given_up_and_the_function_goes_on() -> None:

@@ -326,3 +326,20 @@ def test_memory_is_bounded_by_a_batch_and_not_by_the_backlog(server: Server) -> 
     supervisor.close()
     assert sum(report.events for report in reports) == 20_000
     assert peak_bytes < 4_500_000
+
+
+def test_restored_copy_of_a_snapshot_ships_under_its_own_name_over_a_new_connection(server: Server) -> None:
+    """Connections of the snapshot are shared with every other copy of it."""
+    backlog, end = backlog_of(LINES[:4], LINES[4:])
+    first_end = next(iter(backlog.frames(0, end))).end
+    server.behaviours = [server.answering(http(200)), server.answering(http(200))]
+    supervisor = Supervisor(backlog, server.port)
+    supervisor.order(first_end)
+    supervisor.reports_until(first_end)
+    wire.send(supervisor.orders_out, wire.Restored(digest_key=b"k", instance_id="copy-2"))
+    supervisor.order(end, since=first_end)
+    supervisor.reports_until(end)
+    supervisor.close()
+    names = [b'"stringValue":"copy-2"' in gzip.decompress(body) for _, body in server.requests]
+    assert names == [False, True]
+    assert server.connections == 2
