@@ -6,15 +6,14 @@ import gc
 import os
 import select
 from collections import deque
-from time import monotonic, time
+from time import monotonic
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from lifecycle import wire
+from lifecycle.arrivals import NextReader, fields
 from lifecycle.backlog import Backlog
-from lifecycle.boot import STATUS_OK, Booted
-from lifecycle.deadlines import MS_PER_S, SHUTDOWN_S, Deadlines
+from lifecycle.boot import Booted
+from lifecycle.deadlines import MS_PER_S, SHUTDOWN_S
 from lifecycle.events import (
     BatchStored,
     Effect,
@@ -37,7 +36,7 @@ from lifecycle.events import (
 )
 from lifecycle.flush import FlushPolicy
 from lifecycle.ledger import Ledger
-from lifecycle.local_api import Answer, LocalApiError
+from lifecycle.local_api import LocalApiError
 from lifecycle.log import Log
 from lifecycle.machine import Machine
 from lifecycle.settings import Settings
@@ -53,18 +52,6 @@ DIGEST_KEY_BYTES = 16
 
 # How long a dismissed worker has for its last line before it is ended.
 GOODBYE_S = 0.1
-
-
-class NextEvent(msgspec.Struct, rename="camel"):
-    """What /next answers, read leniently (Extensions API reference)."""
-
-    event_type: str = ""
-    deadline_ms: float = 0
-    request_id: str = ""
-    shutdown_reason: str = ""
-
-
-_next_event = msgspec.json.Decoder(NextEvent)
 
 
 def supervise(booted: Booted) -> int:
@@ -90,7 +77,7 @@ class Supervisor:
         self._booted = booted
         self._log = Log("lifecycle", settings.log_level, settings.secrets())
         self._ledger = Ledger()
-        self._deadlines = Deadlines()
+        self._next_reader = NextReader(self._log)
         self._context = b""
         self._exit_status: int | None = None
         self._is_ready: set[str] = set()
@@ -179,7 +166,7 @@ class Supervisor:
         for packet in worker.packets():
             report = decoder.decode(packet)
             if self._log.is_debug:
-                self._log.debug(f"{worker.name}.reported", **_fields(report))
+                self._log.debug(f"{worker.name}.reported", **fields(report))
             if isinstance(report, wire.Ready):
                 self._is_ready.add(worker.name)
                 continue
@@ -242,30 +229,10 @@ class Supervisor:
             self._handle(NextFailed(0))
             return
         if answer is not None:
-            self._handle(self._next_event(answer))
-
-    def _next_event(self, answer: Answer) -> Event:
-        if answer.status != STATUS_OK:
-            said = answer.body[:300].decode("utf-8", "replace")
-            self._log.error("next.refused", status=answer.status, answer=said, effect="asked again, with pauses")
-            return NextFailed(answer.status)
-        try:
-            event = _next_event.decode(answer.body)
-        except msgspec.MsgspecError as exc:
-            self._log.warning("next.unknown", error=str(exc), effect="the next event is asked for")
-            return NextFailed(answer.status)
-        match event.event_type:
-            case "INVOKE":
-                if self._is_snapshot:
-                    self._restore()
-                deadline = self._deadlines.of_invocation(event.deadline_ms, epoch_s=time(), now=monotonic())
-                return Invoked(event.request_id, deadline)
-            case "SHUTDOWN":
-                deadline = self._deadlines.of_shutdown(event.deadline_ms, epoch_s=time(), now=monotonic())
-                return ShutdownRequested(event.shutdown_reason.lower(), deadline)
-            case unknown:
-                self._log.warning("next.unknown", event_type=unknown[:100], effect="the next event is asked for")
-                return NextFailed(answer.status)
+            event = self._next_reader.event(answer)
+            if self._is_snapshot and isinstance(event, Invoked):
+                self._restore()
+            self._handle(event)
 
     def _restore(self) -> None:
         """Makes this copy of a snapshot one of a kind."""
@@ -288,12 +255,12 @@ class Supervisor:
         effects = self._machine.handle(event, monotonic())
         if self._log.is_debug:
             waiting = self._machine.shipments.waiting_bytes
-            self._log.debug("machine.handled", waiting_bytes=waiting, **_fields(event))
+            self._log.debug("machine.handled", waiting_bytes=waiting, **fields(event))
             if self._machine.state is not before:
                 self._log.debug("machine.state_changed", before=before.value, after=self._machine.state.value)
         for effect in effects:
             if self._log.is_debug:
-                self._log.debug("machine.ordered", **_fields(effect))
+                self._log.debug("machine.ordered", **fields(effect))
             self._take(effect)
 
     def _take(self, effect: Effect) -> None:
@@ -380,13 +347,3 @@ def _spool(settings: Settings) -> "Spool | None":
     from lifecycle.spool import Spool
 
     return Spool(settings.spool_path, settings.spool_bytes)
-
-
-def _fields(message: msgspec.Struct) -> dict[str, object]:
-    """A message as fields of a log line, named by its type."""
-    fields = {name: getattr(message, name) for name in message.__struct_fields__}
-    digest = fields.get("digest")
-    if isinstance(digest, bytes):
-        fields["digest"] = digest.hex()
-    fields.pop("context", None)
-    return {"what": type(message).__name__, **fields}

@@ -1,0 +1,68 @@
+"""What arrives, as events: the platform's answers to /next, read leniently, and anything as fields of a log line."""
+
+from time import monotonic, time
+
+import msgspec
+
+from lifecycle.boot import STATUS_OK
+from lifecycle.deadlines import Deadlines
+from lifecycle.events import Event, Invoked, NextFailed, ShutdownRequested
+from lifecycle.local_api import Answer
+from lifecycle.log import Log
+
+
+class NextEvent(msgspec.Struct, rename="camel"):
+    """What /next answers, read leniently (Extensions API reference)."""
+
+    event_type: str = ""
+    deadline_ms: float = 0
+    request_id: str = ""
+    shutdown_reason: str = ""
+
+
+_next_event = msgspec.json.Decoder(NextEvent)
+
+
+class NextReader:
+    """Reads answers to /next.
+
+    Args:
+        log: Where odd ones are said.
+    """
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._deadlines = Deadlines()
+        self._is_refused = False
+
+    def event(self, answer: Answer) -> Event:
+        """The event that an answer is; `NextFailed` when it is none that is known."""
+        if answer.status != STATUS_OK:
+            said = answer.body[:300].decode("utf-8", "replace")
+            say = self._log.debug if self._is_refused else self._log.error  # once, however often it is asked
+            say("next.refused", status=answer.status, answer=said, effect="it is asked again, with pauses")
+            self._is_refused = True
+            return NextFailed(answer.status)
+        self._is_refused = False
+        try:
+            event = _next_event.decode(answer.body)
+        except msgspec.MsgspecError as exc:
+            self._log.warning("next.unknown", error=str(exc), effect="the next event is asked for")
+            return NextFailed(answer.status)
+        match event.event_type:
+            case "INVOKE":
+                deadline = self._deadlines.of_invocation(event.deadline_ms, epoch_s=time(), now=monotonic())
+                return Invoked(event.request_id, deadline)
+            case "SHUTDOWN":
+                deadline = self._deadlines.of_shutdown(event.deadline_ms, epoch_s=time(), now=monotonic())
+                return ShutdownRequested(event.shutdown_reason.lower(), deadline)
+            case unknown:
+                self._log.warning("next.unknown", event_type=unknown[:100], effect="the next event is asked for")
+                return NextFailed(answer.status)
+
+
+def fields(message: msgspec.Struct) -> dict[str, object]:
+    """A message as fields of a log line, named by its type."""
+    line = {"what": type(message).__name__}
+    line |= {name: getattr(message, name) for name in message.__struct_fields__ if name != "context"}
+    return {name: value.hex() if isinstance(value, bytes) else value for name, value in line.items()}

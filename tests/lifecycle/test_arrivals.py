@@ -1,0 +1,67 @@
+"""Answers to /next, read leniently."""
+
+import time
+
+import pytest
+
+from lifecycle.arrivals import NextReader, fields
+from lifecycle.events import Invoked, NextFailed, ShutdownRequested
+from lifecycle.local_api import Answer
+from lifecycle.log import Log
+from lifecycle.wire import Shipped, Stored
+
+
+def reader() -> tuple[NextReader, list[bytes]]:
+    lines: list[bytes] = []
+    return NextReader(Log("lifecycle", "warning", (), lines.append)), lines
+
+
+def answer(body: str, status: int = 200) -> Answer:
+    return Answer(status, {}, body.encode(), keeps=True)
+
+
+def test_invoke_names_its_request_and_its_deadline() -> None:
+    """Whatever else the platform adds."""
+    in_three_s = int(time.time() * 1000) + 3000
+    body = f'{{"eventType":"INVOKE","deadlineMs":{in_three_s},"requestId":"r1","tracing":7,"new":{{}}}}'
+    event = reader()[0].event(answer(body))
+    assert isinstance(event, Invoked)
+    assert event.request_id == "r1"
+    assert event.deadline - time.monotonic() == pytest.approx(3.0, abs=0.1)
+
+
+@pytest.mark.parametrize("reason", ["spindown", "TIMEOUT", "Failure"])
+def test_shutdown_reason_is_read_in_any_case(reason: str) -> None:
+    """Documentation prints upper case, Lambda sends lower, the emulator something else."""
+    body = f'{{"eventType":"SHUTDOWN","deadlineMs":0,"shutdownReason":"{reason}"}}'
+    event = reader()[0].event(answer(body))
+    assert isinstance(event, ShutdownRequested)
+    assert event.reason == reason.lower()
+
+
+@pytest.mark.parametrize(
+    "body", ["", "[]", '{"eventType":"WARP"}', '{"eventType":"INVOKE","deadlineMs":"soon"}', "\xff"]
+)
+def test_what_is_no_known_event_is_said_and_asked_past(body: str) -> None:
+    """The machine asks for the next one."""
+    subject, lines = reader()
+    assert subject.event(answer(body)) == NextFailed(200)
+    assert len(lines) == 1
+
+
+def test_refusal_is_said_once_until_one_is_answered() -> None:
+    """It is asked again and again; the log is not to fill with it."""
+    subject, lines = reader()
+    for _ in range(5):
+        assert subject.event(answer("{}", 500)) == NextFailed(500)
+    assert len(lines) == 1
+    subject.event(answer('{"eventType":"INVOKE"}'))
+    subject.event(answer("{}", 403))
+    assert len(lines) == 2
+
+
+def test_message_is_shown_by_its_type_and_fields() -> None:
+    """Bytes as hex, the opaque context not at all."""
+    assert fields(Shipped(through=7, events=2, context=b"secret"))["what"] == "Shipped"
+    assert "context" not in fields(Shipped(through=7))
+    assert fields(Stored(start=0, end=1, events=1, body_bytes=1, digest=b"\x01\x02"))["digest"] == "0102"
