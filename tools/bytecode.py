@@ -1,4 +1,4 @@
-"""Compiles a tree ahead of time: `python -S bytecode.py TREE PREFIX`.
+"""Compiles a tree ahead of time: `python -S bytecode.py TREE PREFIX [LEVEL]`.
 
 A program of its own, because each Python compiles its own bytecode: it imports nothing of the project. Run
 it in a fresh interpreter with PYTHONHASHSEED=0. The same sources then give the same bytes: before Python 3.11
@@ -18,7 +18,7 @@ WITHOUT_DOCSTRINGS = 2
 AS_WRITTEN = 0
 
 
-def compile_tree(tree: Path, prefix: str) -> None:
+def compile_tree(tree: Path, prefix: str, level: int) -> None:
     """Writes `__pycache__` beside every module.
 
     The bytecode carries its source's hash and is never checked against it (PEP 552): it stays valid whatever
@@ -27,6 +27,7 @@ def compile_tree(tree: Path, prefix: str) -> None:
     Args:
         tree: A directory of sources.
         prefix: Where the tree will lie when it runs, which is what tracebacks name.
+        level: What to optimise that is not ours.
 
     Raises:
         py_compile.PyCompileError: A source is not valid for this Python.
@@ -39,10 +40,10 @@ def compile_tree(tree: Path, prefix: str) -> None:
             cfile=cache_from_source(str(source), optimization=""),
             dfile=f"{prefix}/{inside.as_posix()}",
             doraise=True,
-            optimize=WITHOUT_DOCSTRINGS if inside.parts[0] in OURS else AS_WRITTEN,
+            optimize=WITHOUT_DOCSTRINGS if inside.parts[0] in OURS else level,
             invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
         )
 
 
 if __name__ == "__main__":
-    compile_tree(Path(sys.argv[1]), sys.argv[2])
+    compile_tree(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else AS_WRITTEN)  # noqa: PLR2004

@@ -41,6 +41,13 @@ class ElfError(Exception):
     """Not a shared object that Lambda could load."""
 
 
+def machine(content: bytes) -> int:
+    """What a program or shared object is for: e_machine; 0 if it is none that Lambda could load."""
+    if not content.startswith(IDENT) or len(content) < HEADER.size:
+        return 0
+    return Header(*HEADER.unpack_from(content)).e_machine
+
+
 def stripped(content: bytes) -> bytes:
     """A shared object reduced to what is loaded.
 

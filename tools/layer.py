@@ -1,25 +1,24 @@
-"""Builds the layer: `python -m tools.layer`.
+"""Builds the layer: from a plan to a tree, a zip and its bill of materials.
 
 The zip unpacks to `extensions/tailrace`, the launcher, and to `tailrace/`, our packages beside the vendored
 ones, compiled ahead. Nothing lies under `python/` or `lib/`, where the function's own interpreter looks.
 """
 
-import argparse
 import shutil
 import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from tools import archive, wheels
-from tools.target import ARCHITECTURES, Target, real_interpreter
+from tools import archive, loading, sbom, wheels
+from tools.target import Target, Version
 
 PACKAGES = ("lifecycle", "collector", "shipper")
 LAUNCHER = "extensions/tailrace"
 LIBRARY = "tailrace"
+WRAPPER = "tailrace/wrap"
 
 # Where Lambda unpacks layers: what tracebacks name, and what spares an import the renaming of its code.
 UNPACKED = "/opt/" + LIBRARY
@@ -35,6 +34,9 @@ FIRST_LINE_BYTES = 255
 
 # The last Python whose `typing` lacks a name that structlog imports.
 SHIMMED = (3, 10)
+
+# Each compiler starts a process; more at a time than a small machine has processors only makes them wait.
+COMPILERS = 2
 
 TOOLS = Path(__file__).parent
 RULE = "=" * 110
@@ -62,9 +64,32 @@ class Plan:
     requirements: Path | None = None
     cache: Path = Path("build/wheels")
 
+    @property
+    def compiled(self) -> dict[Version, Path]:
+        """The interpreters to compile with, one a version: bytecode is the same on every architecture."""
+        return {target.version: target.interpreter for target in self.targets if target.interpreter}
+
+    @property
+    def missing(self) -> list[Version]:
+        """Versions that will have no bytecode, for want of an interpreter."""
+        return sorted({target.version for target in self.targets} - set(self.compiled))
+
+
+@dataclass
+class Carried:
+    """What was vendored.
+
+    Attributes:
+        licences: Of the packages, each once.
+        wheels: What they came in, each once.
+    """
+
+    licences: list[wheels.Licence] = field(default_factory=list)
+    wheels: list[Path] = field(default_factory=list)
+
 
 def build(plan: Plan, output: Path) -> None:
-    """Builds the zip.
+    """Builds the zip, and beside it the bill of materials.
 
     Args:
         plan: What from.
@@ -76,19 +101,34 @@ def build(plan: Plan, output: Path) -> None:
     """
     with tempfile.TemporaryDirectory(prefix="tailrace-layer-") as scratch:
         root = Path(scratch)
-        library = root / LIBRARY
-        for package in PACKAGES:
-            copy_package(plan.source / package, library / package)
-        licences = vendor(plan, library)
-        for target in distinct_versions(plan.targets):
-            compile_ahead(library, target)
-        launcher = root / LAUNCHER
-        launcher.parent.mkdir()
-        launcher.write_text(launcher_text(plan.interpreter), encoding="utf-8")
-        own = (plan.source / "LICENSE").read_text(encoding="utf-8")
-        text = licences_text([wheels.Licence("tailrace", "LICENSE", own), *licences])
-        (library / "LICENSES").write_text(text, encoding="utf-8")
-        archive.write(root, output, is_executable=lambda name: name == LAUNCHER)
+        carried = furnish(plan, root)
+        archive.write(root, output, is_executable=(LAUNCHER, WRAPPER).__contains__)
+    sbom.write(carried.wheels, plan.targets, output)
+
+
+def furnish(plan: Plan, root: Path) -> Carried:
+    """Makes the tree that the zip holds.
+
+    Raises:
+        LayerError: The plan cannot be carried out.
+        wheels.WheelError: A vendored package is not to be had or not as expected.
+    """
+    library = root / LIBRARY
+    for package in PACKAGES:
+        copy_package(plan.source / package, library / package)
+    carried = vendor(plan, library)
+    if wrong := [line for path in sorted(library.rglob("*.so")) for line in loading.complaints(path)]:
+        raise LayerError("Lambda could not load what the wheels brought:\n" + "\n".join(wrong))
+    with ThreadPoolExecutor(COMPILERS) as compilers:
+        list(compilers.map(lambda interpreter: compile_ahead(library, interpreter), plan.compiled.values()))
+    launcher = root / LAUNCHER
+    launcher.parent.mkdir()
+    launcher.write_text(launcher_text(plan.interpreter), encoding="utf-8")
+    shutil.copyfile(TOOLS / "wrap", root / WRAPPER)
+    own = (plan.source / "LICENSE").read_text(encoding="utf-8")
+    text = licences_text([wheels.Licence("tailrace", "LICENSE", own), *carried.licences])
+    (library / "LICENSES").write_text(text, encoding="utf-8")
+    return carried
 
 
 def copy_package(source: Path, destination: Path) -> None:
@@ -106,43 +146,38 @@ def copy_package(source: Path, destination: Path) -> None:
         path.write_bytes(module.read_bytes())
 
 
-def vendor(plan: Plan, library: Path) -> list[wheels.Licence]:
-    """Adds the vendored packages of every target.
-
-    Returns:
-        Their licences, each once.
-    """
-    licences: dict[wheels.Licence, None] = {}
+def vendor(plan: Plan, library: Path) -> Carried:
+    """Adds the vendored packages of every target."""
     if plan.requirements is None:
-        return []
-    for target in plan.targets:
-        for wheel in wheels.fetch(plan.requirements, target, plan.cache):
-            licences.update(dict.fromkeys(wheels.add(wheel, library)))
+        return Carried()
+    licences: dict[wheels.Licence, None] = {}
+    packed: dict[str, Path] = {}
+    for found in wheels.fetch_all(plan.requirements, plan.targets, plan.cache):
+        for wheel in found:
+            # A pure package's wheel is every target's; looked at once.
+            if packed.setdefault(wheel.name, wheel) == wheel:
+                licences.update(dict.fromkeys(wheels.add(wheel, library)))
     if any(target.version <= SHIMMED for target in plan.targets):
         for shim in sorted((TOOLS / "shims").glob("*.py")):
             shutil.copyfile(shim, library / shim.name)
-    return sorted(licences, key=lambda licence: (licence.package, licence.file))
+    ordered = sorted(licences, key=lambda licence: (licence.package, licence.file))
+    return Carried(ordered, [packed[name] for name in sorted(packed)])
 
 
-def distinct_versions(targets: Iterable[Target]) -> list[Target]:
-    """One target for each version: bytecode is the same on every architecture."""
-    return list({target.version: target for target in targets}.values())
-
-
-def compile_ahead(library: Path, target: Target) -> None:
-    """Compiles everything with a target's own interpreter, none of this process's environment in the result.
+def compile_ahead(library: Path, interpreter: Path) -> None:
+    """Compiles everything with an interpreter, none of this process's environment in the result.
 
     Raises:
         LayerError: A module does not compile.
     """
     script = str(TOOLS / "bytecode.py")
-    command = [str(target.interpreter), "-sS", "-W", "ignore", script, str(library), UNPACKED]
+    command = [str(interpreter), "-sS", "-W", "ignore", script, str(library), UNPACKED]
     environment = {"PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8"}
     done = subprocess.run(  # noqa: S603 - an interpreter of ours, with our script
         command, env=environment, check=False, capture_output=True, text=True
     )
     if done.returncode:
-        raise LayerError(f"{target.interpreter} could not compile the layer:\n{done.stderr}")
+        raise LayerError(f"{interpreter} could not compile the layer:\n{done.stderr}")
 
 
 def first_line(interpreter: str) -> str:
@@ -157,6 +192,11 @@ def first_line(interpreter: str) -> str:
     if len(line.encode()) > FIRST_LINE_BYTES:
         raise LayerError(f"got a first line of {len(line)} bytes, expected no more than {FIRST_LINE_BYTES}")
     return line
+
+
+def first_line_of(launcher: str) -> str:
+    """The line that names a launcher's interpreter."""
+    return launcher.partition("\n")[0]
 
 
 def launcher_text(interpreter: str) -> str:
@@ -181,41 +221,3 @@ def unpack(zip_path: Path, directory: Path, interpreter: str) -> None:
     launcher = directory / LAUNCHER
     _, _, rest = launcher.read_text(encoding="utf-8").partition("\n")
     launcher.write_text(first_line(interpreter) + rest, encoding="utf-8")
-
-
-def arguments() -> argparse.Namespace:
-    """What the command line asks for."""
-    parser = argparse.ArgumentParser(prog="python -m tools.layer", description="Builds the layer.")
-    parser.add_argument("--source", type=Path, default=Path(), help="directory of our packages")
-    parser.add_argument("--requirements", type=Path, default=Path("requirements-layer.txt"))
-    parser.add_argument("--cache", type=Path, default=Path("build/wheels"), help="where wheels are kept")
-    parser.add_argument("--output", type=Path, default=Path("build/tailrace-layer.zip"))
-    parser.add_argument("--interpreter", default=LAMBDA_INTERPRETER, help="what the launcher names")
-    parser.add_argument(
-        "--unpack", type=Path, metavar="DIRECTORY", help="only unpack the zip there, to run on this machine"
-    )
-    return parser.parse_args()
-
-
-def main() -> None:
-    """Builds the layer for the Python that runs this, or unpacks it."""
-    asked = arguments()
-    if asked.unpack:
-        unpack(asked.output, asked.unpack, str(real_interpreter()))
-        return
-    started_s = time.monotonic()
-    target = Target.running()
-    if target.architecture not in ARCHITECTURES:
-        sys.exit(f"tools.layer: this machine is {target.architecture}, expected {' or '.join(ARCHITECTURES)}")
-    print(f"Building {asked.output} for {target.name} …", flush=True)
-    plan = Plan(asked.source, (target,), asked.interpreter, asked.requirements, asked.cache)
-    try:
-        build(plan, asked.output)
-    except (LayerError, wheels.WheelError) as error:
-        sys.exit(f"tools.layer: {error}")
-    size_bytes = asked.output.stat().st_size
-    print(f"Built {asked.output}: {size_bytes:,} bytes, in {time.monotonic() - started_s:.1f} s")
-
-
-if __name__ == "__main__":
-    main()

@@ -8,8 +8,17 @@ from pathlib import Path
 
 ARCHITECTURES = ("x86_64", "aarch64")
 
+Version = tuple[int, int]
+
+# The Pythons of Lambda's Python runtimes.
+VERSIONS: tuple[Version, ...] = tuple((3, minor) for minor in range(10, 15))
+
 # What Amazon Linux 2 (glibc 2.26) still loads, and every later one: manylinux2014 means glibc 2.17 at most.
 PLATFORM = "manylinux2014"
+
+
+class TargetError(Exception):
+    """Not a Python or an architecture that layers are built for."""
 
 
 @dataclass(frozen=True)
@@ -19,12 +28,13 @@ class Target:
     Attributes:
         version: Major and minor version.
         architecture: As the kernel and wheels name it.
-        interpreter: A Python of that version that runs on this machine, to compile with.
+        interpreter: A Python of that version that runs on this machine, to compile with; None: there is none,
+            and the layer has no bytecode of that version.
     """
 
-    version: tuple[int, int]
+    version: Version
     architecture: str
-    interpreter: Path
+    interpreter: Path | None
 
     @property
     def name(self) -> str:
@@ -55,3 +65,35 @@ class Target:
 def real_interpreter() -> Path:
     """The interpreter at hand by its own path; through a virtual environment it would look for more files."""
     return Path(sys.executable).resolve()
+
+
+def dotted(version: Version) -> str:
+    """A version as people write it: 3.11."""
+    return f"{version[0]}.{version[1]}"
+
+
+def read_versions(text: str) -> tuple[Version, ...]:
+    """The versions named in a list separated by commas or spaces; all of them if it is empty.
+
+    Raises:
+        TargetError: One of them is not one that Lambda has.
+    """
+    known = {dotted(version): version for version in VERSIONS}
+    return tuple(known[name] for name in _chosen(text, tuple(known), "Python"))
+
+
+def read_architectures(text: str) -> tuple[str, ...]:
+    """The architectures named in a list separated by commas or spaces, by the kernel's names or AWS's.
+
+    Raises:
+        TargetError: One of them is not one that Lambda has.
+    """
+    return _chosen(text.replace("arm64", "aarch64"), ARCHITECTURES, "architecture")
+
+
+def _chosen(text: str, known: tuple[str, ...], what: str) -> tuple[str, ...]:
+    asked = text.replace(",", " ").split()
+    for word in asked:
+        if word not in known:
+            raise TargetError(f"got {what} {word}, expected {', '.join(known)}")
+    return tuple(word for word in known if word in asked or not asked)

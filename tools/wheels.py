@@ -9,6 +9,8 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -28,6 +30,9 @@ CARRIED = frozenset({".py", ".so"})
 
 # For type checkers and for building: stubs and Cython's sources.
 LEFT_OUT = frozenset({".pyi", ".typed", ".pyx", ".pxd"})
+
+# pip waits for the network most of the time.
+FETCHES_AT_ONCE = 4
 
 LICENCE_NAMES = ("LICENSE", "LICENCE", "NOTICE", "COPYING", "AUTHORS")
 
@@ -49,6 +54,16 @@ class Licence:
     package: str
     file: str
     text: str
+
+
+def fetch_all(requirements: Path, targets: Iterable[Target], cache: Path) -> list[list[Path]]:
+    """The wheels of several targets, in the targets' order.
+
+    Raises:
+        WheelError: pip could not fetch one of them.
+    """
+    with ThreadPoolExecutor(FETCHES_AT_ONCE) as fetches:
+        return list(fetches.map(lambda target: fetch(requirements, target, cache), targets))
 
 
 def fetch(requirements: Path, target: Target, cache: Path) -> list[Path]:

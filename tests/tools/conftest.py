@@ -1,5 +1,7 @@
-"""Layers to test: one of a stub, one of the project itself."""
+"""Layers to test: one of a stub, one of the project itself, one of the project for everything."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,3 +64,11 @@ def real_layer(real_zip: Path) -> Iterator[Path]:
     made_read_only(directory)
     yield directory
     made_writable(directory)
+
+
+@pytest.fixture(scope="session")
+def universal_zip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project's layer for every Python and architecture, built as `make layer` builds it."""
+    output = tmp_path_factory.mktemp("universal") / "tailrace-layer.zip"
+    subprocess.run([sys.executable, "-m", "tools.build_layer", "--output", output], cwd=ROOT, check=True, timeout=300)
+    return output

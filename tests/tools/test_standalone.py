@@ -1,0 +1,294 @@
+"""The standalone zip where there is no Python at all: a root directory with nothing in it but what is named here."""
+
+import hashlib
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import NAME
+from tests.sandbox import Destination, Environment, Function, Status
+from tests.tools import slash_opt
+from tests.tools.conftest import ROOT
+from tests.tools.test_elf import shared_object
+from tools import elf, standalone
+from tools.target import Target, dotted, real_interpreter
+
+RUNTIMES = Path(__file__).parent / "runtimes"
+
+# What was installed is a tree with bin and lib: the one that runs this.
+PYTHON_DIST = real_interpreter().parents[1]
+VERSION = sys.version_info[:2]
+
+NEEDED = {"node": "node", "binary": "gcc"}
+AT_HAND = [name for name, program in NEEDED.items() if shutil.which(program)]
+
+_ENTER = """\
+#!/bin/sh
+exec {unshare} --mount --propagation=private {sh} -c '
+set -e
+{mount} --bind "$1" "$0/opt"
+{mount} -o remount,bind,ro "$0/opt"
+{mount} -t proc proc "$0/proc"
+{mount} --bind /dev/null "$0/dev/null"
+root=$0
+shift
+exec {chroot} "$root" "$@"
+' {root} {layer} {command}
+"""
+
+
+@pytest.fixture(scope="session")
+def standalone_zip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The zip with the interpreter that runs this, built as `make layer-standalone PYTHON_DIST=…` builds it."""
+    output = tmp_path_factory.mktemp("standalone") / "tailrace-standalone.zip"
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "tools.build_standalone",
+        "--output",
+        output,
+        "--python-dist",
+        PYTHON_DIST,
+    ]
+    subprocess.run(command, cwd=ROOT, check=True, timeout=300)
+    return output
+
+
+@pytest.fixture(scope="session")
+def layer(standalone_zip: Path) -> Path:
+    """The zip unpacked to what becomes /opt."""
+    return slash_opt.unpacked(standalone_zip, standalone_zip.with_name("opt"))
+
+
+def libraries_of(*programs: Path) -> Iterator[Path]:
+    """The shared libraries of this machine that programs are loaded with."""
+    done = subprocess.run(["ldd", *programs], check=False, capture_output=True, text=True)
+    for path in sorted(set(re.findall(r"(?:=> |^\s)(/\S+) \(0x", done.stdout, re.MULTILINE))):
+        if not Path(path).name.startswith("libpython"):  # the layer's own, or there is none
+            yield Path(path)
+
+
+@pytest.fixture(params=AT_HAND or [""])
+def function(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path]:
+    """A function that is no Python's, as what it is called and a file to start."""
+    if not request.param:
+        pytest.skip("neither Node.js nor a C compiler on this machine")
+    if slash_opt.why_not():
+        pytest.skip(slash_opt.why_not())
+    task = tmp_path / "task"
+    task.mkdir()
+    if request.param == "binary":
+        command: list[str | Path] = [
+            "gcc",
+            "-static",
+            "-O1",
+            "-D_GNU_SOURCE",
+            "-o",
+            task / "bootstrap",
+            RUNTIMES / "bootstrap.c",
+        ]
+        subprocess.run(command, check=True)
+    else:
+        (task / "node").symlink_to(Path(str(shutil.which("node"))).resolve())
+        shutil.copyfile(RUNTIMES / "bootstrap.js", task / "bootstrap.js")
+    return request.param, task
+
+
+@pytest.fixture
+def root(tmp_path: Path, layer: Path, function: tuple[str, Path]) -> Path:
+    """A root directory: the machine's C library and what is linked against, the function, and no Python."""
+    root = tmp_path / "root"
+    for name in ("opt", "proc", "dev", "tmp", "etc", "var/task"):
+        (root / name).mkdir(parents=True)
+    (root / "dev/null").touch()
+    (root / "etc/hosts").write_text("127.0.0.1 localhost sandbox.localdomain sandbox\n", encoding="utf-8")
+    programs = [layer / standalone.PROGRAM, *layer.glob("tailrace/**/*.so")]
+    for path in function[1].iterdir():
+        (root / "var/task" / path.name).write_bytes(path.read_bytes())
+        (root / "var/task" / path.name).chmod(0o755)
+        programs.append(path.resolve())
+    for library in libraries_of(*programs):
+        copy = root / str(library).lstrip("/")
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        if not copy.exists():
+            copy.write_bytes(library.resolve().read_bytes())
+            copy.chmod(0o755)
+    return root
+
+
+def entering(script: Path, root: Path, layer: Path, *command: str) -> Path:
+    """Writes a program that becomes `command` in the root directory, the layer read-only at /opt."""
+    programs = {name: str(shutil.which(name)) for name in ("unshare", "sh", "mount", "chroot")}
+    words = {"root": shlex.quote(str(root)), "layer": shlex.quote(str(layer)), "command": shlex.join(command)}
+    script.parent.mkdir(parents=True, exist_ok=True)
+    script.write_text(_ENTER.format(**words, **programs), encoding="utf-8")
+    script.chmod(0o755)
+    return script
+
+
+@pytest.mark.e2e
+def test_everything_is_delivered_where_there_is_no_python(
+    root: Path, layer: Path, function: tuple[str, Path], tmp_path: Path
+) -> None:
+    """Extension and function in a root without one: TLS, a retry, the log, shutdown, and every line."""
+    kind, _ = function
+    assert list(root.rglob("*python*")) == []
+    before = slash_opt.state(layer)
+    extension = entering(tmp_path / "extensions/tailrace", root, layer, "/opt/extensions/tailrace")
+    command = ["/var/task/bootstrap"] if kind == "binary" else ["/var/task/node", "/var/task/bootstrap.js"]
+    runtime = entering(tmp_path / "runtime", root, layer, *command)
+    with Destination(tls=True) as backend:
+        backend.faults.script([Status(503)])
+        shutil.copyfile(backend.ca_path, root / "tmp/ca.pem")
+        environ = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": backend.url,
+            "SSL_CERT_FILE": "/tmp/ca.pem",
+            "TAILRACE_FLUSH": "end",
+            "TAILRACE_PLATFORM_LOGS": "1",  # each event is a record then, and can be counted
+            "TAILRACE_LOG_LEVEL": "debug",
+        }
+        function_ = Function(handler="x", task_root=tmp_path, runtime_command=[str(runtime)], environ=environ)
+        with Environment(extensions_dir=extension.parent, function=function_) as env:
+            for _ in range(3):
+                assert env.invoke({}).status == "success"
+            assert env.shutdown().clean
+            bodies = [str(record.body) for record in backend.unique()]
+            assert len(bodies) == len(env.telemetry(NAME).emitted)
+            said = env.printed(NAME)
+    assert [body for body in bodies if " says " in body] == [f"{kind} says {number}" for number in range(3)]
+    assert any("shipper.retry_planned" in line for line in said)
+    assert not any('"level":"error"' in line for line in said)
+    assert slash_opt.state(layer) == before
+
+
+@pytest.mark.e2e
+def test_every_carried_module_can_be_imported_there(
+    root: Path, layer: Path, function: tuple[str, Path], tmp_path: Path
+) -> None:
+    """Nothing that was left out of the library is missed by what is carried, nor compiled."""
+    assert function
+    library = layer / "tailrace"
+    modules = [
+        ".".join(path.relative_to(library).with_suffix("").parts).removesuffix(".__init__")
+        for package in ("lifecycle", "collector", "shipper", "httptools", "msgspec", "structlog", "tenacity")
+        for path in sorted((library / package).rglob("*.py"))
+    ]
+    lazily = ("ssl", "encodings.idna", "traceback", "difflib", "random", "argparse", "zoneinfo", "uuid", "json")
+    program = "import sys; sys.path.insert(0, '/opt/tailrace'); " + "; ".join(
+        f"import {name}" for name in (*modules, *lazily)
+    )
+    script = entering(tmp_path / "run", root, layer, f"/opt/{standalone.PROGRAM}", "-ISv", "-c", program)
+    done = subprocess.run([script], env={}, check=False, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, [line for line in done.stderr.splitlines() if "Error" in line]
+    assert re.findall(r"^# code object from '?(/\S+\.py)'?$", done.stderr, re.MULTILINE) == []
+
+
+class TestContent:
+    """What the zip holds."""
+
+    def test_size_is_stated_and_bounded(self, standalone_zip: Path) -> None:
+        """Both zipped and, for Lambda's limit, unpacked."""
+        with zipfile.ZipFile(standalone_zip) as packed:
+            unpacked_bytes = sum(entry.file_size for entry in packed.infolist())
+        assert standalone_zip.stat().st_size < 15_000_000
+        assert unpacked_bytes < 50_000_000
+
+    def test_launcher_names_the_interpreter_it_brings(self, layer: Path) -> None:
+        """And is otherwise that of every layer; so are the packages."""
+        launcher = (layer / "extensions/tailrace").read_text(encoding="utf-8")
+        first, _, rest = launcher.partition("\n")
+        assert first == "#!/opt/tailrace/python/bin/python3 -IS"
+        assert rest == (ROOT / "tools/launcher.py").read_text(encoding="utf-8")
+        for path in (ROOT / "shipper").rglob("*.py"):
+            assert (layer / "tailrace" / path.relative_to(ROOT)).read_bytes() == path.read_bytes()
+
+    def test_library_is_bytecode_and_compiled_modules_alone(self, layer: Path) -> None:
+        """No source, no tests, no packaging tools, nothing of a site."""
+        library = layer / f"tailrace/python/lib/python{dotted(VERSION)}"
+        files = [path.relative_to(library) for path in library.rglob("*") if path.is_file()]
+        assert {path.suffix for path in files} == {".pyc", ".so"}
+        assert not {part for path in files for part in path.parts} & {"test", "idlelib", "site-packages", "ensurepip"}
+        assert Path("os.pyc") in files
+
+    def test_licences_and_bill_name_it(self, layer: Path, standalone_zip: Path) -> None:
+        """It is passed on like everything else."""
+        text = (layer / "tailrace/LICENSES").read_text(encoding="utf-8")
+        assert f"CPython {dotted(VERSION)}: LICENSE" in text
+        assert "PYTHON SOFTWARE FOUNDATION LICENSE" in text
+        assert f'"pkg:generic/cpython@{dotted(VERSION)}"' in standalone_zip.with_suffix(".cdx.json").read_text()
+
+    def test_built_twice_it_is_identical(self, standalone_zip: Path, tmp_path: Path) -> None:
+        """From an archive of the same tree, as it is distributed."""
+        archive = tmp_path / "cpython.tar.gz"
+        name = f"python{dotted(VERSION)}"
+        with tarfile.open(archive, "w:gz", compresslevel=1) as packed:
+            packed.add(PYTHON_DIST / "bin" / name, f"python/bin/{name}")
+            packed.add(PYTHON_DIST / "lib" / name, f"python/lib/{name}", filter=_without_packages)
+            for library in (PYTHON_DIST / "lib").glob("libpython*.so*"):
+                packed.add(library, f"python/lib/{library.name}")
+        command: list[str | Path] = [sys.executable, "-m", "tools.build_standalone", "--output", tmp_path / "again.zip"]
+        subprocess.run([*command, "--python-dist", archive], cwd=ROOT, check=True, timeout=300)
+        assert (tmp_path / "again.zip").read_bytes() == standalone_zip.read_bytes()
+
+
+def _without_packages(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    """What an archive of a distribution has no need of."""
+    left_out = ("site-packages", "dist-packages", "__pycache__", "test")
+    return None if set(left_out) & set(entry.name.split("/")) else entry
+
+
+class TestDistribution:
+    """What is taken for one, and what is not."""
+
+    def test_tree_is_recognised(self) -> None:
+        """By its program and its library."""
+        found = standalone.found_in(PYTHON_DIST)
+        assert found.program.exists()
+        assert found.architecture == Target.running().architecture
+
+    def test_what_is_none_is_refused(self, tmp_path: Path) -> None:
+        """With what was looked for."""
+        with pytest.raises(standalone.StandaloneError, match=r"no CPython in .* expected bin/python3\.10 to 3\.14"):
+            standalone.found_in(tmp_path)
+        (tmp_path / "x.tar.gz").write_bytes(b"no archive")
+        with pytest.raises(standalone.StandaloneError, match="cannot be unpacked"):
+            standalone.unpack(tmp_path / "x.tar.gz", tmp_path)
+
+    def test_program_for_another_machine_is_refused(self, tmp_path: Path) -> None:
+        """Lambda has two architectures."""
+        (tmp_path / "bin").mkdir()
+        (tmp_path / "lib/python3.13").mkdir(parents=True)
+        (tmp_path / "lib/python3.13/os.py").touch()
+        (tmp_path / "bin/python3.13").write_bytes(b"#!/bin/sh\n")
+        with pytest.raises(standalone.StandaloneError, match="is for machine 0, expected x86_64 or aarch64"):
+            standalone.found_in(tmp_path)
+        assert elf.machine(shared_object()) == 62
+
+    def test_fetched_archive_is_held_against_its_hash(self, tmp_path: Path) -> None:
+        """Whoever serves it."""
+        served = tmp_path / "served.tar.gz"
+        served.write_bytes(b"content")
+        url = served.as_uri()
+        right = standalone.Release(url, hashlib.sha256(b"content").hexdigest())
+        assert standalone.fetched(right, tmp_path / "cache").read_bytes() == b"content"
+        served.unlink()
+        assert standalone.fetched(right, tmp_path / "cache").read_bytes() == b"content"  # from the cache
+        with pytest.raises(standalone.StandaloneError, match=f"expected {64 * '0'}"):
+            standalone.fetched(standalone.Release(url, 64 * "0"), tmp_path / "cache")
+        assert list((tmp_path / "cache").iterdir()) == []
+
+    def test_what_cannot_be_fetched_says_what_to_name_instead(self, tmp_path: Path) -> None:
+        """A machine without internet."""
+        release = standalone.Release((tmp_path / "nothing").as_uri(), "")
+        with pytest.raises(standalone.StandaloneError, match="PYTHON_DIST=/path"):
+            standalone.fetched(release, tmp_path)
+        assert os.listdir(tmp_path) == []  # noqa: PTH208 - as it is

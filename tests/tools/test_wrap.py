@@ -1,0 +1,182 @@
+"""`tailrace/wrap`: the function's own SDK says it is what the layer says it is, and the runtime runs unchanged."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import LAYER, NAME
+from tests.sandbox import Destination, Environment, Function
+
+WRAP = LAYER / "tailrace" / "wrap"
+HANDLER = Path(__file__).parent / "handler"
+
+FUNCTION = {
+    "AWS_LAMBDA_FUNCTION_NAME": "shop-api",
+    "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+    "AWS_REGION": "eu-central-1",
+}
+
+SHELLS = [shell for shell in ("dash", "bash", "busybox", "ksh", "zsh") if shutil.which(shell)]
+
+
+def wrapped(environ: dict[str, str], shell: str = "sh") -> dict[str, str]:
+    """The environment that the wrapped program gets."""
+    command: list[str | Path] = [str(shutil.which(shell)), *(["sh"] if shell == "busybox" else []), WRAP]
+    done = subprocess.run(
+        [*command, sys.executable, "-IS", "-c", "import os; print(repr(dict(os.environ)))"],
+        env=environ,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stderr == ""
+    found: dict[str, str] = eval(done.stdout)  # noqa: S307 - the repr of a dict of our own
+    return {name: value for name, value in found.items() if name not in {"PWD", "OLDPWD", "SHLVL", "_", "LC_CTYPE"}}
+
+
+def attributes(environ: dict[str, str]) -> list[str]:
+    """The resource's attributes, in order."""
+    return environ["OTEL_RESOURCE_ATTRIBUTES"].split(",")
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_every_posix_shell_says_the_same(shell: str) -> None:
+    """Lambda's images have several."""
+    assert wrapped(FUNCTION, shell) == {
+        **FUNCTION,
+        "OTEL_SERVICE_NAME": "shop-api",
+        "OTEL_RESOURCE_ATTRIBUTES": "cloud.provider=aws,cloud.platform=aws_lambda,faas.name=shop-api,"
+        "cloud.region=eu-central-1,faas.version=%24LATEST",
+        "OTEL_LOGS_EXPORTER": "none",
+        "OTEL_PYTHON_LOG_CORRELATION": "true",
+    }
+
+
+def test_what_the_function_sets_stays() -> None:
+    """Its attributes come last, where they win; everything else is left alone."""
+    own = {
+        "OTEL_SERVICE_NAME": "shop",
+        "OTEL_RESOURCE_ATTRIBUTES": "cloud.region=mars,team=a b",
+        "OTEL_LOGS_EXPORTER": "otlp",
+        "OTEL_PYTHON_LOG_CORRELATION": "false",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "https://example.com",
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+        "OTEL_PROPAGATORS": "b3",
+    }
+    found = wrapped({**FUNCTION, **own})
+    assert attributes(found)[-2:] == ["cloud.region=mars", "team=a b"]
+    assert {name: value for name, value in found.items() if name in own} == {
+        **own,
+        "OTEL_RESOURCE_ATTRIBUTES": found["OTEL_RESOURCE_ATTRIBUTES"],
+    }
+
+
+@pytest.mark.parametrize("named", ["service.name=shop", "team=a,service.name=shop", "team=a, service.name=shop"])
+def test_service_named_among_the_attributes_keeps_its_name(named: str) -> None:
+    """OTEL_SERVICE_NAME would be stronger."""
+    assert "OTEL_SERVICE_NAME" not in wrapped({**FUNCTION, "OTEL_RESOURCE_ATTRIBUTES": named})
+
+
+def test_protocol_is_named_only_with_an_endpoint() -> None:
+    """Without one, a collector beside the function may well speak gRPC."""
+    assert "OTEL_EXPORTER_OTLP_PROTOCOL" not in wrapped(FUNCTION)
+    found = wrapped({**FUNCTION, "OTEL_EXPORTER_OTLP_ENDPOINT": "https://example.com"})
+    assert found["OTEL_EXPORTER_OTLP_PROTOCOL"] == "http/protobuf"
+
+
+def test_propagator_is_named_only_where_its_package_lies(tmp_path: Path) -> None:
+    """An SDK fails on a name it does not know."""
+    environ = {**FUNCTION, "LAMBDA_TASK_ROOT": str(tmp_path)}
+    assert "OTEL_PROPAGATORS" not in wrapped(environ)
+    (tmp_path / "opentelemetry/propagators/aws").mkdir(parents=True)
+    assert wrapped(environ)["OTEL_PROPAGATORS"] == "tracecontext,baggage,xray"
+
+
+def test_without_lambdas_variables_the_program_runs_all_the_same() -> None:
+    """Nothing here keeps a runtime from starting."""
+    assert wrapped({}) == {"OTEL_LOGS_EXPORTER": "none", "OTEL_PYTHON_LOG_CORRELATION": "true"}
+
+
+def test_arguments_status_and_process_are_the_programs_own() -> None:
+    """The wrapper is gone when the runtime runs."""
+    program = "import os, sys; print(os.getpid(), sys.argv[1:]); sys.exit(7)"
+    arguments = ["a b", "*", "", "$HOME", "-n"]
+    with subprocess.Popen(
+        [WRAP, sys.executable, "-c", program, *arguments], stdout=subprocess.PIPE, text=True, env={"HOME": "/"}
+    ) as process:
+        told, _ = process.communicate()
+    assert told == f"{process.pid} {arguments}\n"
+    assert process.returncode == 7
+
+
+def test_it_starts_no_program(tmp_path: Path) -> None:
+    """With nothing on the path it works the same: it takes a shell's own words, and little time."""
+    done = subprocess.run(
+        [WRAP, sys.executable, "-IS", "-c", "import os; print(os.environ['OTEL_SERVICE_NAME'])"],
+        env={**FUNCTION, "PATH": str(tmp_path)},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "shop-api\n"
+
+
+def test_it_is_executable_and_no_extension() -> None:
+    """Lambda starts every executable in /opt/extensions, and this is not one."""
+    assert os.access(WRAP, os.X_OK)
+    assert [path.name for path in (LAYER / "extensions").iterdir()] == [NAME]
+
+
+def life(
+    tmp_path: Path, event: dict[str, Any], *, wraps: bool, **environ: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """One invocation under the real runtime client.
+
+    Returns:
+        What the function returned, and the resource of the layer's records.
+    """
+    real = [sys.executable, "-m", "awslambdaric", "app.handler"]
+    task = tmp_path / "task"
+    shutil.copytree(HANDLER, task)
+    # As where the function's package brings the propagator along.
+    (task / "opentelemetry/propagators/aws").mkdir(parents=True)
+    with Destination() as backend:
+        function = Function(
+            handler="app.handler",
+            task_root=task,
+            runtime_command=[str(WRAP), *real] if wraps else real,
+            environ={"OTEL_EXPORTER_OTLP_ENDPOINT": backend.url, **environ},
+        )
+        with Environment(extensions_dir=LAYER / "extensions", function=function) as env:
+            result = env.invoke(event)
+            assert result.status == "success", result
+            assert env.shutdown().clean
+        resource = dict(backend.records()[0].resource)
+    assert isinstance(result.payload, dict)
+    return result.payload, resource
+
+
+@pytest.mark.e2e
+def test_real_runtime_and_real_sdk_agree_with_the_layer(tmp_path: Path) -> None:
+    """One service, one function, one region; and a trace id that is Lambda's own."""
+    trace_id = "5759e988bd862e3fe1be46a994272793"
+    header = f"Root=1-{trace_id[:8]}-{trace_id[8:]};Parent=53995c3f42cd8ad8;Sampled=1"
+    told, layers = life(tmp_path, {"trace": header}, wraps=True)
+    common = ("service.name", "faas.name", "faas.version", "cloud.provider", "cloud.platform", "cloud.region")
+    assert {name: told["resource"].get(name) for name in common} == {name: layers.get(name) for name in common}
+    assert told["trace_id"] == trace_id
+    assert told["strangers"] == []
+
+
+@pytest.mark.e2e
+def test_without_the_wrapper_they_would_not(tmp_path: Path) -> None:
+    """The comparison above is not empty."""
+    told, layers = life(tmp_path, {}, wraps=False)
+    assert told["resource"]["service.name"].startswith("unknown_service")
+    assert not layers["service.name"].startswith("unknown_service")
+    assert "faas.name" not in told["resource"]
