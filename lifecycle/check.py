@@ -1,0 +1,143 @@
+"""Check before you ship: `python -m lifecycle.check [--send]`.
+
+Reads the settings from the environment as the extension would, and tells a person what it would make of them: from
+a checkout, or from the unpacked layer's `tailrace` directory. No secret is printed.
+
+A program of its own, which the extension never loads. That is why this module may name the shipper and read the
+environment, which in the extension only `workers` and `__main__` do.
+"""
+
+import argparse
+import os
+import sys
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
+
+from lifecycle.settings import Setting, Settings
+
+HIDDEN = "(hidden)"
+
+OK = 0
+HAS_PROBLEMS = 1
+
+WIDTH = 120
+
+
+def main(environ: Mapping[str, str], arguments: list[str], write: Callable[[str], object]) -> int:
+    """Tells what the settings come to.
+
+    Args:
+        environ: The environment to read, as the function's configuration has it.
+        arguments: Of the command line.
+        write: Takes the text, piece by piece.
+
+    Returns:
+        Exit status: 0 when all is well, 1 when a setting is not usable, nothing would be shipped or the test record
+        was not taken. (argparse ends with 2 when the command line is wrong.)
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m lifecycle.check",
+        description="Shows what Tailrace makes of this environment's settings.",
+        epilog="Exit status: 0 when all is well; 1 when a setting cannot be used, nothing would be shipped, or the "
+        "test record was not taken; 2 when the command line is wrong.",
+    )
+    parser.add_argument("--send", action="store_true", help="deliver one test record and say what was answered")
+    asked = parser.parse_args(arguments)
+    settings = Settings(environ)
+    problems = [*complaints(settings)]
+    write("\n".join(["Settings", *table(settings, environ), ""]))
+    if settings.has_destination:
+        problems += _checked_route(settings, write, sends=asked.send)
+    else:
+        problems.append(
+            "There is no destination: nothing would be subscribed to or shipped. Set OTEL_EXPORTER_OTLP_ENDPOINT or "
+            "TAILRACE_DESTINATION."
+        )
+    if not settings.enabled:
+        write("\nTAILRACE_ENABLED is 0: the extension would stay idle.\n")
+    if not problems:
+        write("\nAll is well.\n")
+        return OK
+    write(f"\n{len(problems)} problem{'s' if len(problems) > 1 else ''}\n")
+    for problem in problems:
+        write(textwrap.fill(problem, WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False))
+        write("\n")
+    if settings.strict and settings.problems:
+        write("\nTAILRACE_STRICT is set: the function would not start with these settings.\n")
+    return HAS_PROBLEMS
+
+
+def _checked_route(settings: Settings, write: Callable[[str], object], *, sends: bool) -> list[str]:
+    """Writes where telemetry would go, and what was answered there; returns what is wrong with it."""
+    from shipper import check
+
+    route = check.route(settings)
+    write(f"\nDestination\n  {route.label}\n")
+    for name, text in route.details.items():
+        write(f"  {name:<13}{text}\n")
+    if not sends:
+        return route.warnings
+    sys.stdout.flush()  # a destination may be standard output itself
+    answered = check.send(settings)
+    write(f"\nTest record\n  {answered.said}\n")
+    if answered.is_taken:
+        return route.warnings
+    return [*route.warnings, f"The test record was not taken: {answered.said}. {answered.hint}".rstrip()]
+
+
+def complaints(settings: Settings) -> Iterator[str]:
+    """The settings that are not usable, a sentence each."""
+    for problem in settings.problems:
+        told = problem.explained()
+        value = "" if told["value"] == HIDDEN else f" got {told['value']!r},"
+        yield f"{told['variable']}:{value} expected {told['expected']}; used instead: {told['used']}."
+
+
+def table(settings: Settings, environ: Mapping[str, str]) -> Iterator[str]:
+    """Every setting with its value, where that comes from, and its default."""
+    rows = [("", "value", "from", "default")]
+    for setting in settings.table():
+        value = shown(setting, settings.values[setting.attribute])
+        default = setting.shown(setting.default) or "unset"
+        unit = f" {setting.unit}" if setting.unit else ""
+        rows.append((setting.variable, f"{value}{unit}", origin(setting, settings, environ), f"{default}{unit}"))
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    for row in rows:
+        cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False))
+        yield "  " + "  ".join([*cells, row[3]])
+
+
+def origin(setting: Setting, settings: Settings, environ: Mapping[str, str]) -> str:
+    """Where a setting's value comes from."""
+    if any(problem.variable == setting.variable for problem in settings.problems):
+        return "default, not usable"
+    return "environment" if environ.get(setting.variable, "").strip() else "default"
+
+
+def shown(setting: Setting, value: object) -> str:
+    """A value as it may be printed: of a secret, what does not give it away."""
+    if not value and value is not False and value != 0:
+        return "unset"
+    if not setting.secret:
+        return setting.shown(value)
+    if isinstance(value, tuple):
+        return ",".join(f"{name}={HIDDEN}" for name, _ in value)
+    return address_shown(str(value))
+
+
+def address_shown(text: str) -> str:
+    """An address without its user, query and fragment: scheme, host and path, as the log would name it."""
+    scheme, slashes, rest = text.partition("//")
+    if not slashes:
+        scheme, rest = "", text
+    ends = [at for at in map(rest.find, "?#") if at >= 0]
+    cut = min(ends, default=len(rest))
+    authority, slash, path = rest[:cut].partition("/")
+    _, at, host = authority.rpartition("@")
+    if "@" in rest[cut:] and not slash:  # what was cut may be the end of a password
+        host, cut = "", 0
+    return f"{scheme}{slashes}{HIDDEN + '@' if at else ''}{host}{slash}{path}{HIDDEN if cut < len(rest) else ''}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(os.environ, sys.argv[1:], sys.stdout.write))

@@ -1,0 +1,1 @@
+"""The examples, checked by the tools they are for, and by reading."""

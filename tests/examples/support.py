@@ -1,0 +1,55 @@
+"""Where the examples lie, and how CloudFormation templates are checked."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
+ZIP = ROOT / "build" / "tailrace-layer.zip"
+
+# A reference that CloudFormation resolves when it deploys: no secret stands in a template.
+SECRET = "{{resolve:secretsmanager:"  # noqa: S105 - a reference, not a secret
+
+
+def linted(template: Path) -> str:
+    """What cfn-lint has to say of a template; "" if nothing."""
+    # W3005: CDK itself writes dependencies that are there already.
+    command: list[str | Path] = [Path(sys.executable).with_name("cfn-lint"), "--ignore-checks", "W3005", "--", template]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+    return done.stdout + done.stderr
+
+
+def check_resources(resources: dict[str, dict[str, Any]]) -> None:
+    """Holds a template's resources against what an example is to show."""
+    (function,) = [row["Properties"] for row in resources.values() if row["Type"] == "AWS::Lambda::Function"]
+    variables = function["Environment"]["Variables"]
+    assert len(function["Layers"]) == 1
+    assert variables["OTEL_EXPORTER_OTLP_ENDPOINT"]
+    assert variables["AWS_LAMBDA_EXEC_WRAPPER"] == "/opt/tailrace/wrap"
+    assert SECRET in str(variables["OTEL_EXPORTER_OTLP_HEADERS"])
+    check_policies(list(policies(resources)))
+
+
+def policies(resources: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """The statements of all roles' own policies."""
+    statements: list[dict[str, Any]] = []
+    for row in resources.values():
+        properties = row.get("Properties", {})
+        if row["Type"] == "AWS::IAM::Role":
+            assert "ManagedPolicyArns" not in properties
+            for policy in properties.get("Policies", []):
+                statements += policy["PolicyDocument"]["Statement"]
+        elif row["Type"] == "AWS::IAM::Policy":
+            statements += properties["PolicyDocument"]["Statement"]
+    return statements
+
+
+def check_policies(statements: list[dict[str, Any]]) -> None:
+    """Least privilege: writing to logs, to a group that is named, and nothing else."""
+    assert statements
+    for statement in statements:
+        actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+        assert set(actions) <= {"logs:CreateLogStream", "logs:PutLogEvents", "logs:CreateLogGroup", "logs:TagResource"}
+        assert statement["Resource"] != "*"
