@@ -27,7 +27,7 @@ class SplitError(CollectorError):
     """
 
     def __init__(self, reason: str, at: int) -> None:
-        super().__init__(f"{reason} at byte {at}")
+        super().__init__(f"something else at byte {at}")
         self.reason = reason
 
 

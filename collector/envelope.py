@@ -90,8 +90,6 @@ def read(body: Body) -> Envelope:
     """
     if not _is_utf8(body):
         raise BadBatchError("malformed", "bytes that are not UTF-8")
-    if body.count(b",") >= MOST_EVENTS and _has_too_many(body):
-        raise BadBatchError("too_many", f"more than {MOST_EVENTS} events", "no more than the platform sends")
     try:
         return _summary(body, _read_events(body))
     except BadBatchError as error:
@@ -102,11 +100,21 @@ def read(body: Body) -> Envelope:
 
 
 def _read_events(body: Body) -> list[_Event]:
+    events = _decoded(body)
+    if len(events) > MOST_EVENTS:
+        raise BadBatchError("too_many", f"more than {MOST_EVENTS} events", "no more than the platform sends")
+    return events
+
+
+def _decoded(body: Body) -> list[_Event]:
+    """The events; one more than `MOST_EVENTS` where there may be many more."""
     try:
         try:
             return _events.decode(body)
         except msgspec.ValidationError:
             _anything.decode(body)  # whether it is JSON comes before what JSON it is
+            if body.count(b",") >= MOST_EVENTS:  # as many elements, perhaps, and each would be an object here
+                return _read_one_by_one(body)
             return [_read_event(element) for element in _elements.decode(body)]
     except msgspec.ValidationError as exc:
         raise BadBatchError("not_an_array", str(exc)) from exc
@@ -118,26 +126,26 @@ def _read_events(body: Body) -> list[_Event]:
 
 def _read_one_by_one(body: Body) -> list[_Event]:
     try:
-        return [_read_event(element) for element in elements(body)]
+        return [_read_element(element) for element in islice(elements(body), MOST_EVENTS + 1)]
     except SplitError as exc:
         raise BadBatchError(exc.reason, str(exc)) from exc
     except msgspec.DecodeError as exc:
         raise BadBatchError("malformed", str(exc)) from exc
 
 
+def _read_element(element: bytes) -> _Event:
+    try:
+        _anything.decode(element)
+    except RecursionError:
+        return _NO_EVENT
+    return _read_event(element)
+
+
 def _read_event(element: msgspec.Raw | bytes) -> _Event:
     try:
         return _event.decode(element)
-    except (msgspec.ValidationError, RecursionError):
+    except msgspec.ValidationError:
         return _NO_EVENT
-
-
-def _has_too_many(body: Body) -> bool:
-    """Whether there are more than `MOST_EVENTS` elements; False also for what is not an array."""
-    try:
-        return next(islice(elements(body), MOST_EVENTS, None), None) is not None
-    except SplitError:
-        return False
 
 
 def _summary(body: Body, events: list[_Event]) -> Envelope:

@@ -16,6 +16,13 @@ METHOD = b"POST"
 # Everything a request may carry beside its body: the platform sends five short headers; nginx allows 8 KiB.
 HEADER_LIMIT_BYTES = 16_384
 
+# Read at once where it may be many requests: the smallest has 18 bytes and takes 30 µs to refuse, and a turn of the
+# loop serves every connection once. The platform's headers and the beginning of its body fit.
+PORTION_BYTES = 2048
+
+# Likewise within chunks, which do not say how much is to come.
+CHUNKED_PORTION_BYTES = 8192
+
 
 class HttpIntake:
     """Reads one connection.
@@ -41,6 +48,7 @@ class HttpIntake:
         self._method = METHOD
         self._header_bytes = 0
         self._length = 0
+        self._body_bytes = 0
         self._expects = False
         self._continue_is_due = False
         self._body: Body = b""  # grown in place: joining would cost another copy and its page faults
@@ -50,22 +58,36 @@ class HttpIntake:
         """Bytes kept of the body that is not complete."""
         return len(self._body)
 
+    @property
+    def appetite_bytes(self) -> int:
+        """How much to read at once: what is one request's body for certain, and little beside."""
+        if self._length:
+            return max(self._length - self._body_bytes, 0) + PORTION_BYTES
+        return CHUNKED_PORTION_BYTES if self._body_bytes else PORTION_BYTES
+
     def receive(self, data: memoryview | bytes) -> list[Item]:
         """Takes what the peer sent; returns what it completes."""
         if self._parser is None or self.is_over:
             return []
-        self._quiet_bytes += len(data)
-        try:
-            self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as exc:
-            self._refuse("bad_request", 400, f"{exc}", "an HTTP/1.1 request")
-        if self._quiet_bytes > HEADER_LIMIT_BYTES:
-            self._refuse_headers(self._quiet_bytes)
+        at = 0
+        while at < len(data) and not self.is_over:
+            portion = data[at : at + self.appetite_bytes]
+            at += len(portion)
+            self._feed(self._parser, portion)
         if self._continue_is_due and not self.is_over:
             self._continue_is_due = False
             self._items.append(Continue())
         items, self._items = self._items, []
         return items
+
+    def _feed(self, parser: httptools.HttpRequestParser, portion: memoryview | bytes) -> None:
+        self._quiet_bytes += len(portion)
+        try:
+            parser.feed_data(portion)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as exc:
+            self._refuse("bad_request", 400, f"{exc}", "an HTTP/1.1 request")
+        if self._quiet_bytes > HEADER_LIMIT_BYTES:
+            self._refuse_headers(self._quiet_bytes)
 
     def finish(self) -> list[Item]:
         """The peer sends no more; returns what that leaves incomplete."""
@@ -124,6 +146,7 @@ class HttpIntake:
     def on_body(self, piece: bytes) -> None:
         """httptools: a piece of the body."""
         self._quiet_bytes = 0
+        self._body_bytes += len(piece)
         if self.is_over or self._method != METHOD:
             return
         self._continue_is_due = False

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from collector import envelope
+from collector.ends import last_end_epoch_s
 from collector.items import Body, Problem
 from lifecycle.backlog import Writer
 from lifecycle.frames import DIGEST_BYTES, FrameTooLargeError
@@ -20,6 +21,9 @@ from lifecycle.wire import Message, Repeated, Stored
 # The platform repeats a batch when an answer was late or lost, so soon after; at most a few hundred are on
 # their way in one environment's shutdown, and a digest is 8 bytes.
 RECENT = 64
+
+# Lines of one read that are refused one by one; beyond these they are counted together.
+MOST_PROBLEMS = 16
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,13 +97,14 @@ class Keeper:
         """Joins lines into one array; None when nothing is to be kept. Malformed lines are refused one by one."""
         since_ns = time.perf_counter_ns()
         problems: list[Problem] = []
-        read = _joined(lines)
+        read = _joined(lines) if all(line.startswith(b"{") for line in lines) else None
         if read is None or read.events != len(lines):  # a broken line, or two that are one only when joined
             sound, problems = _sorted_out(lines)
             read = _joined(sound) if sound else None
         if read is None or read.is_own:
             return None, problems
-        digest = self._digest(read.payload)
+        # Not looked for again, so it may be of the moment: the same text twice in a millisecond is two records.
+        digest = self._digest(read.payload, salt=since_ns.to_bytes(8, "little"))
         return Prepared(envelope=read, digest=digest, once=False, connection=connection, since_ns=since_ns), problems
 
     @property
@@ -152,6 +157,7 @@ class Keeper:
                 digest=digest,
                 finished=read.finished,
                 reported=read.reported,
+                finished_epoch_s=last_end_epoch_s(read.payload) if read.finished else 0.0,
                 lost_events=read.lost_events,
                 lost_bytes=read.lost_bytes,
             )
@@ -174,8 +180,8 @@ class Keeper:
                 took_us=(time.perf_counter_ns() - prepared.since_ns) // 1000,
             )
 
-    def _digest(self, body: Body) -> bytes:
-        return _blake2.blake2b(body, digest_size=DIGEST_BYTES, key=self.digest_key).digest()
+    def _digest(self, body: Body, salt: bytes = b"") -> bytes:
+        return _blake2.blake2b(body, digest_size=DIGEST_BYTES, key=self.digest_key, salt=salt).digest()
 
     def _is_repeated(self, prepared: Prepared) -> bool:
         """Whether a batch was kept before, which is then reported."""
@@ -203,15 +209,23 @@ def _joined(lines: list[bytes]) -> envelope.Envelope | None:
 
 
 def _sorted_out(lines: list[bytes]) -> tuple[list[bytes], list[Problem]]:
-    """The lines that are one JSON value each, and a problem for each of the others that is not blank."""
+    """The lines that are one JSON value each, and a problem for each of the others that is not blank.
+
+    Those beyond `MOST_PROBLEMS` share one.
+    """
     sound: list[bytes] = []
     problems: list[Problem] = []
+    further = further_bytes = 0
     for line in lines:
         if not line.strip():
             continue
-        read = _joined([line])
-        if read is not None and read.events == 1 and line.lstrip().startswith(b"{"):
+        read = _joined([line]) if line.lstrip().startswith(b"{") else None
+        if read is not None and read.events == 1:
             sound.append(line)
-        else:
+        elif len(problems) < MOST_PROBLEMS:
             problems.append(Problem("malformed", 0, "a line that is not", "one JSON object", len(line)))
+        else:
+            further, further_bytes = further + 1, further_bytes + len(line)
+    if further:
+        problems.append(Problem("malformed", 0, f"{further} more lines that are not", "one JSON object", further_bytes))
     return sound, problems

@@ -105,7 +105,8 @@ class Collector:
         asked_s = wait_s(self._due_s(), self._clock.now_s)
         ready = self._epoll.poll(asked_s)
         self._clock.advance(asked_s)
-        for fd, mask in ready:
+        # What the supervisor says comes first: epoll may name a peer before it whose bytes came later.
+        for fd, mask in sorted(ready, key=lambda one: one[0] != self._commands):
             if fd == self._commands:
                 if not self._obey():
                     return False
@@ -162,7 +163,9 @@ class Collector:
 
     def _make_room(self) -> bool:
         """Closes a connection that lost its use for the one that came last; False when there is none."""
-        leaving = self._peers.dispensable(newest=self._accepted)
+        leaving = self._peers.dispensable(
+            newest=self._accepted, came_before_s=self._clock.now_s - self._patience.pressed_useless_s
+        )
         if leaving is None:
             return False
         self._close(leaving, "room_needed")

@@ -26,6 +26,10 @@ class Intake(Protocol):
     def buffered_bytes(self) -> int:
         """Bytes kept of what is not complete."""
 
+    @property
+    def appetite_bytes(self) -> int:
+        """How much to read at once."""
+
     def receive(self, data: memoryview | bytes) -> list[Item]:
         """Takes what the peer sent."""
 
@@ -67,18 +71,22 @@ class Peer:
         has_finished: The peer sends no more.
         is_named: The log knows of it.
         has_spoken: It has sent something.
+        has_kept: A batch of it was kept: it is the platform's, or as good as.
         is_lines: It sends lines, not requests.
+        accepted_s: Awake time when it came.
         progress_s: Awake time of the last byte either way.
         started_s: Awake time of the first byte of what is incomplete; None: nothing is.
         rested_s: Awake time since when we do not read; None: we do.
         lingering_s: Awake time when the last answer was out; None: it is not.
+        refused: Problems answered since a batch was kept.
         mask: What epoll watches for; 0: not registered.
         counted_bytes: What the collector's account says of it.
     """
 
     __slots__ = (
-        "counted_bytes", "fd", "has_finished", "has_spoken", "held", "intake", "is_ending", "is_lines", "is_named",
-        "items", "lingering_s", "mask", "number", "progress_s", "rested_s", "sock", "started_s", "unsent",
+        "accepted_s", "counted_bytes", "fd", "has_finished", "has_kept", "has_spoken", "held", "intake", "is_ending",
+        "is_lines", "is_named", "items", "lingering_s", "mask", "number", "progress_s", "refused", "rested_s", "sock",
+        "started_s", "unsent",
     )  # fmt: skip
 
     def __init__(self, sock: _socket.socket, intake: Intake, number: int, now_s: float, *, is_lines: bool) -> None:
@@ -93,11 +101,13 @@ class Peer:
         self.is_ending = False
         self.has_finished = False
         self.has_spoken = False
+        self.has_kept = False
         self.is_named = False
-        self.progress_s = now_s
+        self.accepted_s = self.progress_s = now_s
         self.started_s: float | None = None
         self.rested_s: float | None = None
         self.lingering_s: float | None = None
+        self.refused = 0
         self.mask = 0
         self.counted_bytes = 0
 
@@ -119,8 +129,9 @@ class Peer:
 
     def receive(self, buffer: memoryview, now_s: float) -> None:
         """Reads once; what it completes is added to `items`."""
+        wanted = len(buffer) if self.lingering_s is not None else min(len(buffer), self.intake.appetite_bytes)
         try:
-            count = self.sock.recv_into(buffer)
+            count = self.sock.recv_into(buffer, wanted)
         except BlockingIOError:
             return
         except OSError:
@@ -182,7 +193,7 @@ class Peer:
         if self.lingering_s is not None:
             return self.lingering_s + patience.linger_s
         if self.unsent:
-            return self.progress_s + patience.stall_s
+            return self.progress_s + (patience.pressed_stall_s if is_pressed else patience.stall_s)
         if self.started_s is None or self.rested_s is not None:
             return math.inf
         if is_pressed:

@@ -5,10 +5,15 @@ is read, so that it completes and makes room; it gets little time for it. While 
 nobody is read: that wait ends by itself. Someone can therefore always go on.
 """
 
+import math
+
 from collector.peer import Peer
 
 # The platform needs one or two; more come from whoever plays with the port.
 MOST_PEERS = 128
+
+# Idle connections that brought batches and stay whoever comes: the platform would have to queue behind the crowd.
+KEPT_PEERS = 4
 
 # What each connection may keep beside the one batch that is always possible: a read's worth of small requests.
 PEER_BYTES = 8192
@@ -72,17 +77,26 @@ class Peers:
             return True
         return not is_holding and peer is self._first()
 
-    def dispensable(self, *, newest: int) -> Peer | None:
+    def dispensable(self, *, newest: int, came_before_s: float = -math.inf) -> Peer | None:
         """The connection to close for the one numbered `newest`: one that lost its use, never one at work.
 
-        Over HTTP the idle one unused for longest. A stream of lines is never given up, the platform would not
-        open another: of those the newest that never spoke.
+        Over HTTP the one unused for longest: of those that are over, of those idle that never brought anything, of
+        those that came before `came_before_s` and never did, busy as they are, and last of those that did, but for
+        the `KEPT_PEERS` used last. A stream of lines is never given up, the platform would not open another: of
+        those the newest that never spoke.
         """
         others = [peer for peer in self.by_fd.values() if peer.number != newest]
-        idle = [peer for peer in others if peer.lingering_s is not None]
-        idle = idle or [peer for peer in others if peer.is_idle and not peer.is_lines]
-        if idle:
-            return min(idle, key=lambda peer: (peer.progress_s, peer.number))
+        others.sort(key=lambda peer: (peer.progress_s, peer.number))
+        requests = [peer for peer in others if not peer.is_lines]
+        useful = [peer for peer in requests if peer.is_idle and peer.has_kept]
+        for useless in (
+            [peer for peer in others if peer.lingering_s is not None],
+            [peer for peer in requests if peer.is_idle and not peer.has_kept],
+            [peer for peer in requests if not (peer.has_kept or peer.held) and peer.accepted_s < came_before_s],
+            useful[:-KEPT_PEERS],
+        ):
+            if useless:
+                return useless[0]
         silent = [peer for peer in others if not peer.has_spoken]
         return max(silent, key=lambda peer: peer.number) if silent else None
 

@@ -9,6 +9,8 @@ back the platform.
 import math
 from collections import deque
 
+import msgspec
+
 from collector import answers
 from collector.envelope import BadBatchError
 from collector.items import Batch, Body, Continue, Lines, Problem
@@ -19,7 +21,11 @@ from collector.refusals import Refusals
 from lifecycle.frames import BacklogFullError
 from lifecycle.log import Log
 
-_STATUS = {"too_large": 413}
+_STATUS = {"too_large": 413, "too_many": 413}
+
+
+# A connection that brought so many problems and nothing to keep is closed: each costs the supervisor a report.
+MOST_REFUSED = 16
 
 
 class Service:
@@ -102,6 +108,9 @@ class Service:
         self._introduce(peer)
         self._refusals.note(problem, connection=peer.number)
         if problem.status:
+            peer.refused += problem.reason != "full"  # that one is ours
+            if peer.refused >= MOST_REFUSED:
+                problem = msgspec.structs.replace(problem, keep_alive=False)
             peer.unsent += answers.refused(problem)
         peer.is_ending = not problem.keep_alive
 
@@ -136,6 +145,7 @@ class Service:
         """Keeps or refuses a batch and answers; False when there is no room now."""
         try:
             self._keeper.store(held.prepared, spills=held.has_tried_spool)
+            peer.has_kept, peer.refused = True, 0
         except BacklogFullError:
             return False
         except BadBatchError as error:

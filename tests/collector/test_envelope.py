@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.envelope import BadBatchError, read
+from collector.envelope import MOST_EVENTS, BadBatchError, read
 from collector.records import MOST_IDS_BYTES, MOST_LOST
 from lifecycle import wire
 from lifecycle.log import LINE_START
@@ -135,6 +135,34 @@ def test_json_nested_beyond_reading_is_refused_and_nothing_crashes(body: bytes) 
     with pytest.raises(BadBatchError) as refused:
         read(body)
     assert refused.value.reason == "too_deep"
+
+
+@pytest.mark.parametrize("deep", [b"[" * 5000 + b"]" * 5000, b'{"a":' * 5000 + b"1" + b"}" * 5000])
+def test_an_element_nested_beyond_reading_is_kept_with_the_others(deep: bytes) -> None:
+    """A function may log what it was sent: the other lines of the batch are not to be lost for it."""
+    end = b'{"type":"platform.runtimeDone","record":{"requestId":"r1"}}'
+    body = b'[%b,{"type":"function","record":%b},"\\ud800",%b]' % (end, deep, end.replace(b"r1", b"r2"))
+    found = read(body)
+    assert (found.events, found.finished) == (4, ("r1", "r2"))
+    assert found.payload == body.replace(b"\\ud800", b"\\ufffd")
+
+
+@pytest.mark.parametrize("broken", [b"nul", b"{]", b'"\\x"', b"1 2"])
+def test_a_broken_element_beside_a_deep_one_is_refused(broken: bytes) -> None:
+    """What can be looked at must be JSON."""
+    with pytest.raises(BadBatchError) as refused:
+        read(b"[" + b"[" * 5000 + b"]" * 5000 + b"," + broken + b"]")
+    assert refused.value.reason == "malformed"
+
+
+@pytest.mark.parametrize("element", [b"1", b"{}", b'{"type":""}', b'["[],",2]'])
+def test_more_events_than_the_platform_sends_are_refused_before_they_are_read(element: bytes) -> None:
+    """One more than the limit; commas inside of them do not count."""
+    assert read(b"[" + b",".join([element] * MOST_EVENTS) + b"]").events == MOST_EVENTS
+    with pytest.raises(BadBatchError) as refused:
+        read(b"[" + b",".join([element] * (MOST_EVENTS + 1)) + b"]")
+    assert refused.value.reason == "too_many"
+    assert read(b"[[" + b"1," * 2 * MOST_EVENTS + b"1]]").events == 1
 
 
 def test_a_character_across_the_steps_of_the_check_is_whole() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.http_intake import HEADER_LIMIT_BYTES, HttpIntake
+from collector.http_intake import CHUNKED_PORTION_BYTES, HEADER_LIMIT_BYTES, PORTION_BYTES, HttpIntake
 from collector.items import Batch, Continue, Item, Problem
 from tests.collector.support import chunked, post
 
@@ -153,6 +153,21 @@ def test_a_body_in_tiny_chunks_takes_no_more_memory_than_its_bytes() -> None:
     fed([chunked(b"x" * 900, 1)[:-5]], intake)
     assert intake.buffered_bytes == 900
     assert intake.is_within
+
+
+def test_much_is_read_only_of_what_is_one_body() -> None:
+    """Where it may be many requests, a turn of the loop must not be filled by one peer's."""
+    intake = HttpIntake(1 << 20)
+    assert intake.appetite_bytes == PORTION_BYTES
+    fed([post(b"x" * 500_000)[:-500_000]], intake)
+    assert intake.appetite_bytes == 500_000 + PORTION_BYTES
+    fed([b"x" * 499_999], intake)
+    assert intake.appetite_bytes == 1 + PORTION_BYTES
+    fed([b"x"], intake)
+    assert intake.appetite_bytes == PORTION_BYTES
+    fed([chunked(b"x" * 900, 900)[:-7]], intake)
+    assert intake.appetite_bytes == CHUNKED_PORTION_BYTES
+    assert shown(fed([b"\r\n0\r\nContent-Length: 900000\r\n"], intake)) == [(400, False)]
 
 
 def test_the_end_of_a_connection_inside_a_request_is_a_problem() -> None:

@@ -8,7 +8,7 @@ import pytest
 from collector.http_intake import HttpIntake
 from collector.patience import SLACK_S, TICK_S, AwakeClock, Patience, wait_s
 from collector.peer import Peer
-from collector.peers import MOST_PEERS, PEER_BYTES, Peers
+from collector.peers import KEPT_PEERS, MOST_PEERS, PEER_BYTES, Peers
 from collector.refusals import MOST_LINES, Refusals
 from collector.tcp_lines import LineIntake
 from lifecycle import wire
@@ -106,6 +106,22 @@ def test_the_idle_connection_unused_for_longest_gives_way(room: Room) -> None:
     assert room.peers.dispensable(newest=newest.number) is None
     recent.close()
     old.close()
+
+
+def test_connections_that_brought_batches_stay_whoever_comes(room: Room) -> None:
+    """All idle, those that brought nothing go first, then who has been useless for long, however busy."""
+    useful = [room.add() for _ in range(KEPT_PEERS + 1)]
+    for peer in useful:
+        peer.has_spoken = peer.has_kept = True
+    room.now_s = 5
+    idle, busy, newest = (room.add() for _ in range(3))
+    room.hear(busy, b"POST")
+    assert room.peers.dispensable(newest=newest.number, came_before_s=9) is idle
+    room.hear(idle, b"POST")
+    assert room.peers.dispensable(newest=newest.number, came_before_s=9) is idle
+    assert room.peers.dispensable(newest=newest.number, came_before_s=5) is useful[0]
+    room.hear(useful[0], b"POST")
+    assert room.peers.dispensable(newest=newest.number, came_before_s=5) is None
 
 
 def test_a_stream_of_lines_that_spoke_is_never_given_up(room: Room) -> None:

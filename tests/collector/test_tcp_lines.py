@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.items import Item, Lines, Problem
-from collector.tcp_lines import LineIntake
+from collector.tcp_lines import MOST_BYTES, PORTION_BYTES, LineIntake
 
 LIMIT = 10
 
@@ -72,3 +72,13 @@ def test_a_long_line_is_not_kept_while_it_is_skipped() -> None:
         intake.receive(b"x" * 9)
         assert intake.buffered_bytes <= LIMIT
     assert not intake.is_within
+
+
+def test_much_is_read_only_of_lines_that_may_be_events() -> None:
+    """Little at first, and of short lines: each may be nonsense, and takes its time."""
+    intake = LineIntake(1000)
+    assert intake.appetite_bytes == PORTION_BYTES
+    intake.receive(b'{"time":"2024-05-20T16:29:45.008Z","type":"function","record":""}\n' * 9)
+    assert intake.appetite_bytes == MOST_BYTES
+    intake.receive(b"x\n" * 9)
+    assert intake.appetite_bytes == PORTION_BYTES
