@@ -1,0 +1,1 @@
+"""Fuzzing: what may come from outside, and what must hold of it whatever it is."""

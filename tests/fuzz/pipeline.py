@@ -1,0 +1,171 @@
+"""From bytes on a connection to what leaves for a backend, in one process: what must hold on the way.
+
+Each function takes what came and fails by assertion; hypothesis and atheris both call them.
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from collector import answers
+from collector.envelope import BadBatchError, Envelope, read
+from collector.http_intake import HttpIntake
+from collector.items import Batch, Continue, Item, Lines, Problem
+from collector.keeper import MOST_PROBLEMS, Keeper
+from collector.tcp_lines import LineIntake
+from lifecycle.log import Log
+from lifecycle.settings import Settings
+from shipper.batches import Encoder, Limits, Position
+from shipper.cutter import Cutter
+from shipper.destinations.lines import Lines as LineEncoder
+from shipper.destinations.otlp import LogRecords
+from tests.shipper.support import frame_of
+
+if TYPE_CHECKING:
+    from lifecycle.backlog import Writer
+
+LIMIT_BYTES = 200_000
+
+SILENT = Log("fuzz", "error", write=lambda _line: None)
+
+
+class UnmappableError(AssertionError):
+    """An event was dropped because an encoder failed."""
+
+
+def http(pieces: Iterable[bytes]) -> list[tuple[Any, ...]]:
+    """What came by one HTTP connection; returns what was said of it, for comparison."""
+    intake = HttpIntake(LIMIT_BYTES)
+    said: list[tuple[Any, ...]] = []
+    for piece in pieces:
+        was_over = intake.is_over
+        items = intake.receive(memoryview(piece))
+        assert not (was_over and items), "something was read after the end"
+        assert intake.buffered_bytes <= LIMIT_BYTES
+        assert intake.appetite_bytes > 0
+        said += (_said(item) for item in items if not isinstance(item, Continue))
+    said += (_said(item) for item in intake.finish())
+    assert not any(is_last for *_, is_last in said[:-1]), "something was said after the end"
+    return said
+
+
+def _said(item: Item) -> tuple[Any, ...]:
+    if isinstance(item, Batch):
+        return (*batch(bytes(item.body)), not item.keep_alive)
+    assert isinstance(item, Problem)
+    answer = answers.refused(item)
+    assert answer.startswith(b"HTTP/1.1 %d " % item.status)
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert item.is_head or json.loads(body)["error"] == item.reason
+    assert head.count(b"\n") == answers.refused(item).partition(b"\r\n\r\n")[0].count(b"\r\n")
+    return item.reason, item.status, not item.keep_alive
+
+
+def tcp(pieces: Iterable[bytes]) -> list[bytes]:
+    """What came by one TCP connection; returns the lines that are kept."""
+    intake = LineIntake(LIMIT_BYTES)
+    keeper = Keeper(cast("Writer", None), lambda _message: None, (), b"", SILENT)
+    kept: list[bytes] = []
+    items: list[Item] = []
+    for piece in pieces:
+        items += intake.receive(memoryview(piece))
+        assert intake.buffered_bytes <= LIMIT_BYTES
+        assert intake.appetite_bytes > 0
+    items += intake.finish()
+    for item in items:
+        if isinstance(item, Lines):
+            prepared, problems = keeper.prepare_lines(item.lines, connection=1)
+            assert len(problems) <= MOST_PROBLEMS + 1
+            if prepared is not None:
+                shipped(prepared.envelope)
+                kept.append(bytes(prepared.envelope.payload))
+        else:
+            assert isinstance(item, Problem)
+            assert item.keep_alive, "a stream of lines must not be ended"
+    return kept
+
+
+def batch(body: bytes) -> tuple[Any, ...]:
+    """A request body: refused by a name, or kept and shipped; a JSON array is never refused."""
+    envelope, reason = _read(body)
+    if envelope is None:
+        assert reason in {"malformed", "not_an_array", "too_deep", "too_many"}
+        assert not isinstance(strict(body), list), f"a JSON array was refused as {reason}"
+        return reason, 400
+    assert len(envelope.payload) == len(body), "what is kept is as long as what came"
+    array = strict(bytes(envelope.payload))
+    if array is not DEEP:
+        assert isinstance(array, list), "what is no JSON array was kept"
+        assert len(array) == envelope.events
+    shipped(envelope)
+    return envelope.events, 200
+
+
+def _read(body: bytes) -> tuple[Envelope | None, str]:
+    try:
+        return read(body), ""
+    except BadBatchError as error:
+        answers.refused(Problem(error.reason, 400, error.got, error.expected))
+        return None, error.reason
+
+
+DEEP = object()
+
+
+def strict(text: bytes) -> Any:
+    """The JSON value, by a reader that is not ours; None where it is none, DEEP where it cannot tell."""
+    try:
+        return json.loads(text.decode(), parse_constant=_no, parse_int=str, parse_float=str)
+    except RecursionError:
+        return DEEP
+    except ValueError:
+        return None
+
+
+def _no(constant: str) -> None:
+    raise ValueError(constant)
+
+
+def shipped(envelope: Envelope) -> None:
+    """What becomes of a batch: each event is one record of valid JSON, whatever the destination."""
+    payload = bytes(envelope.payload)
+    for encoder in (LogRecords(), LineEncoder(Settings({"AWS_LAMBDA_FUNCTION_NAME": "f"}))):
+        _encoded(encoder, payload, envelope.events)
+
+
+def _encoded(encoder: Encoder, payload: bytes, events: int) -> None:
+    frame = frame_of(payload, events)
+    rows = records = own = 0
+    uids = set()
+    for cut in Cutter(encoder, Limits(65_536, 100), SILENT).batches(iter([frame]), Position(0)):
+        if "unmappable" in cut.lost.values():
+            raise UnmappableError(payload[:200])
+        delivered, dropped = cut.tally(0, cut.rows)
+        rows += delivered + sum(dropped.values())
+        own += dropped.get("own_line", 0)
+        for record in _records(cut.parcels.values()):
+            uids.add(_uid(record))
+            records += 1
+    assert rows == events, "an event was lost or made up on the way"
+    assert records == events - own
+    assert len(uids) == records, "two records have one uid"
+
+
+def _records(parcels: Iterable[Any]) -> Iterable[bytes]:
+    for parcel in parcels:
+        yield from parcel.records
+
+
+def _uid(record: bytes) -> str:
+    """The uid of a record that must be JSON, on one line, without anything that has no place in it."""
+    assert b"\n" not in record[:-1]
+    depth_allowed = sys.getrecursionlimit()
+    try:
+        found = json.loads(record.decode(), parse_constant=_no, parse_int=str, parse_float=str)
+    except RecursionError:
+        return f"deeper than {depth_allowed}: {hash(record)}"
+    if "uid" in found:
+        return str(found["uid"])
+    attributes: Sequence[dict[str, Any]] = found["attributes"]
+    return str(next(a["value"]["stringValue"] for a in attributes if a["key"] == "log.record.uid"))

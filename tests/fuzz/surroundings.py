@@ -1,0 +1,64 @@
+"""What the platform and whoever configures the function may hand us: what must hold of it."""
+
+import json
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+
+from lifecycle.local_api import Answer, AnswerReader, LocalApiError, Requests
+from lifecycle.log import Log
+from lifecycle.settings import Settings
+from shipper.destinations.choose import chosen
+from tests.fuzz.pipeline import SILENT
+
+IDENTIFIER = "lambda-extension-identifier"
+
+
+def environment(environ: Mapping[str, str]) -> None:
+    """Any environment: settings, what is said of them, the requests and the destination they lead to; none raises."""
+    settings = Settings(environ)
+    said: list[bytes] = []
+    log = Log("fuzz", "debug", settings.secrets(), write=said.append)
+    for problem in settings.problems:
+        assert settings.values.get(_attribute(problem.variable)) == _default(problem.variable)
+        log.warning("settings.value_ignored", **problem.explained())
+    for line in said:
+        json.loads(line)
+    request = Requests("127.0.0.1:9001").subscribe(settings, 1234)
+    head, _, body = request.partition(b"\r\n\r\n")
+    assert json.loads(body)["buffering"]["timeoutMs"] == settings.buffer_ms
+    assert b"Content-Length: %d" % len(body) in head
+    destination = chosen(settings, lambda _fd, _events, _until: 0, SILENT)
+    head = getattr(getattr(destination, "_post", None), "_head", b"")
+    for number, field in enumerate(head.split(b"\r\n")):
+        assert not any(byte < 0x20 and byte != 0x09 for byte in field), "a setting broke out of its header"
+        assert number == 0 or b":" in field
+    destination.close()
+
+
+def _attribute(variable: str) -> str:
+    return next((row.attribute for row in Settings.table() if row.variable == variable), "")
+
+
+def _default(variable: str) -> object:
+    return next((row.default for row in Settings.table() if row.variable == variable), None)
+
+
+def answers(pieces: Iterable[bytes]) -> list[tuple[int, bytes]]:
+    """What the platform may answer: answers, or one error; returns the answers."""
+    reader = AnswerReader()
+    read: list[tuple[int, bytes]] = []
+    with suppress(LocalApiError):
+        for piece in (*pieces, b""):
+            answer = reader.receive(piece)
+            if answer is not None:
+                read.append((answer.status, answer.body))
+                _used(answer)
+    return read
+
+
+def _used(answer: Answer) -> None:
+    """As boot uses it."""
+    assert answer.text("accountId") is not None
+    requests = Requests("127.0.0.1:9001")
+    requests.identifier = answer.headers.get(IDENTIFIER, "")
+    assert requests.next().count(b"\r\n\r\n") == 1

@@ -1,0 +1,70 @@
+"""Bytes to the harness: the targets that atheris drives, and pytest briefly."""
+
+from collections.abc import Callable
+
+from tests.fuzz import pipeline, surroundings
+
+Target = Callable[[bytes], object]
+
+_SEPARATOR = b"\0\0"
+
+
+def http(data: bytes) -> None:
+    """The first byte says where it is cut."""
+    pipeline.http(_pieces(data))
+
+
+def tcp(data: bytes) -> None:
+    """Likewise."""
+    pipeline.tcp(_pieces(data))
+
+
+def telemetry(data: bytes) -> None:
+    """A request's body."""
+    pipeline.batch(data)
+
+
+def environ(data: bytes) -> None:
+    """Pairs of name and value, each after two zeros; UTF-8 only."""
+    parts = data.decode("utf-8", "ignore").replace("\0", "=", 1).split("\0")
+    pairs = (part.partition("=")[::2] for part in parts)
+    surroundings.environment({name: value for name, value in pairs if name})
+
+
+def platform(data: bytes) -> None:
+    """Answers of the local API."""
+    surroundings.answers(_pieces(data))
+
+
+def _pieces(data: bytes) -> list[bytes]:
+    step = data[0] + 1 if data else 1
+    return [data[at : at + step] for at in range(1, len(data), step)]
+
+
+TARGETS: dict[str, Target] = {
+    "http": http,
+    "tcp": tcp,
+    "telemetry": telemetry,
+    "environ": environ,
+    "platform": platform,
+}
+
+_EVENT = (
+    b'{"time":"2024-05-20T16:29:45.008Z","type":"platform.runtimeDone","record":{"requestId":"1","n":[1e9,"\\ud83d"]}}'
+)
+
+# Where a target starts: one valid input of each kind.
+SEEDS: dict[str, list[bytes]] = {
+    "http": [
+        b"\xffPOST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n[%b]" % (len(_EVENT) + 2, _EVENT),
+        b"\x20POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2;a=b\r\n[]\r\n0\r\nX: y\r\n\r\n",
+        b"\x40GET / HTTP/1.1\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n",
+    ],
+    "tcp": [b"\xff" + _EVENT + b"\n" + _EVENT + b"\n"],
+    "telemetry": [b"[%b,%b]" % (_EVENT, _EVENT), b'[1,null,{},[],"x"]'],
+    "environ": [b"TAILRACE_DESTINATION=https://u:p@h:1/x?q\0TAILRACE_HEADERS=a=b,c=%41", b"TAILRACE_FLUSH_BUDGET_MS=5"],
+    "platform": [
+        b"\xffHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+        b"\xffHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n",
+    ],
+}
