@@ -118,6 +118,8 @@ class Writer:
         if self._spool is not None and stretch_of(through) > stretch_of(self.released):
             self._spool.discard_before(stretch_of(through))
         self.released = through
+        if is_spooled(self.end) and through >= self.end:
+            self._return_to_ring()
 
     def recover(self) -> Iterator[Frame]:
         """Goes on behind what the spool holds past `end`: left by a predecessor, or by an environment before a reset.

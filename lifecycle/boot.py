@@ -10,14 +10,15 @@ import _socket
 import os
 from time import monotonic
 
-from lifecycle.local_api import SANDBOX_HOST, Answer, AnswerReader, LocalApiError, Requests
-from lifecycle.settings import Problem, Settings
+from lifecycle.local_api import SANDBOX_HOST, Answer, AnswerReader, LocalApiError, Requests, names_other_api
+from lifecycle.settings import Problem, Settings, is_port
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 LOOPBACK = "127.0.0.1"
+EVERY_INTERFACE = "0.0.0.0"
 
 # Connections the kernel keeps while no collector accepts them.
 LISTEN_BACKLOG = 128
@@ -58,7 +59,7 @@ class Connection:
 
     def __init__(self, host_port: str) -> None:
         host, _, port = host_port.rpartition(":")
-        self._address = (host.strip("[]"), int(port)) if port.isdigit() else (host_port, 80)
+        self._address = (host.strip("[]"), int(port)) if is_port(port) else (host_port, 80)
         self._socket: _socket.socket | None = None
         self._reader = AnswerReader()
         self.awaiting = False
@@ -226,24 +227,30 @@ def _listener(booted: Booted) -> "_socket.socket | None":
     """A listening socket at the configured address, else at one the kernel chooses."""
     settings = booted.settings
     host = settings.listen_host or _sandbox_address(settings.api_host_port)
-    for address in ((host, settings.listen_port), (host, 0), (LOOPBACK, 0)):
+    for address in dict.fromkeys(((host, settings.listen_port), (host, 0), (LOOPBACK, 0))):
         listener = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
         try:
             # A predecessor's connections may still be waiting out their time at a fixed port.
             listener.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
-            listener.bind(address)
+            _bind(listener, address)
             listener.listen(LISTEN_BACKLOG)
             listener.setblocking(False)
-        except OSError as exc:
+        except (OSError, TypeError, ValueError) as exc:  # a host may be any text
             listener.close()
             variable = "TAILRACE_LISTEN_PORT" if address[1] else "TAILRACE_LISTEN_HOST"
             used = "a port the kernel chooses" if address[1] else LOOPBACK
             value = f"{address[0]}:{address[1]}"
-            settings.problems.append(Problem(variable, value, f"an address to listen on ({exc.strerror})", used))
+            settings.problems.append(Problem(variable, value, f"an address to listen on ({exc})", used))
         else:
             return listener
     booted.idle_reason = {"reason": "no_listener"}
     return None
+
+
+def _bind(listener: "_socket.socket", address: "tuple[str, int]") -> None:
+    listener.bind(address)
+    if listener.getsockname()[0] == EVERY_INTERFACE:
+        raise OSError("every interface: nobody but the platform is to get in")
 
 
 def _sandbox_address(api_host_port: str) -> str:
@@ -286,8 +293,12 @@ def _subscribe(booted: Booted) -> None:
         return
     booted.mark("subscribed")
     if answer.status != STATUS_OK:
-        reason = "telemetry_unsupported" if answer.status == STATUS_UNSUPPORTED else "subscription_refused"
         said = answer.body[:300].decode("utf-8", "replace")
+        reason = "subscription_refused"
+        if answer.status == STATUS_UNSUPPORTED:
+            reason = "telemetry_unsupported"
+        elif names_other_api(said, booted.settings.api):
+            reason = "other_api_in_use"
         booted.idle_reason = {"reason": reason, "status": answer.status, "answer": said}
 
 

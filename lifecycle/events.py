@@ -31,12 +31,13 @@ class NextFailed(Event, frozen=True):
 
 
 class BatchStored(Event, frozen=True):
-    """The collector stored a batch: see `wire.Stored`."""
+    """The collector stored a batch: see `wire.Stored`. `finished_age_s`: how long ago the last finished one ended."""
 
     start: int
     end: int
     finished: tuple[str, ...] = ()
     reported: tuple[str, ...] = ()
+    finished_age_s: float | None = None
 
 
 class IntakeHeld(Event, frozen=True):
@@ -48,6 +49,8 @@ class OffsetCommitted(Event, frozen=True):
 
     through: int
     skip: int = 0
+    owes: bool = False
+    waits: bool = False
 
 
 class ShipmentStalled(Event, frozen=True):
@@ -59,10 +62,10 @@ class ShipmentStalled(Event, frozen=True):
 
 
 class WorkerExited(Event, frozen=True):
-    """A worker died. `loses_input`: what the platform was sending it may be lost with it."""
+    """A worker died. `was_ready`: it had loaded everything before."""
 
     worker: str
-    loses_input: bool = False
+    was_ready: bool = True
 
 
 class TimePassed(Event, frozen=True):
@@ -81,13 +84,14 @@ class FetchNext(Effect, frozen=True):
 
 
 class Ship(Effect, frozen=True):
-    """Have [since, until) delivered by `deadline`."""
+    """Have [since, until) delivered by `deadline`. `is_final`: nothing comes after it."""
 
     since: int
     skip: int
     until: int
     deadline: float
     reason: str
+    is_final: bool = False
 
 
 class Release(Effect, frozen=True):

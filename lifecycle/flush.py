@@ -4,6 +4,9 @@
 hold the invocation's end for it. `end` holds every invocation, `interval` none: it ships alongside the function
 when the interval has passed.
 
+Where holding makes no sense (no budget, no platform events, a buffer that outlasts the budget) nothing is withheld, and
+what has waited for the interval is shipped alongside.
+
 The breaker: when holds end without delivery, none is held any more. Shipments then go alongside running
 functions, probing with backoff and jitter, until one is delivered as fast as a hold would have needed it.
 """
@@ -36,8 +39,8 @@ class Choice(Enum):
     """Ship now, alongside the function; call /next when that is done."""
     RELEASE = "release"
     """Call /next at once; ship later."""
-    PROBE = "probe"
-    """Call /next at once, and try the destination alongside."""
+    ALONGSIDE = "alongside"
+    """Call /next at once, and ship alongside as far as the function's run allows."""
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -55,10 +58,20 @@ class FlushPolicy:
         interval_s: Longest planned age of a record.
         budget_s: Longest time a finished invocation is held.
         jitter: Random number in [0, 1), drawn for every probe.
+        can_hold: Whether the ends of functions are told to us, and before the budget is spent.
     """
 
-    def __init__(self, mode: str, *, interval_s: float, budget_s: float, jitter: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        mode: str,
+        *,
+        interval_s: float,
+        budget_s: float,
+        jitter: Callable[[], float],
+        can_hold: bool = True,
+    ) -> None:
         self.mode = mode
+        self._can_hold = can_hold and budget_s > 0
         self.interval_s = interval_s
         self.budget_s = budget_s
         self._jitter = jitter
@@ -76,6 +89,11 @@ class FlushPolicy:
         return self._probe_at is not None
 
     @property
+    def may_withhold(self) -> bool:
+        """Whether /next may be withheld for anything."""
+        return self._probe_at is None and self._can_hold and self._is_done_trusted
+
+    @property
     def expected_gap_s(self) -> float | None:
         """Expected time between two invocations; None while traffic is rare or unknown."""
         return self._gap_s
@@ -90,19 +108,20 @@ class FlushPolicy:
         self._note_gap(now)
         if self._probe_at is not None:
             if now >= self._probe_at and waiting_since is not None:
-                return Decision(Choice.PROBE, "breaker_open_probe_due")
+                return Decision(Choice.ALONGSIDE, "breaker_open_probe_due")
             return Decision(Choice.RELEASE, "breaker_open")
         if now < self._not_before:
             return Decision(Choice.RELEASE, "asked_to_wait")
         overdue_at = (now if waiting_since is None else waiting_since) + self.interval_s
+        is_overdue = waiting_since is not None and now >= overdue_at
+        if not self._can_hold or not self._is_done_trusted:
+            # Whoever cannot tell when the function ends must not withhold /next for anything.
+            reason = "runtime_done_missing" if self._can_hold else "no_holding"
+            return Decision(Choice.ALONGSIDE if is_overdue else Choice.RELEASE, reason)
         if self.mode == "interval":
-            if waiting_since is not None and now >= overdue_at:
+            if is_overdue:
                 return Decision(Choice.OVERLAP, "interval_passed")
             return Decision(Choice.RELEASE, "interval_not_passed")
-        if self.budget_s <= 0:
-            return Decision(Choice.RELEASE, "no_budget")
-        if not self._is_done_trusted:
-            return Decision(Choice.RELEASE, "runtime_done_missing")
         if self.mode == "end":
             return Decision(Choice.HOLD, "every_invocation")
         if self._gap_s is None:

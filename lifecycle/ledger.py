@@ -6,6 +6,12 @@ two halves.
 
 from lifecycle.wire import Refused, Repeated, Shipped, Stalled, Stored
 
+# What is dropped because a setting says so, under the setting's name, and our own lines that came back.
+INTENDED = frozenset(("own_line", "platform_logs", "signals", "min_level", "keep", "drop", "sample"))
+
+# A batch answered 503 is still the platform's, and comes again.
+KEPT_BY_PLATFORM = frozenset(("full",))
+
 
 class Ledger:
     """Counts for one environment's life. Records unless the name says otherwise.
@@ -62,8 +68,23 @@ class Ledger:
 
     @property
     def is_clean(self) -> bool:
-        """Whether nothing was lost or left."""
-        return not (self.waiting or self.dropped or self.lost_by_platform)
+        """Whether nothing was lost or left but what a setting says."""
+        dropped, refused = self.dropped.keys() - INTENDED, self.refused.keys() - KEPT_BY_PLATFORM
+        return not (self.waiting or dropped or refused or self.lost_by_platform)
+
+    def counts(self) -> dict[str, int]:
+        """The counts by name, as the shipper may export them."""
+        return {
+            "accepted": self.accepted,
+            "shipped": self.shipped,
+            "repeated": self.repeated,
+            "lost_by_platform": self.lost_by_platform,
+            "requests": self.requests,
+            "retried": self.retried,
+            "wire_bytes": self.wire_bytes,
+            "held_ms": round(self.held_ms),
+            **{f"dropped.{reason}": events for reason, events in self.dropped.items()},
+        }
 
     def line(self) -> dict[str, object]:
         """The counts as fields of a log line."""

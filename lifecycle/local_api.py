@@ -1,9 +1,10 @@
-"""Extensions and Telemetry API: requests built, answers read. Sans-I/O.
+"""Extensions, Telemetry and Logs API: requests built, answers read. Sans-I/O.
 
 Runs before the first call to the platform, so it imports nothing: requests are put together from bytes, and the
 few facts that are needed at once are found in answers without a JSON library.
 
-Sources: "Lambda Extensions API" and "Lambda Telemetry API reference", AWS Lambda developer guide.
+Sources: "Lambda Extensions API", "Lambda Telemetry API reference" and "Using the Lambda Logs API", AWS Lambda developer
+guide.
 """
 
 TYPE_CHECKING = False
@@ -12,15 +13,21 @@ if TYPE_CHECKING:
 
 EXTENSION_PATH = "/2020-01-01/extension"
 TELEMETRY_PATH = "/2022-07-01/telemetry"
+LOGS_PATH = "/2020-08-15/logs"
 
 # Understood by classic and managed environments alike; required on the latter.
 TELEMETRY_SCHEMA = "2025-01-29"
+
+# The superseded API's later schema, which has platform.runtimeDone.
+LOGS_SCHEMA = "2021-03-18"
 
 # The name by which the platform reaches a listener inside the environment.
 SANDBOX_HOST = "sandbox.localdomain"
 
 # Answers of the local API are a few hundred bytes; more is not an answer.
-MOST_ANSWER_BYTES = 1_048_576
+MOST_ANSWER_BYTES = 262_144
+MOST_LENGTH_DIGITS = 8
+STATUS_DIGITS = 3
 
 
 class LocalApiError(Exception):
@@ -104,13 +111,16 @@ class AnswerReader:
 def _head(head: bytes) -> "tuple[int, dict[str, str]]":
     first, *lines = head.decode("latin-1").split("\r\n")
     words = first.split(" ", 2)
-    if len(words) < 2 or not words[0].startswith("HTTP/1.") or not words[1].isdigit():  # noqa: PLR2004
+    status = words[1] if len(words) > 1 else ""
+    if not words[0].startswith("HTTP/1.") or not (
+        status.isascii() and status.isdigit() and len(status) == STATUS_DIGITS
+    ):
         raise LocalApiError(f"got {first[:60]!r}, expected an HTTP/1 status line")
     headers = {}
     for line in lines:
         name, _, value = line.partition(":")
         headers[name.strip().lower()] = value.strip()
-    return int(words[1]), headers
+    return int(status), headers
 
 
 def _chunked(rest: bytes) -> "bytes | None":
@@ -129,14 +139,14 @@ def _chunked(rest: bytes) -> "bytes | None":
         rest = rest[size + 2 :]
 
 
+_DIGITS = {10: "0123456789", 16: "0123456789abcdefABCDEF"}
+
+
 def _number(text: str, base: int) -> int:
-    try:
-        number = int(text, base)
-    except ValueError:
-        number = -1
-    if number < 0:
+    # int() alone would also take "1_0", "+1" and other scripts' digits.
+    if not (0 < len(text) <= MOST_LENGTH_DIGITS and all(digit in _DIGITS[base] for digit in text)):
         raise LocalApiError(f"got length {text[:40]!r}, expected a number")
-    return number
+    return int(text, base)
 
 
 class Requests:
@@ -164,18 +174,19 @@ class Requests:
         return self._built("GET", EXTENSION_PATH + "/event/next")
 
     def subscribe(self, settings: "Settings", port: int) -> bytes:
-        """Telemetry subscription with all buffering limits given: documented defaults conflict."""
+        """Subscription by either API, with all buffering limits given: documented defaults conflict."""
+        path, schema = (LOGS_PATH, LOGS_SCHEMA) if settings.api == "logs" else (TELEMETRY_PATH, TELEMETRY_SCHEMA)
         if settings.protocol == "tcp":
             destination = f'{{"protocol":"TCP","port":{port}}}'
         else:
             destination = f'{{"protocol":"HTTP","URI":"http://{SANDBOX_HOST}:{port}"}}'
         types = ",".join(f'"{kind}"' for kind in settings.types)
         body = (
-            f'{{"schemaVersion":"{TELEMETRY_SCHEMA}","types":[{types}],'
+            f'{{"schemaVersion":"{schema}","types":[{types}],'
             f'"buffering":{{"maxItems":{settings.buffer_items},"maxBytes":{settings.buffer_bytes},'
             f'"timeoutMs":{settings.buffer_ms}}},"destination":{destination}}}'
         )
-        return self._built("PUT", TELEMETRY_PATH, body)
+        return self._built("PUT", path, body)
 
     def init_error(self, error_type: str, message: str) -> bytes:
         """Says that this extension cannot start. `message` must need no escaping in JSON."""
@@ -189,3 +200,13 @@ class Requests:
         if body:
             headers += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
         return f"{method} {path} HTTP/1.1\r\nHost: {self._host_port}\r\n{headers}\r\n{body}".encode("latin-1")
+
+
+def names_other_api(said: str, api: str) -> bool:
+    """Whether the platform's refusal of one API speaks of the other: once one is in use, the other is refused.
+
+    Which words it uses for that is not public, so the line quotes them beside this reading of them.
+    """
+    said = said.lower()
+    other = "telemetry api" if api == "logs" else "logs api"
+    return "other api" in said or other in said

@@ -2,7 +2,9 @@
 
 Event names are constants of the form `area.past_participle`; fields carry units. Every line begins with
 `{"logger":"tailrace.`, by which the collector and the shipper know our own lines when the platform sends them
-back as `extension` records. Values that may be secrets are blanked in the finished line, wherever they stand.
+back as `extension` records. Values that may be secrets are blanked in every field, wherever they stand.
+
+Saying something never fails: should structlog not load, the line is written without it.
 """
 
 import os
@@ -12,7 +14,7 @@ from typing import Any
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 LINE_START = '{"logger":"tailrace.'
-BLANK = b"***"
+BLANK = "***"
 
 # A shorter value would blank parts of innocent words.
 SHORTEST_SECRET = 4
@@ -37,7 +39,7 @@ class Log:
     ) -> None:
         self.component = component
         self.level = level
-        self.secrets = tuple(secrets)
+        self.secrets = tuple(secret for secret in secrets if len(secret) >= SHORTEST_SECRET)
         self._threshold = LEVELS[level]
         self._write = write or _write_stdout
         self._logger: Any = None
@@ -67,37 +69,43 @@ class Log:
         self._line("error", event, fields)
 
     def _line(self, level: str, event: str, fields: dict[str, object]) -> None:
-        if self._logger is None:
-            self._logger = _structlog_logger(self._write, self._ordered, self.secrets)
-        getattr(self._logger, level)(event, **fields)
+        fields = {name: self._blanked(value) for name, value in fields.items()}
+        try:
+            if self._logger is None:
+                self._logger = _structlog_logger(self._write, self._ordered)
+            getattr(self._logger, level)(event, **fields)
+        except Exception as exc:  # noqa: BLE001 - a line must never be what goes wrong
+            self._write(_plain_line(self.component, level, event, {**fields, "log_error": type(exc).__name__}))
+
+    def _blanked(self, value: object) -> object:
+        """The value without what is secret; what is no plain value is shown as text."""
+        if value is None or isinstance(value, bool | int | float):
+            return value
+        if isinstance(value, dict):
+            return {str(name): self._blanked(inner) for name, inner in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._blanked(inner) for inner in value]
+        text = str(value)
+        for secret in self.secrets:
+            text = text.replace(secret, BLANK)
+        return text
 
     def _ordered(self, _logger: object, level: str, event_dict: dict[str, Any]) -> dict[str, Any]:
         event = event_dict.pop("event")
         time = event_dict.pop("time")
         logger = f"tailrace.{self.component}"
-        return {
-            "logger": logger,
-            "level": level,
-            "event": event,
-            "time": time,
-            "pid": os.getpid(),
-            **event_dict,
-        }
+        return {"logger": logger, "level": level, "event": event, "time": time, "pid": os.getpid(), **event_dict}
 
 
-def _structlog_logger(write: Callable[[bytes], object], ordered: Any, secrets: tuple[str, ...]) -> Any:
+def _structlog_logger(write: Callable[[bytes], object], ordered: Any) -> Any:
     """A structlog logger that hands finished lines to `write`."""
     import msgspec
     import structlog
 
-    to_json = msgspec.json.Encoder(enc_hook=str).encode
-    blanked = [to_json(secret)[1:-1] for secret in secrets if len(secret) >= SHORTEST_SECRET]
+    to_json = msgspec.json.Encoder().encode
 
     def render(_logger: object, _level: str, event_dict: dict[str, Any]) -> bytes:
-        line = to_json(event_dict)
-        for secret in blanked:
-            line = line.replace(secret, BLANK)
-        return line
+        return to_json(event_dict)
 
     class Lines:
         """structlog's idea of a logger: a method a level."""
@@ -115,6 +123,14 @@ def _structlog_logger(write: Callable[[bytes], object], ordered: Any, secrets: t
         wrapper_class=structlog.BoundLogger,
         cache_logger_on_first_use=True,
     )
+
+
+def _plain_line(component: str, level: str, event: str, fields: dict[str, object]) -> bytes:
+    """A line without the libraries: they may be what cannot be loaded."""
+    import json
+
+    line = {"logger": f"tailrace.{component}", "level": level, "event": event, **fields}
+    return json.dumps(line, separators=(",", ":")).encode() + b"\n"
 
 
 def _write_stdout(line: bytes) -> None:

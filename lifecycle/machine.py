@@ -4,8 +4,12 @@ It knows offsets and moments, never records. Every moment is monotonic seconds, 
 state does not allow raises `IllegalEventError` and changes nothing.
 """
 
+import math
+from collections import deque
 from collections.abc import Iterator
 
+from lifecycle.alongside import due_at, due_reason, fills
+from lifecycle.ending import LONGEST_GOODBYE_S, SHUTDOWN_MARGIN_S, Ending
 from lifecycle.events import (
     BatchStored,
     Effect,
@@ -13,6 +17,7 @@ from lifecycle.events import (
     Exit,
     FetchNext,
     GoQuiet,
+    IntakeHeld,
     Invoked,
     KillWorker,
     NextFailed,
@@ -32,20 +37,6 @@ from lifecycle.states import LEGAL_EVENTS, State
 # A held shipment is told to end this long before the hold does, so that its last report arrives in time.
 REPORT_MARGIN_S = 0.02
 
-# At shutdown all is done this long before SIGKILL.
-SHUTDOWN_MARGIN_S = 0.3
-
-# Time for the last shipment when the platform itself is gone.
-LONGEST_GOODBYE_S = 1.5
-
-# At shutdown, telemetry that has not come for this long does not come any more; the last platform.report has been
-# seen 40 ms after SHUTDOWN.
-QUIET_S = 0.3
-
-# A shipment from before SHUTDOWN has this long to show that it lives; one that was frozen meanwhile finds its answer
-# at once. Then it makes way: it may sit in a long pause, or on a connection that died while frozen.
-STALE_AFTER_S = 0.05
-
 # Shipments that hold nothing: long enough for a slow destination, short enough to notice a dead one.
 UNHELD_SHIPMENT_S = 10.0
 
@@ -57,8 +48,17 @@ STUCK_AFTER_S = 2.0
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 10.0
 
-# A platform that takes no connection this many times in a row is gone.
-MOST_NEXT_FAILURES = 8
+# A platform that takes no connection this many times in a row, and once more, is gone.
+MOST_UNCONNECTED = 8
+
+STATUS_OK = 200
+
+# A shipment that would have been due this long ago, while the environment could be frozen, says that it was.
+THAW_S = 0.2
+
+# Batches with the ends of invocations that are remembered: the end of a short one can be read before its INVOKE,
+# when this process is late.
+MOST_TOLD = 4
 
 
 class IllegalEventError(Exception):
@@ -71,7 +71,7 @@ class Machine:
     Args:
         policy: When to ship.
         capacity_bytes: Size of the backlog.
-        buffer_s: How long the platform holds a batch back: a runtimeDone is about this old when it comes.
+        buffer_s: How long the platform holds a batch back: about as old is a runtimeDone that does not say.
         freezes: Whether the environment is frozen between invocations.
         now: The present moment.
 
@@ -91,11 +91,10 @@ class Machine:
         self._freezes = freezes
         self._recovery = Recovery()
         self._invocation: Invocation | None = None
-        self._last_stored = now
-        self._ending_since = self._ends_at = 0.0
-        self._next_failures = 0
-        self._ask_at = 0.0
-        self._exit_status = 0
+        self._told: deque[tuple[float, BatchStored]] = deque(maxlen=MOST_TOLD)
+        self._ending = Ending(now, buffer_s)
+        self._unconnected = 0
+        self._ask_at = self._ask_pause_s = 0.0
 
     def handle(self, event: Event, now: float) -> list[Effect]:
         """Takes one event.
@@ -109,6 +108,7 @@ class Machine:
         if not isinstance(event, LEGAL_EVENTS[self.state]):
             raise IllegalEventError(f"{type(event).__name__} while {self.state.value}")
         effects = list(self._note(event, now))
+        self.shipments.note_fill(self._capacity_bytes, now)
         effects += (StartWorker(worker) for worker in self._recovery.due(now))
         effects += self._proceed(now)
         return effects
@@ -122,14 +122,16 @@ class Machine:
         match self.state:
             case State.HOLDING | State.OVERLAPPING if self._invocation:
                 moments.append(self._invocation.hold_ends)
+                if self._invocation.finished_at is None:
+                    moments.append(self.shipments.stuck_at(self.policy.budget_s))
             case State.REFUSED:
                 moments.append(self._ask_at)
             case State.DRAINING:
-                moments.append(min(self._last_stored + QUIET_S, self._ends_at))
+                moments.append(self._told_at)
             case State.CLOSING:
-                moments.append(self._ends_at)
-                if self._is_stale:
-                    moments.append(self._ending_since + STALE_AFTER_S)
+                owes = self.shipments.owes and (self.shipments.current is not None or not self._can_ship)
+                moments.append(self._ending.ends_at if self.shipments.waiting_bytes or owes else self._told_at)
+                moments.append(self._ending.stale_at(self.shipments))
         return min((moment for moment in moments if moment is not None), default=None)
 
     # What happened, as facts.
@@ -141,7 +143,7 @@ class Machine:
             case ShutdownRequested():
                 self._note_ending(event.deadline - SHUTDOWN_MARGIN_S, now)
             case NextFailed():
-                self._note_next_failed(event, now)
+                yield from self._note_next_failed(event, now)
             case BatchStored():
                 self._note_stored(event, now)
             case OffsetCommitted():
@@ -150,18 +152,26 @@ class Machine:
                 self._note_stalled(event, now)
             case WorkerExited():
                 yield from self._note_exited(event, now)
+            case IntakeHeld():
+                self._ending.sent_away()
+                self._recovery.progressed("collector")  # it lives; the room is another matter
             case _:
-                pass  # IntakeHeld and TimePassed are occasions to look again
+                pass  # TimePassed is an occasion to look again
 
     def _note_invoked(self, event: Invoked, now: float) -> Iterator[Effect]:
         self._invocation = invocation = Invocation(event.request_id, event.deadline, now)
-        self._next_failures = 0
+        for told_at, told in self._told:
+            invocation.told(told, told_at, self.policy.budget_s, self._buffer_s)
+        self._unconnected = 0
+        self._ask_pause_s = 0.0
         self.shipments.has_stalled = False
         decision = self.policy.invoked(now, self.shipments.waiting_since)
         choice, reason = decision.choice, decision.reason
         if self.is_quiet:
             choice, reason = Choice.RELEASE, "workers_keep_dying"
-        elif choice is Choice.RELEASE and self.shipments.current and not self.policy.is_open:
+        elif self._is_stuck(now):
+            choice, reason = Choice.RELEASE, "backlog_stuck"
+        elif choice is Choice.RELEASE and self.shipments.current and self.policy.may_withhold:
             choice, reason = Choice.OVERLAP, "shipment_under_way"
         match choice:
             case Choice.HOLD:
@@ -171,48 +181,45 @@ class Machine:
                 yield from self._ship(now, invocation.hold_ends - REPORT_MARGIN_S, reason)
             case Choice.RELEASE:
                 yield FetchNext(reason)
-            case Choice.PROBE:
+            case Choice.ALONGSIDE:
                 yield FetchNext(reason)
                 yield from self._ship(now, now + UNHELD_SHIPMENT_S, reason)
 
     def _note_ending(self, ends_at: float, now: float) -> None:
         self.state = State.DRAINING
-        self._ending_since = now
-        self._ends_at = ends_at
-        self._last_stored = now
+        self._ending.begin(ends_at, now)
         self.shipments.has_stalled = False
 
-    def _note_next_failed(self, event: NextFailed, now: float) -> None:
-        if event.status == 0 and self._next_failures >= MOST_NEXT_FAILURES:
-            self._exit_status = 1
+    def _note_next_failed(self, event: NextFailed, now: float) -> Iterator[Effect]:
+        if event.status == STATUS_OK:
+            yield FetchNext("unknown_event")  # it was answered: there is nothing to wait for
+            return
+        self._unconnected = 0 if event.status else self._unconnected + 1
+        if self._unconnected > MOST_UNCONNECTED:
+            self._ending.exit_status = 1
             self._note_ending(now + LONGEST_GOODBYE_S, now)
             return
         self.state = State.REFUSED
-        pause_s = FIRST_PAUSE_S * 2 ** (self._next_failures - 1) if self._next_failures else 0.0
-        self._ask_at = now + min(pause_s, LONGEST_PAUSE_S)
-        self._next_failures = min(self._next_failures + 1, MOST_NEXT_FAILURES)
+        self._ask_at = now + self._ask_pause_s
+        self._ask_pause_s = min(max(FIRST_PAUSE_S, 2 * self._ask_pause_s), LONGEST_PAUSE_S)
 
     def _note_stored(self, event: BatchStored, now: float) -> None:
         self.shipments.stored(event.start, event.end, now)
-        self._last_stored = now
-        self._recovery.progressed()
+        self._ending.stored(now)
+        self._recovery.progressed("collector")
         if event.finished:
             self.policy.finished()
-        invocation = self._invocation
-        if invocation is None:
-            return
-        invocation.is_reported |= invocation.request_id in event.reported
-        if invocation.request_id in event.finished and invocation.finished_at is None:
-            invocation.finished_at = now
-            invocation.hold_through = event.end
-            budget_ends = now - self._buffer_s + self.policy.budget_s
-            invocation.hold_ends = min(invocation.hold_ends, budget_ends)
+        if event.finished or event.reported:
+            self._told.append((now, event))
+        if self._invocation:
+            self._invocation.told(event, now, self.policy.budget_s, self._buffer_s)
 
     def _note_committed(self, event: OffsetCommitted, now: float) -> Iterator[Effect]:
         if event.through > self.shipments.shipped:
             yield Release(event.through)
-        took_s = self.shipments.committed(event.through, event.skip, now)
-        self._recovery.progressed()
+        took_s = self.shipments.committed(event.through, event.skip, now, waits=event.waits)
+        self.shipments.owes = event.owes
+        self._recovery.progressed("shipper")
         if took_s is not None:
             self.policy.delivered(took_s)
 
@@ -220,7 +227,8 @@ class Machine:
         current = self.shipments.current
         if current is None or event.deadline not in (None, current.deadline):
             return  # an order crossed it on the way, and is under way now
-        if current.is_cut or self._is_stale:
+        is_stale = self.state is State.CLOSING and self._ending.stale_at(self.shipments) is not None
+        if current.is_cut or is_stale:
             self.shipments.ended(now)
             return
         self.shipments.stalled(now)
@@ -228,18 +236,23 @@ class Machine:
 
     def _note_exited(self, event: WorkerExited, now: float) -> Iterator[Effect]:
         invocation = self._invocation
-        if event.worker == "shipper":
+        was_idle = event.worker == "shipper" and event.was_ready and not self.shipments.current
+        if event.worker == "shipper" and self.shipments.current:
             self.shipments.ended(now)
+            self.policy.failed(now)
         if self.is_quiet:
             return
+        if was_idle:
+            self._recovery.progressed(event.worker)  # it had loaded and had nothing to do: the fault is not its own
         self._recovery.died(event.worker, now)
         if event.worker == "collector" and invocation and invocation.finished_at is None:
             # The runtimeDone may be lost with it, or come late: the function may already have returned, not long ago
             # if the collector was at work, any time since it began if it was not.
-            returned = invocation.began if self._recovery.is_at_a_loss else now - self._buffer_s
+            returned = invocation.began if self._recovery.is_at_a_loss("collector") else now - self._buffer_s
             invocation.hold_ends = min(invocation.hold_ends, returned + self.policy.budget_s)
         if self._recovery.is_hopeless:
             self.is_quiet = True
+            self._recovery.give_up()
             yield GoQuiet()
 
     # What to do about it.
@@ -277,7 +290,13 @@ class Machine:
         elif now >= invocation.hold_ends:
             if not is_finished:
                 self.policy.unfinished()
+                if self._ending.last_stored < invocation.began:
+                    yield KillWorker("collector")  # not even the invocation's start was told: it may be stuck
             yield from self._let_go(now, "budget_spent" if is_finished else "end_not_told")
+        elif not is_finished and self._is_stuck(now):
+            yield from self._let_go(now, "backlog_stuck")
+        elif not is_finished and self.policy.is_open:
+            yield from self._let_go(now, "breaker_open")
         elif not is_finished:
             yield from self._ship_alongside(now)
         elif current is None or not current.held:
@@ -289,14 +308,16 @@ class Machine:
             yield from self._let_go(now, "not_delivered" if self.shipments.has_stalled else "delivered")
         elif now >= invocation.hold_ends:
             yield from self._let_go(now, "budget_spent")
+        elif invocation.finished_at is None and self._is_stuck(now):
+            yield from self._let_go(now, "backlog_stuck")
         elif invocation.finished_at is not None and not current.held:
             yield from self._ship(now, invocation.hold_ends - REPORT_MARGIN_S, "invocation_finished", held=True)
 
     def _proceed_ending(self, now: float) -> Iterator[Effect]:
-        shipments = self.shipments
-        is_over = now >= self._ends_at or self.is_quiet
-        is_all_told = self._invocation is not None and self._invocation.is_reported
-        if self.state is State.DRAINING and (is_over or is_all_told or now >= self._last_stored + QUIET_S):
+        shipments, ending = self.shipments, self._ending
+        is_over = now >= ending.ends_at or self.is_quiet
+        is_all_told = now >= self._told_at
+        if self.state is State.DRAINING and (is_over or is_all_told):
             self.state = State.CLOSING
             shipments.has_stalled = False  # whatever came of it while collecting: one last try
         if shipments.waiting_bytes and not is_over and not shipments.has_stalled:
@@ -305,50 +326,44 @@ class Machine:
                 pass  # there may be time for one request only: it waits for the last report
             elif current and current.is_cut:
                 pass  # what is ordered next would prolong it
-            elif self._is_stale and now >= self._ending_since + STALE_AFTER_S:
+            elif self.state is State.CLOSING and now >= (ending.stale_at(shipments) or math.inf):
                 yield shipments.cut(now, "stale")
-            elif current is None or current.until < shipments.end or current.deadline != self._ends_at:
-                yield from self._ship(now, self._ends_at, "shutdown")
-        elif self.state is State.CLOSING:
+            elif current is None or current.until < shipments.end or current.deadline != ending.ends_at:
+                yield from self._ship(now, ending.ends_at, "shutdown")
+        elif self.state is State.CLOSING and shipments.owes and not is_over and not shipments.has_stalled:
+            if is_all_told and shipments.current is None and self._can_ship:
+                yield shipments.order(now, ending.ends_at, "shutdown", held=False, is_final=True)
+        elif self.state is State.CLOSING and (is_over or is_all_told or shipments.has_stalled):
             self.state = State.CLOSED
-            yield Exit(self._exit_status)
+            yield Exit(ending.exit_status)
 
     def _let_go(self, now: float, reason: str) -> Iterator[Effect]:
         finished_at = self._invocation.finished_at if self._invocation else None
         self.state = State.WAITING
-        yield FetchNext(reason, 0.0 if finished_at is None else now - finished_at + self._buffer_s)
+        yield FetchNext(reason, 0.0 if finished_at is None else now - finished_at)
         yield from self._ship_alongside(now)
 
+    def _is_stuck(self, now: float) -> bool:
+        """Whether the backlog fills and the destination takes nothing: then nobody may wait for its news."""
+        stuck_at = self.shipments.stuck_at(self.policy.budget_s)
+        return stuck_at is not None and now >= stuck_at
+
     @property
-    def _is_stale(self) -> bool:
-        """Whether the last telemetry is in and the shipment under way is from before, and got nowhere since."""
-        current = self.shipments.current
-        return (
-            self.state is State.CLOSING
-            and current is not None
-            and not current.is_cut
-            and max(current.began, self.shipments.last_committed) < self._ending_since
-        )
+    def _told_at(self) -> float:
+        """When no more telemetry is expected after SHUTDOWN."""
+        is_reported = self._invocation is not None and self._invocation.is_reported
+        return self._ending.told_at if is_reported else self._ending.quiet_at
 
     @property
     def _is_running(self) -> bool:
-        """Whether a function runs, as far as known: the environment is not frozen."""
-        return not self._freezes or (self._invocation is not None and self._invocation.finished_at is None)
+        """Whether a function or its init runs, as far as known: the environment is not frozen."""
+        return not self._freezes or self._invocation is None or self._invocation.finished_at is None
 
     @property
     def _due_at(self) -> float | None:
         """When a shipment alongside a running function is due; None when there is none to make."""
-        shipments = self.shipments
-        if (
-            not shipments.waiting_bytes
-            or self.state not in (State.WAITING, State.HOLDING, State.REFUSED)
-            or not self._is_running
-            or not self._can_ship
-        ):
-            return None
-        last_call_at = self._invocation.last_call_at if self._invocation else None
-        timed = None if shipments.current else self.policy.due_at(shipments.waiting_since, shipments.last_ended)
-        return min((at for at in (last_call_at, timed) if at is not None), default=None)
+        may_run = self.state in (State.WAITING, State.HOLDING, State.REFUSED) and self._is_running
+        return due_at(self._invocation, self.shipments, self.policy) if may_run and self._can_ship else None
 
     @property
     def _can_ship(self) -> bool:
@@ -356,20 +371,18 @@ class Machine:
 
     def _ship_alongside(self, now: float) -> Iterator[Effect]:
         """Shipments that hold nothing: a deadline is near, the backlog fills, the interval has passed."""
-        due_at = self._due_at
-        if due_at is not None and now >= due_at:
-            reason = "interval_passed"
-            if self._invocation and self._invocation.last_call_at and now >= self._invocation.last_call_at:
-                self._invocation.last_call_at = None
-                reason = "deadline_near"
-            yield from self._ship(now, now + UNHELD_SHIPMENT_S, reason)
-        elif (
-            2 * self.shipments.waiting_bytes > self._capacity_bytes
-            and self.shipments.current is None
-            and self.policy.may_ship(now)
-        ):
-            yield from self._ship(now, now + UNHELD_SHIPMENT_S, "backlog_half_full")
+        invocation, due = self._invocation, self._due_at
+        ends_at = now + UNHELD_SHIPMENT_S
+        if self.state is State.HOLDING and invocation:
+            ends_at = min(ends_at, invocation.hold_ends - REPORT_MARGIN_S)  # in flight over the freeze it would die
+        if due is not None and now >= due + THAW_S and self._freezes and self.state is State.WAITING and invocation:
+            invocation.finished_at = now  # only a freeze makes us so late: the function had returned
+        elif due is not None and now >= due:
+            yield from self._ship(now, ends_at, due_reason(invocation, now))
+        elif self._is_running and fills(self.shipments, self.policy, self._capacity_bytes, now):
+            yield from self._ship(now, ends_at, "backlog_half_full")
 
     def _ship(self, now: float, deadline: float, reason: str, *, held: bool = False) -> Iterator[Effect]:
         if self.shipments.waiting_bytes and self._can_ship:
-            yield self.shipments.order(now, deadline, reason, held=held)
+            is_final = self.state is State.CLOSING
+            yield self.shipments.order(now, deadline, reason, held=held, is_final=is_final)

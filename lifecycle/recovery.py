@@ -14,37 +14,40 @@ class Recovery:
     """Counts deaths and says when to start again.
 
     Attributes:
-        is_hopeless: Workers died `MOST_DEATHS` times and nothing got done between.
+        is_hopeless: A worker died `MOST_DEATHS` times and got nothing done between.
     """
 
     def __init__(self) -> None:
-        self._deaths = 0
+        self._deaths: dict[str, int] = {}
         self._start_at: dict[str, float] = {}
 
     @property
     def is_hopeless(self) -> bool:
-        """Whether workers died too often to go on."""
-        return self._deaths >= MOST_DEATHS
+        """Whether a worker died too often to go on."""
+        return any(deaths >= MOST_DEATHS for deaths in self._deaths.values())
 
-    @property
-    def is_at_a_loss(self) -> bool:
-        """Whether workers died more than once and nothing got done between."""
-        return self._deaths > 1
+    def is_at_a_loss(self, worker: str) -> bool:
+        """Whether `worker` died more than once and got nothing done between."""
+        return self._deaths.get(worker, 0) > 1
 
     @property
     def wakes_at(self) -> float | None:
         """When the next replacement is due."""
         return min(self._start_at.values(), default=None)
 
-    def progressed(self) -> None:
-        """A batch was stored or delivered: the deaths before it do not count any more."""
-        self._deaths = 0
+    def progressed(self, worker: str) -> None:
+        """`worker` got something done: its deaths before that do not count any more."""
+        self._deaths.pop(worker, None)
 
     def died(self, worker: str, now: float) -> None:
         """Plans the replacement of `worker`."""
-        self._deaths += 1
-        extra = self._deaths - IMMEDIATE
+        deaths = self._deaths[worker] = self._deaths.get(worker, 0) + 1
+        extra = deaths - IMMEDIATE
         self._start_at[worker] = now if extra <= 0 else now + FIRST_PAUSE_S * 2 ** (extra - 1)
+
+    def give_up(self) -> None:
+        """No worker is replaced any more."""
+        self._start_at.clear()
 
     def is_alive(self, worker: str) -> bool:
         """Whether `worker` is there to take orders."""

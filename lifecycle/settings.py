@@ -222,6 +222,59 @@ class Names(Setting):
         return tuple(option for option in self.options if option in words)
 
 
+class Ratio(Setting):
+    """A share, from none to all."""
+
+    kind = "ratio"
+    expected = "a decimal number from 0 to 1"
+
+    def __get__(self, settings: "Settings", owner: type) -> float:
+        return self.of(settings)  # type: ignore[no-any-return]
+
+    def read(self, text: str) -> float:
+        whole, _, part = text.partition(".")
+        # float() alone would also take "nan", "1e0" and other scripts' digits.
+        if not (text.isascii() and (whole + part).isdigit() and len(text) < MOST_DIGITS and float(text) <= 1):
+            raise BadValueError
+        return float(text)
+
+    def shown(self, value: "Any") -> str:
+        return f"{value:g}"
+
+
+class Patterns(Setting):
+    r"""Regular expressions separated by semicolons; one that is meant is written `\;`.
+
+    They are compiled where they are used: here nothing is imported.
+    """
+
+    kind = "patterns"
+
+    def __init__(self, about: str, *, expected: str = "PATTERN[;PATTERN…]") -> None:
+        super().__init__((), about)
+        self.forms = expected
+
+    def __get__(self, settings: "Settings", owner: type) -> "tuple[str, ...]":
+        return self.of(settings)  # type: ignore[no-any-return]
+
+    @property
+    def expected(self) -> str:
+        return self.forms
+
+    def read(self, text: str) -> "tuple[str, ...]":
+        patterns = [""]
+        for part in text.split(";"):
+            last = patterns[-1]
+            if (len(last) - len(last.rstrip("\\"))) % 2:
+                patterns[-1] += ";" + part
+            elif part.strip():
+                patterns.append(part.strip())
+        return tuple(pattern for pattern in patterns if pattern)
+
+    def shown(self, value: "Any") -> str:
+        return ";".join(value)
+
+
 class Pairs(Setting):
     """`key=value` pairs separated by commas, percent-decoded, as OpenTelemetry writes headers."""
 
@@ -299,7 +352,7 @@ def is_authority(text: str) -> bool:
 
 def is_port(text: str) -> bool:
     """Whether `text` is a TCP port number one can connect to."""
-    return text.isascii() and text.isdigit() and 0 < int(text) < 65536  # noqa: PLR2004
+    return text.isascii() and text.isdigit() and len(text) < 6 and 0 < int(text) < 65536  # noqa: PLR2004
 
 
 def percent_decoded(text: str) -> str:
@@ -309,10 +362,10 @@ def percent_decoded(text: str) -> str:
     head, *parts = text.split("%")
     out = head.encode()
     for part in parts:
-        try:
-            out += bytes((int(part[:2].encode("ascii").decode() if len(part) > 1 else "", 16),))
-            out += part[2:].encode()
-        except ValueError:
+        digits = part[:2]
+        if len(digits) == 2 and all(digit in "0123456789abcdefABCDEF" for digit in digits):  # noqa: PLR2004
+            out += bytes((int(digits, 16),)) + part[2:].encode()
+        else:
             out += b"%" + part.encode()
     return out.decode("utf-8", "replace")
 
@@ -346,10 +399,22 @@ class Settings:
         options=("gzip", "none"),
     )
 
+    signals = Names(
+        (),
+        "What to make of it. Unset: all that the destination takes, which is every signal that an OTLP endpoint is "
+        "set for, and logs alone for any other destination.",
+        options=("logs", "traces", "metrics"),
+    )
+
     types = Names(
         ("platform", "function"),
         "What to subscribe to.",
         options=("platform", "function", "extension"),
+    )
+    api = Choice(
+        "telemetry",
+        "By which API to subscribe; logs is the superseded one, for functions where it is in use already.",
+        options=("telemetry", "logs"),
     )
     protocol = Choice("http", "How the platform delivers; http is acknowledged.", options=("http", "tcp"))
     listen_host = Text("", "Address to listen on. Unset: that of sandbox.localdomain, else loopback.")
@@ -363,6 +428,31 @@ class Settings:
         unit="bytes",
     )
     buffer_ms = Whole(25, "Platform's buffer: a batch leaves at this age.", low=25, high=30_000, unit="ms")
+
+    platform_logs = Flag(
+        default=False,
+        about="1 ships the platform's events as log records, too: start, report, extension, …",
+    )
+    trace_unsampled = Flag(
+        default=False,
+        about="1 makes spans also of invocations that X-Ray's sampling decision leaves out.",
+    )
+    min_level = Choice(
+        "",
+        "Least severity of a log record; one that tells no severity is shipped.",
+        options=("trace", "debug", "info", "warn", "error", "fatal"),
+    )
+    keep = Patterns("Log records are shipped only if one of these is found in the body.")
+    drop = Patterns("Log records are dropped if one of these is found in the body; after TAILRACE_KEEP.")
+    redact = Patterns(
+        "What is replaced in bodies and attributes, by *** unless said: patterns, and the names of ready-made ones, "
+        "which are card, email, bearer, aws_key and jwt.",
+        expected="NAME|PATTERN[=>REPLACEMENT][;…]",
+    )
+    sample = Ratio(
+        1.0,
+        "Share of invocations whose logs and spans are shipped, whole or not at all; one that failed always is.",
+    )
 
     flush = Choice(
         "adaptive",
@@ -407,7 +497,7 @@ class Settings:
     retry_max_ms = Whole(5000, "Longest pause before a retry.", low=1, high=600_000, unit="ms")
 
     otlp_endpoint = Address(
-        "OTLP base address; /v1/logs is appended.",
+        "OTLP base address; /v1/logs, /v1/traces and /v1/metrics are appended.",
         schemes=("http", "https"),
         variable="OTEL_EXPORTER_OTLP_ENDPOINT",
         expected="http(s)://HOST[:PORT][/PATH]",
@@ -418,11 +508,35 @@ class Settings:
         variable="OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
         expected="http(s)://HOST[:PORT][/PATH]",
     )
+    otlp_traces_endpoint = Address(
+        "OTLP address for traces, used as it is.",
+        schemes=("http", "https"),
+        variable="OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        expected="http(s)://HOST[:PORT][/PATH]",
+    )
+    otlp_metrics_endpoint = Address(
+        "OTLP address for metrics, used as it is.",
+        schemes=("http", "https"),
+        variable="OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+        expected="http(s)://HOST[:PORT][/PATH]",
+    )
     otlp_headers = Pairs((), "Headers of OTLP requests.", variable="OTEL_EXPORTER_OTLP_HEADERS", secret=True)
     otlp_logs_headers = Pairs(
         (),
         "Headers of OTLP log requests, over the general ones.",
         variable="OTEL_EXPORTER_OTLP_LOGS_HEADERS",
+        secret=True,
+    )
+    otlp_traces_headers = Pairs(
+        (),
+        "Headers of OTLP trace requests, over the general ones.",
+        variable="OTEL_EXPORTER_OTLP_TRACES_HEADERS",
+        secret=True,
+    )
+    otlp_metrics_headers = Pairs(
+        (),
+        "Headers of OTLP metric requests, over the general ones.",
+        variable="OTEL_EXPORTER_OTLP_METRICS_HEADERS",
         secret=True,
     )
     otlp_compression = Choice(
@@ -437,6 +551,18 @@ class Settings:
         options=("gzip", "none"),
         variable="OTEL_EXPORTER_OTLP_LOGS_COMPRESSION",
     )
+    otlp_traces_compression = Choice(
+        "",
+        "Compression of OTLP trace requests.",
+        options=("gzip", "none"),
+        variable="OTEL_EXPORTER_OTLP_TRACES_COMPRESSION",
+    )
+    otlp_metrics_compression = Choice(
+        "",
+        "Compression of OTLP metric requests.",
+        options=("gzip", "none"),
+        variable="OTEL_EXPORTER_OTLP_METRICS_COMPRESSION",
+    )
     otlp_protocol = Choice(
         "http/json",
         "Encoding of OTLP; this extension speaks http/json only.",
@@ -448,6 +574,18 @@ class Settings:
         "Encoding of OTLP logs; this extension speaks http/json only.",
         options=("http/json",),
         variable="OTEL_EXPORTER_OTLP_LOGS_PROTOCOL",
+    )
+    otlp_traces_protocol = Choice(
+        "http/json",
+        "Encoding of OTLP traces; this extension speaks http/json only.",
+        options=("http/json",),
+        variable="OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+    )
+    otlp_metrics_protocol = Choice(
+        "http/json",
+        "Encoding of OTLP metrics; this extension speaks http/json only.",
+        options=("http/json",),
+        variable="OTEL_EXPORTER_OTLP_METRICS_PROTOCOL",
     )
     otlp_timeout_ms = Whole(
         0,
@@ -465,6 +603,28 @@ class Settings:
         unit="ms",
         variable="OTEL_EXPORTER_OTLP_LOGS_TIMEOUT",
     )
+    otlp_traces_timeout_ms = Whole(
+        0,
+        "Longest time for one OTLP trace request; 0: unset.",
+        low=0,
+        high=120_000,
+        unit="ms",
+        variable="OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
+    )
+    otlp_metrics_timeout_ms = Whole(
+        0,
+        "Longest time for one OTLP metric request; 0: unset.",
+        low=0,
+        high=120_000,
+        unit="ms",
+        variable="OTEL_EXPORTER_OTLP_METRICS_TIMEOUT",
+    )
+    metrics_temporality = Choice(
+        "delta",
+        "Whether sums and histograms count since the last export (delta, lowmemory) or since the environment began.",
+        options=("delta", "cumulative", "lowmemory"),
+        variable="OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
+    )
     service_name = Text("", "`service.name`. Unset: the function's name.", variable="OTEL_SERVICE_NAME")
     resource_attributes = Pairs((), "Further resource attributes.", variable="OTEL_RESOURCE_ATTRIBUTES")
     https_proxy = Text("", "Proxy for https destinations.", variable="HTTPS_PROXY", secret=True)
@@ -477,7 +637,8 @@ class Settings:
         for setting in self.table():
             known.add(setting.variable)
             self.values[setting.attribute] = setting.default
-            text = environ.get(setting.variable, "").strip()
+            # What is not UTF-8 arrives as lone surrogates, which no encoder takes further on.
+            text = environ.get(setting.variable, "").encode("utf-8", "replace").decode().strip()
             if not text:  # an empty variable is an unset one (OpenTelemetry's rule, and a template's habit)
                 continue
             try:
@@ -491,6 +652,9 @@ class Settings:
                 # The value may be a misspelt secret's.
                 self.problems.append(Problem(name, "(hidden)", "a known setting's name", "nothing", unknown=True))
         self.function = Function(environ)
+        if self.api == "logs" and self.function.is_managed:
+            self.values["api"] = "telemetry"
+            self.problems.append(Problem("TAILRACE_API", "logs", "telemetry: there is no Logs API here", "telemetry"))
         self.api_host_port = environ.get("AWS_LAMBDA_RUNTIME_API", "")
 
     @classmethod
@@ -501,7 +665,28 @@ class Settings:
     @property
     def has_destination(self) -> bool:
         """Whether there is anywhere to ship to."""
-        return bool(self.destination or self.otlp_endpoint or self.otlp_logs_endpoint)
+        return bool(
+            self.destination
+            or self.otlp_endpoint
+            or self.otlp_logs_endpoint
+            or self.otlp_traces_endpoint
+            or self.otlp_metrics_endpoint
+        )
+
+    def wanted_signals(self) -> "tuple[str, ...]":
+        """What to make of the telemetry: what is asked for, as far as the destination takes it."""
+        if self.destination and not self.destination.startswith("otlp"):
+            return ("logs",)
+        if self.signals:
+            return self.signals
+        if self.destination or self.otlp_endpoint:
+            return ("logs", "traces", "metrics")
+        own = (
+            ("logs", self.otlp_logs_endpoint),
+            ("traces", self.otlp_traces_endpoint),
+            ("metrics", self.otlp_metrics_endpoint),
+        )
+        return tuple(signal for signal, address in own if address)
 
     @property
     def batch_limit_bytes(self) -> int:
@@ -518,12 +703,14 @@ class Settings:
                 for _, text in value:
                     yield text
             elif value:
-                authority, _, query = value.partition("?")
-                user, at, _ = authority.partition("//")[2].partition("/")[0].rpartition("@")
-                if at:
-                    yield user
-                if query:
-                    yield query
+                address, _, query = value.partition("?")
+                user, _, place = (address.partition("//")[2] or address).rpartition("@")
+                # A webhook's path is its key; an OTLP endpoint's is not.
+                path = place.partition("/")[2] if value.startswith(("http:", "https:")) else ""
+                is_webhook = setting.attribute == "destination"
+                for text in (user, query, path if is_webhook else ""):
+                    if text:
+                        yield text
 
 
 class Function:

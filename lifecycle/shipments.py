@@ -38,7 +38,9 @@ class Shipments:
             nothing waits.
         last_ended: When a shipment last ended.
         last_committed: When the destination last took something.
-        has_stalled: A shipment ended without delivery since `began_anew`.
+        owes: The shipper makes something of what it knows should nothing more come.
+        has_stalled: The last shipment ended without delivery.
+        filled_since: Since when more than half of the backlog has waited; None while less does.
     """
 
     def __init__(self, now: float) -> None:
@@ -46,12 +48,27 @@ class Shipments:
         self.current: Shipment | None = None
         self.waiting_since: float | None = None
         self.last_ended = self.last_committed = now
-        self.has_stalled = False
+        self.owes = self.has_stalled = False
+        self.filled_since: float | None = None
 
     @property
     def waiting_bytes(self) -> int:
         """Bytes of the backlog that are not yet delivered."""
         return self.end - self.shipped
+
+    def note_fill(self, capacity_bytes: int, now: float) -> None:
+        """Sees whether more than half of the backlog waits."""
+        if 2 * self.waiting_bytes <= capacity_bytes:
+            self.filled_since = None
+        elif self.filled_since is None:
+            self.filled_since = now
+
+    def stuck_at(self, patience_s: float) -> float | None:
+        """When a backlog that fills counts as stuck, should the destination take nothing; None while it is not filled.
+
+        A full backlog sends the platform away, and with it the news that the function has finished.
+        """
+        return None if self.filled_since is None else max(self.filled_since, self.last_committed) + patience_s
 
     def stored(self, start: int, end: int, now: float) -> None:
         """A frame was stored at [start, end)."""
@@ -60,16 +77,23 @@ class Shipments:
             self.waiting_since = now
         self.end = end
 
-    def committed(self, through: int, skip: int, now: float) -> float | None:
+    def committed(self, through: int, skip: int, now: float, *, waits: bool = False) -> float | None:
         """The shipper got to (through, skip).
+
+        Args:
+            through: Offset of a frame.
+            skip: Records of it that are done.
+            now: The present moment.
+            waits: That is all it can do before more telemetry is there: nothing is to be held for the rest.
 
         Returns:
             Seconds that the shipment took if it is complete with this.
         """
         self.shipped, self.skip, self.last_committed = through, skip, now
         self.waiting_since = now if self.waiting_bytes else None
-        if self.current is None or through < self.current.until:
+        if self.current is None or (through < self.current.until and not waits):
             return None
+        self.has_stalled = waits
         took_s = now - self.current.began
         self.ended(now)
         return took_s
@@ -84,11 +108,11 @@ class Shipments:
         self.current = None
         self.last_ended = now
 
-    def order(self, now: float, deadline: float, reason: str, *, held: bool) -> Ship:
+    def order(self, now: float, deadline: float, reason: str, *, held: bool, is_final: bool = False) -> Ship:
         """A shipment of all that waits; it replaces the one under way."""
         began = self.current.began if self.current else now
         self.current = Shipment(until=self.end, deadline=deadline, began=began, held=held)
-        return Ship(self.shipped, self.skip, self.end, deadline, reason)
+        return Ship(self.shipped, self.skip, self.end, deadline, reason, is_final)
 
     def cut(self, now: float, reason: str) -> Ship:
         """An end to the shipment under way; it is answered as one that stalled."""

@@ -6,7 +6,7 @@ import gc
 import os
 import select
 from collections import deque
-from time import monotonic
+from time import monotonic, time
 from typing import TYPE_CHECKING
 
 from lifecycle import wire
@@ -40,6 +40,7 @@ from lifecycle.local_api import LocalApiError
 from lifecycle.log import Log
 from lifecycle.machine import Machine
 from lifecycle.settings import Settings
+from lifecycle.states import State
 from lifecycle.workers import RECENT_BATCHES, Position, Worker, collector_body, name_process, shipper_body
 
 if TYPE_CHECKING:
@@ -61,7 +62,12 @@ def supervise(booted: Booted) -> int:
         Exit status.
     """
     name_process("lifecycle")
-    return Supervisor(booted).run()
+    supervisor = Supervisor(booted)
+    try:
+        return supervisor.run()
+    except Exception:
+        supervisor.abandon()
+        raise
 
 
 class Supervisor:
@@ -77,6 +83,7 @@ class Supervisor:
         self._booted = booted
         self._log = Log("lifecycle", settings.log_level, settings.secrets())
         self._ledger = Ledger()
+        self._tells_ledger = "metrics" in settings.wanted_signals()
         self._next_reader = NextReader(self._log)
         self._context = b""
         self._exit_status: int | None = None
@@ -90,6 +97,7 @@ class Supervisor:
             interval_s=settings.flush_interval_ms / MS_PER_S,
             budget_s=settings.flush_budget_ms / MS_PER_S,
             jitter=self._random.random,
+            can_hold="platform" in settings.types and settings.buffer_ms < settings.flush_budget_ms,
         )
         self._machine = Machine(
             policy,
@@ -103,7 +111,7 @@ class Supervisor:
         recent: deque[bytes] = deque(maxlen=RECENT_BATCHES)
         self._position = Position(end=0, released=0, recent=recent, digest_key=os.urandom(DIGEST_KEY_BYTES))
         collect = collector_body(listener, backlog, self._position, settings, self._log)
-        ship = shipper_body(backlog, settings, self._log, warms=booted.warms_first)
+        ship = shipper_body(listener, backlog, settings, self._log, warms=booted.warms_first)
         self._collector = Worker("collector", collect)
         self._shipper = Worker("shipper", ship)
         self._workers = {worker.name: worker for worker in (self._collector, self._shipper)}
@@ -128,7 +136,8 @@ class Supervisor:
             warm_by = monotonic() + WARM_LIMIT_S
             while len(self._is_ready) < len(self._workers) and monotonic() < warm_by:
                 self._turn(warm_by)
-            self._ask_next()
+            if self._machine.state is State.WAITING:
+                self._ask_next()
         while self._exit_status is None:
             self._turn(self._machine.wakes_at)
         self._end()
@@ -188,10 +197,12 @@ class Supervisor:
                         lost_bytes=report.lost_bytes,
                         effect="the platform gave them up before they were delivered to us",
                     )
-                return BatchStored(report.start, report.end, report.finished, report.reported)
+                # An age, since the two clocks may jump apart later.
+                age_s = time() - report.finished_epoch_s if report.finished_epoch_s else None
+                return BatchStored(report.start, report.end, report.finished, report.reported, age_s)
             case wire.Shipped():
                 self._context = report.context
-                return OffsetCommitted(report.through, report.skip)
+                return OffsetCommitted(report.through, report.skip, report.owes, report.waits)
             case wire.Stalled():
                 return ShipmentStalled(report.reason, report.retry_after_s, report.deadline)
             case wire.Refused():
@@ -206,6 +217,7 @@ class Supervisor:
                 self._bury(worker)
         for number, name in ((_signal.SIGTERM, "sigterm"), (_signal.SIGINT, "sigint")):
             if number in signals:
+                self._booted.connection.close()  # whatever /next would still answer is too late
                 self._handle(ShutdownRequested(name, monotonic() + SHUTDOWN_S))
 
     def _bury(self, worker: Worker) -> None:
@@ -218,7 +230,9 @@ class Supervisor:
         worker.buried()
         if self._exit_status is None:
             self._log.warning("worker.exited", worker=worker.name, exit_status=os.waitstatus_to_exitcode(status))
-        self._handle(WorkerExited(worker.name))
+        was_ready = worker.name in self._is_ready
+        self._is_ready.discard(worker.name)
+        self._handle(WorkerExited(worker.name, was_ready))
 
     def _read_next(self) -> None:
         try:
@@ -276,6 +290,8 @@ class Supervisor:
                         until=effect.until,
                         deadline=effect.deadline,
                         context=self._context,
+                        is_final=effect.is_final,
+                        ledger=self._ledger.counts() if self._tells_ledger else {},
                     )
                 )
             case Release():
@@ -286,7 +302,10 @@ class Supervisor:
                 self._log.warning("worker.stuck", worker=effect.worker, effect="it is replaced")
                 self._workers[effect.worker].kill()
             case GoQuiet():
-                self._log.error("worker.given_up", effect="workers keep dying; nothing more is shipped")
+                self._log.error("worker.given_up", effect="workers keep dying; nothing more is collected or shipped")
+                self._booted.close_listener()  # a refused connection is clearer than one that nobody accepts
+                for worker in self._workers.values():
+                    worker.kill()
             case Exit():
                 self._exit_status = effect.status
 
@@ -322,6 +341,13 @@ class Supervisor:
             marks = self._booted.marks
             steps = {f"{step}_ms": round((at - marks["started"]) * MS_PER_S, 2) for step, at in marks.items()}
             self._log.debug("lifecycle.booted", flush=self._booted.settings.flush, **steps)
+
+    def abandon(self) -> None:
+        """After a failure of this process: nobody goes on acknowledging what nobody will ship."""
+        self._booted.close_listener()
+        for worker in self._workers.values():
+            worker.kill()
+        self._log.error("lifecycle.abandoned", **self._ledger.line())
 
     def _end(self) -> None:
         """No orphans, and the last line."""

@@ -39,6 +39,7 @@ class Stored(Message, frozen=True):
         digest: What tells the batch from others; the platform sending it again sends the same digest.
         finished: Request ids whose platform.runtimeDone is in it, the last `MOST_IDS`.
         reported: Request ids whose platform.report is in it, likewise.
+        finished_epoch_s: When the last of the finished ones ended, by the platform's clock; 0: not told.
         lost_events: What platform.logsDropped records in it say the platform gave up, in records.
         lost_bytes: Likewise, in bytes.
     """
@@ -50,6 +51,7 @@ class Stored(Message, frozen=True):
     digest: bytes
     finished: tuple[str, ...] = ()
     reported: tuple[str, ...] = ()
+    finished_epoch_s: float = 0.0
     lost_events: int = 0
     lost_bytes: int = 0
 
@@ -105,6 +107,8 @@ class Ship(Message, frozen=True):
         until: Offset just past the last frame to deliver.
         deadline: Monotonic seconds; at this time the shipper stops, whatever is in flight, and reports.
         context: Correlation state at `since`, as the last `Shipped` gave it.
+        is_final: Nothing more will come: what is still open is to be brought to an end, too.
+        ledger: The supervisor's counts so far, for the destination.
     """
 
     since: int
@@ -112,6 +116,8 @@ class Ship(Message, frozen=True):
     until: int
     deadline: float
     context: bytes = b""
+    is_final: bool = False
+    ledger: dict[str, int] = {}
 
 
 class Shipped(Message, frozen=True):
@@ -129,6 +135,8 @@ class Shipped(Message, frozen=True):
         retries: Requests among them that repeated a failed one.
         wire_bytes: Bytes of request bodies as sent.
         context: Correlation state at this position.
+        owes: Something is made of the context should nothing more come: a final order is to be given for it.
+        waits: The shipment ends here; what follows in it is to be judged by what is yet to come.
     """
 
     through: int
@@ -139,6 +147,8 @@ class Shipped(Message, frozen=True):
     retries: int = 0
     wire_bytes: int = 0
     context: bytes = b""
+    owes: bool = False
+    waits: bool = False
 
 
 class Stalled(Message, frozen=True):

@@ -9,6 +9,7 @@ import fcntl
 import os
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 import msgspec
 
@@ -79,7 +80,8 @@ class Worker:
         commands, self._commands = os.pipe2(os.O_DIRECT | os.O_CLOEXEC)
         self.reports, reports = os.pipe2(os.O_DIRECT | os.O_CLOEXEC)
         # A packet takes a page of the pipe: by default 16 reports would fill it and hold the collector up.
-        fcntl.fcntl(reports, fcntl.F_SETPIPE_SZ, REPORTS_PIPE_BYTES)
+        with suppress(OSError):  # beyond what this user's pipes may hold together; smaller works, too
+            fcntl.fcntl(reports, fcntl.F_SETPIPE_SZ, REPORTS_PIPE_BYTES)
         os.set_blocking(self._commands, False)
         os.set_blocking(self.reports, False)
         self._unsent = None
@@ -199,10 +201,13 @@ def collector_body(
     return body
 
 
-def shipper_body(backlog: Backlog, settings: Settings, log: Log, *, warms: bool) -> Callable[[int, int], None]:
+def shipper_body(
+    listener: int, backlog: Backlog, settings: Settings, log: Log, *, warms: bool
+) -> Callable[[int, int], None]:
     """What the shipper's process runs; `warms` loads all it may ever need before it says it is ready."""
 
     def body(commands: int, reports: int) -> None:
+        os.close(listener)
         named = log.named("shipper")
         with _told(named):
             from shipper import worker

@@ -1,20 +1,17 @@
-"""Frames in, batches out: as much as one request may carry, with the position each part of it stands for.
+"""A batch: as much as one request of each signal may carry, with the position each part of it stands for.
 
-A generator: no more than one batch and one decoded piece of a frame exist at a time. Every event becomes one
-row of a batch, also one that is dropped, so positions can be told at any row.
+Every event becomes one row, also one that is dropped and one that becomes no record, so positions can be told at any
+row.
 """
 
-from collections.abc import Iterator
 from typing import Protocol
 
 import msgspec
 
 from lifecycle.frames import Frame
-from lifecycle.log import Log
-from shipper.correlate import NOTHING, Context, after
-from shipper.telemetry import AnyEvent, BrokenEvent, Event, events, is_own
-
-LOGS = "logs"
+from shipper.correlate import NOTHING, Context
+from shipper.telemetry import AnyEvent
+from shipper.wanted import SIGNALS
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -39,7 +36,13 @@ class Limits:
 
 
 class Encoder(Protocol):
-    """A destination's way to write events."""
+    """A destination's way to write events.
+
+    Attributes:
+        is_telling: The last one may tell that its invocation fails.
+    """
+
+    is_telling: bool = False
 
     def begin(self, frame: Frame) -> None:
         """Takes note of the frame that the next events belong to."""
@@ -73,6 +76,7 @@ class Batch:
         body_bytes: Size of all records.
         parcels: By signal.
         lost: Reason by row, for rows that are given up.
+        is_reported: Its end has been.
         weights: Events that a row stands for, where that is not one.
         end: Position after the last row.
         settled: Rows, from the first, that have been reported.
@@ -86,11 +90,28 @@ class Batch:
         self.weights: dict[int, int] = {}
         self.end = Position(0)
         self.settled = 0
+        self.is_reported = False
         self._marks: list[tuple[int, Position]] = []
 
     def mark(self, position: Position) -> None:
         """Says where the next row stands; rows after it follow in its frame."""
         self._marks.append((self.rows, position))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing in it, neither events nor records."""
+        return not self.rows and not self.parcels
+
+    def close(self, end: Position) -> None:
+        """Nothing more is added: says where it ends, and puts its signals in the order in which they are sent."""
+        self.end = end
+        self.parcels = {signal: self.parcels[signal] for signal in SIGNALS if signal in self.parcels}
+
+    def add_last(self, signal: str, record: bytes) -> None:
+        """Adds a record that came from all rows: it holds back the last one."""
+        self.rows -= 1
+        self.add(signal, record)
+        self.rows += 1
 
     def add(self, signal: str, record: bytes) -> None:
         """Adds a record that came from the row under way."""
@@ -103,7 +124,7 @@ class Batch:
 
     def position(self, row: int) -> Position:
         """Where row `row` stands."""
-        if row >= self.rows:
+        if not 0 <= row < self.rows:
             return self.end
         for first, mark in reversed(self._marks):
             if first <= row:
@@ -113,7 +134,17 @@ class Batch:
     def floor(self) -> int:
         """Rows, from the first, whose every record is delivered or dropped."""
         waiting = (parcel.rows[parcel.done] for parcel in self.parcels.values() if parcel.done < len(parcel.rows))
-        return min(waiting, default=self.rows)
+        return max(0, min(waiting, default=self.rows))
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether any record is delivered or dropped."""
+        return any(parcel.done for parcel in self.parcels.values())
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every record is delivered or dropped."""
+        return all(parcel.done >= len(parcel.records) for parcel in self.parcels.values())
 
     def tally(self, first: int, last: int) -> tuple[int, dict[str, int]]:
         """Events delivered and events dropped by reason in rows [first, last)."""
@@ -123,67 +154,3 @@ class Batch:
             if first <= row < last:
                 dropped[reason] = dropped.get(reason, 0) + self.weights.get(row, 1)
         return total - sum(dropped.values()), dropped
-
-
-class Cutter:
-    """Cuts frames into batches.
-
-    Args:
-        encoder: Writes events.
-        limits: Looked at anew for every record.
-        log: Says what could not be written.
-        interleaved: Invocations overlap, so the stream does not tell which one a line belongs to.
-    """
-
-    def __init__(self, encoder: Encoder, limits: Limits, log: Log, *, interleaved: bool = False) -> None:
-        self._encoder = encoder
-        self._limits = limits
-        self._log = log
-        self._interleaved = interleaved
-
-    def batches(self, frames: Iterator[Frame], start: Position) -> Iterator[Batch]:
-        """The events of `frames` from `start` on; the first frame is that at `start.through`."""
-        limits, written = self._limits, self._written
-        context, skip = start.context, start.skip
-        batch = Batch()
-        for frame in frames:
-            self._encoder.begin(frame)
-            batch.mark(Position(frame.start, skip, context))
-            for index, event in enumerate(events(frame)):
-                if index < skip:
-                    continue
-                record, reason, following = written(event, index, context)
-                if batch.rows and (
-                    batch.body_bytes + len(record) > limits.batch_bytes or batch.rows >= limits.batch_records
-                ):
-                    batch.end = Position(frame.start, index, context)
-                    yield batch
-                    batch = Batch()
-                    batch.mark(Position(frame.start, index, context))
-                if reason:
-                    batch.lost[batch.rows] = reason
-                else:
-                    batch.add(LOGS, record)
-                if type(event) is BrokenEvent:
-                    batch.weights[batch.rows] = event.events
-                batch.rows += 1
-                if following is not context:
-                    context = following
-                    batch.mark(Position(frame.start, index + 1, context))
-            skip = 0
-            batch.end = Position(frame.end, 0, context)
-        if batch.rows:
-            yield batch
-
-    def _written(self, event: AnyEvent, index: int, context: Context) -> tuple[bytes, str, Context]:
-        """An event's record, or why it has none, and the context after it."""
-        if type(event) is not Event or event.type != "function":
-            if is_own(event):
-                return b"", "own_line", context
-            if not self._interleaved:
-                context = after(context, event)
-        try:
-            return self._encoder.encode(event, index, context), "", context
-        except Exception as exc:  # noqa: BLE001 - no record may take the shipper down
-            self._log.error("shipper.record_unmappable", error=type(exc).__name__, index=index)
-            return b"", "unmappable", context

@@ -1,24 +1,161 @@
-"""Which invocation a line belongs to, told from the stream alone.
+"""What is under way at a point of the stream: the running invocation, those not yet reported, the init, the meters.
 
-The state at an offset travels with every report, so a replaced shipper goes on as if nothing had happened.
+Values only; `phases` moves them on. The state at an offset travels with every report, packed, so a replaced shipper
+goes on as if nothing had happened and loses neither a span nor a count.
 """
 
-import msgspec
+from typing import Any
 
-from shipper.telemetry import AnyEvent, Event
+import msgspec
 
 # A request id is 36 characters; what is much longer is not one, and must not fill a packet.
 MOST_ID = 128
 
+# A report is one packet of 4096 bytes, all in all.
+MOST_PACKED = 2048
 
-class Context(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is running at a point of the stream.
+
+class Child(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A part of a phase, as the platform timed it."""
+
+    name: str
+    start_ns: int
+    end_ns: int
+
+
+class Invocation(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+    """An invocation that has started and is not yet reported.
 
     Attributes:
-        request_id: The invocation's; "" during init.
+        request_id: Its id.
+        trace_id: Of the trace it belongs to; "" when the platform named none.
+        span_id: Of its own span; "" likewise.
+        parent_id: Of the span that called it; "" likewise.
+        sampled: X-Ray's decision; None when it made none.
+        start_ns: When it started.
+        is_cold: Whether it is the first after an init on demand or a restore.
+        error: Type of the error that the runtime told in a line of its own; "" so far.
+        is_oom: Whether a line spoke of exhausted memory.
+        status: As platform.runtimeDone has it; "" before.
+        error_type: Likewise.
+        done_ns: When it was done; 0 before.
+        done_ms: How long the function took, by platform.runtimeDone; None when it did not say.
+        children: Parts told so far.
+        attributes: What else the records said.
+    """
+
+    request_id: str
+    trace_id: str = ""
+    span_id: str = ""
+    parent_id: str = ""
+    sampled: bool | None = None
+    start_ns: int = 0
+    is_cold: bool = False
+    error: str = ""
+    is_oom: bool = False
+    status: str = ""
+    error_type: str = ""
+    done_ns: int = 0
+    done_ms: float | None = None
+    children: tuple[Child, ...] = ()
+    attributes: dict[str, Any] = {}
+
+    @property
+    def flags(self) -> int:
+        """Trace flags: 1 unless the trace is decided not to be sampled, or there is none."""
+        return 1 if self.trace_id and self.sampled is not False else 0
+
+
+class Phase(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+    """An init or a restore that has begun and is not yet reported.
+
+    Attributes:
+        kind: `init` or `restore`.
+        seed: What its ids are made from.
+        start_ns: When it began.
+        initialization_type: on-demand, provisioned-concurrency, …
+        status: As its runtimeDone record has it; "" before.
+        error_type: Likewise.
+        is_stale: Whether it is an old one that a restored snapshot told again.
+        children: Parts told so far.
+        attributes: What else the records said.
+    """
+
+    kind: str
+    seed: str
+    start_ns: int
+    initialization_type: str = ""
+    status: str = ""
+    error_type: str = ""
+    is_stale: bool = False
+    children: tuple[Child, ...] = ()
+    attributes: dict[str, Any] = {}
+
+
+class Meters(msgspec.Struct, frozen=True, array_like=True):
+    """What was counted and measured.
+
+    Attributes:
+        since_ns: When the present counts began: at the last export, or with the environment. 0 before anything.
+        until_ns: When the last measurement was taken.
+        values: By instrument's number, its value so far: a sum, or a histogram's count, sum, least, most and buckets.
+        ledger: The supervisor's counts as last exported.
+        exported_ns: When that was.
+    """
+
+    since_ns: int = 0
+    until_ns: int = 0
+    values: dict[int, list[int | float]] = {}
+    ledger: dict[str, int] = {}
+    exported_ns: int = 0
+
+
+class Context(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+    """What is under way at a point of the stream.
+
+    Attributes:
+        request_id: The invocation that lines belong to; "" during init, and where invocations interleave.
+        trace_id: Of that invocation's span.
+        span_id: Likewise.
+        flags: Trace flags (W3C Trace Context): 1 when the trace is sampled.
+        is_cold: Whether the next invocation is the first after an init on demand or a restore.
+        has_init: Whether the platform told of an init or a restore; the Logs API never does.
+        link: Trace and span id of the last init or restore, for the first invocation after it to point to.
+        open: Invocations not yet reported, oldest first.
+        phase: The init or restore under way.
+        meters: What was counted.
+        kept: The invocation outside the sample whose lines were shipped before its outcome was known.
     """
 
     request_id: str = ""
+    trace_id: str = ""
+    span_id: str = ""
+    flags: int = 0
+    is_cold: bool = False
+    has_init: bool = False
+    link: tuple[str, str] = ("", "")
+    open: tuple[Invocation, ...] = ()
+    phase: Phase | None = None
+    meters: Meters = Meters()
+    kept: str = ""
+
+    def with_meters(self, meters: Meters) -> "Context":
+        """The same with other meters."""
+        return msgspec.structs.replace(self, meters=meters)
+
+    def trace_of(self, request_id: str) -> tuple[str, str, int]:
+        """Trace id, span id and flags of an invocation's own span; "" for one that is not known."""
+        if request_id == self.request_id:
+            return self.trace_id, self.span_id, self.flags
+        one = self.invocation(request_id)
+        return (one.trace_id, one.span_id, one.flags) if one else ("", "", 0)
+
+    def invocation(self, request_id: str) -> Invocation | None:
+        """The open invocation of that id."""
+        for one in self.open:
+            if one.request_id == request_id:
+                return one
+        return None
 
 
 class RequestRecord(msgspec.Struct):
@@ -34,15 +171,29 @@ _encoder = msgspec.msgpack.Encoder()
 
 
 def packed(context: Context) -> bytes:
-    """A context as `Shipped.context` carries it: opaque, below 1 KB."""
-    return _encoder.encode(context) if context != NOTHING else b""
+    """A context as `Shipped.context` carries it: opaque, below `MOST_PACKED` bytes.
+
+    Where too much is open, the oldest invocations lose first their parts, then their place: their spans will then be
+    made from their reports alone.
+    """
+    if context is NOTHING or context == NOTHING:
+        return b""
+    data = _encoder.encode(context)
+    if len(data) > MOST_PACKED:
+        bare = tuple(msgspec.structs.replace(one, children=(), attributes={}) for one in context.open)
+        while len(data) > MOST_PACKED and bare:
+            data = _encoder.encode(msgspec.structs.replace(context, open=bare))
+            bare = bare[1:]
+    if len(data) > MOST_PACKED:
+        data = _encoder.encode(msgspec.structs.replace(context, open=(), phase=None))
+    return data if len(data) <= MOST_PACKED else b""
 
 
 def unpacked(data: bytes) -> Context:
     """The context that `packed` made; bytes of any other origin mean that nothing is known."""
     try:
         return _contexts.decode(data) if data else NOTHING
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return NOTHING
 
 
@@ -55,18 +206,3 @@ def request_id_of(record: bytes) -> str:
     except msgspec.MsgspecError:
         return ""
     return request_id if len(request_id) <= MOST_ID else ""
-
-
-def after(context: Context, event: AnyEvent) -> Context:
-    """The context once `event` has passed; the same object when it changes nothing.
-
-    A start begins an invocation, an init begins none. The end of one changes nothing: what is logged between
-    two invocations belongs to the one before.
-    """
-    if not isinstance(event, Event):
-        return context
-    if event.type == "platform.start":
-        return Context(request_id=request_id_of(bytes(event.record)))
-    if event.type == "platform.initStart":
-        return NOTHING
-    return context

@@ -4,6 +4,7 @@ Decides only; the destination sends, `backoff` waits. What cannot be delivered n
 up is a record alone that is too large by itself, or that is refused where others are taken (`suspects`).
 """
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -12,6 +13,7 @@ import msgspec
 from lifecycle.log import Log
 from shipper import backoff
 from shipper.batches import Batch, Limits, Parcel
+from shipper.counts import Counts
 from shipper.errors import HeldError
 from shipper.outcome import Outcome, Verdict
 from shipper.suspects import Patience, Suspects
@@ -44,23 +46,6 @@ class Timing(Protocol):
         """Sleeps, not past the deadline."""
 
 
-class Counts:
-    """What was done since it was last reported."""
-
-    def __init__(self) -> None:
-        self.requests = 0
-        self.retries = 0
-        self.wire_bytes = 0
-        self.rejected = 0
-
-    def taken(self) -> "Counts":
-        """The counts so far, which begin anew."""
-        taken, fresh = Counts(), Counts()
-        vars(taken).update(vars(self))
-        vars(self).update(vars(fresh))
-        return taken
-
-
 class Delivery:
     """Delivers batches, one after another.
 
@@ -72,6 +57,7 @@ class Delivery:
         most_s: Bound of any.
         log: Says what goes wrong once, and when it goes well again.
         jitter: Draws from [0, 1).
+        clock: Monotonic seconds.
     """
 
     def __init__(
@@ -84,6 +70,7 @@ class Delivery:
         most_s: float,
         log: Log,
         jitter: Callable[[], float] = backoff.even,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.counts = Counts()
         self._destination = destination
@@ -93,6 +80,7 @@ class Delivery:
         self._most_s = most_s
         self._log = log
         self._jitter = jitter
+        self._clock = clock
         self._patience = Patience()
         self._gave_up = False
         self._trouble = ""
@@ -115,14 +103,17 @@ class Delivery:
         settled(batch)
 
     def _deliver(self, signal: str, parcel: Parcel, batch: Batch, settled: Callable[[Batch], None]) -> None:
-        ranges = [(parcel.done, len(parcel.records))]
+        ranges = [(parcel.done, len(parcel.records))] if parcel.done < len(parcel.records) else []
         suspects = Suspects()
         while ranges:
             low, high = ranges.pop()
             outcome = self._persisted(signal, parcel, low, high)
             if outcome.verdict is Verdict.DONE:
                 self.counts.rejected += self._rejected(outcome, high - low)
-                suspects.is_proven = True
+                self._try_suspects_again(signal, suspects, batch, parcel)
+            elif outcome.verdict is Verdict.UNTAKEN:
+                self._leave(signal, outcome, batch, parcel)
+                break
             elif outcome.verdict not in (Verdict.TOO_LARGE, Verdict.REFUSED):
                 raise HeldError(outcome.reason, outcome.retry_after_s)
             elif high - low > 1:
@@ -132,9 +123,10 @@ class Delivery:
                 continue
             else:
                 suspects.refused.append((low, outcome))
-                if suspects.are_many and ranges:
-                    suspects.is_proven |= self._takes_the_last(signal, parcel, ranges)
-            if suspects.is_proven or suspects.is_one_too_large:
+                is_time = not suspects.is_proven and suspects.are_many and bool(ranges)
+                if is_time and self._takes_the_last(signal, parcel, ranges):
+                    self._try_suspects_again(signal, suspects, batch, parcel)
+            if suspects.is_proven or suspects.is_one_too_large(parcel.records, _LEAST_BATCH_BYTES):
                 self._convict(suspects, batch, parcel)
                 parcel.done = high
                 settled(batch)
@@ -143,6 +135,17 @@ class Delivery:
                 parcel.done = high
                 settled(batch)
         parcel.done = len(parcel.records)
+
+    def _leave(self, signal: str, outcome: Outcome, batch: Batch, parcel: Parcel) -> None:
+        """Gives up what the destination knows no records of: nothing is wrong with it, and other signals go on."""
+        for row in parcel.rows[parcel.done :]:
+            batch.lost.setdefault(row, outcome.verdict.value)
+        self._log.warning(
+            "shipper.signal_untaken",
+            signal=signal,
+            answer=outcome.reason,
+            effect="this signal is not sent any more; TAILRACE_SIGNALS says which are",
+        )
 
     def _takes_the_last(self, signal: str, parcel: Parcel, ranges: list[tuple[int, int]]) -> bool:
         """Whether the destination takes the last record of all, which then need not be sent again.
@@ -160,6 +163,23 @@ class Delivery:
         ranges[:1] = [(low, end - 1)] if low < end - 1 else []
         return True
 
+    def _try_suspects_again(self, signal: str, suspects: Suspects, batch: Batch, parcel: Parcel) -> None:
+        """Others are taken now: those refused before are sent once more, and given up if they are refused again.
+
+        Raises:
+            HeldError: It cannot be told now.
+        """
+        suspects.is_proven = True
+        for at, _ in suspects.taken():
+            outcome = self._persisted(signal, parcel, at, at + 1)
+            if outcome.verdict in (Verdict.TOO_LARGE, Verdict.REFUSED):
+                self._give_up(outcome, batch, parcel, at)
+            elif outcome.verdict is Verdict.DONE:
+                self.counts.rejected += self._rejected(outcome, 1)
+            else:
+                raise HeldError(outcome.reason, outcome.retry_after_s)
+            parcel.done = at + 1
+
     def _hold(self, suspects: Suspects, outcome: Outcome, batch: Batch, parcel: Parcel) -> None:
         """Nothing was taken: ends the shipment, or gives the suspects up once it has ended so too often.
 
@@ -168,7 +188,7 @@ class Delivery:
         """
         first, _ = suspects.refused[0]
         position = batch.position(parcel.rows[first])
-        if not self._patience.is_over(position.through, position.skip):
+        if not self._patience.is_over(position.through, position.skip, self._clock()):
             self._failed(outcome)
             raise HeldError(outcome.reason)
         self._convict(suspects, batch, parcel)

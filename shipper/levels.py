@@ -1,48 +1,50 @@
-r"""Severity and request id, where a text line carries them plainly in its runtime's own format.
+"""Severities: the words that runtimes and libraries use, and OpenTelemetry's numbers for them.
 
-Looks at the raw JSON string, in which a tab is `\t` (two characters), so nothing is decoded.
+Source: OpenTelemetry logs data model, "Field: SeverityNumber" and appendix B.
 """
 
-import re
+TRACE, DEBUG, INFO, NOTICE, WARN, ERROR, CRITICAL, FATAL = 1, 5, 9, 10, 13, 17, 21, 21
 
-# OpenTelemetry logs data model, "Displaying severity" and appendix B.
+# Upper case; what is written otherwise is found by `number_of`.
 NUMBERS = {
-    "TRACE": 1,
-    "DEBUG": 5,
-    "INFO": 9,
-    "INFORMATION": 9,
-    "NOTICE": 10,
-    "WARN": 13,
-    "WARNING": 13,
-    "ERROR": 17,
-    "CRITICAL": 21,
-    "FATAL": 21,
+    "TRACE": TRACE,
+    "TRCE": TRACE,  # .NET abbreviates
+    "FINEST": TRACE,  # java.util.logging
+    "FINER": TRACE,
+    "DEBUG": DEBUG,
+    "DBUG": DEBUG,
+    "VERBOSE": DEBUG,
+    "FINE": DEBUG,
+    "CONFIG": DEBUG,
+    "INFO": INFO,
+    "INFORMATION": INFO,
+    "NOTICE": NOTICE,
+    "WARN": WARN,
+    "WARNING": WARN,
+    "ERROR": ERROR,
+    "FAIL": ERROR,
+    "SEVERE": ERROR,
+    "CRITICAL": CRITICAL,
+    "CRIT": CRITICAL,
+    "DPANIC": CRITICAL,
+    "ALERT": 22,
+    "FATAL": FATAL,
+    "PANIC": FATAL,
+    "EMERGENCY": 23,
 }
 
-_LEVELS = {name.encode(): name for name in NUMBERS}
+# What TAILRACE_MIN_LEVEL may name.
+LEAST = {"trace": TRACE, "debug": DEBUG, "info": INFO, "warn": WARN, "error": ERROR, "fatal": FATAL}
 
-# No other line can match: the first two bytes tell most lines apart at once.
-MAY_HAVE_LEVEL = (b'"[', b'"2')
-
-_TIME = rb"[0-9T:.Z-]{20,30}"
-_ID = rb"[0-9a-fA-F-]{36}"
-
-# Python: `[INFO]\t2024-05-20T16:29:45.008Z\t<request id>\tmessage`, `[ERROR] KeyError: …`.
-# Node.js: `2024-05-20T16:29:45.008Z\t<request id or "undefined">\tINFO\tmessage`.
-plain = re.compile(
-    rb'"(?:\[(?P<bracketed>[A-Z]{4,11})\](?: |\\t(?:' + _TIME + rb"\\t(?P<python_id>" + _ID + rb")\\t)?)"
-    rb"|" + _TIME + rb"\\t(?:undefined|(?P<node_id>" + _ID + rb"))\\t(?P<tabbed>[A-Z]{4,11})\\t)"
-).match
+# pino and bunyan write numbers.
+_BY_TENS = {10: "TRACE", 20: "DEBUG", 30: "INFO", 40: "WARN", 50: "ERROR", 60: "FATAL"}
 
 
-def level_and_id(line: bytes) -> tuple[str, str]:
-    """Level and request id of a raw JSON string; "" for what it does not say plainly."""
-    found = plain(line)
-    if found is None:
-        return "", ""
-    bracketed, python_id, node_id, tabbed = found.groups()
-    level = _LEVELS.get(bracketed or tabbed)
-    if level is None:
-        return "", ""
-    request_id = python_id or node_id
-    return level, str(request_id, "ascii") if request_id else ""
+def number_of(level: str) -> int:
+    """The number of a level, however it is written; 0 for what is none."""
+    return NUMBERS.get(level) or NUMBERS.get(level.upper(), 0)
+
+
+def name_of(number: int) -> str:
+    """The level that pino or bunyan mean by a number; "" for none."""
+    return _BY_TENS.get(number, "")

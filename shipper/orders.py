@@ -29,6 +29,8 @@ class Orders:
     Attributes:
         until: Offset to deliver up to, as last ordered.
         deadline: Monotonic seconds at which the shipment under way stops.
+        is_final: Nothing comes after the shipment under way.
+        ledger: The supervisor's counts, as last told.
         restored: What the last restore from a snapshot changed; None once it has been seen to.
     """
 
@@ -39,6 +41,8 @@ class Orders:
         self._poll.register(commands, select.POLLIN)
         self.until = 0
         self.deadline = 0.0
+        self.is_final = False
+        self.ledger: dict[str, int] = {}
         self.restored: wire.Restored | None = None
 
     def next(self) -> wire.Ship:
@@ -109,4 +113,6 @@ class Orders:
             return None
         self.until = order.until
         self.deadline = order.deadline
+        self.is_final = order.is_final
+        self.ledger = order.ledger
         return order

@@ -6,13 +6,14 @@ import msgspec
 
 
 class Verdict(enum.Enum):
-    """What an answer means for the records in the request."""
+    """What an answer means for the records in the request; UNTAKEN: the destination knows no records of this kind."""
 
     DONE = "done"
     RETRY = "retry"
     TOO_LARGE = "too_large"
     REFUSED = "refused"
     HELD = "held"
+    UNTAKEN = "untaken"
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

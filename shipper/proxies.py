@@ -1,6 +1,6 @@
 """Which destinations are reached through the proxy."""
 
-from lifecycle.settings import is_authority
+from lifecycle.settings import is_authority, is_port
 from shipper import address
 from shipper.address import Address
 from shipper.errors import ShipperError
@@ -38,7 +38,7 @@ def _is_exempt(destination: Address, no_proxy: str) -> bool:
         if name == "*":
             return True
         bare, colon, port = name.rpartition(":")
-        if colon and port.isdigit() and (":" not in bare or bare.endswith("]")):
+        if colon and is_port(port) and (":" not in bare or bare.endswith("]")):
             if int(port) != destination.port:
                 continue
             name = bare

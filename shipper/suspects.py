@@ -4,10 +4,14 @@ Pure. A record is at fault once the destination took another one beside it, or a
 shipments while nothing else was taken either: then it must not keep what comes after it for ever.
 """
 
+from collections.abc import Sequence
+
 from shipper.outcome import Outcome, Verdict
 
-# Refused alone this often, each time in another shipment, a record is given up without proof.
+# Refused alone this often, each time in another shipment, and for this long, a record is given up without proof: a
+# destination that was deployed badly is mended or rolled back by then.
 MOST_REFUSALS = 3
+LONGEST_PATIENCE_S = 60.0
 
 # So many records in a row refused alone are reason to look elsewhere for one that is taken.
 MOST_IN_A_ROW = 4
@@ -30,10 +34,12 @@ class Suspects:
         """Whether it is time to look elsewhere."""
         return len(self.refused) >= MOST_IN_A_ROW
 
-    @property
-    def is_one_too_large(self) -> bool:
-        """Whether it is a single one, and that for its size, which needs no proof."""
-        return len(self.refused) == 1 and self.refused[0][1].verdict is Verdict.TOO_LARGE
+    def is_one_too_large(self, records: Sequence[bytes], least_bytes: int) -> bool:
+        """Whether it is a single one, and that for its size, which needs no proof from so many bytes on."""
+        if len(self.refused) != 1:
+            return False
+        at, outcome = self.refused[0]
+        return outcome.verdict is Verdict.TOO_LARGE and len(records[at]) >= least_bytes
 
     def taken(self) -> list[tuple[int, Outcome]]:
         """The suspects, who are none any more."""
@@ -47,9 +53,11 @@ class Patience:
     def __init__(self) -> None:
         self._where: tuple[int, int] | None = None
         self._times = 0
+        self._since = 0.0
 
-    def is_over(self, through: int, skip: int) -> bool:
+    def is_over(self, through: int, skip: int, now: float) -> bool:
         """Notes another shipment that ended at a position; whether it was one too many."""
-        self._times = self._times + 1 if self._where == (through, skip) else 1
-        self._where = (through, skip)
-        return self._times >= MOST_REFUSALS
+        if self._where != (through, skip):
+            self._where, self._times, self._since = (through, skip), 0, now
+        self._times += 1
+        return self._times >= MOST_REFUSALS and now >= self._since + LONGEST_PATIENCE_S

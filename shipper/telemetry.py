@@ -180,7 +180,10 @@ def _shaped(element: bytes) -> AnyEvent:
         return BrokenEvent(text[:PIECE_BYTES].decode("utf-8", "ignore"), 1, max(0, len(text) - PIECE_BYTES))
     if not text.startswith(b"{"):
         return OddEvent("", text)
-    members = _members.decode(text)
+    try:
+        members = _members.decode(text)
+    except RecursionError:  # it takes a level more than looking it over did
+        return OddEvent("", text)
     time, kind, record = _str(members.pop("time", None)), _str(members.pop("type", None)), members.pop("record", None)
     if time is None or kind is None or record is None:
         return OddEvent(time or "", text)
@@ -190,5 +193,5 @@ def _shaped(element: bytes) -> AnyEvent:
 def _str(raw: msgspec.Raw | None) -> str | None:
     try:
         return None if raw is None else _text.decode(raw)
-    except msgspec.ValidationError:
+    except (msgspec.MsgspecError, RecursionError):
         return None

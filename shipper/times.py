@@ -12,6 +12,11 @@ _REST = re.compile(r"(?:\.([0-9]+))?(?:([Zz])|([+-])([0-9]{2}):([0-9]{2}))")
 _SECONDS_LENGTH = len("2024-05-20T16:29:45")
 _MOST_NS = 2**63 - 1
 
+_NS_PER_MS = 1_000_000
+
+# A year; not even a durable function takes longer.
+_MOST_DURATION_MS = 366 * 86_400_000
+
 # Distinct seconds remembered: a batch seldom spans more.
 _MOST_SECONDS = 256
 
@@ -50,3 +55,8 @@ class Times:
             return None
         self._seconds[head] = int(moment.timestamp())
         return self._seconds[head]
+
+
+def duration_ns(duration_ms: float | None) -> int:
+    """Nanoseconds of a duration; 0 for one that is none, or longer than anything here lasts."""
+    return int(duration_ms * _NS_PER_MS) if duration_ms is not None and 0 <= duration_ms < _MOST_DURATION_MS else 0

@@ -6,6 +6,8 @@ miss: position and context are in every report.
 
 import select
 import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from lifecycle import wire
 from lifecycle.backlog import Backlog
@@ -13,14 +15,18 @@ from lifecycle.frames import BrokenFrameError
 from lifecycle.log import Log
 from lifecycle.settings import Settings
 from lifecycle.wire import MOST_TEXT, Ship, Shipped, Stalled
-from shipper.batches import Batch, Cutter, Limits, Position
+from shipper.batches import Batch, Limits, Position
 from shipper.correlate import packed, unpacked
+from shipper.cutter import Cutter
 from shipper.delivery import Delivery
 from shipper.destinations.base import Destination
 from shipper.destinations.choose import chosen
 from shipper.errors import HeldError, SupervisorGoneError
 from shipper.orders import Orders
-from shipper.transport import default_tls_context
+from shipper.wanted import METRICS, TRACES, wanted_by
+
+if TYPE_CHECKING:
+    from shipper.rules import Rules
 
 # Before every offset: the first order says where to begin.
 _NOWHERE = Position(-1)
@@ -31,9 +37,23 @@ def warm(settings: Settings) -> None:
     import httptools  # noqa: F401
     import tenacity  # noqa: F401
 
-    for scheme in (settings.destination, settings.otlp_logs_endpoint, settings.otlp_endpoint):
-        if scheme.startswith(("https:", "otlp+https:")):
-            default_tls_context()
+    from shipper import exceptions, json_lines, phases  # noqa: F401
+    from shipper.transport import default_tls_context
+
+    addresses = (
+        settings.destination,
+        settings.otlp_endpoint,
+        settings.otlp_logs_endpoint,
+        settings.otlp_traces_endpoint,
+        settings.otlp_metrics_endpoint,
+    )
+    if any(address.startswith(("https:", "otlp+https:")) for address in addresses):
+        default_tls_context()
+    signals = settings.wanted_signals()
+    if TRACES in signals:
+        from shipper.destinations import otlp_spans  # noqa: F401
+    if METRICS in signals:
+        from shipper.destinations import otlp_metrics  # noqa: F401
 
 
 def run(*, commands: int, reports: int, backlog: Backlog, settings: Settings, log: Log) -> None:
@@ -87,7 +107,12 @@ class Worker:
         self._backlog = backlog
         self._log = log
         limits = Limits(settings.batch_bytes, settings.batch_records)
-        self._cutter = Cutter(destination.encoder, limits, log, interleaved=settings.function.is_managed)
+        wanted = wanted_by(settings)
+        self._owes = (wanted.traces or wanted.metrics) and destination.shapes is not None
+        self._cutter = Cutter(destination.encoder, limits, log, wanted, destination.shapes, _rules(settings, log))
+        # What a shipment that stalled was at: the next one goes on with it, and repeats nothing that was taken.
+        self._unfinished: Batch | None = None
+        self._rejected = 0
         self._delivery = Delivery(
             destination,
             orders,
@@ -107,6 +132,7 @@ class Worker:
         # A `Ship` sent while our last report was on its way names an older position than ours.
         if (ship.since, ship.skip) > (self._position.through, self._position.skip):
             self._position = Position(ship.since, ship.skip, unpacked(ship.context))
+            self._unfinished = None
         if self._log.is_debug:
             budget_ms = round(self._orders.time_left_s() * 1000, 1)
             self._log.debug(
@@ -124,17 +150,36 @@ class Worker:
         is_reported = False
         while True:
             until = self._orders.until
-            for batch in self._cutter.batches(self._backlog.frames(self._position.through, until), self._position):
+            for batch in self._batches(until):
                 started = time.monotonic()
+                self._unfinished = batch
                 self._delivery.deliver(batch, self._settled)
+                self._unfinished = None
+                self._rejected = 0
                 is_reported = True
                 self._say_shipped(batch, started)
             # `until` may have moved on while the last batch was under way.
             if self._orders.until <= until:
                 break
-        if self._position.through < until or not is_reported:
+        if self._cutter.waits:
+            self._report(self._position, 0, {}, waits=True)
+        elif self._position.through < until or not is_reported:
             self._report(Position(max(until, self._position.through), 0, self._position.context), 0, {})
         self._log.debug("shipper.shipment_ended", through=self._position.through)
+
+    def _batches(self, until: int) -> Iterator[Batch]:
+        """What was left unfinished, then all up to `until`."""
+        # One of which nothing was taken is cut anew: more may be in it now, and time for one request only.
+        if self._unfinished is not None and self._unfinished.is_begun:
+            yield self._unfinished
+        cutter, through = self._cutter, self._position.through
+        cutter.ledger, cutter.is_final = self._orders.ledger, self._orders.is_final
+        cutter.look_ahead(self._backlog.frames(through, until), is_pressed=self._is_pressed(until))
+        yield from cutter.batches(self._backlog.frames(through, until), self._position)
+
+    def _is_pressed(self, until: int) -> bool:
+        """Whether the backlog has no room to let anything wait in it."""
+        return 4 * (until - self._position.through) > self._backlog.capacity_bytes
 
     def _say_shipped(self, batch: Batch, started: float) -> None:
         if self._log.is_debug:
@@ -150,17 +195,23 @@ class Worker:
     def _settled(self, batch: Batch) -> None:
         """Reports the rows of a batch that have come to rest."""
         floor = batch.floor()
-        if floor > batch.settled:
+        if floor > batch.settled or (batch.is_done and not batch.is_reported):
             events, dropped = batch.tally(batch.settled, floor)
             batch.settled = floor
+            batch.is_reported = batch.is_done
             self._report(batch.position(floor), events, dropped)
 
-    def _report(self, position: Position, events: int, dropped: dict[str, int]) -> None:
+    def _report(self, position: Position, events: int, dropped: dict[str, int], *, waits: bool = False) -> None:
         counts = self._delivery.counts.taken()
-        if counts.rejected:
-            dropped = dropped | {"rejected": counts.rejected}
-            events -= counts.rejected
+        # Told by the request, and the events in it may be reported later; spans and data points are not events.
+        self._rejected += counts.rejected
+        rejected = min(self._rejected, events)
+        if rejected:
+            dropped = dropped | {"rejected": rejected}
+            events -= rejected
+            self._rejected -= rejected
         self._position = position
+        context = position.context
         self._send(
             Shipped(
                 through=position.through,
@@ -170,7 +221,9 @@ class Worker:
                 requests=counts.requests,
                 retries=counts.retries,
                 wire_bytes=counts.wire_bytes,
-                context=packed(position.context),
+                context=packed(context),
+                owes=self._owes and bool(context.open or context.phase or context.meters.values),
+                waits=waits,
             )
         )
 
@@ -196,3 +249,13 @@ class Worker:
                 self._orders.wait(self._reports, select.POLLOUT, time.monotonic() + 1)
             else:
                 return
+
+
+def _rules(settings: Settings, log: Log) -> "Rules | None":
+    """The rules of the environment; None where there are none, and nothing is loaded."""
+    is_whole = settings.sample >= 1 and not (settings.min_level or settings.drop or settings.keep or settings.redact)
+    if is_whole:
+        return None
+    from shipper.rules import Rules
+
+    return Rules(settings, log)

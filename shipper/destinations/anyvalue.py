@@ -4,6 +4,8 @@ Source: opentelemetry/proto/common/v1/common.proto and the OTLP specification, "
 """
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -29,12 +31,7 @@ def any_value(raw: bytes, depth: int = 0) -> bytes:
     if mark == b'"':
         return b'{"stringValue":%b}' % raw
     if mark in b"{[":
-        if depth >= MOST_DEPTH:
-            return text_value(raw)
-        if mark == b"{":
-            return object_value(_members.decode(raw), depth)
-        values = b",".join([any_value(bytes(item), depth + 1) for item in _items.decode(raw)])
-        return b'{"arrayValue":{"values":[%b]}}' % values
+        return text_value(raw) if depth >= MOST_DEPTH else _nested(raw, depth)
     if mark in b"tf":
         return b'{"boolValue":%b}' % raw
     if mark == b"n":
@@ -42,7 +39,25 @@ def any_value(raw: bytes, depth: int = 0) -> bytes:
     return _number(raw)
 
 
-def object_value(members: dict[str, msgspec.Raw], depth: int = 0) -> bytes:
+def _nested(raw: bytes, depth: int) -> bytes:
+    """The AnyValue of an object or an array."""
+    try:
+        if raw[:1] == b"{":
+            return object_value(_members.decode(raw), depth)
+        items = _items.decode(raw)
+    except RecursionError:  # nested far deeper than anything is written structured
+        return text_value(raw)
+    return b'{"arrayValue":{"values":[%b]}}' % b",".join([any_value(bytes(item), depth + 1) for item in items])
+
+
+def plain_value(value: Any) -> bytes:
+    """The AnyValue of a value of ours or of a decoded record."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return b'{"stringValue":"%b"}' % str(value).encode()
+    return any_value(_to_json(value))
+
+
+def object_value(members: Mapping[str, msgspec.Raw | bytes], depth: int = 0) -> bytes:
     """The AnyValue of a JSON object's members."""
     values = b",".join([key_value(name, any_value(bytes(raw), depth + 1)) for name, raw in members.items()])
     return b'{"kvlistValue":{"values":[%b]}}' % values

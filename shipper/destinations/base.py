@@ -4,6 +4,7 @@ from typing import Protocol
 
 from shipper import delivery
 from shipper.batches import Encoder
+from shipper.cutter import Shapes
 
 
 class Destination(delivery.Destination, Protocol):
@@ -12,6 +13,10 @@ class Destination(delivery.Destination, Protocol):
     @property
     def encoder(self) -> Encoder:
         """How it has events written."""
+
+    @property
+    def shapes(self) -> Shapes | None:
+        """How it has spans and metrics written; None when it takes none."""
 
     def close(self) -> None:
         """Lets go of what is open."""

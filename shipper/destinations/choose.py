@@ -1,25 +1,21 @@
 """The destination that the settings name.
 
-Here is the precedence among the variables that may say the same thing: TAILRACE's own over OpenTelemetry's for
-logs over OpenTelemetry's for all signals.
+Here is the precedence among the variables that may say the same thing: TAILRACE's own over OpenTelemetry's for one
+signal over OpenTelemetry's for all. Only the destination in use is imported.
 """
+
+from typing import TYPE_CHECKING
 
 from lifecycle.log import Log
 from lifecycle.settings import DEFAULT_OTLP_ENDPOINT, Settings
-from shipper import address
-from shipper.address import Address
-from shipper.destinations import ndjson, otlp, stdout
 from shipper.destinations.base import Destination
-from shipper.destinations.file import File
-from shipper.destinations.lines import Lines
-from shipper.destinations.ndjson import Ndjson
-from shipper.destinations.otlp import Otlp
-from shipper.destinations.post import Post, merged
-from shipper.destinations.resource import attributes
-from shipper.destinations.stdout import Stdout
 from shipper.names import Wait
-from shipper.proxies import UnusableProxyError, proxy_for
-from shipper.transport import Transport
+from shipper.wanted import LOGS, METRICS, TRACES
+
+if TYPE_CHECKING:
+    from shipper.address import Address
+    from shipper.destinations.post import Post
+    from shipper.transport import Transport
 
 # OpenTelemetry's own default is 10 s, longer than many a function may run.
 DEFAULT_TIMEOUT_MS = 5000
@@ -34,59 +30,118 @@ def chosen(settings: Settings, wait: Wait, log: Log) -> Destination:
         log: The shipper's.
     """
     scheme, _, rest = settings.destination.partition(":")
+    if scheme in ("file", "stdout", "http", "https"):
+        return _of_lines(scheme, rest, settings, wait, log)
+    from shipper.destinations import otlp
+    from shipper.destinations.resource import attributes
+
+    transports: dict[tuple[str, str, int], Transport] = {}
+    posts = {}
+    for signal in settings.wanted_signals() or (LOGS,):
+        where = otlp_address(settings, signal)
+        key = where.scheme, where.host, where.port
+        if key not in transports:
+            transports[key] = _transport(settings, where, wait, log)
+        posts[signal] = _post(settings, where, transports[key], log, signal=signal, content_type=otlp.CONTENT_TYPE)
+    return otlp.Otlp(posts, attributes(settings))
+
+
+def _of_lines(scheme: str, rest: str, settings: Settings, wait: Wait, log: Log) -> Destination:
+    from shipper.destinations.lines import Lines
+
     if scheme == "file":
+        from shipper.destinations.file import File
+
         return File(rest, Lines(settings))
     if scheme == "stdout":
-        return Stdout(Lines(settings, stdout.LOGGER), wait)
-    if scheme in ("http", "https"):
-        where = address.parse(settings.destination)
-        post = _post(settings, where, wait, log, is_otlp=False, content_type=ndjson.CONTENT_TYPE)
-        return Ndjson(post, Lines(settings))
-    where = otlp_address(settings)
-    post = _post(settings, where, wait, log, is_otlp=True, content_type=otlp.CONTENT_TYPE)
-    return Otlp(post, attributes(settings))
+        from shipper.destinations import stdout
+
+        return stdout.Stdout(Lines(settings, stdout.LOGGER), wait)
+    from shipper import address
+    from shipper.destinations import ndjson
+
+    where = address.parse(settings.destination)
+    transport = _transport(settings, where, wait, log)
+    post = _post(settings, where, transport, log, signal="", content_type=ndjson.CONTENT_TYPE)
+    return ndjson.Ndjson(post, Lines(settings))
 
 
-def otlp_address(settings: Settings) -> Address:
-    """Where OTLP logs go (OTLP exporter specification, "Endpoint URLs for OTLP/HTTP")."""
+def otlp_address(settings: Settings, signal: str = LOGS) -> "Address":
+    """Where OTLP of a signal goes (OTLP exporter specification, "Endpoint URLs for OTLP/HTTP")."""
+    from shipper import address
+    from shipper.destinations.otlp import PATHS
+
     if settings.destination.startswith("otlp+"):
-        return address.parse(settings.destination.removeprefix("otlp+"), suffix=otlp.PATH)
-    if settings.otlp_logs_endpoint:
-        return address.parse(settings.otlp_logs_endpoint)
-    return address.parse(settings.otlp_endpoint or DEFAULT_OTLP_ENDPOINT, suffix=otlp.PATH)
+        return address.parse(settings.destination.removeprefix("otlp+"), suffix=PATHS[signal])
+    own = {
+        LOGS: settings.otlp_logs_endpoint,
+        TRACES: settings.otlp_traces_endpoint,
+        METRICS: settings.otlp_metrics_endpoint,
+    }[signal]
+    if own:
+        return address.parse(own)
+    return address.parse(settings.otlp_endpoint or DEFAULT_OTLP_ENDPOINT, suffix=PATHS[signal])
 
 
-def headers(settings: Settings, *, is_otlp: bool) -> dict[str, str]:
-    """Headers for every request. OTLP's, which may hold a key to one backend, go to no other."""
-    if is_otlp:
-        return merged(settings.otlp_headers, settings.otlp_logs_headers, settings.headers)
-    return merged(settings.headers)
+def headers(settings: Settings, *, signal: str = LOGS) -> dict[str, str]:
+    """Headers for every request. OTLP's, which may hold a key to one backend, go to no other: "" is no signal of it."""
+    from shipper.destinations.post import merged
+
+    if not signal:
+        return merged(settings.headers)
+    own = {
+        LOGS: settings.otlp_logs_headers,
+        TRACES: settings.otlp_traces_headers,
+        METRICS: settings.otlp_metrics_headers,
+    }
+    return merged(settings.otlp_headers, own[signal], settings.headers)
 
 
-def is_compressed(settings: Settings, *, is_otlp: bool) -> bool:
+def is_compressed(settings: Settings, *, signal: str = LOGS) -> bool:
     """Whether bodies are gzipped; they are unless a setting says otherwise."""
-    of_otlp = settings.otlp_logs_compression or settings.otlp_compression if is_otlp else ""
+    own = {
+        LOGS: settings.otlp_logs_compression,
+        TRACES: settings.otlp_traces_compression,
+        METRICS: settings.otlp_metrics_compression,
+    }
+    of_otlp = own[signal] or settings.otlp_compression if signal else ""
     return (settings.compression or of_otlp or "gzip") == "gzip"
 
 
-def timeout_s(settings: Settings) -> float:
+def timeout_s(settings: Settings, *, signal: str = LOGS) -> float:
     """Longest time for one request."""
-    timeout_ms = settings.request_timeout_ms or settings.otlp_logs_timeout_ms or settings.otlp_timeout_ms
-    return (timeout_ms or DEFAULT_TIMEOUT_MS) / 1000
+    own = {
+        LOGS: settings.otlp_logs_timeout_ms,
+        TRACES: settings.otlp_traces_timeout_ms,
+        METRICS: settings.otlp_metrics_timeout_ms,
+    }
+    of_signal = own[signal or LOGS]
+    return (settings.request_timeout_ms or of_signal or settings.otlp_timeout_ms or DEFAULT_TIMEOUT_MS) / 1000
 
 
-def _post(settings: Settings, where: Address, wait: Wait, log: Log, *, is_otlp: bool, content_type: str) -> Post:
+def _transport(settings: Settings, where: "Address", wait: Wait, log: Log) -> "Transport":
+    from shipper.proxies import UnusableProxyError, proxy_for
+    from shipper.transport import Transport
+
     try:
         proxy = proxy_for(where, settings.https_proxy, settings.no_proxy)
     except UnusableProxyError:
         proxy = None
         log.warning("shipper.proxy_ignored", expected="HTTPS_PROXY=[http://][USER:PASSWORD@]HOST[:PORT]")
+    return Transport(where, proxy, wait, log)
+
+
+def _post(
+    settings: Settings, where: "Address", transport: "Transport", log: Log, *, signal: str, content_type: str
+) -> "Post":
+    from shipper.destinations.post import Post
+
     return Post(
         where,
-        Transport(where, proxy, wait, log),
-        headers(settings, is_otlp=is_otlp).items(),
+        transport,
+        headers(settings, signal=signal).items(),
         content_type=content_type,
-        compress=is_compressed(settings, is_otlp=is_otlp),
-        timeout_s=timeout_s(settings),
+        compress=is_compressed(settings, signal=signal),
+        timeout_s=timeout_s(settings, signal=signal),
         log=log,
     )

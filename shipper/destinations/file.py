@@ -20,6 +20,8 @@ class File:
         lines: Writes events.
     """
 
+    shapes = None
+
     def __init__(self, path: str, lines: Lines) -> None:
         self.label = f"file:{path}"
         self.encoder = lines

@@ -1,8 +1,8 @@
 """Newline-delimited JSON: what ndjson, file and stdout have in common.
 
-A line is the event as it came, with our id, the request and the origin beside it:
-`{"time":…,"type":…,"record":…,"requestId":…,"uid":…,"service":…,"function":…}`. What is not an event of the
-documented shape stands whole under `"event"`, what is not JSON as text under `"text"`.
+A line is the event as it came, with our id, the request, its trace and the origin beside it:
+`{"time":…,"type":…,"record":…,"requestId":…,"traceId":…,"spanId":…,"uid":…,"service":…,"function":…}`. What is not an
+event of the documented shape stands whole under `"event"`, what is not JSON as text under `"text"`.
 """
 
 import msgspec
@@ -12,7 +12,7 @@ from lifecycle.settings import Settings
 from shipper.batches import Encoder
 from shipper.correlate import Context, request_id_of
 from shipper.destinations.resource import readable, service_name
-from shipper.levels import MAY_HAVE_LEVEL, level_and_id
+from shipper.formats import FORMATS, told
 from shipper.telemetry import AnyEvent, BrokenEvent, Event, OddEvent, WiderEvent
 
 _MOST_REMEMBERED = 512
@@ -46,8 +46,8 @@ class Lines(Encoder):
         request_id = ""
         if isinstance(event, Event):
             raw = bytes(event.record)
-            if raw.startswith(MAY_HAVE_LEVEL):
-                request_id = level_and_id(raw)[1]
+            if raw[:1] == b'"':
+                request_id = told(raw)[1] if raw[1] in FORMATS else ""
             elif raw[:1] == b"{":
                 request_id = request_id_of(raw)
             members = b'"time":%b,"type":%b,"record":%b' % (
@@ -64,6 +64,11 @@ class Lines(Encoder):
             members = _broken(event)
         request_id = request_id or context.request_id
         request = b',"requestId":%b' % self._text(request_id) if request_id else b""
+        trace_id, span_id, _ = context.trace_of(request_id)
+        if trace_id:
+            request += b',"traceId":"%b"' % trace_id.encode()
+        if span_id:
+            request += b',"spanId":"%b"' % span_id.encode()
         return b'%b%b%b,"uid":"%b-%d%b' % (self._head, members, request, self._uid, index, self._tail)
 
     def _text(self, text: str) -> bytes:

@@ -17,6 +17,8 @@ class Ndjson:
         lines: Writes events.
     """
 
+    shapes = None
+
     def __init__(self, post: Post, lines: Lines) -> None:
         self.label = post.label
         self.encoder = lines

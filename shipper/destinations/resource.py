@@ -24,6 +24,7 @@ def attributes(settings: Settings) -> dict[str, str | int]:
     function = settings.function
     found: dict[str, str | int] = {
         "service.name": "",
+        "service.version": function.version,
         "faas.name": function.name,
         "faas.version": function.version,
         "faas.instance": function.instance_id,

@@ -31,6 +31,8 @@ class Stdout:
         clock: Monotonic seconds.
     """
 
+    shapes = None
+
     def __init__(self, lines: Lines, wait: Wait, fd: int = 1, clock: Callable[[], float] = time.monotonic) -> None:
         self.label = "stdout:"
         self.encoder = lines

@@ -116,13 +116,14 @@ def test_taken_port_is_replaced_by_one_the_kernel_chooses() -> None:
         outcome.close()
 
 
-def test_foreign_listen_address_is_replaced_by_loopback() -> None:
-    """An address of another machine cannot be bound."""
+@pytest.mark.parametrize("host", ["192.0.2.1", "no such host", "\u00e9" * 70, "a\udcff"])
+def test_listen_address_that_cannot_be_bound_is_replaced_by_loopback(host: str) -> None:
+    """An address of another machine, or no address at all."""
     with PlatformStub(OK_REGISTER, OK) as platform:
-        outcome = booted(platform, TAILRACE_LISTEN_HOST="192.0.2.1")
+        outcome = booted(platform, TAILRACE_LISTEN_HOST=host)
         assert outcome.listener is not None
         assert outcome.listener.getsockname()[0] == "127.0.0.1"
-        assert {problem.variable for problem in outcome.settings.problems} == {"TAILRACE_LISTEN_HOST"}
+        assert [problem.variable for problem in outcome.settings.problems] == ["TAILRACE_LISTEN_HOST"]
         outcome.close()
 
 
@@ -170,3 +171,40 @@ print(*sorted(set(sys.modules) - bare))
         command = [sys.executable, "-IS", "-c", code, platform.host_port]
         out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert out.split() == ["_socket", "lifecycle", "lifecycle.boot", "lifecycle.local_api", "lifecycle.settings"]
+
+
+def test_logs_api_is_subscribed_where_it_is_asked_for() -> None:
+    """The superseded API, by its own path and its later schema, which tells when a function is done."""
+    with PlatformStub(OK_REGISTER, OK) as platform:
+        outcome = booted(platform, TAILRACE_API="logs")
+        assert platform.lines()[1] == "PUT /2020-08-15/logs"
+        assert b'"schemaVersion":"2021-03-18","types":["platform","function"]' in platform.requests[1]
+        assert outcome.idle_reason == {}
+        outcome.close()
+
+
+def test_managed_instances_have_no_logs_api() -> None:
+    """The other one is used, and it is said."""
+    with PlatformStub(OK_REGISTER, OK) as platform:
+        managed = {"AWS_LAMBDA_INITIALIZATION_TYPE": "lambda-managed-instances"}
+        outcome = booted(platform, TAILRACE_API="logs", **managed)
+        assert platform.lines()[1] == SUBSCRIBE
+        assert [problem.variable for problem in outcome.settings.problems] == ["TAILRACE_API"]
+        outcome.close()
+
+
+@pytest.mark.parametrize(
+    ("api", "said"),
+    [
+        ("logs", "tailrace has subscribed through the other API"),
+        ("logs", "The Telemetry API is already in use"),
+        ("telemetry", "Logs API subscription exists already"),
+    ],
+)
+def test_refusal_because_the_other_api_is_in_use_is_said_as_that(api: str, said: str) -> None:
+    """With the platform's own words beside it, since they are not public."""
+    with PlatformStub(OK_REGISTER, refusal(400, said.encode())) as platform:
+        outcome = booted(platform, TAILRACE_API=api)
+        assert outcome.idle_reason["reason"] == "other_api_in_use"
+        assert said in str(outcome.idle_reason["answer"])
+        outcome.close()

@@ -64,6 +64,15 @@ def test_no_budget_means_no_hold() -> None:
     assert choices(policy("end", budget_s=0), 0.0) == [Choice.RELEASE]
 
 
+@pytest.mark.parametrize("mode", ["adaptive", "end", "interval"])
+def test_where_holding_makes_no_sense_what_is_overdue_goes_alongside(mode: str) -> None:
+    """No platform events, or a buffer longer than the budget: /next is never withheld, and nothing waits for ever."""
+    subject = FlushPolicy(mode, interval_s=10.0, budget_s=0.5, jitter=lambda: 1.0, can_hold=False)
+    assert subject.invoked(0.0, None).choice is Choice.RELEASE
+    assert subject.invoked(5.0, 1.0).choice is Choice.RELEASE
+    assert subject.invoked(11.0, 1.0).choice is Choice.ALONGSIDE
+
+
 def test_interval_overlaps_only_when_the_interval_has_passed() -> None:
     """Nothing waits, waits for a while, waits for too long."""
     subject = policy("interval")
@@ -97,10 +106,10 @@ def test_open_breaker_probes_with_doubling_pauses() -> None:
     subject.failed(0.0)
     subject.failed(0.0)
     assert subject.invoked(0.99, 0.0).choice is Choice.RELEASE
-    assert subject.invoked(1.0, 0.0).choice is Choice.PROBE
+    assert subject.invoked(1.0, 0.0).choice is Choice.ALONGSIDE
     subject.failed(1.0)
     assert subject.invoked(2.9, 0.0).choice is Choice.RELEASE
-    assert subject.invoked(3.0, 0.0).choice is Choice.PROBE
+    assert subject.invoked(3.0, 0.0).choice is Choice.ALONGSIDE
 
 
 def test_pauses_between_probes_end_at_a_minute() -> None:
@@ -108,7 +117,7 @@ def test_pauses_between_probes_end_at_a_minute() -> None:
     subject = policy("end")
     for _ in range(20):
         subject.failed(0.0)
-    assert subject.invoked(60.0, 0.0).choice is Choice.PROBE
+    assert subject.invoked(60.0, 0.0).choice is Choice.ALONGSIDE
 
 
 def test_probe_without_anything_to_ship_is_not_made() -> None:
@@ -125,7 +134,7 @@ def test_destination_that_asks_to_wait_is_given_that_time() -> None:
     subject.failed(0.0)
     subject.failed(0.0, retry_after_s=30.0)
     assert subject.invoked(29.0, 0.0).choice is Choice.RELEASE
-    assert subject.invoked(30.0, 0.0).choice is Choice.PROBE
+    assert subject.invoked(30.0, 0.0).choice is Choice.ALONGSIDE
 
 
 def test_delivery_closes_the_breaker() -> None:
@@ -143,7 +152,7 @@ def test_delivery_slower_than_the_budget_leaves_the_breaker_open_and_ships_along
     subject.failed(0.0)
     subject.failed(0.0)
     subject.delivered(1.5)
-    assert [subject.invoked(moment, 0.0).choice for moment in (2.0, 2.1)] == [Choice.PROBE] * 2
+    assert [subject.invoked(moment, 0.0).choice for moment in (2.0, 2.1)] == [Choice.ALONGSIDE] * 2
 
 
 def test_timed_shipment_is_due_an_interval_after_the_oldest_record() -> None:

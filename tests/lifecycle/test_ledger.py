@@ -34,6 +34,15 @@ def test_line_shows_what_became_of_every_record() -> None:
     assert not ledger.is_clean
 
 
+def test_refused_batch_is_no_clean_end_unless_the_platform_kept_it() -> None:
+    """After a 4xx Lambda may give a batch up; after a 503 it sends it again."""
+    ledger = Ledger()
+    ledger.note(Refused(reason="full", status=503, body_bytes=5))
+    assert ledger.is_clean
+    ledger.note(Refused(reason="too_large", status=413, body_bytes=5))
+    assert not ledger.is_clean
+
+
 @given(st.lists(st.tuples(st.integers(1, 50), st.integers(0, 50), st.integers(0, 5)), max_size=50))
 def test_equation_holds_after_every_report(story: list[tuple[int, int, int]]) -> None:
     """Accepted = shipped + waiting + dropped, and waiting is never negative."""

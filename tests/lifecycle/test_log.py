@@ -51,6 +51,26 @@ def test_value_of_any_type_is_written() -> None:
     assert msgspec.json.decode(lines[0])["error"] == "odd"
 
 
+def test_secret_that_is_a_word_of_ours_spoils_no_line() -> None:
+    """A header may hold any word: only what fields say is blanked, so our lines stay recognisable and valid."""
+    log, lines = written(secrets=("tailrace", "warning", "true", "12345"))
+    log.warning("tailrace.warning", is_x=True, count=12345, text="a tailrace 12345")
+    fields = msgspec.json.decode(lines[0])
+    assert lines[0].startswith(b'{"logger":"tailrace.shipper","level":"warning","event":"tailrace.warning"')
+    assert (fields["is_x"], fields["count"], fields["text"]) == (True, 12345, "a *** ***")
+
+
+def test_line_is_written_even_when_nothing_can_be_loaded() -> None:
+    """A layer for another Python has no msgspec that loads, and somebody must be able to read so."""
+    code = (
+        "import sys; sys.modules['structlog'] = None; from lifecycle.log import Log;"
+        "Log('x', 'warning', ['hunter2']).error('a.b', text='h hunter2', count=1)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    fields = msgspec.json.decode(out.splitlines()[-1])
+    assert (fields["event"], fields["text"], fields["count"]) == ("a.b", "h ***", 1)
+
+
 def test_structlog_is_not_imported_before_the_first_line() -> None:
     """It costs more than the interpreter's own start."""
     code = (

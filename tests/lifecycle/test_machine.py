@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lifecycle.ending import QUIET_S, SHUTDOWN_MARGIN_S
 from lifecycle.events import (
     BatchStored,
     Effect,
@@ -27,15 +28,7 @@ from lifecycle.events import (
     WorkerExited,
 )
 from lifecycle.flush import FlushPolicy
-from lifecycle.machine import (
-    MOST_NEXT_FAILURES,
-    QUIET_S,
-    SHUTDOWN_MARGIN_S,
-    STALE_AFTER_S,
-    UNHELD_SHIPMENT_S,
-    IllegalEventError,
-    Machine,
-)
+from lifecycle.machine import MOST_UNCONNECTED, UNHELD_SHIPMENT_S, IllegalEventError, Machine
 from lifecycle.recovery import MOST_DEATHS
 from lifecycle.states import LEGAL_EVENTS, State
 
@@ -92,6 +85,24 @@ def test_held_shipment_ends_before_the_budget_counted_from_the_functions_end() -
     assert ship.deadline == pytest.approx(2.0 - 0.025 + 0.5 - 0.02)
 
 
+@pytest.mark.parametrize(
+    ("age_s", "ends_at"),
+    [(0.2, 2.3), (0.0, 2.5), (0.9, 2.0), (3600.0, 2.0), (-3600.0, 2.475)],
+    ids=["late", "at once", "later than the budget", "clock put forward", "clock put back"],
+)
+def test_budget_is_counted_from_the_end_that_the_runtime_done_tells(age_s: float, ends_at: float) -> None:
+    """It may have waited for a collector that was loading or was replaced; a clock that jumped costs a hold at most."""
+    subject = machine(budget_s=0.5)
+    invoke(subject, 1.0)
+    effects = subject.handle(BatchStored(0, 100, ("r1",), (), age_s), 2.0)
+    if ends_at > 2.0:
+        assert subject.wakes_at == pytest.approx(ends_at)
+        effects = subject.handle(TimePassed(), ends_at)
+    (fetch,) = (effect for effect in effects if isinstance(effect, FetchNext))
+    assert fetch.reason == "budget_spent"
+    assert fetch.held_s <= 0.5 + 1e-9
+
+
 def test_hold_ends_with_the_budget_when_nothing_is_delivered() -> None:
     """A shipper that says nothing holds nobody."""
     subject = machine(budget_s=0.5)
@@ -134,6 +145,17 @@ def test_what_came_after_the_runtime_done_is_not_waited_for() -> None:
     subject.handle(stored(100, finished="r1"), 1.0)
     subject.handle(stored(200, reported="r1"), 1.01)
     assert reasons_to_fetch(subject.handle(OffsetCommitted(100), 1.02)) == ["delivered"]
+
+
+def test_runtime_done_may_be_read_before_the_invocation() -> None:
+    """The function was done before this process had read that it began: it is not waited for again."""
+    subject = machine()
+    assert subject.handle(stored(100, finished="r1"), 1.0) == []
+    (ship,) = invoke(subject, 1.01, "r1")
+    assert isinstance(ship, Ship)
+    assert ship.until == 100
+    assert ship.deadline == pytest.approx(1.0 - 0.025 + 0.5 - 0.02)
+    assert reasons_to_fetch(subject.handle(OffsetCommitted(100), 1.03)) == ["delivered"]
 
 
 def test_another_requests_runtime_done_ends_nothing() -> None:
@@ -246,17 +268,22 @@ def test_shutdown_collects_until_the_report_then_ships_and_exits() -> None:
     effects = subject.handle(ShutdownRequested("spindown", 3.0), 1.0)
     assert ships(effects) == [(0, 100, "shutdown")]
     assert ships(subject.handle(stored(200, start=100, reported="r1"), 1.04)) == [(0, 200, "shutdown")]
-    assert Exit(0) in subject.handle(OffsetCommitted(200), 1.06)
+    assert subject.handle(OffsetCommitted(200), 1.06) == [Release(200)]
+    assert subject.handle(TimePassed(), 1.075) == [Exit(0)]
     assert subject.state is State.CLOSED
 
 
-def test_shutdown_with_everything_reported_and_delivered_drains_at_once() -> None:
-    """There is nothing to wait for."""
+def test_shutdown_with_everything_reported_waits_one_buffer_for_lines_of_the_last_moment() -> None:
+    """The runtime is ended before SHUTDOWN comes; what it printed then is still in the platform's buffer."""
     subject = machine()
     invoke(subject, 0.0)
     subject.handle(stored(100, finished="r1", reported="r1"), 0.1)
     subject.handle(OffsetCommitted(100), 0.12)
-    assert subject.handle(ShutdownRequested("spindown", 3.0), 1.0) == [Exit(0)]
+    assert subject.handle(ShutdownRequested("spindown", 3.0), 1.0) == []
+    assert subject.wakes_at == pytest.approx(1.075)
+    assert ships(subject.handle(stored(200, start=100), 1.03)) == [(100, 200, "shutdown")]
+    subject.handle(OffsetCommitted(200), 1.04)
+    assert subject.handle(TimePassed(), 1.075) == [Exit(0)]
 
 
 def test_shutdown_without_a_report_waits_a_short_while() -> None:
@@ -268,6 +295,82 @@ def test_shutdown_without_a_report_waits_a_short_while() -> None:
     assert subject.handle(ShutdownRequested("spindown", 3.0), 1.0) == []
     assert subject.wakes_at == pytest.approx(1.0 + QUIET_S)
     assert subject.handle(TimePassed(), 1.0 + QUIET_S) == [Exit(0)]
+
+
+def test_shutdown_while_telemetry_still_comes_does_not_end_between_two_batches() -> None:
+    """A full backlog made the platform pause; it then goes on for a while."""
+    subject = machine("interval")
+    invoke(subject, 0.0)
+    subject.handle(stored(100, start=0), 0.1)
+    subject.handle(ShutdownRequested("spindown", 3.0), 1.0)
+    subject.handle(TimePassed(), 1.0 + QUIET_S)
+    assert subject.state is State.CLOSING
+    subject.handle(stored(200, start=100), 1.35)
+    assert subject.handle(OffsetCommitted(200), 1.36) == [Release(200)]
+    assert subject.wakes_at == pytest.approx(1.35 + QUIET_S)
+    subject.handle(stored(300, start=200, reported="r1"), 1.5)
+    assert subject.handle(OffsetCommitted(300), 1.51) == [Release(300), Exit(0)]
+
+
+def test_shutdown_waits_for_a_platform_that_was_sent_away() -> None:
+    """It still has the batch, and comes back within a second or so."""
+    subject = machine("interval")
+    invoke(subject, 0.0)
+    subject.handle(stored(100, start=0), 0.1)
+    subject.handle(IntakeHeld(), 0.9)
+    subject.handle(ShutdownRequested("spindown", 3.0), 1.0)
+    assert subject.handle(OffsetCommitted(100), 1.1) == [Release(100)]
+    assert subject.wakes_at == pytest.approx(3.0 - SHUTDOWN_MARGIN_S)
+    subject.handle(stored(200, start=100), 1.9)
+    subject.handle(OffsetCommitted(200), 2.0)
+    assert Exit(0) in subject.handle(TimePassed(), 1.9 + QUIET_S)
+
+
+def test_shutdown_has_what_the_shipper_still_owes_brought_to_an_end() -> None:
+    """Spans of invocations that were never reported: a last order, for nothing else, and then the end."""
+    subject = machine()
+    invoke(subject, 1.0)
+    subject.handle(stored(100, finished="r1"), 1.1)
+    subject.handle(OffsetCommitted(100, owes=True), 1.2)
+    subject.handle(ShutdownRequested("spindown", 4.0), 2.0)
+    effects = subject.handle(TimePassed(), 2.0 + QUIET_S)
+    assert [(e.since, e.until, e.is_final) for e in effects if isinstance(e, Ship)] == [(100, 100, True)]
+    assert subject.wakes_at == pytest.approx(4.0 - SHUTDOWN_MARGIN_S)
+    assert Exit(0) in subject.handle(OffsetCommitted(100), 2.4)
+
+
+def test_last_shipment_of_all_is_told_that_it_is() -> None:
+    """Where something waits, that and what is owed are one shipment."""
+    subject = machine()
+    invoke(subject, 1.0)
+    subject.handle(stored(100), 1.1)
+    subject.handle(ShutdownRequested("spindown", 4.0), 2.0)
+    subject.handle(ShipmentStalled("status_503"), 2.1)
+    effects = subject.handle(TimePassed(), 2.0 + QUIET_S)
+    assert [(e.since, e.until, e.is_final) for e in effects if isinstance(e, Ship)] == [(0, 100, True)]
+
+
+def test_debt_that_cannot_be_paid_does_not_keep_it_from_ending() -> None:
+    """The destination is down, or there is no shipper any more."""
+    subject = machine()
+    subject.handle(stored(100), 0.1)
+    subject.handle(OffsetCommitted(100, owes=True), 0.2)
+    subject.handle(ShutdownRequested("spindown", 4.0), 2.0)
+    subject.handle(TimePassed(), 2.0 + QUIET_S)
+    assert Exit(0) in subject.handle(ShipmentStalled("connect"), 2.5)
+
+
+def test_shipment_that_waits_for_an_outcome_holds_nothing_and_opens_no_breaker() -> None:
+    """It did what it could; the rest goes with what is yet to come."""
+    subject = machine()
+    for number in range(1, 9):
+        invoke(subject, float(number), f"r{number}")
+        subject.handle(stored(number * 100, finished=f"r{number}"), number + 0.1)
+        effects = subject.handle(OffsetCommitted(number * 100 - 50, waits=True), number + 0.12)
+        assert reasons_to_fetch(effects) == ["not_delivered"]
+        assert ships(effects) == []
+    assert not subject.policy.is_open
+    assert subject.shipments.waiting_bytes == 50
 
 
 def test_shutdown_with_a_dead_destination_ends_before_sigkill() -> None:
@@ -287,7 +390,7 @@ def test_shutdown_with_a_silent_shipper_ends_before_sigkill() -> None:
     invoke(subject, 0.0)
     subject.handle(stored(100, finished="r1", reported="r1"), 0.1)
     subject.handle(ShutdownRequested("timeout", 3.0), 1.0)
-    subject.handle(TimePassed(), 1.0 + STALE_AFTER_S)
+    subject.handle(TimePassed(), 1.075)
     assert subject.wakes_at == pytest.approx(2.7)
     assert Exit(0) in subject.handle(TimePassed(), 2.7)
 
@@ -308,7 +411,8 @@ def test_shutdown_with_the_breaker_open_makes_one_shipment_of_all() -> None:
     end = breaker_open(subject)
     assert subject.handle(ShutdownRequested("spindown", 4.0), 2.0) == []
     assert subject.handle(stored(end + 100, start=end, finished="r2"), 2.02) == []
-    (ship,) = subject.handle(stored(end + 200, start=end + 100, reported="r2"), 2.04)
+    assert subject.handle(stored(end + 200, start=end + 100, reported="r2"), 2.04) == []
+    (ship,) = subject.handle(TimePassed(), 2.075)
     assert isinstance(ship, Ship)
     assert (ship.since, ship.until, ship.deadline) == (0, end + 200, 4.0 - SHUTDOWN_MARGIN_S)
     assert subject.handle(OffsetCommitted(end + 200), 3.6) == [Release(end + 200), Exit(0)]
@@ -322,12 +426,12 @@ def test_shipment_from_before_shutdown_that_gets_nowhere_makes_way() -> None:
     assert len(ships(subject.handle(TimePassed(), 1.0))) == 1
     subject.handle(stored(200, start=100, finished="r1", reported="r1"), 1.1)
     assert ships(subject.handle(ShutdownRequested("spindown", 7.0), 5.0)) == [(0, 200, "shutdown")]
-    assert subject.wakes_at == pytest.approx(5.05)
-    (cut,) = subject.handle(TimePassed(), 5.05)
+    assert subject.wakes_at == pytest.approx(5.075)
+    (cut,) = subject.handle(TimePassed(), 5.075)
     assert isinstance(cut, Ship)
-    assert cut.deadline == 5.05
-    assert subject.handle(ShipmentStalled("deadline", deadline=1.0 + UNHELD_SHIPMENT_S), 5.051) == []
-    (anew,) = subject.handle(ShipmentStalled("deadline", deadline=5.05), 5.06)
+    assert cut.deadline == 5.075
+    assert subject.handle(ShipmentStalled("deadline", deadline=1.0 + UNHELD_SHIPMENT_S), 5.076) == []
+    (anew,) = subject.handle(ShipmentStalled("deadline", deadline=5.075), 5.08)
     assert isinstance(anew, Ship)
     assert (anew.since, anew.until, anew.deadline) == (0, 200, 7.0 - SHUTDOWN_MARGIN_S)
     assert Exit(0) in subject.handle(OffsetCommitted(200), 5.1)
@@ -368,9 +472,9 @@ def test_retry_after_is_kept_by_the_next_invocations() -> None:
     effects = subject.handle(ShipmentStalled("status_429", retry_after_s=3.0), 0.2)
     assert reasons_to_fetch(effects) == ["not_delivered"]
     assert reasons_to_fetch(invoke(subject, 1.0, "r2")) == ["asked_to_wait"]
-    assert subject.handle(stored(6000, start=100, finished="r2"), 1.1) == []
-    assert ships(invoke(subject, 3.3, "r3")) == [(0, 6000, "backlog_half_full")]
-    assert ships(subject.handle(stored(6100, start=6000, finished="r3"), 3.4)) == [(0, 6100, "invocation_finished")]
+    assert subject.handle(stored(4000, start=100, finished="r2"), 1.1) == []
+    assert invoke(subject, 3.3, "r3") == []
+    assert ships(subject.handle(stored(4100, start=4000, finished="r3"), 3.4)) == [(0, 4100, "invocation_finished")]
 
 
 def test_shutdown_while_holding_is_what_a_signal_means() -> None:
@@ -424,6 +528,25 @@ def test_workers_that_keep_dying_are_given_up_and_the_function_goes_on() -> None
     assert subject.handle(ShutdownRequested("spindown", now + 3), now + 2) == [Exit(0)]
 
 
+def test_shipper_that_is_killed_while_it_has_nothing_to_do_is_always_replaced() -> None:
+    """With the breaker open it delivers nothing for a minute, which is not its fault."""
+    subject = machine()
+    for number in range(3 * MOST_DEATHS):
+        assert subject.handle(WorkerExited("shipper"), float(number)) == [StartWorker("shipper")]
+
+
+def test_shipper_that_dies_before_it_is_ready_is_given_up() -> None:
+    """It may lack a module; nothing is started after that."""
+    subject = machine()
+    now, orders = 0.0, []
+    while GoQuiet() not in orders:
+        orders = subject.handle(WorkerExited("shipper", was_ready=False), now)
+        now = subject.wakes_at or now
+        subject.handle(TimePassed(), now)
+    subject.handle(WorkerExited("collector"), now)
+    assert subject.wakes_at is None
+
+
 def test_shipper_that_ignores_its_deadline_is_replaced() -> None:
     """It may hang in a name server's hands."""
     subject = machine()
@@ -461,7 +584,7 @@ def test_platform_that_is_gone_ends_the_extension() -> None:
     """Nobody takes a connection: there is nobody left to serve."""
     subject = machine()
     now = 0.0
-    for _ in range(MOST_NEXT_FAILURES):
+    for _ in range(MOST_UNCONNECTED):
         subject.handle(NextFailed(0), now)
         now = max(now, subject.wakes_at or now)
         subject.handle(TimePassed(), now)

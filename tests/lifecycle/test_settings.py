@@ -130,10 +130,18 @@ def test_words_are_understood_in_any_case_and_order() -> None:
 def test_secrets_are_header_values_user_info_and_queries() -> None:
     """What must not appear in any line."""
     settings = Settings({"TAILRACE_HEADERS": "a=s1", "TAILRACE_DESTINATION": "https://u:s2@host/path?key=s3"})
-    assert set(settings.secrets()) == {"s1", "u:s2", "key=s3"}
+    assert set(settings.secrets()) == {"s1", "u:s2", "path", "key=s3"}
+    assert list(Settings({"TAILRACE_DESTINATION": "otlp+https://h/base"}).secrets()) == []
+    assert list(Settings({"HTTPS_PROXY": "user:pw@proxy:3128"}).secrets()) == ["user:pw"]
 
 
-@given(st.text(max_size=40))
+def test_bytes_that_are_no_text_become_question_marks() -> None:
+    """The environment may hold any bytes; they come as lone surrogates, which no encoder takes."""
+    settings = Settings({"OTEL_SERVICE_NAME": "shop\udcff", "TAILRACE_HEADERS": "k=\udcff%20x"})
+    assert (settings.service_name, settings.headers) == ("shop?", (("k", "? x"),))
+
+
+@given(st.text(st.characters(), max_size=40))
 def test_any_value_of_any_setting_is_taken_or_becomes_a_problem(text: str) -> None:
     """Nonsense never raises; the default stands in for it."""
     for row in Settings.table():

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from shipper.answers import Answer, outcome_of, retry_after_s
 from shipper.correlate import NOTHING, Context, packed, unpacked
-from shipper.levels import level_and_id
 from shipper.outcome import Verdict
 from shipper.times import Times
 from tests.shipper.support import TIME, TIME_NS
@@ -107,14 +106,3 @@ def test_a_context_of_another_build_is_nothing_or_something(data: bytes) -> None
 
 def test_no_context_takes_no_bytes() -> None:
     assert packed(NOTHING) == b""
-
-
-@pytest.mark.parametrize("level", ["INFO", "WARN", "WARNING", "ERROR", "DEBUG", "TRACE", "FATAL", "CRITICAL"])
-def test_levels_are_told_from_both_formats(level: str) -> None:
-    assert level_and_id(f'"[{level}]\\tx"'.encode())[0] == level
-    assert level_and_id(f'"{TIME}\\tundefined\\t{level}\\tx"'.encode())[0] == level
-
-
-@pytest.mark.parametrize("line", ['"INFO x"', '"x [INFO]\\t"', '"[INFO]"', '"[]\\t"', '"[INFO', '"2024 INFO"', '"'])
-def test_no_level_is_guessed(line: str) -> None:
-    assert level_and_id(line.encode()) == ("", "")

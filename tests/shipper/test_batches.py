@@ -7,9 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lifecycle.frames import Frame
-from shipper.batches import Batch, Cutter, Encoder, Limits, Position
+from shipper.batches import Batch, Encoder, Limits, Position
 from shipper.correlate import NOTHING, Context
+from shipper.cutter import Cutter
 from shipper.telemetry import AnyEvent, Event
+from shipper.wanted import Wanted
 from tests.shipper.support import Lines, backlog_of, event, frame_of, start
 
 OWN = event('{"logger":"tailrace.shipper"}\n', "extension")
@@ -24,7 +26,9 @@ class Words(Encoder):
 
     def encode(self, event: AnyEvent, index: int, context: Context) -> bytes:
         """Request, frame and index."""
-        if isinstance(event, Event) and bytes(event.record) == b'"crash"':
+        if b"crash" in (bytes(event.record) if isinstance(event, Event) else getattr(event, "json", b"")):
+            raise RuntimeError
+        if isinstance(event, Event) and bytes(event.record) == b'"strange"':
             raise RuntimeError
         return b"%b/%d/%d" % (context.request_id.encode(), self.digest, index)
 
@@ -68,7 +72,7 @@ def test_lines_belong_to_the_invocation_before_them() -> None:
 
 def test_where_invocations_interleave_no_line_is_given_to_one() -> None:
     backlog, end = backlog_of([start("r1"), event("b")])
-    cutter = Cutter(Words(), Limits(10_000, 100), Lines().log, interleaved=True)
+    cutter = Cutter(Words(), Limits(10_000, 100), Lines().log, Wanted(interleaved=True))
     assert records(list(cutter.batches(backlog.frames(0, end), Position(0)))) == [[b"/0/0", b"/0/1"]]
 
 
@@ -82,6 +86,13 @@ def test_what_cannot_be_written_is_dropped_counted_and_said() -> None:
     """A bug in the mapping must not stop the stream."""
     (batch,), _ = cut(Limits(10_000, 100), [event("a"), event("crash"), event("b")])
     assert batch.tally(0, 3) == (2, {"unmappable": 1})
+
+
+def test_what_the_mapping_fails_at_is_written_as_it_came() -> None:
+    """Before it is given up."""
+    (batch,), _ = cut(Limits(10_000, 100), [event("a"), event("strange"), event("b")])
+    assert batch.tally(0, 3) == (3, {})
+    assert records([batch]) == [[b"/0/0", b"/0/1", b"/0/2"]]
 
 
 def test_a_broken_frame_stands_for_all_its_events() -> None:

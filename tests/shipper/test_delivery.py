@@ -40,7 +40,14 @@ class Scene:
         self.limits = Limits(1_000_000, 1000)
         self.settled: list[int] = []
         self.delivery = Delivery(
-            self.inbox, self.timing, self.limits, base_s=0.05, most_s=5.0, log=self.lines.log, jitter=lambda: 0.5
+            self.inbox,
+            self.timing,
+            self.limits,
+            base_s=0.05,
+            most_s=5.0,
+            log=self.lines.log,
+            jitter=lambda: 0.5,
+            clock=self.timing,
         )
 
     def deliver(self, batch: Batch) -> None:
@@ -172,12 +179,14 @@ def test_a_lone_record_refused_while_nothing_else_is_taken_is_held() -> None:
     assert scene.lines.events() == ["shipper.delivery_failing", "shipper.delivery_recovered"]
 
 
-def test_a_lone_record_refused_in_three_shipments_is_given_up() -> None:
+def test_a_lone_record_refused_in_several_shipments_for_a_minute_is_given_up() -> None:
     """It must not keep back what comes after it for ever."""
-    scene = Scene(lambda records: REFUSED if b"poison" in records else DONE)
-    for _ in range(2):
+    scene = Scene(lambda records: REFUSED if b"poison" in records else DONE, budget_s=1000)
+    for passed_s in (0, 1, 58, 0.5):
+        scene.timing.now += passed_s
         with pytest.raises(HeldError):
             scene.deliver(batch_of(b"poison"))
+    scene.timing.now += 1
     batch = batch_of(b"poison")
     scene.deliver(batch)
     assert batch.tally(0, 1) == (0, {"refused": 1})
@@ -190,6 +199,23 @@ def test_another_record_taken_proves_the_refused_one_at_fault() -> None:
     scene.deliver(batch)
     assert (scene.inbox.delivered, batch.tally(0, 2)) == ([b"a"], (1, {"refused": 1}))
     assert scene.settled == [2, 2]
+
+
+def test_a_record_refused_before_another_is_taken_gets_a_second_chance() -> None:
+    """400 twice on everything, and the first batch is of two records: the destination recovered between them."""
+    scene = Scene(in_turn(REFUSED, REFUSED))
+    batch = batch_of(b"a", b"b")
+    scene.deliver(batch)
+    assert (sorted(scene.inbox.delivered), batch.tally(0, 2)) == ([b"a", b"b"], (2, {}))
+
+
+def test_a_batch_goes_on_after_the_signal_that_is_done() -> None:
+    """Nothing is sent for it any more."""
+    scene = Scene(in_turn())
+    batch = batch_of(b"a")
+    batch.parcels["logs"].done = 1
+    scene.deliver(batch)
+    assert scene.inbox.requests == []
 
 
 def test_many_poisonous_records_in_a_row_are_proven_by_the_last_one() -> None:
@@ -222,10 +248,24 @@ def test_a_batch_too_large_is_split_and_the_limit_remembered() -> None:
 
 
 def test_a_record_too_large_by_itself_is_dropped() -> None:
-    scene = Scene(lambda records: TOO_LARGE if b"large" in records else DONE)
-    batch = batch_of(b"a", b"large", b"b")
+    large = b"large" * 1000
+    scene = Scene(lambda records: TOO_LARGE if large in records else DONE)
+    batch = batch_of(b"a", large, b"b")
     scene.deliver(batch)
     assert batch.tally(0, 3) == (2, {"too_large": 1})
+    batch = batch_of(large)
+    scene.deliver(batch)
+    assert batch.tally(0, 1) == (0, {"too_large": 1})
+
+
+def test_a_small_record_that_is_too_large_is_not_believed_without_proof() -> None:
+    """Who takes less than 4 KiB takes nothing: it is the destination that is at fault, for now."""
+    scene = Scene(in_turn(TOO_LARGE))
+    with pytest.raises(HeldError, match="status_413"):
+        scene.deliver(batch_of(b"small"))
+    batch = batch_of(b"small")
+    scene.deliver(batch)
+    assert batch.tally(0, 1) == (1, {})
 
 
 def test_a_refused_key_holds_everything_and_is_said_once() -> None:
@@ -264,6 +304,7 @@ def test_every_record_is_delivered_or_counted_as_dropped(answers: list[Outcome],
         batch._marks = [(0, Position(0, begin))]  # noqa: SLF001
         with suppress(HeldError):
             scene.deliver(batch)
+        scene.timing.now += 20
         floor = batch.floor()
         events, dropped = batch.tally(0, floor)
         assert events + sum(dropped.values()) == floor

@@ -74,8 +74,8 @@ def test_the_nearer_header_wins_and_otlps_go_to_otlp_alone() -> None:
     settings = settings_of(
         OTEL_EXPORTER_OTLP_HEADERS="A=1,B=1,C=1", OTEL_EXPORTER_OTLP_LOGS_HEADERS="b=2,C=2", TAILRACE_HEADERS="c=3"
     )
-    assert choose.headers(settings, is_otlp=True) == {"A": "1", "b": "2", "c": "3"}
-    assert choose.headers(settings, is_otlp=False) == {"c": "3"}
+    assert choose.headers(settings, signal="logs") == {"A": "1", "b": "2", "c": "3"}
+    assert choose.headers(settings, signal="") == {"c": "3"}
 
 
 def test_no_setting_changes_where_a_request_ends() -> None:
@@ -92,7 +92,7 @@ def test_no_setting_changes_where_a_request_ends() -> None:
     ],
 )
 def test_the_nearer_compression_wins(environ: dict[str, str], *, compressed: bool) -> None:
-    assert choose.is_compressed(settings_of(**environ), is_otlp=True) is compressed
+    assert choose.is_compressed(settings_of(**environ), signal="logs") is compressed
 
 
 def test_the_nearer_timeout_wins() -> None:
@@ -141,8 +141,7 @@ def test_no_proxy_names_hosts_and_their_subdomains(no_proxy: str, *, direct: boo
         {"HTTPS_PROXY": "socks5://proxy:1080"},
         {"HTTPS_PROXY": "https://proxy"},
         {"HTTPS_PROXY": "http://"},
-        {"TAILRACE_DESTINATION": "otlp+https://\udcff..x/\udcff"},
-        {"TAILRACE_DESTINATION": "otlp+https://\udcff:\udcff@h"},
+        {"TAILRACE_DESTINATION": "otlp+https://h..x/\udcff"},
         {"TAILRACE_HEADERS": "x=\udcff", "OTEL_SERVICE_NAME": "\udcff", "OTEL_RESOURCE_ATTRIBUTES": "\udcff=\udcff"},
         {"AWS_LAMBDA_FUNCTION_NAME": "\udcff", "TAILRACE_DESTINATION": "stdout:"},
     ],

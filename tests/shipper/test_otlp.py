@@ -92,42 +92,10 @@ NODE_INIT = f"{TIME}\tundefined\tINFO\tloading\n"
             id="brackets that hold no level",
         ),
         pytest.param(
-            event({"level": "warn", "requestId": REQUEST_ID, "n": 1, "ok": True, "no": None, "x": 1.5, "l": ["a"]}),
-            NOTHING,
-            {
-                "severityNumber": 13,
-                "severityText": "warn",
-                "body": {
-                    "kvlistValue": {
-                        "values": [
-                            {"key": "level", "value": text("warn")},
-                            {"key": "requestId", "value": text(REQUEST_ID)},
-                            {"key": "n", "value": {"intValue": "1"}},
-                            {"key": "ok", "value": {"boolValue": True}},
-                            {"key": "no", "value": {}},
-                            {"key": "x", "value": {"doubleValue": 1.5}},
-                            {"key": "l", "value": {"arrayValue": {"values": [text("a")]}}},
-                        ]
-                    }
-                },
-                "attributes": [INVOCATION, UID],
-            },
-            id="a JSON record: structured, every key kept",
-        ),
-        pytest.param(
             event("another extension's\n", "extension"),
             RUNNING,
             {"body": text("another extension's"), "attributes": [kind("extension"), INVOCATION, UID]},
             id="another extension's line",
-        ),
-        pytest.param(
-            event({"requestId": REQUEST_ID, "status": "success"}, "platform.report"),
-            Context(request_id="the next one"),
-            {
-                "body": text(f'{{"requestId": "{REQUEST_ID}", "status": "success"}}'),
-                "attributes": [kind("platform.report"), INVOCATION, UID],
-            },
-            id="a platform event: its JSON as text, its own request",
         ),
         pytest.param(
             event("RequestId: … exited\n", "platform.fault"),

@@ -29,7 +29,13 @@ class Supervisor:
         self.reports_in, self.reports_out = os.pipe2(os.O_DIRECT)
         self.lines = Lines(environ.get("TAILRACE_LOG_LEVEL", "debug"))
         settings = settings_of(
-            **{"TAILRACE_DESTINATION": f"otlp+http://127.0.0.1:{port}", "TAILRACE_RETRY_BASE_MS": "5"} | environ
+            **{
+                "TAILRACE_DESTINATION": f"otlp+http://127.0.0.1:{port}",
+                "TAILRACE_RETRY_BASE_MS": "5",
+                "TAILRACE_SIGNALS": "logs",
+                "TAILRACE_PLATFORM_LOGS": "1",
+                **environ,
+            }
         )
         self.thread = threading.Thread(
             target=run,
@@ -128,7 +134,7 @@ def test_every_request_is_reported_with_the_position_it_reached(server: Server) 
     assert [(report.through, report.skip) for report in reports[:2]] == [(0, 5), (0, 10)]
     assert (sum(report.events for report in reports), reports[-1].through) == (21, end)
     assert sum(report.dropped.get("own_line", 0) for report in reports) == 2
-    assert all(len(report.context) < 100 for report in reports)
+    assert all(len(report.context) < 500 for report in reports)
     supervisor.close()
 
 
@@ -253,6 +259,20 @@ def test_a_deadline_moved_to_now_ends_a_request_and_a_pause(server: Server, stat
     assert isinstance(report, Stalled)
     assert report.deadline == supervisor.deadline
     supervisor.close()
+
+
+def test_what_came_meanwhile_goes_with_what_was_not_taken(server: Server) -> None:
+    """A destination that takes seconds has time for one request at shutdown: all is in it."""
+    backlog, end = backlog_of(LINES[:4], LINES[4:])
+    middle = next(backlog.frames(0, end)).end
+    server.behaviours = [server.answering(http(404), http(200))]
+    supervisor = Supervisor(backlog, server.port)
+    supervisor.order(middle)
+    assert isinstance(supervisor.report(), Stalled)
+    supervisor.order(end)
+    supervisor.reports_until(end)
+    supervisor.close()
+    assert len(server.requests) == 2
 
 
 @pytest.mark.parametrize("status", [200, 503])

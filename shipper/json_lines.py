@@ -1,0 +1,216 @@
+"""Lines that are JSON: which member is the message, the level, the time, and so on, whatever library wrote it.
+
+Covers Lambda's own JSON log format in every runtime, Powertools, structlog, pino, winston, zap, zerolog, slog, logback
+and Serilog. A member that has a place of its own in a log record is taken out; every other one stays, as it is.
+"""
+
+import re
+from typing import Any
+
+import msgspec
+
+from shipper.exceptions import Told, stack_of
+from shipper.levels import name_of, number_of
+from shipper.repair import has_lone_surrogates, with_valid_escapes
+from shipper.times import Times
+from shipper.xray import SPAN_DIGITS, hex_id, trace_id_of
+
+# What a member may be, by the names that libraries give it; of several the first named here is taken.
+_NAMES = {
+    "time": ("timestamp", "time", "@timestamp", "ts", "@t"),
+    "level": ("level", "severity", "log_level", "levelname", "log.level", "lvl", "@l"),
+    "message": ("message", "msg", "@m", "@message", "event"),
+    "logger": ("logger", "logger_name", "loggerName", "log.logger"),
+    "request": (
+        *("requestId", "request_id", "AWSRequestId", "aws_request_id", "awsRequestId", "function_request_id"),
+        "faas.invocation_id",
+    ),
+    "trace": ("trace_id", "traceId", "otelTraceID", "xray_trace_id", "xRayTraceId"),
+    "span": ("span_id", "spanId", "otelSpanID"),
+}
+_TYPES = ("errorType", "exception.type", "exception_name", "error.type")
+_ERRORS = ("errorMessage", "exception.message", "error.message")
+_STACKS = ("stackTrace", "exception.stacktrace", "stack_trace", "exc_info", "exception", "stack", "error.stack")
+_ROLES = {name: (role, rank) for role, names in _NAMES.items() for rank, name in enumerate(names)}
+_OF_ERRORS = frozenset((*_TYPES, *_ERRORS, *_STACKS, "err", "error"))
+
+_MOST_ID = 128
+_LEVEL_DIGITS = 2
+_NS_PER_S = 1_000_000_000
+
+# Between these, a number is a time: from 2001 on, in seconds, milliseconds, microseconds or nanoseconds.
+_UNITS_NS = ((10**9, 10**9), (10**12, 10**6), (10**15, 10**3), (10**18, 1))
+_NUMBER = re.compile(rb"(\d{10,19})(?:\.(\d+))?")
+_MOST_NS = 2**63 - 1
+
+_times = Times()
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_text = msgspec.json.Decoder(str)
+_anything = msgspec.json.Decoder()
+
+
+class Line(msgspec.Struct):
+    """A line that is JSON, taken apart.
+
+    Attributes:
+        message: What is to be the body, raw; None when no member is.
+        level: As written.
+        time_ns: When, in nanoseconds since the epoch; None when no member tells.
+        is_exact: Whether that is finer than a second.
+        logger: Name of the logger.
+        request_id: Of the invocation that the line names.
+        trace_id: Likewise.
+        span_id: Likewise.
+        exception: Its type, message and stack trace.
+        rest: Members without a place of their own, raw.
+    """
+
+    message: bytes | None = None
+    level: str = ""
+    time_ns: int | None = None
+    is_exact: bool = False
+    logger: str = ""
+    request_id: str = ""
+    trace_id: str = ""
+    span_id: str = ""
+    exception: Told | None = None
+    rest: dict[str, bytes] = {}
+
+
+def members_of(raw: bytes) -> dict[str, bytes] | None:
+    """The members of a raw JSON object, or of one that stands in a raw JSON string; None when it is neither."""
+    if raw[:1] == b"{":
+        return {name: bytes(value) for name, value in _members.decode(raw).items()}
+    try:
+        text = _text.decode(raw).strip().encode()
+        if not text.endswith(b"}"):
+            return None
+        # An escape within the string was an escaped escape so far.
+        found = _members.decode(with_valid_escapes(text) if has_lone_surrogates(text) else text)
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+    return {name: bytes(value) for name, value in found.items()}
+
+
+def line_of(members: dict[str, bytes]) -> Line:
+    """A line's parts. `members` is used up."""
+    line = Line(rest=members)
+    ranked: dict[str, tuple[int, str]] = {}
+    for name in members:
+        role = _ROLES.get(name)
+        if role is not None and (role[0] not in ranked or role[1] < ranked[role[0]][0]):
+            ranked[role[0]] = role[1], name
+    for role_name, (_, name) in ranked.items():
+        if _TAKERS[role_name](line, members[name]):
+            del members[name]
+    if not _OF_ERRORS.isdisjoint(members):
+        line.exception = _exception(members, has_logger=bool(line.logger))
+    return line
+
+
+def _take_time(line: Line, raw: bytes) -> bool:
+    if raw[:1] == b'"':
+        text = _text.decode(raw)
+        line.time_ns = _times.unix_ns(text)
+        line.is_exact = "." in text
+    else:
+        line.time_ns = _epoch_ns(raw)
+        line.is_exact = line.time_ns is not None and line.time_ns % _NS_PER_S != 0
+    return line.time_ns is not None
+
+
+def _take_level(line: Line, raw: bytes) -> bool:
+    level = _str(raw) or (name_of(int(raw)) if raw.isdigit() and len(raw) <= _LEVEL_DIGITS else "")
+    line.level = level if number_of(level) else ""
+    return bool(line.level)
+
+
+def _take_message(line: Line, raw: bytes) -> bool:
+    line.message = None if raw == b"null" else raw
+    return line.message is not None
+
+
+def _take_logger(line: Line, raw: bytes) -> bool:
+    line.logger = _str(raw)
+    return bool(line.logger)
+
+
+def _take_request(line: Line, raw: bytes) -> bool:
+    line.request_id = _str(raw) if len(raw) <= _MOST_ID else ""
+    return bool(line.request_id)
+
+
+def _take_trace(line: Line, raw: bytes) -> bool:
+    line.trace_id = trace_id_of(_str(raw).partition(";")[0].removeprefix("Root="))
+    return bool(line.trace_id)
+
+
+def _take_span(line: Line, raw: bytes) -> bool:
+    line.span_id = hex_id(_str(raw), SPAN_DIGITS)
+    return bool(line.span_id)
+
+
+# Each takes a member if it is what its name says.
+_TAKERS = {
+    "time": _take_time,
+    "level": _take_level,
+    "message": _take_message,
+    "logger": _take_logger,
+    "request": _take_request,
+    "trace": _take_trace,
+    "span": _take_span,
+}
+
+
+def _exception(members: dict[str, bytes], *, has_logger: bool) -> Told | None:
+    # What the runtimes themselves say of an error has these three and nothing that a logger adds.
+    is_uncaught = not has_logger and "errorType" in members and "errorMessage" in members
+    kind, message, stack = _taken(members, _TYPES), _taken(members, _ERRORS), ""
+    for name in _STACKS:
+        raw = members.get(name)
+        stack = stack_of(_value(raw)) if raw is not None else ""
+        if stack:
+            del members[name]
+            break
+    for name in ("err", "error"):
+        raw = members.get(name)
+        nested = _value(raw) if raw is not None and raw[:1] == b"{" else None
+        if isinstance(nested, dict) and not kind:
+            kind = str(nested.get("type") or nested.get("name") or nested.get("errorType") or "")
+            message = message or str(nested.get("message") or nested.get("errorMessage") or "")
+            stack = stack or stack_of(nested.get("stack") or nested.get("stackTrace"))
+    return Told(kind, message, stack, is_uncaught) if kind or message or stack else None
+
+
+def _taken(members: dict[str, bytes], names: tuple[str, ...], most: int = 10**9) -> str:
+    """The first of these members that is text, which is taken out; "" when none is."""
+    for name in names:
+        text = _str(members.get(name))
+        if text and len(text) <= most:
+            del members[name]
+            return text
+    return ""
+
+
+def _str(raw: bytes | None) -> str:
+    return _text.decode(raw) if raw is not None and raw[:1] == b'"' else ""
+
+
+def _value(raw: bytes) -> Any:
+    try:
+        return _anything.decode(raw)
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+
+
+def _epoch_ns(raw: bytes) -> int | None:
+    found = _NUMBER.fullmatch(raw)
+    if found is None:
+        return None
+    whole = int(found[1])
+    for least, unit_ns in _UNITS_NS:
+        if least <= whole < least * 10:
+            part = int(found[2][:9].ljust(9, b"0")) * unit_ns // 10**9 if found[2] else 0
+            total = whole * unit_ns + part
+            return total if total <= _MOST_NS else None
+    return None

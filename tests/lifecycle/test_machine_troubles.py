@@ -1,0 +1,137 @@
+"""The machine in trouble: backlogs that fill, workers that die, news that come late or never."""
+
+import pytest
+
+from lifecycle.events import (
+    IntakeHeld,
+    KillWorker,
+    NextFailed,
+    OffsetCommitted,
+    ShipmentStalled,
+    TimePassed,
+    WorkerExited,
+)
+from lifecycle.machine import MOST_UNCONNECTED
+from lifecycle.recovery import MOST_DEATHS
+from lifecycle.states import State
+from tests.lifecycle.test_machine import CAPACITY, invoke, machine, reasons_to_fetch, ships, stored
+
+
+def test_backlog_that_fills_and_gets_nowhere_holds_nobody() -> None:
+    """The platform, sent away, cannot tell that the function has finished: the invocation goes after one budget."""
+    subject = machine("end", budget_s=0.5)
+    invoke(subject, 0.0)
+    assert ships(subject.handle(stored(CAPACITY - 100, start=0), 1.0)) == [(0, CAPACITY - 100, "backlog_half_full")]
+    subject.handle(IntakeHeld(), 1.2)
+    assert subject.wakes_at == pytest.approx(1.5)
+    assert reasons_to_fetch(subject.handle(TimePassed(), 1.5)) == ["backlog_stuck"]
+    assert reasons_to_fetch(invoke(subject, 3.0, "r2")) == ["backlog_stuck"]
+
+
+def test_backlog_that_fills_and_gets_somewhere_goes_on_holding() -> None:
+    """A function that logs much is not a fault."""
+    subject = machine("end", budget_s=0.5)
+    invoke(subject, 0.0)
+    subject.handle(stored(CAPACITY - 100, start=0), 1.0)
+    subject.handle(OffsetCommitted(1000), 1.4)
+    assert reasons_to_fetch(subject.handle(TimePassed(), 1.5)) == []
+    assert subject.wakes_at == pytest.approx(1.9)
+
+
+def test_breaker_that_opens_during_a_hold_ends_it() -> None:
+    """Nothing would be delivered at its end."""
+    subject = machine("end", interval_s=0.1)
+    invoke(subject, 0.0)
+    subject.handle(stored(100), 0.1)
+    assert ships(subject.handle(TimePassed(), 0.2)) == [(0, 100, "interval_passed")]
+    subject.handle(ShipmentStalled("status_503"), 0.3)
+    assert ships(subject.handle(TimePassed(), 0.4)) == [(0, 100, "interval_passed")]
+    assert reasons_to_fetch(subject.handle(ShipmentStalled("status_503"), 0.5)) == ["breaker_open"]
+
+
+def test_one_failure_early_in_an_invocation_does_not_spoil_its_end() -> None:
+    """The destination recovered meanwhile: the end is delivered as ever."""
+    subject = machine("end", interval_s=0.1)
+    invoke(subject, 0.0)
+    subject.handle(stored(100), 0.1)
+    subject.handle(TimePassed(), 0.2)
+    subject.handle(ShipmentStalled("unauthorised"), 0.25)
+    assert ships(subject.handle(TimePassed(), 0.35)) == [(0, 100, "interval_passed")]
+    subject.handle(OffsetCommitted(100), 0.36)
+    assert ships(subject.handle(stored(200, start=100, finished="r1"), 0.4)) == [(100, 200, "invocation_finished")]
+
+
+def test_shipper_that_dies_of_what_it_ships_opens_the_breaker() -> None:
+    """And is given up in the end, however much the collector gets done meanwhile."""
+    subject = machine("end")
+    now = 0.0
+    for number in range(MOST_DEATHS):
+        now += 100.0
+        invoke(subject, now, f"r{number}")
+        subject.handle(stored(100 * (number + 1), finished=f"r{number}"), now + 0.1)
+        subject.handle(WorkerExited("shipper"), now + 0.2)
+        subject.handle(TimePassed(), now + 5.0)
+    assert subject.is_quiet
+
+
+def test_stale_timer_of_a_frozen_invocation_ships_nothing() -> None:
+    """It was due while nothing ran; the invocation to come decides anew."""
+    subject = machine("interval", interval_s=1.0)
+    invoke(subject, 0.0, "r1")
+    subject.handle(stored(100), 0.1)
+    assert subject.wakes_at == pytest.approx(1.1)
+    assert subject.handle(TimePassed(), 60.0) == []
+    assert subject.wakes_at is None
+    assert ships(invoke(subject, 60.01, "r2")) == [(0, 100, "interval_passed")]
+
+
+def test_collector_from_which_nothing_was_heard_is_replaced() -> None:
+    """Not even the invocation's own start: it may be stuck."""
+    subject = machine("end")
+    invoke(subject, 10.0, timeout_s=3.0)
+    assert KillWorker("collector") in subject.handle(TimePassed(), 12.75)
+
+
+def test_collector_that_was_heard_is_left_alone() -> None:
+    """A runtimeDone that is lost is the platform's."""
+    subject = machine("end")
+    invoke(subject, 10.0, timeout_s=3.0)
+    subject.handle(stored(100), 10.5)
+    assert KillWorker("collector") not in subject.handle(TimePassed(), 12.75)
+
+
+def test_shipment_alongside_a_held_invocation_ends_before_the_hold() -> None:
+    """/next is not asked with an export in flight."""
+    subject = machine("end", interval_s=1.0)
+    invoke(subject, 0.0, timeout_s=3.0)
+    subject.handle(stored(100), 0.1)
+    (ship,) = subject.handle(TimePassed(), 1.1)
+    assert getattr(ship, "deadline", None) == pytest.approx(2.75 - 0.02)
+
+
+def test_nothing_unplanned_is_shipped_while_the_environment_may_be_frozen() -> None:
+    """Also when the backlog is more than half full."""
+    subject = machine("interval")
+    invoke(subject, 0.0)
+    subject.handle(stored(100, start=0, finished="r1"), 0.1)
+    assert subject.handle(stored(CAPACITY - 100, start=100), 0.2) == []
+    assert ships(invoke(subject, 5.0, "r2")) == [(0, CAPACITY - 100, "backlog_half_full")]
+
+
+def test_unknown_events_are_asked_past_without_a_pause() -> None:
+    """They were answered: there is nothing to wait for."""
+    subject = machine()
+    for _ in range(50):
+        assert reasons_to_fetch(subject.handle(NextFailed(200), 1.0)) == ["unknown_event"]
+    assert subject.state is State.WAITING
+
+
+def test_refusals_are_no_sign_that_the_platform_is_gone() -> None:
+    """Only connections that nobody takes are, in a row."""
+    subject = machine()
+    now = 0.0
+    for status in [500] * 3 * MOST_UNCONNECTED + [0]:
+        subject.handle(NextFailed(status), now)
+        now = max(now, subject.wakes_at or now)
+        subject.handle(TimePassed(), now)
+        assert subject.state is State.WAITING

@@ -1,0 +1,158 @@
+"""A stream of events through the whole pipeline, up to the requests: what a backend would see of it.
+
+Every request is read by OpenTelemetry's own protobuf definitions before anything is said about it.
+"""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from google.protobuf.json_format import MessageToDict, Parse  # type: ignore[import-untyped]
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from shipper.batches import Limits, Position
+from shipper.correlate import NOTHING, Context, packed, unpacked
+from shipper.cutter import Cutter
+from shipper.destinations.choose import chosen
+from shipper.rules import Rules
+from shipper.wanted import wanted_by
+from tests.sandbox.received import attributes_of, value_of
+from tests.shipper.support import Lines, backlog_of, settings_of
+
+REQUESTS: dict[str, Any] = {
+    "logs": ExportLogsServiceRequest,
+    "traces": ExportTraceServiceRequest,
+    "metrics": ExportMetricsServiceRequest,
+}
+
+
+@dataclass
+class Seen:
+    """What a backend sees, in short.
+
+    Attributes:
+        logs: Log records as OTLP's JSON has them.
+        spans: Likewise.
+        metrics: Likewise, each with its one data point under `point`.
+        events: Delivered, as the ledger counts them.
+        dropped: By reason.
+        context: After it all.
+        said: What the shipper said, as event names.
+        waits: Whether the end was not cut yet.
+    """
+
+    logs: list[dict[str, Any]] = field(default_factory=list)
+    spans: list[dict[str, Any]] = field(default_factory=list)
+    metrics: list[dict[str, Any]] = field(default_factory=list)
+    events: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+    context: Context = NOTHING
+    said: list[str] = field(default_factory=list)
+    waits: bool = False
+    position: Position = Position(0)  # noqa: RUF009 - it is frozen
+
+    def bodies(self) -> list[Any]:
+        """Bodies of the log records."""
+        return [value_of(log["body"]) for log in self.logs]
+
+    def servers(self) -> list[dict[str, Any]]:
+        """Spans that are no part of another."""
+        return [span for span in self.spans if span["kind"] == "SPAN_KIND_SERVER"]
+
+    def metric(self, name: str) -> Any:
+        """A counter's value, or a histogram's count and sum; None for a metric that is not there."""
+        found = [metric for metric in self.metrics if metric["name"] == name]
+        if not found:
+            return None
+        if "sum" in found[0]:
+            return sum(int(point["asInt"]) for metric in found for point in metric["sum"]["dataPoints"])
+        points = [point for metric in found for point in metric["histogram"]["dataPoints"]]
+        return sum(int(point["count"]) for point in points), round(sum(point["sum"] for point in points), 6)
+
+
+def attributes(record: dict[str, Any]) -> dict[str, Any]:
+    """Attributes of a record or a span."""
+    return attributes_of(record.get("attributes"))
+
+
+def followed(
+    *frames: list[Any],
+    context: Context = NOTHING,
+    is_final: bool = False,
+    ledger: dict[str, int] | None = None,
+    batch_records: int = 2000,
+    since: Position | None = None,
+    more: dict[str, str] | None = None,
+    **environ: str,
+) -> Seen:
+    """Ships frames of events as one shipment.
+
+    Args:
+        frames: Batches as the platform delivers them.
+        context: From before.
+        is_final: Whether it is the last shipment.
+        ledger: The supervisor's counts.
+        batch_records: Most records in a request.
+        since: Where to begin; the start.
+        more: Settings.
+        environ: Further ones.
+    """
+    settings = settings_of(
+        **{
+            "TAILRACE_DESTINATION": "otlp+http://localhost:1",
+            "TAILRACE_COMPRESSION": "none",
+            "AWS_LAMBDA_FUNCTION_NAME": "shop",
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128",
+            **(more or {}),
+            **environ,
+        }
+    )
+    lines = Lines()
+    destination = chosen(settings, lambda _fd, _events, _until: 0, lines.log)
+    has_rules = any(getattr(settings, name) for name in ("min_level", "keep", "drop", "redact")) or settings.sample < 1
+    rules = Rules(settings, lines.log) if has_rules else None
+    limits = Limits(settings.batch_bytes, batch_records)
+    cutter = Cutter(destination.encoder, limits, lines.log, wanted_by(settings), destination.shapes, rules)
+    cutter.is_final, cutter.ledger = is_final, ledger or {}
+    backlog, end = backlog_of(*frames)
+    start = since or Position(0, 0, context)
+    cutter.look_ahead(backlog.frames(start.through, end), is_pressed=False)
+    seen = Seen(context=context, position=start)
+    for batch in cutter.batches(backlog.frames(start.through, end), start):
+        for signal, parcel in batch.parcels.items():
+            _read(seen, signal, destination.prepare(signal, parcel.records))
+        events, dropped = batch.tally(0, batch.rows)
+        seen.events += events
+        for reason, count in dropped.items():
+            seen.dropped[reason] = seen.dropped.get(reason, 0) + count
+        # As it travels with a report.
+        seen.context = unpacked(packed(batch.end.context))
+        seen.position = Position(batch.end.through, batch.end.skip, seen.context)
+    seen.waits = cutter.waits
+    seen.said = lines.events("warning", "error")
+    return seen
+
+
+def _read(seen: Seen, signal: str, body: bytes) -> None:
+    """Reads a request by the official definitions, which refuse what they do not know."""
+    message = Parse(body, REQUESTS[signal]())
+    assert json.loads(body)
+    resources = MessageToDict(message)
+    if signal == "logs":
+        for resource in json.loads(body)["resourceLogs"]:
+            for scope in resource["scopeLogs"]:
+                name = scope["scope"]["name"]
+                seen.logs += [{**({} if name == "tailrace" else {"scope": name}), **r} for r in scope["logRecords"]]
+    elif signal == "traces":
+        parsed = resources["resourceSpans"][0]["scopeSpans"][0]["spans"]
+        raw = json.loads(body)["resourceSpans"][0]["scopeSpans"][0]["spans"]
+        # Protobuf takes ids for bytes, which JSON writes otherwise than OTLP does.
+        ids = ("traceId", "spanId", "parentSpanId", "links")
+        seen.spans += [
+            {**span, **{name: text[name] for name in ids if name in text}}
+            for span, text in zip(parsed, raw, strict=True)
+        ]
+    else:
+        seen.metrics += resources["resourceMetrics"][0]["scopeMetrics"][0]["metrics"]

@@ -1,0 +1,201 @@
+"""Text lines as each of Lambda's runtimes writes them, and what is told from them."""
+
+import time
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shipper.exceptions import Told, in_text
+from shipper.formats import NOTHING, told
+from shipper.levels import NUMBERS, number_of
+from shipper.strings import may_hold_exception
+from tests.shipper.following import attributes, followed
+from tests.shipper.support import REQUEST_ID, event
+
+AT = "2024-05-20T16:29:44.123Z"
+AT_NS = "1716222584123000000"
+EVENT_NS = "1716222585008000000"
+
+# What a handler of each runtime writes when it logs once at INFO or above: line, level, number, whether it names the
+# request, whether its own time is used.
+RUNTIMES = [
+    pytest.param(f"[INFO]\t{AT}\t{REQUEST_ID}\thello\n", "INFO", 9, True, True, id="Python, logging"),
+    pytest.param(f"[WARNING]\t{AT}\t\tloading\n", "WARNING", 13, False, True, id="Python, logging, in init"),
+    pytest.param("INFO:root:hello\n", "INFO", 9, False, False, id="Python, logging.basicConfig"),
+    pytest.param("hello\n", "", 0, False, False, id="Python, print"),
+    pytest.param(f"{AT}\t{REQUEST_ID}\tWARN\thello\n", "WARN", 13, True, True, id="Node.js, console.warn"),
+    pytest.param(f"{AT}\tundefined\tINFO\tloading\n", "INFO", 9, False, True, id="Node.js, in init"),
+    pytest.param(f"{AT}\t{REQUEST_ID}\tfail\thello\n", "fail", 17, True, True, id=".NET, LogError"),
+    pytest.param(f"{AT}\t{REQUEST_ID}\tdbug\thello\n", "dbug", 5, True, True, id=".NET, LogDebug"),
+    pytest.param("[ERROR] hello\n", "ERROR", 17, False, False, id="Java, LambdaLogger with a level"),
+    pytest.param(
+        f"2024-05-20 16:29:44 {REQUEST_ID} INFO  Handler:25 - hello\n", "INFO", 9, True, False, id="Java, log4j2"
+    ),
+    pytest.param(
+        "2024-05-20 16:29:44,123 [main] ERROR c.e.Handler - no\n", "ERROR", 17, False, False, id="Java, logback"
+    ),
+    pytest.param(
+        f"W, [2024-05-20T16:29:44.123456 #8]  WARN -- {REQUEST_ID}: hello\n", "WARN", 13, True, False, id="Ruby, Logger"
+    ),
+    pytest.param(
+        f'time={AT} level=ERROR msg="no" requestId={REQUEST_ID}\n', "ERROR", 17, True, True, id="Go, slog as text"
+    ),
+    pytest.param('time="2024-05-20T16:29:44Z" level=warning msg=no\n', "warning", 13, False, False, id="Go, logrus"),
+    pytest.param("2024/05/20 16:29:44 INFO hello\n", "INFO", 9, False, False, id="Go, slog by default"),
+    pytest.param("2024/05/20 16:29:44 hello\n", "", 0, False, False, id="Go, log"),
+    pytest.param("2024-05-20T16:29:44.123Z  INFO shop: hello\n", "INFO", 9, False, True, id="Rust, tracing"),
+    pytest.param("ERROR: no\n", "ERROR", 17, False, False, id="by hand"),
+    pytest.param(f"{AT} {REQUEST_ID} Task timed out after 3.00 seconds\n\n", "ERROR", 17, True, True, id="a timeout"),
+    pytest.param(
+        f"RequestId: {REQUEST_ID} Error: Runtime exited with error: exit status 1\nRuntime.ExitError\n",
+        *("ERROR", 17, True, False),
+        id="a crash",
+    ),
+]
+
+
+@pytest.mark.parametrize(("line", "level", "number", "names", "is_timed"), RUNTIMES)
+def test_a_line_of_each_runtime(line: str, level: str, number: int, *, names: bool, is_timed: bool) -> None:
+    """Severity, request and time are the line's where it carries them; the body is what was written."""
+    (log,) = followed([event(line)]).logs
+    assert log["body"] == {"stringValue": line.removesuffix("\n")}
+    assert (log.get("severityText", ""), log.get("severityNumber", 0)) == (level, number)
+    assert attributes(log).get("faas.invocation_id", "") == (REQUEST_ID if names else "")
+    assert log["timeUnixNano"] == (AT_NS if is_timed else EVENT_NS)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(
+            "INFO x",
+            "x [INFO]\t",
+            "[INFO]",
+            "[]\t",
+            "[INFO",
+            "2024 INFO",
+            "",
+            "I, you",
+            "ERRORS: 5",
+            "t",
+            "level=",
+            "[",
+        ),
+        *("time=now level=INFO x", "Information desk", "[WHATEVER] x", "level=odd msg=x", "2024-05-20 16:29:44 WHAT x"),
+    ],
+)
+def test_no_level_is_guessed(line: str) -> None:
+    """What only looks a little like one says nothing."""
+    assert told(msgspec.json.encode(line)) == NOTHING
+
+
+@given(st.text())
+def test_any_text_is_read_without_harm(line: str) -> None:
+    """And a level that is told is one."""
+    level, request_id, _ = told(msgspec.json.encode(line))
+    assert not level or number_of(level)
+    assert len(request_id) in (0, 36)
+
+
+@pytest.mark.parametrize("level", sorted(NUMBERS))
+def test_a_level_is_known_however_it_is_written(level: str) -> None:
+    assert number_of(level) == number_of(level.lower()) == number_of(level.capitalize()) == NUMBERS[level]
+
+
+PYTHON = 'Traceback (most recent call last):\n  File "/var/task/app.py", line 3, in handler\n    raise ValueError("no")'
+JAVA = "java.lang.IllegalStateException: no\n\tat com.example.Handler.handle(Handler.java:3)\n\t... 2 more"
+NODE = "TypeError: x is not a function\n    at Runtime.handler (file:///var/task/index.mjs:2:9)"
+DOTNET = "System.InvalidOperationException: no\n   at Shop.Function.Handler() in /src/Function.cs:line 7"
+NODE_JSON = msgspec.json.encode(
+    {"errorType": "TypeError", "errorMessage": "x is not a function", "stack": NODE.split("\n")}
+).decode()
+
+EXCEPTIONS: list[Any] = [
+    pytest.param(
+        "[ERROR] ValueError: no\r" + PYTHON.replace("\n", "\r").replace("  ", "\u00a0\u00a0") + "\n",
+        Told("ValueError", "no", PYTHON, is_uncaught=True),
+        id="Python's runtime, of what nothing caught",
+    ),
+    pytest.param(
+        f"[ERROR]\t{AT}\t{REQUEST_ID}\tit failed\n{PYTHON}\nshop.errors.CardError: no: really\n",
+        Told("shop.errors.CardError", "no: really", f"{PYTHON}\nshop.errors.CardError: no: really"),
+        id="Python, logging.exception",
+    ),
+    pytest.param(
+        f"{AT}\t{REQUEST_ID}\tERROR\tInvoke Error \t{NODE_JSON}\n",
+        Told("TypeError", "x is not a function", NODE, is_uncaught=True),
+        id="Node.js's runtime",
+    ),
+    pytest.param(
+        f"{AT}\t{REQUEST_ID}\tERROR\t{NODE}\n",
+        Told("TypeError", "x is not a function", NODE),
+        id="Node.js, console.error",
+    ),
+    pytest.param(
+        f"no: java.lang.IllegalStateException\n{JAVA}\n",
+        Told("java.lang.IllegalStateException", "no", JAVA, is_uncaught=True),
+        id="Java's runtime",
+    ),
+    pytest.param(
+        f"2024-05-20 16:29:44 {REQUEST_ID} ERROR Handler:3 - it failed\n{JAVA}\n",
+        Told("java.lang.IllegalStateException", "no", JAVA),
+        id="Java, log4j2",
+    ),
+    pytest.param(
+        f"{AT}\t{REQUEST_ID}\tfail\t{DOTNET}\n",
+        Told("System.InvalidOperationException", "no", DOTNET),
+        id=".NET",
+    ),
+    pytest.param(
+        'Error raised from handler method\n{\n  "errorMessage": "no",\n  "errorType": "Function<RuntimeError>",\n'
+        '  "stackTrace": ["/var/task/app.rb:3"]\n}\n',
+        Told("Function<RuntimeError>", "no", "/var/task/app.rb:3", is_uncaught=True),
+        id="Ruby's runtime",
+    ),
+    pytest.param(
+        "panic: no\n\ngoroutine 1 [running]:\nmain.handle()\n",
+        Told("panic", "no", "goroutine 1 [running]:\nmain.handle()", is_uncaught=True),
+        id="Go, a panic",
+    ),
+]
+
+
+@pytest.mark.parametrize(("line", "exception"), EXCEPTIONS)
+def test_an_exception_of_each_runtime(line: str, exception: Told) -> None:
+    """Type, message and stack trace under their names; the body stays whole; told at ERROR."""
+    assert in_text(line) == exception
+    assert may_hold_exception(msgspec.json.encode(line))
+    (log,) = followed([event(line)]).logs
+    found = attributes(log)
+    assert log["body"] == {"stringValue": line.removesuffix("\n")}
+    assert found["exception.type"] == exception.type
+    assert found["exception.message"] == exception.message
+    assert found["exception.stacktrace"] == exception.stack
+    assert log["severityNumber"] == 17
+
+
+@pytest.mark.parametrize("line", ["two\nlines\n", "an Error\nand more", "look at\n  at home", "Exception\n"])
+def test_lines_that_tell_no_exception_get_none(line: str) -> None:
+    (log,) = followed([event(line)]).logs
+    assert not [name for name in attributes(log) if name.startswith("exception.")]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("a." * 200_000 + "\n at ", "Error" * 100_000 + "\n at ", "\n" * 400_000, ": " * 200_000 + "\n x"),
+        *("Error: " * 60_000 + "\n at ", "[ERROR] A: " + "\r" * 300_000, " Error\n" * 60_000, "panic: \n" * 60_000),
+        "Traceback (most recent call last):" + " " * 300_000 + "\n" * 1000,
+        *("2" * 400_000, "time=" * 100_000, "[" * 400_000, "I, [" + "2" * 400_000),
+    ],
+)
+def test_no_line_takes_long_to_look_at(line: str) -> None:
+    """However it is made."""
+    raw = msgspec.json.encode(line)
+    started = time.process_time()
+    in_text(line)
+    told(raw)
+    assert time.process_time() - started < 0.1

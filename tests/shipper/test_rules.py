@@ -1,0 +1,268 @@
+"""What leaves: least severity, patterns kept and dropped, redaction, sampling; each counted under its name."""
+
+import json
+import subprocess
+import sys
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+
+from shipper.batches import Position
+from shipper.patterns import BLANK, MOST_MATCH_S, REST_S, Pattern, Patterns
+from shipper.redaction import redacted
+from tests.shipper.following import attributes, followed
+from tests.shipper.story import R1, R2, done, invocation, line, report, start
+from tests.shipper.support import Clock, Lines, event
+from tests.shipper.test_telemetry import JSON
+
+CARD = "4111 1111 1111 1111"
+EVIL = "(a+)+$"
+VICTIM = "a" * 40 + "!"
+
+
+def log(text: Any) -> dict[str, object]:
+    return event(text)
+
+
+@pytest.mark.parametrize(("least", "left"), [("trace", 6), ("info", 5), ("warn", 4), ("error", 3), ("fatal", 2)])
+def test_least_severity(least: str, left: int) -> None:
+    """What tells no severity is shipped: nobody can say that it does not matter."""
+    lines = ["[DEBUG] a", "[INFO] b", {"level": "warn", "message": "c"}, "[ERROR] d", "[FATAL] e", "plain"]
+    seen = followed([log(one) for one in lines], TAILRACE_MIN_LEVEL=least)
+    assert len(seen.logs) == left
+    assert seen.dropped == ({"min_level": 6 - left} if left < 6 else {})
+    assert seen.events == left
+
+
+def test_patterns_dropped_and_kept() -> None:
+    """On the body as it is read, be it text or a JSON line's message; drop has the last word."""
+    lines = ["health check\n", "order 1\n", {"message": "health of order 2"}, {"message": "order 3", "x": "health"}]
+    events = [log(one) for one in lines]
+    assert followed(events, TAILRACE_DROP="^health").bodies() == ["order 1", "order 3"]
+    assert followed(events, TAILRACE_KEEP=r"order \d").bodies() == ["order 1", "health of order 2", "order 3"]
+    both = followed(events, TAILRACE_KEEP=r"order \d;nothing", TAILRACE_DROP="health")
+    assert both.bodies() == ["order 1", "order 3"]
+    assert both.dropped == {"keep": 1, "drop": 1}
+
+
+def test_rules_are_for_other_extensions_and_for_the_platforms_lines_too() -> None:
+    events = [event("health\n", "extension"), event({"requestId": R1}, "platform.start")]
+    seen = followed(events, TAILRACE_PLATFORM_LOGS="1", TAILRACE_DROP="health;^START")
+    assert seen.logs == []
+    # A start is still part of a span, and leaves with it.
+    assert (seen.dropped, seen.events) == ({"drop": 1}, 1)
+
+
+REDACTED = [
+    ("card", f"paid with {CARD} today", f"paid with {BLANK} today"),
+    ("card", "order 1234567890123456", "order 1234567890123456"),
+    ("email", "sent to jane.doe+x@mail.example.com.", f"sent to {BLANK}."),
+    ("bearer", "Authorization: Bearer abc.def-ghi_123==", f"Authorization: Bearer {BLANK}"),
+    ("bearer", "the bearer of news", "the bearer of news"),
+    ("aws_key", "key AKIAIOSFODNN7EXAMPLE used", f"key {BLANK} used"),
+    (
+        "aws_key",
+        "aws_secret_access_key=wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+        f"aws_secret_access_key={BLANK}",
+    ),
+    ("jwt", "token eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln", f"token {BLANK}"),
+    (r"ssn=\d+", "ssn=123 ok", f"{BLANK} ok"),
+    (r"(user)=\w+=>\1=someone", "user=jane", "user=someone"),
+    ("secret=>", "a secret b", "a  b"),
+]
+
+
+@pytest.mark.parametrize(("rule", "before", "after"), REDACTED)
+def test_what_is_redacted_is_nowhere_in_the_record(rule: str, before: str, after: str) -> None:
+    """Neither in the body nor in attributes, however deep, however the line is written; names are left alone."""
+    nested = {"message": "m", "a": {"b": [before, 1]}}
+    seen = followed(
+        [log(before + "\n"), log({"message": before}), log(nested), log(json.dumps(nested))], TAILRACE_REDACT=rule
+    )
+    text, message, attribute, attribute_of_text = seen.logs
+    assert [record["body"]["stringValue"] for record in (text, message)] == [after, after]
+    assert [attributes(record)["a"] for record in (attribute, attribute_of_text)] == [{"b": [after, 1]}] * 2
+
+
+def test_a_number_is_redacted_as_well() -> None:
+    seen = followed([log({"message": "m", "card": 4111111111111111, "order": 7})], TAILRACE_REDACT="card")
+    assert attributes(seen.logs[0])["card"] == BLANK
+    assert attributes(seen.logs[0])["order"] == 7
+
+
+def test_exceptions_and_what_is_no_event_are_redacted_too() -> None:
+    lines = [log(f"[ERROR] ValueError: {CARD}\rTraceback (most recent call last):\r  raise\r"), {"odd": CARD}]
+    seen = followed(lines, TAILRACE_REDACT="card")
+    assert CARD not in json.dumps(seen.logs)
+    assert attributes(seen.logs[0])["exception.message"] == BLANK
+
+
+@given(JSON)
+def test_redaction_that_finds_nothing_changes_nothing(value: Any) -> None:
+    raw = json.dumps(value).encode()
+    assert redacted(raw, lambda text: text) is raw
+
+
+def test_a_pattern_that_does_not_compile_is_said_and_ignored() -> None:
+    seen = followed([log("a(\n"), log("b\n")], TAILRACE_DROP="(;^b", TAILRACE_REDACT="x=>\\9;[")
+    assert seen.bodies() == ["a("]
+    assert seen.said == ["rules.pattern_ignored"] * 3
+
+
+# Patterns that take exponential time.
+
+
+def matched(pattern: Pattern, text: str, patterns: Patterns) -> tuple[bool, float]:
+    began = time.perf_counter()
+    found = patterns.is_found(pattern, text)
+    return found, time.perf_counter() - began
+
+
+def test_a_match_that_would_take_for_ever_is_ended() -> None:
+    """Once, then the pattern rests; then it is tried again. Others go on."""
+    lines, clock = Lines(), Clock()
+    patterns = Patterns(lines.log, clock)
+    evil, good = patterns.compiled("TAILRACE_DROP", [EVIL, "aa"])
+    found, took_s = matched(evil, VICTIM, patterns)
+    assert not found
+    assert took_s < 20 * MOST_MATCH_S
+    assert matched(evil, "a", patterns)[0] is False  # it rests
+    assert patterns.is_found(evil, "a", otherwise=True) is True
+    assert matched(good, VICTIM, patterns)[0] is True
+    clock.now += REST_S
+    assert matched(evil, "a", patterns)[0] is True
+    assert lines.events() == ["rules.pattern_slow"]
+
+
+@pytest.mark.parametrize(
+    ("variable", "left", "dropped"),
+    [
+        ("TAILRACE_DROP", [VICTIM, "b", "c"], {}),
+        ("TAILRACE_KEEP", [VICTIM, "b", "c"], {}),
+        ("TAILRACE_REDACT", [BLANK, BLANK, BLANK], {}),
+    ],
+)
+def test_a_slow_pattern_neither_loses_a_line_nor_lets_a_secret_out(
+    variable: str, left: list[str], dropped: dict[str, int]
+) -> None:
+    """While it rests nothing is dropped by it, all is kept, and what it was to redact is blanked whole."""
+    began = time.perf_counter()
+    seen = followed([log(VICTIM), log("b"), log("c")], more={variable: EVIL})
+    assert time.perf_counter() - began < 5
+    assert (seen.bodies(), seen.dropped, seen.said) == (left, dropped, ["rules.pattern_slow"])
+
+
+def test_a_slow_pattern_is_ended_in_a_process_of_its_own() -> None:
+    """The timer is the process's, and does not outlive the match."""
+    script = f"""if True:
+        import time
+        from lifecycle.log import Log
+        from shipper.patterns import Patterns
+        patterns = Patterns(Log("x", "error"))
+        (evil,) = patterns.compiled("X", [{EVIL!r}])
+        print(patterns.is_found(evil, {VICTIM!r}))
+        began = time.process_time()
+        while time.process_time() - began < 0.2:
+            pass
+        print("alive")
+    """
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=20, check=True)
+    assert ran.stdout.split() == ["False", "alive"]
+
+
+# Sampling.
+
+
+def requests(seen: Any) -> list[str]:
+    return [attributes(one).get("faas.invocation_id", "") for one in seen.logs]
+
+
+def test_an_invocation_is_whole_or_absent() -> None:
+    """Lines and span go together; metrics count all of them; what belongs to no invocation is shipped."""
+    ids = [f"{n:08}-0000-0000-0000-000000000000" for n in range(200)]
+    story = [line(-1)]
+    for n, request_id in enumerate(ids):
+        story += [start(n, request_id, sampled=None), line(n), line(n), done(n, request_id), report(n, request_id)]
+    seen = followed(story, TAILRACE_SAMPLE="0.3")
+    taken = requests(seen)
+    assert taken[0] == ""
+    assert 30 < len(set(taken)) - 1 < 90
+    assert all(taken.count(request_id) == 2 for request_id in set(taken) - {""})
+    assert {attributes(span)["faas.invocation_id"] for span in seen.servers()} == set(taken) - {""}
+    assert seen.metric("faas.invocations") == 200
+    assert seen.dropped["sample"] == 400 - len(taken) + 1
+    again = followed(story, TAILRACE_SAMPLE="0.3")
+    assert requests(again) == taken
+
+
+@pytest.mark.parametrize(
+    "story",
+    [
+        [start(0), line(1), done(10, status="error", errorType="Runtime.ExitError"), report(12)],
+        [start(0), line(1), done(10, status="timeout"), report(12)],
+        [start(0), line(1), line(2, "[ERROR] KeyError: 1\rTraceback (most recent call last):\r"), done(10), report(12)],
+        [start(0), line(1), done(10), report(12, status="error", errorType="Extension.Crash")],
+    ],
+    ids=["crash", "timeout", "raised", "told by the report"],
+)
+def test_one_that_failed_is_always_shipped_whole(story: list[Any]) -> None:
+    """Also the lines it wrote before it failed."""
+    seen = followed(story, TAILRACE_SAMPLE="0")
+    assert len(seen.logs) == sum(one["type"] == "function" for one in story)
+    assert len(seen.servers()) == 1
+
+
+def test_what_cannot_be_told_yet_waits() -> None:
+    """From the first line of an invocation whose end is not there: everything before it leaves."""
+    running = [*invocation(0), start(20, R2), line(21), line(22)]
+    seen = followed(running, TAILRACE_SAMPLE="0")
+    assert seen.waits
+    assert (seen.logs, seen.dropped["sample"], seen.position.skip) == ([], 1, 5)
+    ended = followed(running, [done(30, R2, status="error")], TAILRACE_SAMPLE="0", since=seen.position)
+    assert not ended.waits
+    assert requests(ended) == [R2, R2]
+
+
+def test_at_the_end_and_without_room_nothing_waits() -> None:
+    """An invocation without an end has failed, as far as anyone knows; it stays whole once it was begun."""
+    running = [start(0), line(1), line(2)]
+    seen = followed(running, TAILRACE_SAMPLE="0", is_final=True)
+    assert (requests(seen), seen.waits, seen.context.kept) == ([R1, R1], False, R1)
+    later = followed([line(3), done(4), report(5)], TAILRACE_SAMPLE="0", context=seen.context)
+    assert requests(later) == [R1]
+
+
+def test_a_sample_of_all_and_of_none() -> None:
+    assert len(followed(invocation(0), TAILRACE_SAMPLE="1").logs) == 1
+    none = followed(invocation(0), TAILRACE_SAMPLE="0")
+    assert (none.logs, none.spans, none.dropped) == ([], [], {"sample": 1})
+    assert none.metric("faas.invocations") == 1
+
+
+def test_without_rules_nothing_of_them_is_loaded() -> None:
+    """Nor of what else a run of plain lines does not use."""
+    script = """if True:
+        import sys
+        from lifecycle.log import Log
+        from lifecycle.settings import Settings
+        from shipper import worker
+        from shipper.destinations.choose import chosen
+        log = Log("x")
+        settings = Settings({"TAILRACE_DESTINATION": "otlp"})
+        chosen(settings, lambda *_: 0, log)
+        assert worker._rules(settings, log) is None
+        late = "rules patterns sample redaction phases records exceptions json_lines platform_lines meters".split()
+        late += ["destinations." + name for name in "lines file stdout ndjson otlp_spans otlp_metrics".split()]
+        print([name for name in late if "shipper." + name in sys.modules])
+    """
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=20, check=True)
+    assert ran.stdout == "[]\n"
+
+
+def test_a_position_within_a_shipment_is_one_to_go_on_from() -> None:
+    """Rules change nothing about that."""
+    story = [line(0, "a\n"), line(1, "b\n"), line(2, "a\n"), line(3, "c\n")]
+    for skip, left in ((0, ["b", "c"]), (2, ["c"]), (4, [])):
+        assert followed(story, TAILRACE_DROP="a", since=Position(0, skip)).bodies() == left

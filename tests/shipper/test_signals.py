@@ -1,0 +1,263 @@
+"""Every signal through the shipper's process: orders in, requests and reports out, over real pipes and sockets."""
+
+import gzip
+import json
+import socket
+import time
+from typing import Any
+
+import pytest
+
+from lifecycle import wire
+from lifecycle.settings import Settings
+from lifecycle.wire import Ship, Shipped, Stalled
+from shipper.correlate import unpacked
+from tests.shipper.story import R2, done, invocation, line, start
+from tests.shipper.support import Server, backlog_of, http
+from tests.shipper.test_worker import Supervisor
+
+EVERY = {"TAILRACE_SIGNALS": "logs,traces,metrics", "TAILRACE_PLATFORM_LOGS": "0"}
+
+
+class Backend:
+    """Answers each signal as told, for ever with the last answer; 200 to those nothing is told of."""
+
+    def __init__(self, server: Server, **answers: list[bytes]) -> None:
+        self.answers = answers
+        self.bodies: dict[str, list[bytes]] = {"logs": [], "traces": [], "metrics": []}
+        server.behaviours = [self._serve]
+        self._server = server
+
+    def _serve(self, connection: socket.socket) -> None:
+        while True:
+            head, body = self._server.read(connection)
+            signal = head.split(b" ", 2)[1].rpartition(b"/")[2].decode()
+            self.bodies[signal].append(gzip.decompress(body))
+            told = self.answers.get(signal, [http(200)])
+            connection.sendall(told.pop(0) if len(told) > 1 else told[0])
+
+    def count(self, signal: str) -> int:
+        """Requests of a signal."""
+        return len(self.bodies[signal])
+
+    def spans(self) -> list[Any]:
+        """Spans that arrived."""
+        return [
+            span
+            for body in self.bodies["traces"]
+            for span in json.loads(body)["resourceSpans"][0]["scopeSpans"][0]["spans"]
+        ]
+
+
+def settled(supervisor: Supervisor, until: int) -> Shipped:
+    """The report that ends a shipment, its counts those of all its reports together."""
+    reports = supervisor.reports_until(until)
+    events = sum(report.events for report in reports)
+    dropped: dict[str, int] = {}
+    for report in reports:
+        for reason, count in report.dropped.items():
+            dropped[reason] = dropped.get(reason, 0) + count
+    last = reports[-1]
+    return Shipped(through=last.through, events=events, dropped=dropped, context=last.context, owes=last.owes)
+
+
+def test_each_signal_has_a_request_of_its_own(server: Server) -> None:
+    """On one connection; an event counts once, whatever it became."""
+    backlog, end = backlog_of(invocation(0))
+    backend = Backend(server)
+    supervisor = Supervisor(backlog, server.port, **EVERY)
+    supervisor.order(end)
+    report = settled(supervisor, end)
+    assert (report.events, report.dropped, report.owes) == (4, {}, False)
+    assert [backend.count(signal) for signal in ("logs", "traces", "metrics")] == [1, 1, 1]
+    assert server.connections == 1
+    supervisor.close()
+
+
+def test_a_shipment_that_stalls_between_two_signals_repeats_nothing_that_was_taken(server: Server) -> None:
+    """And sends the same metrics again, to the byte, though more has come meanwhile."""
+    backlog, end = backlog_of(invocation(0), invocation(20, R2))
+    middle = next(backlog.frames(0, end)).end
+    backend = Backend(server, metrics=[http(401), http(200)])
+    supervisor = Supervisor(backlog, server.port, **EVERY)
+    supervisor.order(middle)
+    first = supervisor.report()
+    assert isinstance(first, Shipped)
+    assert (first.through, first.skip) == (0, 3)
+    assert isinstance(supervisor.report(), Stalled)
+    supervisor.order(end, since=0, skip=3, context=first.context)
+    report = settled(supervisor, end)
+    assert first.events + report.events == 8
+    assert [backend.count(signal) for signal in ("logs", "traces", "metrics")] == [2, 2, 2]
+    assert backend.bodies["metrics"][0] == backend.bodies["metrics"][1]
+    assert [span["spanId"] for span in backend.spans()] == ["24cd7d670fa455f0"] * 2
+    supervisor.close()
+
+
+def test_a_replaced_shipper_loses_neither_span_nor_count(server: Server) -> None:
+    """Killed between the end of a function and its report: what it knew was in its last report."""
+    story = [start(0), line(1), done(10)]
+    backlog, end = backlog_of(story, invocation(0)[3:])
+    middle = next(backlog.frames(0, end)).end
+    backend = Backend(server)
+    first = Supervisor(backlog, server.port, **EVERY)
+    first.order(middle)
+    report = settled(first, middle)
+    assert report.owes
+    assert len(unpacked(report.context).open) == 1
+    first.close()
+    second = Supervisor(backlog, server.port, **EVERY)
+    second.order(end, since=middle, context=report.context)
+    assert not settled(second, end).owes or backend.spans()
+    (span,) = backend.spans()
+    assert span["startTimeUnixNano"] == "1716222585000000000"
+    second.close()
+
+
+def test_the_last_order_of_all_brings_what_is_open_to_an_end(server: Server) -> None:
+    """Though nothing waits in the backlog; a span and what was measured since the last export."""
+    backlog, end = backlog_of([start(0), line(1)])
+    backend = Backend(server)
+    supervisor = Supervisor(backlog, server.port, **EVERY)
+    supervisor.order(end)
+    report = settled(supervisor, end)
+    assert report.owes
+    assert backend.spans() == []
+    order(supervisor, end, report.context)
+    last = supervisor.report()
+    assert isinstance(last, Shipped)
+    assert (last.through, last.events, last.owes) == (end, 0, False)
+    (span,) = backend.spans()
+    assert span["status"]["code"] == 2
+    assert b'"faas.errors"' in backend.bodies["metrics"][-1]
+    order(supervisor, end, last.context)
+    assert supervisor.report() == Shipped(through=end, context=last.context)
+    supervisor.close()
+
+
+def order(supervisor: Supervisor, at: int, context: bytes) -> None:
+    deadline = time.monotonic() + 10
+    wire.send(
+        supervisor.orders_out, Ship(since=at, skip=0, until=at, deadline=deadline, context=context, is_final=True)
+    )
+
+
+@pytest.mark.parametrize("status", [404, 405, 501])
+def test_a_signal_the_destination_does_not_know_is_left_out_and_said(server: Server, status: int) -> None:
+    """The others go on; what was lost by it is counted."""
+    backlog, end = backlog_of(invocation(0), invocation(20, R2))
+    middle = next(backlog.frames(0, end)).end
+    backend = Backend(server, traces=[http(status)])
+    supervisor = Supervisor(backlog, server.port, TAILRACE_LOG_LEVEL="warning", **EVERY)
+    supervisor.order(middle)
+    report = settled(supervisor, middle)
+    assert (report.events, report.dropped) == (3, {"untaken": 1})
+    supervisor.order(end, since=middle, context=report.context)
+    assert settled(supervisor, end).dropped == {}
+    assert [backend.count(signal) for signal in ("logs", "traces")] == [2, 1]
+    assert supervisor.lines.events() == ["shipper.signal_untaken"]
+    supervisor.close()
+
+
+def test_a_path_that_is_wrong_for_every_signal_loses_nothing(server: Server) -> None:
+    """Then it is the address that is wrong: all is held."""
+    backlog, end = backlog_of([start(0), done(10)], invocation(0)[3:])
+    backend = Backend(server, logs=[http(404)], traces=[http(404)], metrics=[http(404)])
+    supervisor = Supervisor(backlog, server.port, **EVERY)
+    supervisor.order(end)
+    stalled = supervisor.report()
+    assert isinstance(stalled, Stalled)
+    assert stalled.reason == "status_404"
+    assert backend.count("traces") == 1
+    supervisor.close()
+
+
+def test_spans_and_points_that_are_rejected_never_make_more_than_there_were(server: Server) -> None:
+    """Partial success counts them; the ledger counts events."""
+    backlog, end = backlog_of(invocation(0))
+    rejected = http(200, b'{"partialSuccess":{"rejectedDataPoints":"900","rejectedSpans":"7"}}')
+    Backend(server, traces=[rejected], metrics=[rejected])
+    supervisor = Supervisor(backlog, server.port, **EVERY)
+    supervisor.order(end)
+    reports = supervisor.reports_until(end)
+    assert all(report.events >= 0 for report in reports)
+    assert sum(report.events + sum(report.dropped.values()) for report in reports) == 4
+    supervisor.close()
+
+
+def test_a_shipment_that_has_to_wait_for_an_outcome_says_so(server: Server) -> None:
+    """It ends where it got to, and is no failure."""
+    backlog, end = backlog_of(invocation(0), [start(20, R2), line(21)])
+    Backend(server)
+    supervisor = Supervisor(backlog, server.port, TAILRACE_SAMPLE="0", **EVERY)
+    supervisor.order(end)
+    reports: list[Shipped] = []
+    while not reports or not reports[-1].waits:
+        report = supervisor.report()
+        assert isinstance(report, Shipped)
+        reports.append(report)
+    assert reports[-1].through < end
+    assert sum(report.events + sum(report.dropped.values()) for report in reports) == 5
+    assert unpacked(reports[-1].context).open[0].request_id == R2
+    supervisor.close()
+
+
+def test_other_extensions_lines_are_shipped_and_our_own_never(server: Server) -> None:
+    """Whatever form ours come back in, and at whatever level; nothing loops."""
+    own = '{"logger":"tailrace.shipper","level":"debug","event":"x"}\n'
+    lines = [
+        {"time": "2024-05-20T16:29:45.000Z", "type": "extension", "record": record}
+        for record in ("[INFO] from another\n", own, json.loads(own), {"level": "INFO", "message": "structured"})
+    ]
+    backlog, end = backlog_of(lines)
+    backend = Backend(server)
+    supervisor = Supervisor(backlog, server.port, **EVERY)
+    supervisor.order(end)
+    assert settled(supervisor, end).dropped == {"own_line": 2}
+    (resource,) = json.loads(backend.bodies["logs"][0])["resourceLogs"]
+    records = [record for scope in resource["scopeLogs"] for record in scope["logRecords"]]
+    assert [record["body"]["stringValue"] for record in records] == ["[INFO] from another", "structured"]
+    assert all(record["severityText"] == "INFO" for record in records)
+    supervisor.close()
+
+
+def test_where_each_signal_goes_is_said_by_opentelemetrys_variables(server: Server) -> None:
+    """A signal's own endpoint is used as it is, its headers go over the general ones."""
+    backlog, end = backlog_of(invocation(0))
+    base = f"http://127.0.0.1:{server.port}"
+    Backend(server)
+    supervisor = Supervisor(
+        backlog,
+        server.port,
+        TAILRACE_DESTINATION="",
+        OTEL_EXPORTER_OTLP_ENDPOINT=f"{base}/base",
+        OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=f"{base}/own/traces",
+        OTEL_EXPORTER_OTLP_HEADERS="k=all",
+        OTEL_EXPORTER_OTLP_METRICS_HEADERS="k=metrics",
+        **EVERY,
+    )
+    supervisor.order(end)
+    settled(supervisor, end)
+    heads = {head.split(b" ", 2)[1]: head for head, _ in server.requests}
+    assert set(heads) == {b"/base/v1/logs", b"/own/traces", b"/base/v1/metrics"}
+    assert b"\r\nk: metrics" in heads[b"/base/v1/metrics"]
+    assert b"\r\nk: all" in heads[b"/own/traces"]
+    supervisor.close()
+
+
+@pytest.mark.parametrize(
+    ("environ", "signals"),
+    [
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://h"}, ("logs", "traces", "metrics")),
+        ({"TAILRACE_DESTINATION": "otlp"}, ("logs", "traces", "metrics")),
+        ({"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": "http://h"}, ("logs",)),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://h"}, ("traces",)),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://h", "TAILRACE_SIGNALS": "metrics,logs"}, ("logs", "metrics")),
+        ({"TAILRACE_DESTINATION": "stdout:"}, ("logs",)),
+        ({"TAILRACE_DESTINATION": "https://h/in", "TAILRACE_SIGNALS": "traces"}, ("logs",)),
+    ],
+)
+def test_signals_are_those_asked_for_as_far_as_the_destination_takes_them(
+    environ: dict[str, str], signals: tuple[str, ...]
+) -> None:
+    assert Settings(environ).wanted_signals() == signals
