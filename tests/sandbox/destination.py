@@ -151,6 +151,10 @@ class Destination:
         """Listen again, on the same port."""
         self._loop.call(self._listen())
 
+    def hang_up(self) -> None:
+        """Close every connection; the next connect is accepted."""
+        self._loop.call(self._hang_up())
+
     def close(self) -> None:
         """Stop serving; what was received stays readable."""
         if not self._loop.loop.is_closed():
@@ -171,6 +175,9 @@ class Destination:
         if self._server is not None:
             self._server.close()
             self._server = None
+        await self._hang_up()
+
+    async def _hang_up(self) -> None:
         for task in list(self._open):
             task.cancel()
         await asyncio.gather(*self._open, return_exceptions=True)
@@ -188,7 +195,7 @@ class Destination:
                 action = self.faults.next_action(request, body)
                 await self._act(action, request, received_s, connection, writer)
         except asyncio.CancelledError:
-            # The listener was closed.
+            # It was hung up on.
             pass
         finally:
             if task is not None:
@@ -212,7 +219,7 @@ class Destination:
             answer = json_answer(200, {})
         elif isinstance(action, Partial):
             rejected = action.rejected
-            key = _REJECTED.get(request.path.rsplit("/", 1)[-1], "rejected")
+            key = _REJECTED.get(request.path.partition("?")[0].rpartition("/")[2], "rejected")
             answer = json_answer(200, {"partialSuccess": {key: str(rejected), "errorMessage": action.message}})
         elif isinstance(action, Status):
             stored = action.store or action.code < 300

@@ -60,11 +60,13 @@ async def invoke(world: World, payload: Any, timing: Timing) -> InvokeResult:
     """Run one invocation in an initialised environment, to the end of its phase."""
     invocation = new_invocation(world, payload, timing.deadline_s)
     timing.started_s = time.monotonic()
+    world.invocations += 1
+    is_told = world.invocations not in world.platform.runtime_done_lost
     fault = faults.present(world)
     if fault is None:
         arn = invocation.arn if world.platform.managed else None
         world.hub.emit(events.start(invocation.request_id, world.function.version, invocation.tracing, arn))
-        fault = await _run(world, invocation, timing)
+        fault = await _run(world, invocation, timing, is_told=is_told)
     if fault is None and not world.platform.managed:
         fault = await _extensions_back(world, timing)
     timing.ended_s = time.monotonic()
@@ -83,7 +85,7 @@ def never_started(world: World, payload: Any, timing: Timing, fault: Fault) -> I
     return _result(world, invocation, timing, fault)
 
 
-async def _run(world: World, invocation: Invocation, timing: Timing) -> Fault | None:
+async def _run(world: World, invocation: Invocation, timing: Timing, *, is_told: bool) -> Fault | None:
     for agent in world.registry.subscribed("INVOKE"):
         agent.send(
             invoke_event(invocation.request_id, invocation.deadline_epoch_ms, invocation.arn, invocation.tracing)
@@ -111,7 +113,7 @@ async def _run(world: World, invocation: Invocation, timing: Timing) -> Fault | 
     if world.runtime is not None:
         world.runtime.output.drain()
     runtime.in_flight.pop(invocation.request_id, None)
-    if not managed:
+    if is_told and not managed:
         world.hub.emit(_runtime_done(invocation, timing, fault))
     return fault
 

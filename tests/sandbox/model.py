@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Container, Mapping, Sequence
 
 Flavour = Literal["on-demand", "provisioned-concurrency", "snap-start", "lambda-managed-instances"]
 FLAVOURS: tuple[Flavour, ...] = (
@@ -74,6 +74,7 @@ class Platform:
         chunked: Send telemetry with `Transfer-Encoding: chunked` and without a length.
         subscribe_fault: What a telemetry or logs subscription is answered with.
         next_faults: By number of the /next call (from 1, per extension): what it is answered with.
+        runtime_done_lost: Invocations (from 1) whose platform.runtimeDone is never written.
     """
 
     flavour: Flavour = "on-demand"
@@ -92,6 +93,7 @@ class Platform:
     chunked: bool = False
     subscribe_fault: SubscribeFault | None = None
     next_faults: Mapping[int, NextFault] = field(default_factory=dict)
+    runtime_done_lost: Container[int] = ()
 
     @property
     def managed(self) -> bool:

@@ -20,6 +20,7 @@ class ReceivedRequest:
     """One request; the body stays as it came until somebody reads it."""
 
     path: str
+    """With its query."""
     headers: dict[str, str]
     wire: bytes = field(repr=False)
     connection: int
@@ -31,6 +32,12 @@ class ReceivedRequest:
     """None for a request that was never answered."""
     rejected: int = 0
     """How many of its last records were refused (partial success)."""
+
+    @property
+    def signal(self) -> str:
+        """logs, traces or metrics by the OTLP path it came to; ndjson on any other."""
+        before, _, last = self.path.partition("?")[0].rpartition("/")
+        return last if before.endswith("/v1") and last in ("logs", "traces", "metrics") else "ndjson"
 
     @property
     def wire_bytes(self) -> int:
@@ -83,9 +90,8 @@ def records_in(request: ReceivedRequest, index: int) -> list[Received]:
     Raises:
         ValueError: The body is not what its path promises.
     """
-    signal = request.path.rsplit("/", 1)[-1]
-    reader = {"logs": _logs, "traces": _spans, "metrics": _metrics}.get(signal)
-    if reader is None or not request.path.endswith(f"/v1/{signal}"):
+    reader = {"logs": _logs, "traces": _spans, "metrics": _metrics}.get(request.signal)
+    if reader is None:
         found = list(_lines(request.body, index))
     else:
         found = list(reader(msgspec.json.decode(request.body), index))

@@ -77,7 +77,7 @@ def test_log_records_are_read_with_body_attributes_and_uid(backend: Destination)
 
 def test_spans_and_metrics_are_kept_apart(backend: Destination) -> None:
     """Each signal by its path."""
-    post(backend, b'{"resourceSpans":[{"scopeSpans":[{"spans":[{"name":"invoke"}]}]}]}', "/v1/traces")
+    post(backend, b'{"resourceSpans":[{"scopeSpans":[{"spans":[{"name":"invoke"}]}]}]}', "/v1/traces?key=1")
     post(backend, b'{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"d"}]}]}]}', "/v1/metrics")
     assert [span.body for span in backend.spans()] == ["invoke"]
     assert [metric.body for metric in backend.metrics()] == ["d"]
@@ -188,6 +188,17 @@ def test_refusing_and_coming_back(backend: Destination) -> None:
         post(backend, otlp("a"))
     backend.accept()
     assert status_of(backend, otlp("a")) == 200
+
+
+def test_hanging_up_closes_what_is_open_and_nothing_else(backend: Destination) -> None:
+    """A kept connection is gone; a new one is served at once."""
+    connection = http.client.HTTPConnection("127.0.0.1", int(backend.url.rsplit(":", 1)[1]))
+    connection.request("POST", "/v1/logs", otlp("a"))
+    connection.getresponse().read()
+    backend.hang_up()
+    assert connection.sock.recv(1) == b""
+    connection.close()
+    assert status_of(backend, otlp("b")) == 200
 
 
 def test_connections_are_told_apart(backend: Destination) -> None:

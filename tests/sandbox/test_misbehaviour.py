@@ -56,3 +56,12 @@ def test_next_can_bring_an_unknown_event(stage: Stage) -> None:
     assert env.invoke().ok
     kinds = [json.loads(text)["eventType"] for _, text in extension.answers("/next")]
     assert kinds == ["HIBERNATE", "INVOKE", "HIBERNATE", "INVOKE"]
+
+
+def test_a_runtime_done_can_be_lost(stage: Stage) -> None:
+    """Of the second invocation, and of no other."""
+    stage.extension()
+    env = stage.environment(runtime_done_lost=(2,))
+    ids = [env.invoke().request_id for _ in range(3)]
+    told = [event.record["requestId"] for event in env.events if event.type == "platform.runtimeDone"]  # type: ignore[index]
+    assert told == [ids[0], ids[2]]

@@ -41,6 +41,8 @@ class World:
     first_init: InitResult | None = None
     invoked: bool = False
     """Whether an invocation has been asked for: the first one's report tells of the init."""
+    invocations: int = 0
+    """How many have begun."""
     resets: list[Ending] = field(default_factory=list)
     printed: dict[str, list[str]] = field(default_factory=dict)
 

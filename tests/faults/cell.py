@@ -1,0 +1,173 @@
+"""What a cell of the matrix is made of: what is set, what is done, and what is required of it."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.sandbox import Destination, Environment, Platform
+
+NAME = "tailrace"
+COLLECTOR, SHIPPER = "tr-collector", "tr-shipper"
+
+# Promised for every cell; a cell may only add to it or say why something does not apply.
+BUDGET_MS = 500.0
+OVER_BUDGET_MS = 50.0
+SHUTDOWN_MS = 1900.0
+
+# A worker that was killed is there again long before this, unless everything is frozen.
+REPLACED_WITHIN_S = 0.5
+
+INVOCATIONS, LINES = 10, 20
+LINE = {"lines": LINES}
+
+
+class Scene:
+    """What a cell's hooks may touch.
+
+    Args:
+        env: The environment.
+        backend: Where telemetry goes.
+    """
+
+    def __init__(self, env: Environment, backend: Destination) -> None:
+        self.env = env
+        self.backend = backend
+        self.kills = 0
+        self._under_way: list[threading.Thread] = []
+        self._haunting: list[threading.Thread] = []
+        self._is_over = threading.Event()
+
+    def kill(self, *comms: str) -> None:
+        """SIGKILL to workers; one that is just being replaced is waited for."""
+        limit_s = time.monotonic() + REPLACED_WITHIN_S
+        for comm in comms:
+            while not self.signal(comm, signal.SIGKILL) and time.monotonic() < limit_s:
+                time.sleep(0.001)
+
+    def signal(self, comm: str, number: int) -> bool:
+        """Sends a signal to a worker; whether there was one."""
+        try:
+            self.env.kill(NAME, comm, number)
+        except LookupError:
+            return False
+        self.kills += number == signal.SIGKILL
+        return True
+
+    def kill_after(self, delay_s: float, *comms: str) -> None:
+        """SIGKILL to workers a moment after the invocation that is about to begin has begun."""
+        self.later(delay_s, lambda: self.kill(*comms))
+
+    def kill_again_and_again(self, delay_s: float, comm: str, times: int) -> None:
+        """SIGKILL to a worker, and to its successors soon after they are there."""
+
+        def act() -> None:
+            for _ in range(times):
+                self.kill(comm)
+                time.sleep(0.005)
+
+        self.later(delay_s, act)
+
+    def later(self, delay_s: float, action: Callable[[], object]) -> None:
+        """Does something while the invocation that is about to begin runs."""
+        timer = threading.Timer(delay_s, action)
+        self._under_way.append(timer)
+        timer.start()
+
+    def haunt(self, comm: str) -> None:
+        """SIGKILL to a worker as soon as it is there, from now on."""
+
+        def watch() -> None:
+            while not self._is_over.wait(0.002):
+                self.signal(comm, signal.SIGKILL)
+
+        self._haunting.append(threading.Thread(target=watch))
+        self._haunting[-1].start()
+
+    def leave(self) -> None:
+        """Ends all haunting."""
+        self._is_over.set()
+        for thread in self._haunting:
+            thread.join()
+
+    def settle(self) -> None:
+        """Waits for what was to be done during an invocation."""
+        for thread in self._under_way:
+            thread.join()
+        self._under_way.clear()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Required:
+    """What a cell is held to, beside what every cell is.
+
+    Attributes:
+        lost: Events that may be missing at the backend, exactly; None: whatever is, as long as each is counted.
+        dropped: What the ledger must have given up, by reason.
+        waits: The events missing are the ledger's waiting and dropped ones, exactly.
+        may_wait: The ledger may have more waiting than the backend lacks lines: spans and metrics made of them.
+        is_lost_before_us: What is missing was never told to anyone: only our own count must be exact.
+        p50_ms: Held in the median, at most.
+        late_p50_ms: Held in the median over the second half of the invocations, at most.
+        retry_after_s: What the destination asked to wait, and no request may come before.
+        resent: Whether records may, or must, arrive twice; None: they may.
+        failing: Invocations (from 0) that must fail; all others must succeed.
+        unending: Invocations whose end nobody tells us: held to their deadline less a margin.
+        kills: Workers that must have been killed, at least.
+        retried: Whether requests may be repeated for a failure.
+        by_lines: Whether only the function's lines are looked for: the platform's events become spans and metrics.
+        platform_keeps: Whether the platform may be left with events that nobody took.
+        platform_drops: Whether the platform drops events, every one of which must be in our ledger.
+    """
+
+    lost: int | None = 0
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    waits: bool = False
+    may_wait: bool = False
+    is_lost_before_us: bool = False
+    p50_ms: float | None = None
+    late_p50_ms: float | None = None
+    retry_after_s: float = 0.0
+    resent: bool | None = None
+    failing: Collection[int] = ()
+    unending: Collection[int] = ()
+    kills: int = 0
+    retried: bool = True
+    platform_drops: bool = False
+    platform_keeps: bool = False
+    by_lines: bool = False
+
+
+Hook = Callable[[Scene], None]
+PerInvocation = Callable[[Scene, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One row of the matrix.
+
+    Attributes:
+        name: What goes wrong.
+        settings: Of the extension, beside those of every cell.
+        platform: How Lambda behaves.
+        timeout_s: The function's.
+        events: One an invocation.
+        start: Done before the environment starts.
+        before: Done before each invocation, with its number from 0.
+        ending: Done before SHUTDOWN.
+        endpoint: Where telemetry goes instead of the backend; given the backend's port.
+        required: What it is held to.
+    """
+
+    name: str
+    settings: Mapping[str, str] = field(default_factory=dict)
+    platform: Platform = field(default_factory=Platform)
+    timeout_s: float = 3.0
+    events: Sequence[Mapping[str, Any]] = (LINE,) * INVOCATIONS
+    start: Hook | None = None
+    before: PerInvocation | None = None
+    ending: Hook | None = None
+    endpoint: Callable[[int], str] | None = None
+    required: Required = field(default_factory=Required)

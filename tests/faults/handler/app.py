@@ -1,0 +1,18 @@
+"""Prints as many different lines as it is asked to, then sleeps, dies or returns."""
+
+import os
+import sys
+import time
+from typing import Any
+
+
+def handler(event: dict[str, Any], context: Any) -> None:  # noqa: ARG001 - Lambda's signature
+    """Prints event["lines"] lines that begin with event["tag"]."""
+    size = event.get("bytes", 0)
+    sys.stdout.write(
+        "".join(f"{event['tag']} {number} ".ljust(size - 1, ".") + "\n" for number in range(event["lines"]))
+    )
+    sys.stdout.flush()
+    time.sleep(event.get("sleep_s", 0))
+    if event.get("dies"):
+        os._exit(1)

@@ -1,0 +1,174 @@
+"""Further cells: what the issue does not name and a bad day brings all the same."""
+
+import os
+
+from lifecycle.recovery import MOST_DEATHS
+from tests.faults.cell import COLLECTOR, INVOCATIONS, LINE, LINES, SHIPPER, Cell, PerInvocation, Required, Scene
+from tests.faults.cells import BURST, LATE_MS
+from tests.faults.hooks import RUNNING, accepting, always, first, killing_always, well_again, well_again_at, with_event
+from tests.sandbox import Hang, Platform, Reset, Slow, Status
+from tests.sandbox.backend_faults import Partial
+
+KEPT = Required(lost=None, waits=True, late_p50_ms=LATE_MS)
+
+BY_LINES = Required(by_lines=True)
+ALL_SIGNALS = {"TAILRACE_SIGNALS": "logs,traces,metrics", "TAILRACE_PLATFORM_LOGS": "0"}
+
+BURST_AT_2 = tuple(BURST if number == 2 else LINE for number in range(INVOCATIONS))
+
+
+def killed_while_it_flows(comm: str) -> Cell:
+    """A worker dies four times within a burst."""
+
+    def before(scene: Scene, number: int) -> None:
+        if number == 4:
+            scene.kill_again_and_again(0.01, comm, times=4)
+
+    return Cell(
+        name=f"{comm.removeprefix('tr-')} killed ×4 in a burst",
+        events=with_event(4, **BURST, sleep_s=0.12),
+        before=before,
+        required=Required(kills=4),
+    )
+
+
+def dying(comm: str) -> PerInvocation:
+    """A worker dies whenever it is there, from the third invocation on."""
+
+    def before(scene: Scene, number: int) -> None:
+        if number == 2:
+            scene.haunt(comm)
+
+    return before
+
+
+def refusing(scene: Scene) -> None:
+    """The backend takes no connection."""
+    scene.backend.refuse()
+
+
+def up(scene: Scene) -> None:
+    """The backend takes connections again."""
+    scene.backend.accept()
+
+
+FURTHER = (
+    Cell(name="answers lost ×3", start=first(3, Reset(store=True)), required=Required(resent=True)),
+    Cell(
+        name="redirected, then not",
+        start=always(Status(307, headers={"Location": "http://127.0.0.1:1/v1/logs"})),
+        before=well_again_at(INVOCATIONS // 2),
+    ),
+    Cell(
+        name="partial success, 1 refused",
+        start=first(1, Partial(1)),
+        required=Required(lost=1, dropped={"rejected": 1}),
+    ),
+    Cell(name="401, then the key is right", start=always(Status(401)), before=well_again_at(INVOCATIONS // 2)),
+    Cell(name="403 for good", start=always(Status(403)), required=KEPT),
+    Cell(name="400 for good", start=always(Status(400)), required=KEPT),
+    Cell(
+        name="hung up on while frozen",
+        before=lambda scene, _number: scene.backend.hang_up(),
+        required=Required(p50_ms=40.0, retried=False),
+    ),
+    Cell(name="0.3 s slow", start=always(Slow(0.3))),
+    Cell(name="hanging for good", start=always(Hang()), required=KEPT),
+    Cell(name="hanging at shutdown", ending=always(Hang()), required=Required(lost=None, waits=True, p50_ms=40.0)),
+    Cell(name="name that does not resolve", endpoint=lambda _port: "http://nowhere.invalid", required=KEPT),
+    # The backend speaks no TLS: it waits for the end of a request, the client for the handshake's.
+    Cell(name="TLS handshake that hangs", endpoint=lambda port: f"https://127.0.0.1:{port}", required=KEPT),
+    Cell(
+        name="runtimeDone lost once",
+        timeout_s=1.0,
+        platform=Platform(runtime_done_lost=(4,)),
+        required=Required(unending=(3,)),
+    ),
+    killed_while_it_flows(COLLECTOR),
+    killed_while_it_flows(SHIPPER),
+    Cell(
+        name="collector that dies at once, always",
+        before=dying(COLLECTOR),
+        required=Required(kills=MOST_DEATHS, platform_keeps=True, late_p50_ms=LATE_MS),
+    ),
+    Cell(
+        name="shipper that dies at once, always",
+        before=dying(SHIPPER),
+        required=Required(lost=None, waits=True, kills=MOST_DEATHS, late_p50_ms=LATE_MS),
+    ),
+    Cell(
+        name="both killed, flapping, answers lost",
+        events=RUNNING,
+        start=lambda scene: scene.backend.faults.flap(0.5, Reset(store=True), seed=3),
+        before=killing_always,
+        required=Required(kills=2 * INVOCATIONS),
+    ),
+    Cell(name="5 MB burst, down, up at shutdown", events=BURST_AT_2, start=refusing, ending=up),
+    Cell(name="5 MB burst, down for good", events=BURST_AT_2, start=refusing, required=KEPT),
+    Cell(
+        name="5 MB burst into 2 MiB, down, then up",
+        settings={"TAILRACE_BACKLOG_BYTES": "2097152"},
+        events=BURST_AT_2,
+        start=refusing,
+        before=accepting(INVOCATIONS // 2),
+    ),
+    Cell(
+        name="5 MB burst into 2 MiB and a spool, down",
+        settings={
+            "TAILRACE_BACKLOG_BYTES": "2097152",
+            "TAILRACE_SPOOL_BYTES": "8388608",
+            "TAILRACE_SPOOL_PATH": f"/tmp/tailrace-faults-{os.getpid()}",
+        },
+        events=BURST_AT_2,
+        start=refusing,
+        before=accepting(INVOCATIONS // 2),
+    ),
+    Cell(
+        name="platform's buffer overflows",
+        settings={"TAILRACE_BACKLOG_BYTES": "2097152"},
+        platform=Platform(buffer_bytes=1_000_000),
+        # The platform tells of its drops after it has delivered what it kept: the last functions take their time.
+        events=(*BURST_AT_2[: INVOCATIONS // 2], *({**LINE, "sleep_s": 0.3},) * (INVOCATIONS - INVOCATIONS // 2)),
+        start=refusing,
+        before=accepting(INVOCATIONS // 2),
+        required=Required(platform_drops=True),
+    ),
+    Cell(name="all signals, healthy", settings=ALL_SIGNALS, required=Required(by_lines=True, p50_ms=40.0)),
+    Cell(name="all signals, 503 ×3", settings=ALL_SIGNALS, start=first(3, Status(503)), required=BY_LINES),
+    # At shutdown there is time for one request, and lines come first; spans and metrics are left, and counted.
+    Cell(
+        name="all signals, 1.5 s slow",
+        settings=ALL_SIGNALS,
+        start=always(Slow(1.5)),
+        required=Required(by_lines=True, may_wait=True, late_p50_ms=LATE_MS),
+    ),
+    Cell(
+        name="all signals, down, up at shutdown",
+        settings=ALL_SIGNALS,
+        start=refusing,
+        ending=up,
+        required=Required(by_lines=True, late_p50_ms=LATE_MS),
+    ),
+    Cell(
+        name="all signals, both killed",
+        settings=ALL_SIGNALS,
+        events=RUNNING,
+        before=killing_always,
+        required=Required(by_lines=True, kills=2 * INVOCATIONS),
+    ),
+    Cell(
+        name="adaptive, down, up at shutdown",
+        settings={"TAILRACE_FLUSH": "adaptive"},
+        start=refusing,
+        ending=up,
+        required=Required(late_p50_ms=LATE_MS),
+    ),
+    Cell(
+        name="interval, hanging until shutdown",
+        settings={"TAILRACE_FLUSH": "interval", "TAILRACE_FLUSH_INTERVAL_MS": "100"},
+        events=({"lines": LINES, "sleep_s": 0.05},) * INVOCATIONS,
+        start=always(Hang()),
+        ending=well_again,
+        required=Required(late_p50_ms=LATE_MS),
+    ),
+)

@@ -1,0 +1,218 @@
+"""What a cell came to, and how it compares with what is required."""
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any
+
+import msgspec
+
+from lifecycle.ledger import INTENDED
+from tests.demo.ledgers import Ledger, ledgers, summed
+from tests.faults.cell import BUDGET_MS, NAME, OVER_BUDGET_MS, SHUTDOWN_MS, Required
+from tests.sandbox import Destination, Environment, InvokeResult
+
+TOO_MANY = 429
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """The figures of a cell; counts are telemetry events.
+
+    Attributes:
+        emitted: The platform had for us.
+        kept: Of those, what the platform still had at the end: never handed over to us.
+        dropped: What it dropped itself, likewise.
+        delivered: Arrived at the backend, each counted once.
+        lost: Handed over and not arrived; what arrived and was not acknowledged to the platform is not set off.
+        missing_lines: Lines of the function that were handed over and are not at the backend, by their text.
+        copies: Arrivals beyond the first of a uid.
+        strays: Lines that arrived under two uids: copies nobody can recognise.
+        held_ms: Of each invocation.
+        soonest_s: Shortest time from an answer 429 to the next request.
+        exits: Exit code and milliseconds of each environment's end.
+        ledger: Of all environments together.
+        ledgers: How many said one.
+    """
+
+    emitted: int
+    kept: int
+    dropped: int
+    delivered: int
+    lost: int
+    missing_lines: int
+    copies: int
+    strays: int
+    statuses: list[str]
+    held_ms: list[float]
+    soonest_s: float
+    exits: list[tuple[int | None, float]]
+    orphans: int
+    kills: int
+    requests: int
+    ledger: Ledger
+    ledgers: int
+    took_s: float
+
+    @property
+    def p50_ms(self) -> float:
+        """Median of all invocations."""
+        return statistics.median(self.held_ms)
+
+    @property
+    def late_p50_ms(self) -> float:
+        """Median of the second half of the invocations."""
+        return statistics.median(self.held_ms[len(self.held_ms) // 2 :])
+
+    @property
+    def exit_ms(self) -> float:
+        """The slowest end."""
+        return max(ms for _, ms in self.exits)
+
+    def as_json(self) -> dict[str, Any]:
+        """For a file."""
+        figures = asdict(self)
+        figures["ledger"] = msgspec.to_builtins(self.ledger)
+        return {**figures, "p50_ms": self.p50_ms, "late_p50_ms": self.late_p50_ms, "exit_ms": self.exit_ms}
+
+
+def measured(
+    env: Environment,
+    backend: Destination,
+    results: list[InvokeResult],
+    *,
+    kills: int,
+    took_s: float,
+    by_lines: bool = False,
+) -> Measured:
+    """Reads everything off an environment that has ended."""
+    stats = env.telemetry(NAME)
+    arrived = backend.records()
+    unique = len(backend.unique())
+    uids: dict[str, set[str | None]] = {}
+    for record in arrived:
+        uids.setdefault(str(record.body), set()).add(record.uid)
+    handed_over = Counter(_lines(stats.acknowledged))
+    missing_lines = sum(line not in uids for line in handed_over)
+    parts = ledgers(env.printed(NAME))
+    ends = [*env.resets, *([env.ending] if env.ending else [])]
+    # An environment that was reset by its last invocation and never begun again has nobody to end.
+    exits = [end.extensions[NAME] for end in ends if NAME in end.extensions]
+    return Measured(
+        emitted=len(stats.emitted),
+        kept=stats.waiting_events,
+        dropped=stats.dropped_events + stats.refused_events,
+        delivered=unique,
+        lost=missing_lines if by_lines else max(0, len(stats.acknowledged) - unique),
+        missing_lines=missing_lines,
+        copies=len(arrived) - unique,
+        strays=sum(len(uids.get(line, ())) > count for line, count in handed_over.items()),
+        statuses=[result.status for result in results],
+        held_ms=[result.held_ms for result in results],
+        soonest_s=min(_pauses(backend), default=math.inf),
+        exits=[(ending.exit_code, ending.exit_ms) for ending in exits],
+        orphans=sum(len(end.orphans) for end in ends),
+        kills=kills,
+        requests=len(backend.requests),
+        ledger=summed(parts),
+        ledgers=len(parts),
+        took_s=took_s,
+    )
+
+
+def _lines(events: Iterable[bytes]) -> Iterable[str]:
+    for text in events:
+        event = msgspec.json.decode(text)
+        if event["type"] == "function" and isinstance(event["record"], str):
+            yield event["record"].rstrip("\n")
+
+
+def _pauses(backend: Destination) -> Iterable[float]:
+    for request, following in pairwise(backend.requests):
+        if request.status == TOO_MANY:
+            yield following.received_s - request.received_s
+
+
+def problems(required: Required, got: Measured) -> list[str]:
+    """Where a cell falls short; nothing when it does not."""
+    return [
+        *record_problems(required, got),
+        *ledger_problems(required, got),
+        *_of_invocations(required, got),
+        *endings(got),
+    ]
+
+
+def record_problems(required: Required, got: Measured) -> Iterable[str]:
+    """What is missing, or came too often."""
+    if required.lost is not None and got.lost != required.lost:
+        yield f"{got.lost} lost, expected {required.lost}"
+    if required.lost == 0 and got.missing_lines:
+        yield f"{got.missing_lines} lines are nowhere to be found"
+    if got.kept and not required.platform_keeps:
+        yield f"the platform still has {got.kept} events"
+    if bool(got.dropped) is not required.platform_drops:
+        yield f"the platform dropped {got.dropped} events"
+    if got.ledger.lost_by_platform != got.dropped:
+        yield f"ledger: {got.ledger.lost_by_platform} lost by the platform, expected {got.dropped}"
+    if got.strays and not required.is_lost_before_us:
+        yield f"{got.strays} lines arrived under two uids"
+    if required.resent is not None and bool(got.copies) is not required.resent:
+        yield f"{got.copies} copies, expected {'some' if required.resent else 'none'}"
+
+
+def ledger_problems(required: Required, got: Measured) -> Iterable[str]:
+    """Where the extension's own count is not what happened."""
+    ledger = got.ledger
+    if got.ledgers != len(got.exits):
+        yield f"{got.ledgers} ledger lines of {len(got.exits)} environments"
+    handed_over = got.emitted - got.kept - got.dropped
+    if required.is_lost_before_us or required.platform_keeps:
+        if ledger.accepted != got.delivered:
+            yield f"ledger: accepted {ledger.accepted}, but {got.delivered} arrived"
+    elif ledger.accepted != handed_over:
+        yield f"ledger: accepted {ledger.accepted}, but {handed_over} were handed over"
+    given_up = ledger.waiting + sum(ledger.dropped.values())
+    if ledger.accepted != ledger.shipped + given_up:
+        yield f"ledger: {ledger.accepted} accepted are not {ledger.shipped} shipped and {given_up} given up"
+    if required.waits and given_up != got.lost:
+        yield f"ledger: {given_up} waiting or dropped, but {got.lost} lost"
+    if not (required.waits or required.may_wait) and ledger.waiting:
+        yield f"ledger: {ledger.waiting} waiting"
+    dropped = {reason: count for reason, count in ledger.dropped.items() if reason not in INTENDED}
+    if not required.waits and dropped != dict(required.dropped):
+        yield f"ledger: dropped {dropped}, expected {dict(required.dropped)}"
+
+
+def _of_invocations(required: Required, got: Measured) -> Iterable[str]:
+    for number, status in enumerate(got.statuses):
+        if (status != "success") is not (number in required.failing):
+            yield f"invocation {number}: {status}"
+    limit_ms = BUDGET_MS + OVER_BUDGET_MS
+    for number, ms in enumerate(got.held_ms):
+        if ms > limit_ms and number not in required.unending:
+            yield f"invocation {number}: held {ms:.0f} ms, expected no more than {limit_ms:.0f}"
+    if required.p50_ms is not None and got.p50_ms > required.p50_ms:
+        yield f"held {got.p50_ms:.1f} ms in the median, expected no more than {required.p50_ms:g}"
+    if required.late_p50_ms is not None and got.late_p50_ms > required.late_p50_ms:
+        yield f"held {got.late_p50_ms:.1f} ms in the late median, expected no more than {required.late_p50_ms:g}"
+    if got.soonest_s < required.retry_after_s:
+        yield f"a request {got.soonest_s:.2f} s after an answer that asked for {required.retry_after_s:g} s"
+    if got.ledger.retried and not required.retried:
+        yield f"{got.ledger.retried} requests repeated"
+    if got.kills < required.kills:
+        yield f"{got.kills} kills, expected {required.kills}"
+
+
+def endings(got: Measured) -> Iterable[str]:
+    """How environments ended that should have ended otherwise."""
+    for code, ms in got.exits:
+        if code != 0:
+            yield f"exit {code}"
+        if ms > SHUTDOWN_MS:
+            yield f"shutdown took {ms:.0f} ms, expected no more than {SHUTDOWN_MS:.0f}"
+    if got.orphans:
+        yield f"{got.orphans} processes left behind"

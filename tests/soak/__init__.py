@@ -1,0 +1,1 @@
+"""The soak: thousands of invocations with random faults and kills, nothing lost, nothing growing."""

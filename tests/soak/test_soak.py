@@ -1,0 +1,55 @@
+"""A short soak: the same lives, in twenty seconds."""
+
+import os
+
+import pytest
+
+from tests.faults.cell import NAME
+from tests.faults.play import EXTENSIONS
+from tests.soak.chance import Chance
+from tests.soak.growth import Growth, Sample
+from tests.soak.life import KINDS, Kind, live
+
+SECONDS = 20.0
+SEED = int(os.environ.get("SOAK_SEED", "3"))
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_nothing_is_lost_and_nothing_grows(kind: Kind) -> None:
+    """Whatever chance brings."""
+    if not (EXTENSIONS / NAME).exists():
+        pytest.fail("there is no built layer in build/layer: run make -f layer.mk layer")
+    life = live(kind, SEED, SECONDS * kind.share, lambda _count: None)
+    assert life.problems == [], (f"seed {SEED}", "".join(life.printed[-60:]))
+    assert len(life.measured.held_ms) > 10
+
+
+def test_the_same_seed_brings_the_same() -> None:
+    """So that a bad run can be had again."""
+    one, same, other = Chance(5, kills=True), Chance(5, kills=True), Chance(6, kills=True)
+    steps = [one.step(n) for n in range(500)]
+    assert steps == [same.step(n) for n in range(500)]
+    assert steps != [other.step(n) for n in range(500)]
+    assert any(step.kills for step in steps)
+    assert any(step.script for step in steps)
+    assert any(step.door is False for step in steps)
+
+
+def grown(*pss_mb: float) -> list[str]:
+    """What is said of a process whose memory was so much, in turn."""
+    samples = [Sample(int(mb * 1e6), 0, 8) for mb in pss_mb for _ in range(10)]
+    return list(Growth({"tr-shipper": samples}).problems())
+
+
+def test_steady_growth_is_a_leak_and_one_step_is_not() -> None:
+    """A first large batch takes room once."""
+    assert grown(6, 6.2, 6.3) == []
+    assert grown(6, 14, 14.2) == []
+    assert grown(6, 9, 12) != []
+
+
+def test_descriptors_that_pile_up_are_a_leak() -> None:
+    """A few come and go with connections."""
+    samples = [Sample(6_000_000, 0, 8 + number // 4) for number in range(60)]
+    assert list(Growth({"tr-shipper": samples}).problems()) != []
