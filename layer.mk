@@ -4,6 +4,28 @@ PYTHON ?= python3
 VENV ?= .venv
 INTERPRETER ?= /var/lang/bin/python3
 PYTEST_ARGS ?=
+FAULTS ?=
+MINUTES ?= 3
+SEED ?=
+
+# What the layer is built for. Empty: every Python and both architectures that Lambda has.
+PYTHONS ?=
+ARCHS ?=
+STRICT ?=
+
+# The standalone layer: the interpreter it carries, as a tree or an archive; empty: fetched.
+PYTHON_DIST ?=
+
+# How long each target is fuzzed, which, and from which seed; empty: a new one, which is printed.
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?= http tcp telemetry environ platform
+FUZZ_SEED ?=
+ATHERIS := build/fuzz/site
+
+# Where layer versions are published.
+REGIONS ?=
+PROFILE ?=
+LAYER_NAME ?= tailrace
 
 ifeq ($(wildcard layer.mk),)
 $(error Run make where layer.mk lies: make -C DIRECTORY -f layer.mk TARGET)
@@ -19,19 +41,34 @@ PIP := $(RUN) -m pip --disable-pip-version-check --quiet
 INSTALLED := $(VENV)/installed.stamp
 ZIP := build/tailrace-layer.zip
 UNPACKED := build/layer/extensions/tailrace
-SOURCES := $(sort $(shell find lifecycle collector shipper tools -name '*.py')) LICENSE requirements-layer.txt
+STANDALONE := build/tailrace-standalone.zip
+SOURCES := $(sort $(shell find lifecycle collector shipper tools -name '*.py')) tools/wrap LICENSE requirements-layer.txt
+BUILD := $(RUN) -m tools.build_layer --pythons '$(PYTHONS)' --archs '$(ARCHS)' $(if $(filter-out 0,$(STRICT)),--strict)
 
 .PHONY: help
 help: ## List the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' layer.mk | while IFS="$$(printf '\t')" read -r name about; do \
-		printf '%-8s %s\n' "$$name" "$$about"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' layer.mk | while IFS="$$(printf '\t')" read -r name about; do \
+		printf '%-17s %s\n' "$$name" "$$about"; done
 
 .PHONY: venv
 venv: $(INSTALLED) ## Make the virtual environment (PYTHON=python3, VENV=.venv)
 
 .PHONY: layer
-layer: $(ZIP) $(UNPACKED) ## Build build/tailrace-layer.zip (INTERPRETER=/var/lang/bin/python3), unpacked in build/layer
+layer: $(ZIP) $(UNPACKED) ## Build build/tailrace-layer.zip (PYTHONS=3.13, ARCHS=x86_64, STRICT=1), unpacked in build/layer
 	@printf '%s: %s bytes\n' $(ZIP) "$$(wc -c <$(ZIP))"
+
+.PHONY: layer-standalone
+layer-standalone: $(INSTALLED) ## Build build/tailrace-standalone.zip, which brings its own Python (ARCHS=aarch64, PYTHON_DIST=tree or archive)
+	@$(RUN) -m tools.build_standalone --output $(STANDALONE) --archs '$(ARCHS)' --python-dist '$(PYTHON_DIST)'
+
+.PHONY: publish
+publish: $(INSTALLED) ## Publish build/tailrace-layer.zip (REGIONS=eu-central-1,us-east-1, PROFILE=…, LAYER_NAME=tailrace)
+	@test -e $(ZIP) || { echo 'There is no $(ZIP). First: make -f layer.mk layer' >&2; exit 1; }
+	@$(RUN) -m tools.publish --zip $(ZIP) --name '$(LAYER_NAME)' --regions '$(REGIONS)' --profile '$(PROFILE)'
+
+.PHONY: pythons
+pythons: $(INSTALLED) ## On Debian, fetch the Pythons it lacks (3.14, and aarch64 with an emulator) into build/pythons
+	@$(RUN) -m tools.debian || echo 'The layer is built and tested with the Pythons at hand.' >&2
 
 .PHONY: demo
 demo: layer ## Watch a function's telemetry arrive, on a Lambda-like sandbox
@@ -42,6 +79,10 @@ test: lint layer real ## Lint, check types and run all tests (PYTEST_ARGS=…)
 	@echo 'Running the tests …'
 	@$(RUN) -m pytest --junit-xml=build/tests.xml $(PYTEST_ARGS)
 
+.PHONY: examples
+examples: $(INSTALLED) layer ## Check examples/ with the tools they are for, which npm and pip fetch into build/examples
+	@$(RUN) -m pytest -m synth tests/examples
+
 .PHONY: lint
 lint: $(INSTALLED) ## Lint and check types
 	@echo 'Linting …'
@@ -50,9 +91,25 @@ lint: $(INSTALLED) ## Lint and check types
 	@echo 'Checking types …'
 	@$(RUN) -m mypy --cache-dir build/mypy --no-error-summary
 
+.PHONY: faults
+faults: layer ## Play every fault of the matrix against the layer, hold it to its promises (FAULTS=part of a cell's name)
+	@$(RUN) -m tests.faults $(if $(FAULTS),'$(FAULTS)')
+
+.PHONY: soak
+soak: layer ## Thousands of invocations with random faults and kills (MINUTES=3, SEED=number)
+	@$(RUN) -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
 .PHONY: bench
 bench: layer ## Measure start, memory, CPU and what the function is charged
 	@$(RUN) -m tests.bench
+
+# atheris is no tool of the project: it is fetched for this target alone, and lies apart.
+.PHONY: fuzz
+fuzz: $(INSTALLED) ## Fuzz what takes input, with atheris (FUZZ_SECONDS=60 a target, FUZZ_TARGETS=http, FUZZ_SEED=1)
+	@test -d $(ATHERIS)/atheris || $(PIP) install --no-deps --target $(ATHERIS) atheris==3.0.0 || { \
+		echo 'atheris could not be installed; PyPI has it as a wheel for some Pythons only (3.11 on x86_64 is one).' >&2; exit 1; }
+	@for target in $(FUZZ_TARGETS); do \
+		$(RUN) -m tests.fuzz $$target --seconds $(FUZZ_SECONDS) $(if $(FUZZ_SEED),--seed $(FUZZ_SEED)) || exit 1; done
 
 .PHONY: docs
 docs: $(INSTALLED) ## Write docs/settings.md from the table in lifecycle/settings.py
@@ -90,17 +147,19 @@ $(INSTALLED): pyproject.toml requirements-layer.txt
 	@$(PIP) install -r $(VENV)/requirements-dev.txt
 	@touch $@
 
-# Changes only when a source comes or goes, or the interpreter's name does: what times alone do not tell.
+# Changes only when a source comes or goes, or what was asked for does, or a Python was fetched: what times alone do
+# not tell.
 build/layer-inputs.txt: FORCE
 	@mkdir -p build
-	@printf '%s\n' '$(INTERPRETER)' '$(VENV)' $(SOURCES) >$@.new
+	@printf '%s\n' '$(INTERPRETER)' '$(VENV)' '$(PYTHONS)' '$(ARCHS)' '$(STRICT)' \
+		$(SOURCES) $(wildcard build/pythons/*/bin) >$@.new
 	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 
 $(ZIP): $(INSTALLED) build/layer-inputs.txt $(SOURCES)
-	@$(RUN) -m tools.layer --output $@ --interpreter '$(INTERPRETER)'
+	@$(BUILD) --output $@ --interpreter '$(INTERPRETER)'
 
 $(UNPACKED): $(ZIP)
-	@$(RUN) -m tools.layer --output $(ZIP) --unpack build/layer
+	@$(RUN) -m tools.build_layer --output $(ZIP) --unpack build/layer
 
 # AWS's emulator and an OTLP agent. Without them the tests that need them are skipped, which CI does not accept.
 .PHONY: real

@@ -18,8 +18,9 @@ from lifecycle.backlog import Backlog, Writer
 from lifecycle.frames import Frame
 from lifecycle.log import Log
 from lifecycle.settings import Settings
-from shipper.batches import Cutter, Limits, Position
+from shipper.batches import Limits, Position
 from shipper.correlate import NOTHING
+from shipper.cutter import Cutter
 from shipper.destinations.choose import chosen
 from shipper.destinations.lines import Lines
 from shipper.destinations.otlp import LogRecords

@@ -54,17 +54,17 @@ class Held(NamedTuple):
     lost: int
 
 
-def bare() -> Bare:
-    """Starts and ends the interpreter as the launcher starts it."""
+def bare(python: str = sys.executable) -> Bare:
+    """Starts and ends an interpreter as the launcher starts it."""
     began = time.perf_counter()
-    pid = os.posix_spawn(sys.executable, [sys.executable, "-IS", "-c", "pass"], {})
+    pid = os.posix_spawn(python, [python, "-IS", "-c", "pass"], {})
     _, _, usage = os.wait4(pid, 0)
     return Bare((time.perf_counter() - began) * 1000, (usage.ru_utime + usage.ru_stime) * 1000)
 
 
-def boot() -> Boot:
+def boot(extensions: Path = EXTENSIONS) -> Boot:
     """One environment from exec to idle."""
-    with _environment(freeze=False, runtime_command=_IDLE_RUNTIME) as (_, env):
+    with _environment(freeze=False, runtime_command=_IDLE_RUNTIME, extensions=extensions) as (_, env):
         env.start()
         cpu_ms = _settled_cpu_ms(env)
         timeline = env.timeline(NAME)
@@ -73,20 +73,33 @@ def boot() -> Boot:
     return Boot(timeline.register_ms, timeline.first_next_ms, cpu_ms, pss_mb)
 
 
-def load(invocations: int = 3, lines: int = 20_000, line_bytes: int = 150) -> Load:
+def load(invocations: int = 3, lines: int = 20_000, line_bytes: int = 150, *, is_json: bool = False) -> Load:
     """Ships `invocations` × `lines` lines while memory is watched."""
     with _environment(freeze=True, timeout_s=120.0) as (backend, env):
         env.invoke({"lines": 0})
         before_ms = _cpu_ms(env)
         with _watched(env) as peak:
             for _ in range(invocations):
-                env.invoke({"lines": lines, "bytes": line_bytes})
+                env.invoke({"lines": lines, "bytes": line_bytes, "json": is_json})
             env.invoke({"lines": 0})  # what was left of the last one goes with this
         cpu_ms = _cpu_ms(env) - before_ms
         env.shutdown()
         emitted = len(env.telemetry(NAME).emitted)
         lost = emitted - len(backend.unique())
     return Load(invocations * lines, lost, cpu_ms * 1000 / (invocations * lines), max(peak) / 1e6)
+
+
+def cpu_per_invocation_ms(signals: str, invocations: int = 150) -> float:
+    """CPU of all processes for an invocation with a few lines, in a row of them, by the signals that are shipped."""
+    with _environment(
+        freeze=False, TAILRACE_SIGNALS=signals, TAILRACE_PLATFORM_LOGS="0", TAILRACE_FLUSH_INTERVAL_MS="1000"
+    ) as (_, env):
+        for _ in range(5):
+            env.invoke({"lines": 5})
+        before_ms = _cpu_ms(env)
+        for _ in range(invocations):
+            env.invoke({"lines": 5})
+        return (_settled_cpu_ms(env) - before_ms) / invocations
 
 
 def held(invocations: int = 20, lines: int = 20) -> Held:
@@ -119,7 +132,12 @@ _IDLE_RUNTIME = [sys.executable, "-IS", "-c", _ASKS_AND_WAITS]
 
 @contextmanager
 def _environment(
-    *, freeze: bool, timeout_s: float = 3.0, runtime_command: list[str] | None = None, **environ: str
+    *,
+    freeze: bool,
+    timeout_s: float = 3.0,
+    runtime_command: list[str] | None = None,
+    extensions: Path = EXTENSIONS,
+    **environ: str,
 ) -> Iterator[tuple[Destination, Environment]]:
     with Destination() as backend:
         function = Function(
@@ -127,11 +145,12 @@ def _environment(
             task_root=HANDLER,
             timeout_s=timeout_s,
             runtime_command=runtime_command,
-            environ={"OTEL_EXPORTER_OTLP_ENDPOINT": backend.url, **environ},
+            # Each event is a record then: what was delivered can be counted.
+            environ={"OTEL_EXPORTER_OTLP_ENDPOINT": backend.url, "TAILRACE_PLATFORM_LOGS": "1", **environ},
         )
         # The platform's own buffer must not be what overflows: how large it is on Lambda is not public.
         platform = Platform(freeze=freeze, buffer_bytes=64 * 1024 * 1024)
-        with Environment(extensions_dir=EXTENSIONS, function=function, platform=platform) as env:
+        with Environment(extensions_dir=extensions, function=function, platform=platform) as env:
             yield backend, env
 
 

@@ -80,7 +80,12 @@ class Story:
                 task_root=HANDLER,
                 timeout_s=TIMEOUT_S,
                 log_format="JSON",
-                environ={**self._environ, "OTEL_EXPORTER_OTLP_ENDPOINT": backend.url},
+                environ={
+                    # Each event is a record then: what was delivered can be counted.
+                    "TAILRACE_PLATFORM_LOGS": "1",
+                    **self._environ,
+                    "OTEL_EXPORTER_OTLP_ENDPOINT": backend.url,
+                },
             )
             with Environment(self._extensions, function, Platform()) as env:
                 self._start(env, backend)

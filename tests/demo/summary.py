@@ -12,10 +12,13 @@ from tests.demo.facts import Run, severity
 from tests.demo.ledgers import ledgers
 from tests.sandbox import Received
 
-LOGS = "logs"
+LOGS, TRACES, METRICS = "logs", "traces", "metrics"
 NO_REQUEST = ""
 REQUEST_ID = "faas.invocation_id"
 EVENT_TYPE = "aws.lambda.event.type"
+
+# A text line's attributes: request and uid. A JSON line brings its own.
+OURS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,15 +62,20 @@ class Verdict:
 
 
 def by_request(run: Run) -> dict[str, list[Row]]:
-    """Rows by signal: logs always, others as they have arrived."""
+    """Rows by signal: logs always, spans as they have arrived; metrics belong to no request."""
     titles = {step.request_id: step.title for step in run.steps if step.request_id}
     inits = len(run.starts)
     titles = {NO_REQUEST: "init" if inits == 1 else f"init, {inits} times", **titles}
     lines, events = emitted_by_request(run.emitted)
     by_signal: dict[str, Counter[str]] = {LOGS: Counter()}
+    # A part of a span names no request; the trace it is in does.
+    traces = {r.raw["traceId"]: str(r.attributes[REQUEST_ID]) for r in spans(run) if REQUEST_ID in r.attributes}
     for record in unique(run.arrived):
+        if record.signal == METRICS:
+            continue
         signal = LOGS if record.signal == "ndjson" else record.signal
-        by_signal.setdefault(signal, Counter())[str(record.attributes.get(REQUEST_ID, NO_REQUEST))] += 1
+        request_id = record.attributes.get(REQUEST_ID) or traces.get(record.raw.get("traceId"), NO_REQUEST)
+        by_signal.setdefault(signal, Counter())[str(request_id)] += 1
     made: dict[str, list[Row]] = {}
     for signal, arrived in by_signal.items():
         is_logs = signal == LOGS
@@ -76,7 +84,7 @@ def by_request(run: Run) -> dict[str, list[Row]]:
         made[signal] = [
             Row(
                 request_id=each,
-                title=titles.get(each, "unknown") if each or is_logs else "belongs to no request",
+                title=titles.get(each, "unknown"),
                 lines=lines[each] if is_logs else 0,
                 events=events[each] if is_logs else 0,
                 arrived=arrived[each],
@@ -86,6 +94,30 @@ def by_request(run: Run) -> dict[str, list[Row]]:
             if each in present
         ]
     return made
+
+
+def spans(run: Run) -> list[Received]:
+    """Every span that arrived."""
+    return [record for record in run.arrived if record.signal == TRACES]
+
+
+def measurements(run: Run) -> list[tuple[str, str, str]]:
+    """Every metric that arrived: its name, how much of it there was, and in what unit."""
+    counts: Counter[str] = Counter()
+    sums: Counter[str] = Counter()
+    units: dict[str, str] = {}
+    for metric in run.arrived:
+        if metric.signal == METRICS:
+            name = str(metric.body)
+            units[name] = metric.raw.get("unit", "")
+            for point in metric.raw.get("sum", metric.raw.get("histogram", {})).get("dataPoints", ()):
+                counts[name] += int(point.get("count", 0))
+                sums[name] += point["sum"] if "sum" in point else int(point["asInt"])
+    found = []
+    for name, unit in units.items():
+        mean = f"{sums[name] / counts[name]:.6g} on average of {counts[name]}" if counts[name] else ""
+        found.append((name, mean or str(sums[name]), unit))
+    return found
 
 
 def emitted_by_request(emitted: Iterable[bytes]) -> tuple[Counter[str], Counter[str]]:
@@ -133,8 +165,8 @@ def held_ms(run: Run) -> dict[int, list[float]]:
 def samples(records: Iterable[Received]) -> list[Received]:
     """A text line, a JSON line, an error and a platform event: the first of each."""
     wanted: list[Callable[[Received], bool]] = [
-        lambda r: EVENT_TYPE not in r.attributes and isinstance(r.body, str) and severity(r) is not None,
-        lambda r: EVENT_TYPE not in r.attributes and isinstance(r.body, dict) and severity(r) != "ERROR",
+        lambda r: EVENT_TYPE not in r.attributes and isinstance(r.body, str) and severity(r) not in (None, "ERROR"),
+        lambda r: EVENT_TYPE not in r.attributes and len(r.attributes) > OURS and severity(r) != "ERROR",
         lambda r: severity(r) == "ERROR",
         lambda r: r.attributes.get(EVENT_TYPE) == "platform.report" and "timeout" in str(r.body),
     ]
@@ -148,6 +180,11 @@ def verdict(run: Run) -> Verdict:
     rows = by_request(run)[LOGS]
     short = [row for row in rows if row.emitted is not None and row.arrived < row.emitted]
     problems = [f"{row.request_id[:8] or 'init'}: {row.arrived} of {row.emitted} records arrived" for row in short]
+    told = Counter(str(span.attributes[REQUEST_ID]) for span in spans(run) if REQUEST_ID in span.attributes)
+    if told:
+        problems += [
+            f"{row.request_id[:8]}: has no span" for row in rows if row.request_id and not told[row.request_id]
+        ]
     problems += [step.surprise for step in run.steps if step.surprise]
     for ending in run.endings:
         for name, left in ending.extensions.items():

@@ -44,6 +44,17 @@ def signal_table(signal: str, rows: list[Row]) -> Table:
     return table
 
 
+def metrics_table(measured: list[tuple[str, str, str]]) -> Table:
+    """What was measured."""
+    table = _table("Metrics at the backend")
+    table.add_column("metric", style="cyan")
+    table.add_column("all in all", justify="right")
+    table.add_column("unit")
+    for row in measured:
+        table.add_row(*row)
+    return table
+
+
 def sample_table(records: list[Received]) -> Table:
     """Records as a backend has them."""
     table = _table("Some records as they arrived")

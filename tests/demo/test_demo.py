@@ -17,8 +17,8 @@ from tests.demo.scenes import SCENES
 
 pytestmark = pytest.mark.e2e
 
-# What logging adds to a line is not what the handler said.
-OF_LOGGING = {"timestamp", "level", "logger", "requestId"}
+# What a record has beside what the handler said.
+OF_TAILRACE = {"faas.invocation_id", "log.record.uid"}
 
 # From the run on an idle machine, times six.
 LIMIT_S = 30
@@ -40,8 +40,9 @@ def finished() -> subprocess.CompletedProcess[str]:
     )
 
 
-def records() -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (demo.ROOT / demo.RECORDS).read_text(encoding="utf-8").splitlines()]
+def records(signal: str = "logs") -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in (demo.ROOT / demo.RECORDS).read_text(encoding="utf-8").splitlines()]
+    return [line for line in lines if line["signal"] == signal]
 
 
 def test_it_ends_well_and_says_so(finished: subprocess.CompletedProcess[str]) -> None:
@@ -58,7 +59,9 @@ def test_it_tells_the_story_and_shows_every_table(finished: subprocess.Completed
     shown = finished.stdout
     for step in ("cold start", *(scene.title for scene in SCENES), "shutdown"):
         assert f"\n {step} " in shown
-    for table in ("Logs at the backend", "Some records as", "Ledger: what became", "What the function is charged"):
+    for table in ("Logs at the backend", "Traces at the backend", "Metrics at the backend", "Some records as"):
+        assert f"\n {table}" in shown
+    for table in ("Ledger: what became", "What the function is charged"):
         assert f"\n {table}" in shown
     for row in ("bare interpreter", "to register", "to ready", "held after return", "(PSS), idle", "(PSS), at the end"):
         assert row in shown
@@ -82,17 +85,31 @@ def test_the_file_holds_every_line_the_handler_printed(
             except app.CardDeclinedError:
                 continue
     lines = capsys.readouterr().out.splitlines()
-    bodies = [record["body"] for record in records() if "aws.lambda.event.type" not in record["attributes"]]
-    text = [body for body in bodies if isinstance(body, str)]
-    structured = [{k: v for k, v in body.items() if k not in OF_LOGGING} for body in bodies if isinstance(body, dict)]
+    lines_shipped = [record for record in records() if "aws.lambda.event.type" not in record["attributes"]]
+    text = [record["body"] for record in lines_shipped if record["attributes"].keys() <= OF_TAILRACE]
+    structured = [
+        {"message": record["body"], **{k: v for k, v in record["attributes"].items() if k not in OF_TAILRACE}}
+        for record in lines_shipped
+        if not record["attributes"].keys() <= OF_TAILRACE
+    ]
     known = set(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
     said = [
         {"message": record.getMessage(), **{k: v for k, v in record.__dict__.items() if k not in known}}
         for record in caplog.records
     ]
     assert Counter(text) == Counter(lines)
-    assert [body for body in structured if "errorType" not in body] == said
-    assert [body["errorType"] for body in structured if "errorType" in body] == ["CardDeclinedError"]
+    assert [body for body in structured if "exception.type" not in body] == said
+    assert [body["exception.type"] for body in structured if "exception.type" in body] == ["CardDeclinedError"]
+
+
+def test_each_invocation_has_a_span_and_is_counted(finished: subprocess.CompletedProcess[str]) -> None:
+    """Once, whatever became of it; each start of the environment, too."""
+    assert finished.returncode == 0
+    spans = records("traces")
+    invoked = sum(scene.payload is not None for scene in SCENES)
+    assert len({span["attributes"].get("faas.invocation_id") for span in spans} - {None}) == invoked
+    assert [span["body"] for span in spans].count("checkout init") == 2
+    assert {"faas.invocations", "faas.timeouts", "faas.errors"} <= {metric["body"] for metric in records("metrics")}
 
 
 def test_the_file_names_each_record_once(finished: subprocess.CompletedProcess[str]) -> None:
@@ -100,7 +117,6 @@ def test_the_file_names_each_record_once(finished: subprocess.CompletedProcess[s
     assert finished.returncode == 0
     found = records()
     assert len({record["attributes"]["log.record.uid"] for record in found}) == len(found) > 0
-    assert {record["signal"] for record in found} == {"logs"}
     assert all(int(record["time_unix_nano"]) > 0 for record in found)
 
 

@@ -116,15 +116,19 @@ def test_harm_by_the_extension_fails_the_demo(broken: Run, problem: str) -> None
     assert (said.lost, said.problems, said.exit_status) == (0, [problem], 1)
 
 
-def test_other_signals_have_tables_of_their_own() -> None:
-    """Spans by request, metrics without one; neither counts as a log record."""
-    span = Received("traces", "invoke", {summary.REQUEST_ID: FIRST}, {}, {}, 0)
-    metric = Received("metrics", "faas.cpu", {}, {}, {}, 0)
-    tables = summary.by_request(replace(HEALTHY, arrived=[*HEALTHY.arrived, span, metric]))
-    assert list(tables) == ["logs", "traces", "metrics"]
-    assert [(row.request_id, row.arrived, row.emitted) for row in tables["traces"]] == [(FIRST, 1, None)]
-    assert [(row.title, row.arrived) for row in tables["metrics"]] == [("belongs to no request", 1)]
+def test_spans_have_a_table_by_request_and_metrics_one_by_name() -> None:
+    """A part of a span belongs to the request whose trace it is in; neither counts as a log record."""
+    span = Received("traces", "invoke", {summary.REQUEST_ID: FIRST}, {}, {"traceId": "t"}, 0)
+    part = Received("traces", "responseLatency", {}, {}, {"traceId": "t"}, 0)
+    points = {"dataPoints": [{"count": "2", "sum": 3.0}, {"count": "1", "sum": 3.0}]}
+    metric = Received("metrics", "faas.cpu", {}, {}, {"unit": "s", "histogram": points}, 0)
+    count = Received("metrics", "faas.errors", {}, {}, {"unit": "{error}", "sum": {"dataPoints": [{"asInt": 4}]}}, 0)
+    run = replace(HEALTHY, arrived=[*HEALTHY.arrived, span, part, metric, count])
+    tables = summary.by_request(run)
+    assert list(tables) == ["logs", "traces"]
+    assert [(row.request_id, row.arrived, row.emitted) for row in tables["traces"]] == [(FIRST, 2, None)]
     assert sum(row.arrived for row in tables["logs"]) == 6
+    assert summary.measurements(run) == [("faas.cpu", "2 on average of 3", "s"), ("faas.errors", "4", "{error}")]
 
 
 def test_ledgers_are_read_from_the_log_and_summed() -> None:
@@ -144,8 +148,9 @@ def test_what_the_extension_complains_of_is_shown() -> None:
 
 def test_samples_are_one_of_each_kind() -> None:
     """Text, JSON, an error, a report; what is not there is left out."""
-    text, error = log(1, FIRST, body="[INFO] x", level="INFO"), log(3, FIRST, body={"level": "ERROR"}, level="ERROR")
-    structured = log(2, FIRST, body={"message": "x"}, level="INFO")
-    report = log(4, FIRST, "platform.report", '{"status":"timeout"}')
-    assert summary.samples([report, error, structured, text, text]) == [text, structured, error, report]
+    text, error = log(1, FIRST, body="[INFO] x", level="INFO"), log(3, FIRST, body="no", level="ERROR")
+    structured = log(2, FIRST, body="x", level="INFO")
+    structured.attributes["order"] = 7
+    report = log(4, FIRST, "platform.report", "REPORT … Status: timeout")
+    assert summary.samples([report, error, text, structured, text]) == [text, structured, error, report]
     assert summary.samples([error]) == [error]

@@ -77,11 +77,14 @@ def start() -> Iterator[Start]:
             backend: Destination | None = None,
             timeout_s: float = 3.0,
             log_format: Any = "Text",
+            layer: Path = LAYER,
             runtime_environ: dict[str, str] | None = None,
             **settings: str,
         ) -> Run:
             backend = backend or stack.enter_context(Destination())
-            environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": backend.url, **(runtime_environ or {}), **settings}
+            # Each event is a record then: what was delivered can be counted.
+            counted = {"TAILRACE_PLATFORM_LOGS": "1"}
+            environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": backend.url, **counted, **(runtime_environ or {}), **settings}
             function = Function(
                 handler="app.handler",
                 task_root=HANDLER,
@@ -89,7 +92,7 @@ def start() -> Iterator[Start]:
                 log_format=log_format,
                 environ={name: value for name, value in environ.items() if value},
             )
-            env = Environment(extensions_dir=LAYER / "extensions", function=function, platform=platform)
+            env = Environment(extensions_dir=layer / "extensions", function=function, platform=platform)
             return Run(stack.enter_context(env), backend)
 
         yield started

@@ -13,7 +13,10 @@ from pathlib import Path
 
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from tests.e2e.conftest import HANDLER, NAME, ZIP, Start
 from tests.sandbox import Destination
@@ -85,9 +88,11 @@ def test_managed_instances_emulator_delivers_every_line(layer: Path, protocol: s
 
 
 class Collected(ThreadingHTTPServer):
-    """Takes OTLP protobuf, as the agent sends it on, and keeps the requests."""
+    """Takes OTLP protobuf, as the agent sends it on, and keeps the requests of each signal."""
 
     requests: list[ExportLogsServiceRequest]
+    traces: list[ExportTraceServiceRequest]
+    metrics: list[ExportMetricsServiceRequest]
 
 
 class _Keeper(BaseHTTPRequestHandler):
@@ -97,7 +102,12 @@ class _Keeper(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if self.headers.get("Content-Encoding") == "gzip":
             body = gzip.decompress(body)
-        self.server.requests.append(ExportLogsServiceRequest.FromString(body))
+        if self.path.endswith("/logs"):
+            self.server.requests.append(ExportLogsServiceRequest.FromString(body))
+        elif self.path.endswith("/traces"):
+            self.server.traces.append(ExportTraceServiceRequest.FromString(body))
+        else:
+            self.server.metrics.append(ExportMetricsServiceRequest.FromString(body))
         self.send_response(200)
         self.send_header("Content-Length", "0")
         self.end_headers()
@@ -110,7 +120,7 @@ class _Keeper(BaseHTTPRequestHandler):
 def collected() -> Iterator[Collected]:
     """Where the agent sends on what it accepted."""
     server = Collected(("127.0.0.1", 0), _Keeper)
-    server.requests = []
+    server.requests, server.traces, server.metrics = [], [], []
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     yield server
@@ -187,6 +197,47 @@ def test_real_agent_accepts_every_record(start: Start, agent_url: str, collected
     (warning,) = [record for record in records if record.severity_number == SEVERITY_WARN]
     assert warning.body.string_value.endswith("logged as a warning")
     assert _attribute(warning, "faas.invocation_id") == result.request_id
+
+
+def test_real_agent_accepts_every_span_and_every_metric(start: Start, agent_url: str, collected: Collected) -> None:
+    """One span an invocation and one for the init; counts that add up to what was invoked."""
+    run = start(OTEL_EXPORTER_OTLP_ENDPOINT=agent_url, TAILRACE_PLATFORM_LOGS="0")
+    results = [run.invoke(lines=2) for _ in range(3)]
+    run.end()
+    deadline = time.monotonic() + 10
+    while len(_spans(collected)) < 4 or _total(collected, "faas.invocations") < 3:
+        assert time.monotonic() < deadline, f"{_spans(collected)} {collected.metrics}"
+        time.sleep(0.02)
+    spans = _spans(collected)
+    assert [name for name, _ in spans].count("demo init") == 1
+    assert sorted(request_id for name, request_id in spans if name == "demo") == sorted(r.request_id for r in results)
+    assert _total(collected, "faas.invocations") == 3
+    assert _total(collected, "faas.coldstarts") == 1
+    assert run.events("shipper.records_rejected") == []
+
+
+def _spans(collected: Collected) -> list[tuple[str, str]]:
+    """Name and request id of every span that is no part of another."""
+    return [
+        (span.name, next((a.value.string_value for a in span.attributes if a.key == "faas.invocation_id"), ""))
+        for request in collected.traces
+        for resource in request.resource_spans
+        for scope in resource.scope_spans
+        for span in scope.spans
+        if span.kind == Span.SPAN_KIND_SERVER
+    ]
+
+
+def _total(collected: Collected, name: str) -> int:
+    return sum(
+        point.as_int
+        for request in collected.metrics
+        for resource in request.resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+        if metric.name == name
+        for point in metric.sum.data_points
+    )
 
 
 def _records(request: ExportLogsServiceRequest) -> Iterator[LogRecord]:

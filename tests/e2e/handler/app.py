@@ -2,11 +2,18 @@
 
 import json
 import logging
+import os
 import time
+from pathlib import Path
 from typing import Any
 
 log = logging.getLogger()
 log.setLevel("INFO")
+
+# A file that is there once: an init that fails is tried again inside the invocation.
+if "BREAKS_ONCE" in os.environ and Path(os.environ["BREAKS_ONCE"]).exists():
+    Path(os.environ["BREAKS_ONCE"]).unlink()
+    os._exit(3)
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
@@ -19,6 +26,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ARG
         log.warning("%s", event["log"])
     if "sleep_s" in event:
         time.sleep(event["sleep_s"])
+    if "exit" in event:
+        os._exit(event["exit"])
     if "raise" in event:
         raise ValueError(event["raise"])
     return {"ok": True}
