@@ -13,7 +13,6 @@ from lifecycle.frames import Frame
 from lifecycle.log import Log
 from shipper.batches import Batch, Encoder, Limits, Position
 from shipper.correlate import Context, Meters
-from shipper.spans import Span
 from shipper.strings import may_tell_failure
 from shipper.telemetry import AnyEvent, BrokenEvent, Event, OddEvent, events, is_own
 from shipper.wanted import LOGS, METRICS, TRACES, Wanted
@@ -21,6 +20,7 @@ from shipper.wanted import LOGS, METRICS, TRACES, Wanted
 if TYPE_CHECKING:
     from shipper.phases import Phases
     from shipper.rules import Rules
+    from shipper.spans import Span
 
 _to_json = msgspec.json.Encoder().encode
 
@@ -40,7 +40,7 @@ class Shapes(Protocol):
 
     untaken: set[str]
 
-    def span(self, span: Span) -> bytes:
+    def span(self, span: "Span") -> bytes:
         """A span as a record."""
 
     def metrics(self, meters: Meters, ledger: dict[str, int], *, is_cumulative: bool) -> list[bytes]:
@@ -255,7 +255,7 @@ class Cutter:
         else:
             row.reason = row.reason or NO_PLATFORM_LOGS
 
-    def _is_in_sample(self, span: Span, context: Context) -> bool:
+    def _is_in_sample(self, span: "Span", context: Context) -> bool:
         return self._rules is None or self._rules.takes_span(span, context)
 
     @property

@@ -7,7 +7,8 @@ the array.
 import re
 from collections.abc import Iterator
 
-_TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{},]', re.DOTALL)
+# A string is passed over by finding its end: a pattern for all of it keeps over a hundred bytes for each of its own.
+_MARKS = re.compile(rb'["\[\]{},]')
 _SPACE = b" \t\r\n"
 
 
@@ -30,24 +31,39 @@ def elements(array: bytes, start: int) -> Iterator[bytes]:
         BrokenArrayError: There is no element, or the array does not end.
     """
     depth = 0
-    begin = start
-    for token in _TOKENS.finditer(array, start):
-        mark = array[token.start()]
-        if mark in b"[{":
+    begin = at = start
+    while (found := _MARKS.search(array, at)) is not None:
+        at = found.end()
+        mark = array[at - 1]
+        if mark == b'"'[0]:
+            at = _string_end(array, at, begin)
+        elif mark in b"[{":
             depth += 1
         elif mark in b"]}" and depth:
             depth -= 1
         elif depth == 0 and mark in b",]":
-            element = array[begin : token.start()].strip(_SPACE)
+            element = array[begin : at - 1].strip(_SPACE)
             if element:
                 yield element
             elif mark == b","[0] or begin != start:
                 raise BrokenArrayError(begin)
-            begin = token.end()
+            begin = at
             if mark == b"]"[0]:
                 if array[begin:].strip(_SPACE):
                     raise BrokenArrayError(begin)
                 return
         elif depth == 0 and mark == b"}"[0]:
             raise BrokenArrayError(begin)
+    raise BrokenArrayError(begin)
+
+
+def _string_end(array: bytes, at: int, begin: int) -> int:
+    """Just past the quote that ends the string begun before `at`: one with an even number of backslashes before it."""
+    while (quote := array.find(b'"', at)) >= 0:
+        last = quote
+        while last > at and array[last - 1] == b"\\"[0]:
+            last -= 1
+        at = quote + 1
+        if (quote - last) % 2 == 0:
+            return at
     raise BrokenArrayError(begin)

@@ -9,7 +9,7 @@ import re
 import time
 from collections.abc import Callable, Iterable
 from types import FrameType
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import msgspec
 
@@ -70,10 +70,12 @@ class Patterns:
         clock: Monotonic seconds.
     """
 
+    # Whose handler the process's one virtual timer calls.
+    guard: "ClassVar[Patterns | None]" = None
+
     def __init__(self, log: Log, clock: Callable[[], float] = time.monotonic) -> None:
         self._log = log
         self._clock = clock
-        self._is_guarded = False
         self._is_armed = False
 
     def compiled(self, variable: str, texts: Iterable[str]) -> list[Pattern]:
@@ -155,20 +157,21 @@ class Patterns:
     def _arm(self) -> None:
         import _signal  # type: ignore[import-not-found]
 
-        if not self._is_guarded:
+        if Patterns.guard is not self:
             try:
                 _signal.signal(_signal.SIGVTALRM, self._expired)
             except ValueError:  # not the main thread: in tests
                 return
-            self._is_guarded = True
+            Patterns.guard = self
         self._is_armed = True
-        _signal.setitimer(_signal.ITIMER_VIRTUAL, MOST_MATCH_S)
+        # It repeats: a signal that comes between two checks of the matcher is not the last chance.
+        _signal.setitimer(_signal.ITIMER_VIRTUAL, MOST_MATCH_S, MOST_MATCH_S)
 
     def _disarm(self) -> None:
         import _signal
 
         self._is_armed = False
-        if self._is_guarded:
+        if Patterns.guard is self:
             _signal.setitimer(_signal.ITIMER_VIRTUAL, 0)
 
     def _expired(self, _number: int, _frame: FrameType | None) -> None:

@@ -45,6 +45,14 @@ CHAPTERS = (
     Chapter("Tailrace's own: the extension", "TAILRACE_ENABLED"),
     Chapter("Tailrace's own: where telemetry goes", "TAILRACE_DESTINATION"),
     Chapter("Tailrace's own: what the platform delivers, and how", "TAILRACE_TYPES"),
+    Chapter(
+        "Tailrace's own: what leaves",
+        "TAILRACE_PLATFORM_LOGS",
+        "Rules work in the shipper, before anything leaves, in the order sample, severity, keep, drop, redact. Patterns "
+        "are regular expressions as Python's `re` has them, separated by semicolons; a semicolon that is meant is "
+        "written `\\;`. One that does not compile is a warning and ignored. [telemetry.md](telemetry.md) has more about "
+        "each.",
+    ),
     Chapter("Tailrace's own: when to ship", "TAILRACE_FLUSH"),
     Chapter("Tailrace's own: limits", "TAILRACE_BACKLOG_BYTES"),
     Chapter(

@@ -5,6 +5,7 @@ Source: OpenTelemetry protocol 1.x, "OTLP/HTTP" and "JSON Protobuf Encoding".
 
 from collections.abc import Sequence
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -14,8 +15,10 @@ from shipper.destinations.otlp_logs import LogRecords, Scoped
 from shipper.destinations.post import Post
 from shipper.destinations.resource import VERSION
 from shipper.outcome import DONE, Outcome, Verdict
-from shipper.spans import Span
 from shipper.wanted import LOGS, METRICS, TRACES
+
+if TYPE_CHECKING:
+    from shipper.spans import Span
 
 __all__ = ["CONTENT_TYPE", "PATHS", "LogRecords", "Otlp", "rejected_in"]
 
@@ -82,7 +85,7 @@ class Otlp:
         """It takes every signal."""
         return self
 
-    def span(self, span: Span) -> bytes:
+    def span(self, span: "Span") -> bytes:
         """A span as a record."""
         from shipper.destinations.otlp_spans import encoded
 

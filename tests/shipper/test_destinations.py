@@ -172,6 +172,7 @@ def test_the_resource_says_which_function_it_is() -> None:
     settings.function.instance_id = "00aa"
     assert resource.attributes(settings) == {
         "service.name": "named",
+        "service.version": "7",
         "faas.name": "hello",
         "faas.version": "7",
         "faas.instance": "00aa",

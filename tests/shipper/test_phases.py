@@ -382,3 +382,13 @@ def test_invocations_whose_reports_are_lost_do_not_pile_up() -> None:
     assert seen.metric("faas.invocations") == 10
     managed = followed([start(n, f"{n:036}") for n in range(300)], more=MANAGED)
     assert len(managed.servers()) == 44
+
+
+def test_a_record_with_much_to_say_does_not_fill_a_packet() -> None:
+    """As many members are kept as may travel with every report, from the first."""
+    much = {f"member{n}": "x" * 50 for n in range(100)}
+    context = followed([start(0, **much)]).context
+    assert len(packed(context)) < 1000
+    kept = context.open[0].attributes
+    assert 3 < len(kept) < 10
+    assert kept["aws.lambda.member0"] == "x" * 50

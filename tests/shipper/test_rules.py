@@ -120,6 +120,14 @@ def matched(pattern: Pattern, text: str, patterns: Patterns) -> tuple[bool, floa
     return found, time.perf_counter() - began
 
 
+def test_each_of_several_is_guarded_whoever_matched_last() -> None:
+    """The process has one timer."""
+    first, second = Patterns(Lines().log), Patterns(Lines().log)
+    for patterns in (first, second, first):
+        (evil,) = patterns.compiled("TAILRACE_DROP", [EVIL])
+        assert matched(evil, VICTIM, patterns)[0] is False
+
+
 def test_a_match_that_would_take_for_ever_is_ended() -> None:
     """Once, then the pattern rests; then it is tried again. Others go on."""
     lines, clock = Lines(), Clock()

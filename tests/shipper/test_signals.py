@@ -74,6 +74,17 @@ def test_each_signal_has_a_request_of_its_own(server: Server) -> None:
     supervisor.close()
 
 
+def test_lines_go_first_whatever_came_first(server: Server) -> None:
+    """A destination that takes some signals only, or a deadline that is near, has them by then."""
+    backlog, end = backlog_of([*invocation(0), line(20)][3:], [start(30, R2), done(40, R2), line(41)])
+    Backend(server)
+    supervisor = Supervisor(backlog, server.port, **EVERY)
+    supervisor.order(end)
+    settled(supervisor, end)
+    assert [head.split(b" ", 2)[1] for head, _ in server.requests] == [b"/v1/logs", b"/v1/traces", b"/v1/metrics"]
+    supervisor.close()
+
+
 def test_a_shipment_that_stalls_between_two_signals_repeats_nothing_that_was_taken(server: Server) -> None:
     """And sends the same metrics again, to the byte, though more has come meanwhile."""
     backlog, end = backlog_of(invocation(0), invocation(20, R2))
