@@ -48,10 +48,9 @@ CHAPTERS = (
     Chapter(
         "Tailrace's own: what leaves",
         "TAILRACE_PLATFORM_LOGS",
-        "Rules work in the shipper, before anything leaves, in the order sample, severity, keep, drop, redact. Patterns "
-        "are regular expressions as Python's `re` has them, separated by semicolons; a semicolon that is meant is "
-        "written `\\;`. One that does not compile is a warning and ignored. [telemetry.md](telemetry.md) has more about "
-        "each.",
+        "Rules work before anything leaves, in the order sample, severity, keep, drop, redact. Patterns are Python's\n"
+        "regular expressions, separated by semicolons; one that is meant is written `\\;`. One that does not compile\n"
+        "is a warning and ignored. [telemetry.md](telemetry.md) has more about each.",
     ),
     Chapter("Tailrace's own: when to ship", "TAILRACE_FLUSH"),
     Chapter("Tailrace's own: limits", "TAILRACE_BACKLOG_BYTES"),

@@ -6,14 +6,15 @@ the fast one: its JSON string is spliced into the record as it came. Every event
 
 import functools
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from lifecycle.frames import Frame
 from shipper.batches import Encoder
 from shipper.correlate import Context, request_id_of
-from shipper.destinations.anyvalue import any_value, key_value, object_value, plain_value, text_value
+from shipper.destinations.anyvalue import any_value, key_value, text_value
+from shipper.destinations.otlp_lines import body_of, exception_attributes
 from shipper.formats import FORMATS, told
 from shipper.levels import NUMBERS, number_of
 from shipper.strings import may_hold_exception, without_newline
@@ -25,14 +26,6 @@ if TYPE_CHECKING:
 
 # Distinct timestamps, and pairs of event type and request, remembered while a frame is encoded.
 _MOST_REMEMBERED = 512
-
-# Ours alone, in a record's attributes.
-_RESERVED = frozenset(
-    (
-        *("aws.lambda.event.type", "faas.invocation_id", "log.record.uid"),
-        *("exception.type", "exception.message", "exception.stacktrace"),
-    )
-)
 
 _BACKSLASH = 0x5C
 
@@ -124,7 +117,7 @@ class LogRecords(Encoder):
         level, request_id, time = told(raw)
         exception = in_text(_text.decode(raw))
         if exception is not None:
-            more += _exception_attributes(exception.type, exception.message, exception.stack)
+            more += exception_attributes(exception)
             level = level or "ERROR"
         tail = self._tail(event.type, request_id)
         stamped = time if time and self._stamp(time) else event.time
@@ -141,14 +134,14 @@ class LogRecords(Encoder):
             return self._exceptional(event, raw, more, index)
         whole = dict(members)
         line = self._json.line_of(members)
-        body, attributes = _body(line, whole)
+        body, attributes = body_of(line, whole)
         tail = self._tail(event.type, line.request_id)
         if line.trace_id or line.span_id:
             tail = tail[0], _trace_end(line.trace_id, line.span_id, None)
         exception = line.exception
         self.is_telling = exception is not None or b"emory" in raw
         if exception is not None:
-            more += _exception_attributes(exception.type, exception.message, exception.stack)
+            more += exception_attributes(exception)
         level = line.level or ("ERROR" if exception is not None and exception.is_uncaught else "")
         stamp = self._stamp_of(line, event.time)
         record = self._general(event.time, level, body, more + attributes, tail, index, stamp)
@@ -264,17 +257,6 @@ class LogRecords(Encoder):
         return tail
 
 
-def _body(line: "Line", whole: dict[str, bytes]) -> tuple[bytes, bytes]:
-    """A JSON line's body, and the attributes beside it: no member is lost."""
-    if line.message is not None:
-        return any_value(without_newline(line.message)), _attributes(line.rest)
-    if line.rest:
-        return object_value(line.rest), b""
-    if line.exception is not None and line.exception.message:
-        return text_value(line.exception.message.encode()), b""
-    return object_value(whole), b""
-
-
 def _trace_end(trace_id: str, span_id: str, flags: int | None) -> bytes:
     """The record's end, its trace context in it."""
     end = b'"}}]'
@@ -285,19 +267,3 @@ def _trace_end(trace_id: str, span_id: str, flags: int | None) -> bytes:
     if trace_id and flags is not None:
         end += b',"flags":%d' % flags
     return end + b"}"
-
-
-def _attributes(members: dict[str, bytes]) -> bytes:
-    """Members of a line as attributes; one that is called like one of ours gets another name."""
-    pairs = [key_value(f"log.{name}" if name in _RESERVED else name, any_value(raw)) for name, raw in members.items()]
-    return b",".join([*pairs, b""])
-
-
-def _exception_attributes(kind: str, message: str, stack: str) -> bytes:
-    """OpenTelemetry semantic conventions, "Exceptions in logs"."""
-    pairs: tuple[tuple[str, Any], ...] = (
-        ("exception.type", kind),
-        ("exception.message", message),
-        ("exception.stacktrace", stack),
-    )
-    return b"".join(key_value(name, plain_value(value)) + b"," for name, value in pairs if value)
