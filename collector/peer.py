@@ -6,13 +6,18 @@ Never decides what to answer (`service` does) and never waits: the socket does n
 import _socket
 import math
 from collections import deque
-from typing import Protocol
 
 import msgspec
 
 from collector.items import Item, payload_bytes
 from collector.keeper import Prepared
 from collector.patience import Patience
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+else:
+    Protocol = object
 
 
 class Intake(Protocol):

@@ -6,12 +6,17 @@ Source: lambda-apis.md, section 4.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
 from lifecycle.log import LINE_START
 from lifecycle.wire import MOST_IDS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+else:
+    Any = object
 
 # An id is 36 bytes. Longer ones are not Lambda's, and would crowd the others out of a packet.
 LONGEST_ID_BYTES = 64

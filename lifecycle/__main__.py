@@ -37,6 +37,9 @@ def _run(booted: "Booted") -> int:
     if not booted.idle_reason:
         try:
             gc.disable()  # loading makes nothing to collect; the supervisor switches it on again
+            from lifecycle import lean
+
+            lean.load()
             from lifecycle.supervisor import supervise
 
             return supervise(booted)

@@ -13,7 +13,6 @@ spool is delivered what comes goes there, so that the order stays; then the ring
 
 import mmap
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from lifecycle.frames import (
     DIGEST_BYTES,
@@ -28,6 +27,7 @@ from lifecycle.frames import (
     stretch_of,
 )
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lifecycle.spool import Found, Spool
 

@@ -10,7 +10,10 @@ Saying something never fails: should structlog not load, the line is written wit
 import os
 import sys
 from collections.abc import Callable, Iterable
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 LINE_START = '{"logger":"tailrace.'
@@ -90,21 +93,21 @@ class Log:
             text = text.replace(secret, BLANK)
         return text
 
-    def _ordered(self, _logger: object, level: str, event_dict: dict[str, Any]) -> dict[str, Any]:
+    def _ordered(self, _logger: object, level: str, event_dict: "dict[str, Any]") -> "dict[str, Any]":
         event = event_dict.pop("event")
         time = event_dict.pop("time")
         logger = f"tailrace.{self.component}"
         return {"logger": logger, "level": level, "event": event, "time": time, "pid": os.getpid(), **event_dict}
 
 
-def _structlog_logger(write: Callable[[bytes], object], ordered: Any) -> Any:
+def _structlog_logger(write: Callable[[bytes], object], ordered: "Any") -> "Any":
     """A structlog logger that hands finished lines to `write`."""
     import msgspec
     import structlog
 
     to_json = msgspec.json.Encoder().encode
 
-    def render(_logger: object, _level: str, event_dict: dict[str, Any]) -> bytes:
+    def render(_logger: object, _level: str, event_dict: "dict[str, Any]") -> bytes:
         return to_json(event_dict)
 
     class Lines:

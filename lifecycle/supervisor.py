@@ -7,7 +7,6 @@ import os
 import select
 from collections import deque
 from time import monotonic, time
-from typing import TYPE_CHECKING
 
 from lifecycle import wire
 from lifecycle.arrivals import NextReader, fields
@@ -43,6 +42,7 @@ from lifecycle.settings import Settings
 from lifecycle.states import State
 from lifecycle.workers import RECENT_BATCHES, Position, Worker, collector_body, name_process, shipper_body
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lifecycle.spool import Spool
 

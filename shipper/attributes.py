@@ -1,11 +1,13 @@
 """What a record says beside what is known of it, as attributes, in no more than may travel with a report."""
 
-from collections.abc import Iterator
-from typing import Any
-
 import msgspec
 
 from shipper.records import Part
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
 
 # Packed, for one invocation, init or restore.
 MOST_BYTES = 400
@@ -17,7 +19,7 @@ _NAMES = {
 }
 
 
-def attributes_of(part: Part, *but: str) -> Iterator[tuple[str, Any]]:
+def attributes_of(part: Part, *but: str) -> "Iterator[tuple[str, Any]]":
     """Members of a record by name, those without a value or with a place of their own left out."""
     for name in part.__struct_fields__:
         value = getattr(part, name)
@@ -29,7 +31,7 @@ def attributes_of(part: Part, *but: str) -> Iterator[tuple[str, Any]]:
             yield _NAMES.get(name, f"aws.lambda.{name}"), int(value) if is_whole else value
 
 
-def bounded(attributes: dict[str, Any]) -> dict[str, Any]:
+def bounded(attributes: "dict[str, Any]") -> "dict[str, Any]":
     """As many of them, from the first, as may travel with a report."""
     left = MOST_BYTES
     kept = {}

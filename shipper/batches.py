@@ -4,14 +4,18 @@ Every event becomes one row, also one that is dropped and one that becomes no re
 row.
 """
 
-from typing import Protocol
-
 import msgspec
 
 from lifecycle.frames import Frame
 from shipper.correlate import NOTHING, Context
 from shipper.telemetry import AnyEvent
 from shipper.wanted import SIGNALS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+else:
+    Protocol = object
 
 
 class Position(msgspec.Struct, frozen=True):

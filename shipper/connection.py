@@ -7,11 +7,11 @@ Non-blocking `_socket` sockets: `socket` costs 8 ms to import. TLS runs on memor
 import _socket
 import os
 import select
-from typing import TYPE_CHECKING
 
 from shipper.errors import ExchangeError
 from shipper.names import SockAddress, Wait
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ssl
 

@@ -4,9 +4,13 @@ Values only; `phases` moves them on. The state at an offset travels with every r
 goes on as if nothing had happened and loses neither a span nor a count.
 """
 
-from typing import Any
-
 import msgspec
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+else:
+    Any = object
 
 # A request id is 36 characters; what is much longer is not one, and must not fill a packet.
 MOST_ID = 128

@@ -5,7 +5,6 @@ platform's events and the rules, is loaded when it is needed.
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -17,10 +16,15 @@ from shipper.strings import may_tell_failure
 from shipper.telemetry import AnyEvent, BrokenEvent, Event, OddEvent, events, is_own
 from shipper.wanted import LOGS, METRICS, TRACES, Wanted
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Protocol
+
     from shipper.phases import Phases
     from shipper.rules import Rules
     from shipper.spans import Span
+else:
+    Protocol = object
 
 _to_json = msgspec.json.Encoder().encode
 

@@ -6,7 +6,6 @@ up is a record alone that is too large by itself, or that is refused where other
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import msgspec
 
@@ -17,6 +16,12 @@ from shipper.counts import Counts
 from shipper.errors import HeldError
 from shipper.outcome import Outcome, Verdict
 from shipper.suspects import Patience, Suspects
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+else:
+    Protocol = object
 
 # A destination that takes less than this at once takes nothing.
 _LEAST_BATCH_BYTES = 4096

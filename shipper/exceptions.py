@@ -4,9 +4,14 @@ Slow and seldom: `strings.may_hold_exception` sorts out nearly every line first.
 """
 
 import re
-from typing import Any
 
 import msgspec
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+else:
+    Any = object
 
 # Every repetition is bounded, and so is what is looked at: no line of any shape may take long.
 MOST_EXAMINED = 32_768

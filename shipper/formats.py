@@ -5,10 +5,10 @@ says nothing; what is recognised is only read, the body stays what was written.
 """
 
 import re
-from typing import TYPE_CHECKING
 
 from shipper.levels import NUMBERS
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

@@ -1,8 +1,6 @@
 """One invocation: its trace, its outcome, its span. Pure."""
 
 import re
-from collections.abc import Iterator
-from typing import Any
 
 import msgspec
 
@@ -14,6 +12,11 @@ from shipper.spans import Span, ids_of
 from shipper.times import duration_ns
 from shipper.wanted import Wanted
 from shipper.xray import SPAN_DIGITS, hex_id, parsed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
 
 replace = msgspec.structs.replace
 
@@ -179,7 +182,7 @@ def _unseen(record: Ended, metrics: Metrics, at_ns: int) -> Invocation:
     )
 
 
-def _span(one: Invocation, end_ns: int, attributes: dict[str, Any], context: Context, wanted: Wanted) -> Span:
+def _span(one: Invocation, end_ns: int, attributes: "dict[str, Any]", context: Context, wanted: Wanted) -> Span:
     trace_id, span_id = ids_of(one)
     error = failure(one)
     attributes = {"faas.invocation_id": one.request_id, "faas.coldstart": one.is_cold, **attributes}
@@ -216,5 +219,5 @@ def _overhead_ms(one: Invocation, metrics: Metrics, children: tuple[Child, ...])
     return max(0.0, metrics.duration_ms - one.done_ms)
 
 
-def _said(record: Ended) -> Iterator[tuple[str, Any]]:
+def _said(record: Ended) -> "Iterator[tuple[str, Any]]":
     return attributes_of(record, "request_id", "status", "error_type", "metrics", "spans", "tracing")

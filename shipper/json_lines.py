@@ -5,7 +5,6 @@ and Serilog. A member that has a place of its own in a log record is taken out; 
 """
 
 import re
-from typing import Any
 
 import msgspec
 
@@ -14,6 +13,10 @@ from shipper.levels import name_of, number_of
 from shipper.repair import has_lone_surrogates, with_valid_escapes
 from shipper.times import Times
 from shipper.xray import SPAN_DIGITS, hex_id, trace_id_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 # What a member may be, by the names that libraries give it; of several the first named here is taken.
 _NAMES = {
@@ -196,7 +199,7 @@ def _str(raw: bytes | None) -> str:
     return _text.decode(raw) if raw is not None and raw[:1] == b'"' else ""
 
 
-def _value(raw: bytes) -> Any:
+def _value(raw: bytes) -> "Any":
     try:
         return _anything.decode(raw)
     except (msgspec.MsgspecError, RecursionError):

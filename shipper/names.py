@@ -10,14 +10,17 @@ import os
 import select
 import time
 from collections.abc import Callable
-from typing import Any
 
 from shipper.errors import ExchangeError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 # A backend behind a balancer changes its addresses now and then. Connecting is rare: connections are kept.
 KEPT_S = 300.0
 
-SockAddress = tuple[int, tuple[Any, ...]]
+SockAddress = tuple[int, tuple[object, ...]]
 
 
 # Descriptor, poll(2) events, monotonic seconds → events; see `Orders.wait`.
@@ -38,7 +41,7 @@ class Names:
         self,
         wait: Wait,
         clock: Callable[[], float] = time.monotonic,
-        getaddrinfo: Callable[..., list[Any]] = _socket.getaddrinfo,
+        getaddrinfo: "Callable[..., list[Any]]" = _socket.getaddrinfo,
         hosts: str = "/etc/hosts",
     ) -> None:
         self._wait = wait

@@ -9,11 +9,16 @@ import re
 import time
 from collections.abc import Callable, Iterable
 from types import FrameType
-from typing import ClassVar, TypeVar
 
 import msgspec
 
 from lifecycle.log import Log
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar, TypeVar
+
+    _T = TypeVar("_T")
 
 # A sensible pattern takes microseconds for a line of kilobytes.
 MOST_MATCH_S = 0.02
@@ -33,9 +38,6 @@ _KEPT_GROUP = {"bearer": r"\1 " + BLANK}
 
 _ARROW = "=>"
 _LEAST_CARD_DIGITS = 13
-
-
-_T = TypeVar("_T")
 
 
 class TooSlowError(Exception):
@@ -129,7 +131,7 @@ class Patterns:
             return None
         return one
 
-    def _run(self, pattern: Pattern, match: Callable[[], _T]) -> _T:
+    def _run(self, pattern: Pattern, match: "Callable[[], _T]") -> "_T":
         """Runs a match within its time.
 
         Raises:

@@ -5,9 +5,15 @@ field is optional, numbers may be strings, and what a type does not know or what
 `others`, so that nothing of a record is lost.
 """
 
-from typing import Any, TypeVar
-
 import msgspec
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypeVar
+
+    _P = TypeVar("_P", bound="Part")
+else:
+    Any = object
 
 _ANYTHING = msgspec.json.Decoder()
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -137,7 +143,6 @@ KINDS: dict[str, type[Record]] = {
 }
 _MOST_TEXT = 1000
 _decoders = {kind: msgspec.json.Decoder(kind, strict=False) for kind in set(KINDS.values())}
-_P = TypeVar("_P", bound=Part)
 
 
 def record_of(kind: str, raw: bytes) -> Record | None:
@@ -152,7 +157,7 @@ def record_of(kind: str, raw: bytes) -> Record | None:
     return found
 
 
-def leniently(kind: type[_P], raw: bytes) -> _P:
+def leniently(kind: "type[_P]", raw: bytes) -> "_P":
     """An object member by member: one that does not fit harms no other."""
     fields = {field.encode_name: field for field in msgspec.structs.fields(kind) if field.encode_name}
     values: dict[str, Any] = {}

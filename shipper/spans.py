@@ -4,12 +4,16 @@ Ids are never random: a span made a second time, by a replaced shipper, from a r
 a reset, has the ids it had the first time.
 """
 
-from typing import Any
-
 import msgspec
 
 from shipper.correlate import Child, Invocation
 from shipper.xray import SPAN_DIGITS, TRACE_DIGITS, hex_id
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+else:
+    Any = object
 
 
 class Span(msgspec.Struct, frozen=True, kw_only=True):

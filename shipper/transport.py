@@ -7,7 +7,6 @@ answer share one time.
 import functools
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from lifecycle.log import Log
 from shipper.address import Address
@@ -16,6 +15,7 @@ from shipper.connection import Connection
 from shipper.errors import ExchangeError
 from shipper.names import Names, Wait
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ssl
 

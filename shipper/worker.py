@@ -7,7 +7,6 @@ miss: position and context are in every report.
 import select
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from lifecycle import wire
 from lifecycle.backlog import Backlog
@@ -25,6 +24,7 @@ from shipper.errors import HeldError, SupervisorGoneError
 from shipper.orders import Orders
 from shipper.wanted import METRICS, TRACES, wanted_by
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from shipper.rules import Rules
 

@@ -9,27 +9,14 @@ import pytest
 LAYER = Path(__file__).parents[1] / "build" / "layer" / "tailrace"
 
 BOOT = {"_collections_abc", "_socket", "_stat", "errno", "gc", "genericpath", "lifecycle", "os", "posixpath", "stat"}
-# Most of it is what msgspec brings and cannot be had without.
+# What msgspec and httptools cannot be had without, and what of the standard library is ours.
 SUPERVISOR = BOOT | {
-    *("__future__", "_bisect", "_collections", "_datetime", "_decimal", "_functools", "_operator"),
-    *("_random", "_sre", "_struct", "_typing", "_uuid", "binascii", "collections", "contextlib", "copyreg"),
-    *(
-        "datetime",
-        "decimal",
-        "enum",
-        "fcntl",
-        "functools",
-        "itertools",
-        "keyword",
-        "math",
-        "mmap",
-        "msgspec",
-        "numbers",
-    ),
-    *("operator", "platform", "re", "reprlib", "select", "struct", "textwrap", "types", "typing"),
-    *("typing_extensions", "uuid", "warnings"),
+    *("__future__", "_bisect", "_collections", "_datetime", "_functools", "_operator", "_random", "_sre", "_struct"),
+    *("binascii", "collections", "contextlib", "copyreg", "cython_runtime", "datetime", "enum", "fcntl", "functools"),
+    *("httptools", "itertools", "keyword", "math", "mmap", "msgspec", "operator", "re", "reprlib", "select", "struct"),
+    "types",
 }
-HTTPTOOLS = {"httptools", "cython_runtime"}
+LEAN = "from lifecycle import lean; lean.load(); import lifecycle.supervisor"
 
 
 def imported(code: str) -> set[str]:
@@ -49,9 +36,9 @@ print(*{{name.partition(".")[0] for name in set(sys.modules) - bare}})
     ("code", "budget"),
     [
         ("import lifecycle.__main__", BOOT),
-        ("import lifecycle.supervisor", SUPERVISOR),
-        ("import lifecycle.supervisor, collector.worker", SUPERVISOR | HTTPTOOLS | {"_blake2", "collector"}),
-        ("import lifecycle.supervisor, shipper.worker", SUPERVISOR | HTTPTOOLS | {"shipper", "zlib"}),
+        (LEAN, SUPERVISOR),
+        (f"{LEAN}, collector.worker", SUPERVISOR | {"_blake2", "collector"}),
+        (f"{LEAN}, shipper.worker", SUPERVISOR | {"shipper", "zlib"}),
     ],
     ids=["boot", "supervisor", "collector", "shipper"],
 )

@@ -5,9 +5,12 @@ Source: opentelemetry/proto/common/v1/common.proto and the OTLP specification, "
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import msgspec
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 # protobuf's parsers stop at 100 nested messages, and a level here is three of them; what lies deeper stays JSON
 # text.
@@ -50,7 +53,7 @@ def _nested(raw: bytes, depth: int) -> bytes:
     return b'{"arrayValue":{"values":[%b]}}' % b",".join([any_value(bytes(item), depth + 1) for item in items])
 
 
-def plain_value(value: Any) -> bytes:
+def plain_value(value: "Any") -> bytes:
     """The AnyValue of a value of ours or of a decoded record."""
     if isinstance(value, float) and not math.isfinite(value):
         return b'{"stringValue":"%b"}' % str(value).encode()

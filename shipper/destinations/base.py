@@ -1,10 +1,14 @@
 """What every destination offers."""
 
-from typing import Protocol
-
 from shipper import delivery
 from shipper.batches import Encoder
 from shipper.cutter import Shapes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+else:
+    Protocol = object
 
 
 class Destination(delivery.Destination, Protocol):

@@ -4,14 +4,13 @@ Here is the precedence among the variables that may say the same thing: TAILRACE
 signal over OpenTelemetry's for all. Only the destination in use is imported.
 """
 
-from typing import TYPE_CHECKING
-
 from lifecycle.log import Log
 from lifecycle.settings import DEFAULT_OTLP_ENDPOINT, Settings
 from shipper.destinations.base import Destination
 from shipper.names import Wait
 from shipper.wanted import LOGS, METRICS, TRACES
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from shipper.address import Address
     from shipper.destinations.post import Post

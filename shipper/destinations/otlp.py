@@ -5,7 +5,6 @@ Source: OpenTelemetry protocol 1.x, "OTLP/HTTP" and "JSON Protobuf Encoding".
 
 from collections.abc import Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -17,6 +16,7 @@ from shipper.destinations.resource import VERSION
 from shipper.outcome import DONE, Outcome, Verdict
 from shipper.wanted import LOGS, METRICS, TRACES
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from shipper.spans import Span
 

@@ -1,11 +1,12 @@
 """What of a line stands beside its text in a log record: a JSON line's members, an exception."""
 
-from typing import TYPE_CHECKING, Any
-
 from shipper.destinations.anyvalue import any_value, key_value, object_value, plain_value, text_value
 from shipper.strings import without_newline
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from shipper.exceptions import Told
     from shipper.json_lines import Line
 

@@ -6,7 +6,6 @@ the fast one: its JSON string is spliced into the record as it came. Every event
 
 import functools
 from types import ModuleType
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -21,6 +20,7 @@ from shipper.strings import may_hold_exception, without_newline
 from shipper.telemetry import AnyEvent, BrokenEvent, Event, OddEvent, WiderEvent
 from shipper.times import Times
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from shipper.json_lines import Line
 

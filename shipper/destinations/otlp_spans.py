@@ -1,12 +1,14 @@
 """Spans in OTLP's JSON. Source: opentelemetry/proto/trace/v1/trace.proto."""
 
-from typing import Any
-
 import msgspec
 
 from shipper.correlate import Child
 from shipper.destinations.anyvalue import key_value, plain_value
 from shipper.spans import Span, child_id
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _INTERNAL, _SERVER = 1, 2
 _OK, _ERROR = 1, 2

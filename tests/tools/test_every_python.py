@@ -128,6 +128,26 @@ def test_a_layer_without_bytecode_would_be_noticed(opt: Path, tmp_path: Path) ->
     assert written(said) != []
 
 
+def test_no_module_of_ours_brings_typing_in(opt: Path, target: Target) -> None:
+    """It is the dearest of all that could be loaded, and each Python's msgspec looks for it in other places."""
+    library = opt / "tailrace"
+    modules = [
+        ".".join(path.relative_to(library).with_suffix("").parts)
+        for package in ("lifecycle", "collector", "shipper")
+        for path in sorted((library / package).rglob("*.py"))
+    ]
+    program = f"""
+import sys
+sys.path.insert(0, {str(library)!r})
+from lifecycle import lean
+lean.load()
+import {", ".join(modules)}
+print("typing" in sys.modules)
+"""
+    done = subprocess.run([target.interpreter or "", "-IS", "-c", program], check=True, capture_output=True, text=True)
+    assert done.stdout == "False\n"
+
+
 @pytest.mark.optional
 @pytest.mark.skipif(not AARCH64, reason="no Python for aarch64: make -f layer.mk pythons fetches one on Debian")
 @pytest.mark.parametrize("interpreter", AARCH64, ids=lambda path: path.name)
