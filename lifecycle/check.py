@@ -1,7 +1,8 @@
 """Check before you ship: `python -m lifecycle.check [--send]`.
 
 Reads the settings from the environment as the extension would, and tells a person what it would make of them: from
-a checkout, or from the unpacked layer's `tailrace` directory. No secret is printed.
+a checkout, or from the unpacked layer's `tailrace` directory. With `--send` one record of each signal goes to the
+destination, and what is answered is told. No secret is printed, also none that a backend repeats.
 
 A program of its own, which the extension never loads. That is why this module may name the shipper and read the
 environment, which in the extension only `workers` and `__main__` do.
@@ -13,14 +14,26 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
 
+from lifecycle.log import SHORTEST_SECRET
 from lifecycle.settings import Setting, Settings
 
 HIDDEN = "(hidden)"
 
+# Settings whose whole path may be a key: a webhook's.
+WEBHOOKS = ("destination",)
+
 OK = 0
 HAS_PROBLEMS = 1
 
+WITHOUT_PACKAGES = (
+    "this Python lacks what Tailrace is built on. Take .venv/bin/python in a checkout, after make -f layer.mk venv; in "
+    "an unpacked layer's tailrace directory a Python that it was built for, or python/bin/python3 if it brings one."
+)
+
 WIDTH = 120
+
+# Columns for what a line is about.
+NAMES = 13
 
 
 def main(environ: Mapping[str, str], arguments: list[str], write: Callable[[str], object]) -> int:
@@ -32,16 +45,18 @@ def main(environ: Mapping[str, str], arguments: list[str], write: Callable[[str]
         write: Takes the text, piece by piece.
 
     Returns:
-        Exit status: 0 when all is well, 1 when a setting is not usable, nothing would be shipped or the test record
+        Exit status: 0 when all is well, 1 when a setting is not usable, nothing would be shipped or a test record
         was not taken. (argparse ends with 2 when the command line is wrong.)
     """
     parser = argparse.ArgumentParser(
         prog="python -m lifecycle.check",
         description="Shows what Tailrace makes of this environment's settings.",
-        epilog="Exit status: 0 when all is well; 1 when a setting cannot be used, nothing would be shipped, or the "
+        epilog="Exit status: 0 when all is well; 1 when a setting cannot be used, nothing would be shipped, or a "
         "test record was not taken; 2 when the command line is wrong.",
     )
-    parser.add_argument("--send", action="store_true", help="deliver one test record and say what was answered")
+    parser.add_argument(
+        "--send", action="store_true", help="deliver one test record of each signal and say what was answered"
+    )
     asked = parser.parse_args(arguments)
     settings = Settings(environ)
     problems = [*complaints(settings)]
@@ -69,20 +84,30 @@ def main(environ: Mapping[str, str], arguments: list[str], write: Callable[[str]
 
 def _checked_route(settings: Settings, write: Callable[[str], object], *, sends: bool) -> list[str]:
     """Writes where telemetry would go, and what was answered there; returns what is wrong with it."""
-    from shipper import check
-
+    try:
+        from shipper import check
+    except ImportError as error:
+        return [f"{error}: {WITHOUT_PACKAGES}"]
     route = check.route(settings)
-    write(f"\nDestination\n  {route.label}\n")
+    write("\nDestination\n")
+    for signal, label in route.labels.items():
+        write(f"  {signal:<{NAMES}}{label}\n" if len(route.labels) > 1 else f"  {label}\n")
     for name, text in route.details.items():
-        write(f"  {name:<13}{text}\n")
+        write(f"  {name:<{NAMES}}{text}\n")
     if not sends:
         return route.warnings
+    write("\nTest records\n")
     sys.stdout.flush()  # a destination may be standard output itself
-    answered = check.send(settings)
-    write(f"\nTest record\n  {answered.said}\n")
-    if answered.is_taken:
-        return route.warnings
-    return [*route.warnings, f"The test record was not taken: {answered.said}. {answered.hint}".rstrip()]
+    untaken: dict[str, list[str]] = {}
+    for answered in check.send(settings):
+        write(f"  {answered.signal:<{NAMES}}{answered.said} in {answered.took_ms:.0f} ms\n")
+        if answered.body:
+            # Not wrapped: what is found in it is to be found by those who search for it.
+            write(f"  {'':<{NAMES}}{answered.body}\n")
+        if not answered.is_well:
+            told = f"not taken: {answered.said}. {answered.hint}".rstrip()
+            untaken.setdefault(told, []).append(f"test {check.RECORDS[answered.signal]}")
+    return [*route.warnings, *(f"The {' and the '.join(names)}: {told}" for told, names in untaken.items())]
 
 
 def complaints(settings: Settings) -> Iterator[str]:
@@ -122,11 +147,16 @@ def shown(setting: Setting, value: object) -> str:
         return setting.shown(value)
     if isinstance(value, tuple):
         return ",".join(f"{name}={HIDDEN}" for name, _ in value)
-    return address_shown(str(value))
+    return address_shown(str(value), hides_path=setting.attribute in WEBHOOKS)
 
 
-def address_shown(text: str) -> str:
-    """An address without its user, query and fragment: scheme, host and path, as the log would name it."""
+def address_shown(text: str, *, hides_path: bool = False) -> str:
+    """An address without its user, query and fragment: scheme, host and path, as the log would name it.
+
+    Args:
+        text: The address.
+        hides_path: Whether the path of a plain HTTP address is left out as well.
+    """
     scheme, slashes, rest = text.partition("//")
     if not slashes:
         scheme, rest = "", text
@@ -136,6 +166,8 @@ def address_shown(text: str) -> str:
     _, at, host = authority.rpartition("@")
     if "@" in rest[cut:] and not slash:  # what was cut may be the end of a password
         host, cut = "", 0
+    if hides_path and scheme.lower() in ("http:", "https:") and len(path) >= SHORTEST_SECRET:
+        path = HIDDEN
     return f"{scheme}{slashes}{HIDDEN + '@' if at else ''}{host}{slash}{path}{HIDDEN if cut < len(rest) else ''}"
 
 

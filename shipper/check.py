@@ -1,110 +1,133 @@
-"""Where telemetry would go, and whether that takes a record: what a person may ask of the shipper.
+"""Where telemetry would go, and whether that takes it: what a person may ask of the shipper.
 
-Makes the very destination that the extension would make, and one request of one record. Never loaded by it.
+Makes the very destination that the extension would make, and one request of one record for each signal. Never loaded by
+it.
 """
 
-import os
 import select
 import time
+from collections.abc import Callable, Iterator
 
 import msgspec
 
-from lifecycle.frames import DIGEST_BYTES, Frame
 from lifecycle.log import Log
 from lifecycle.settings import Settings
-from shipper.correlate import NOTHING
-from shipper.destinations.base import Destination
-from shipper.destinations.choose import chosen, timeout_s
+from shipper.answers import Answer
+from shipper.destinations.choose import chosen, headers, is_compressed, otlp_address, timeout_s
 from shipper.destinations.resource import service_name
+from shipper.hints import hint
 from shipper.outcome import Outcome, Verdict
-from shipper.telemetry import Event
+from shipper.quoting import HIDDEN, Quoting
+from shipper.specimens import specimen
+from shipper.wanted import LOGS, METRICS, SIGNALS, TRACES
 
-TEXT = "A test record from Tailrace: lifecycle.check --send"
-
-# The signal that the test record is of.
-_LOGS = "logs"
-
-_GZIP_MAGIC = b"\x1f\x8b"
+RECORDS = {LOGS: "log record", TRACES: "span", METRICS: "metric"}
 
 _OF_EVERY_LINE = ("logger", "level", "event", "time", "pid")
-
-# What a person can do about it, by the reason that the log would name.
-_HINTS = {
-    "resolve": "No address is known for that host: is its name right, and can it be reached from here?",
-    "connect": "Nothing accepts connections there: are host and port right, and is the way there open?",
-    "timeout": "No answer in time: is a firewall or a missing route in the way?",
-    "certificate": "The server's certificate is not trusted here. SSL_CERT_FILE may name a private authority's.",
-    "tls": "That is not TLS: should the address begin with http:// rather than https://?",
-    "unauthorised": "The key is missing or wrong: see the headers above.",
-    "status_404": "There is nothing at that path.",
-    "status_405": "Nothing there takes POST: is the path right?",
-    "status_400": "It is understood and refused: does that address take this encoding?",
-    "status_415": "It does not take this encoding: does that address take OTLP as JSON?",
-}
 
 
 class Route(msgspec.Struct, frozen=True):
     """Where telemetry would go.
 
     Attributes:
-        label: Scheme, host and path, or the file's name: nothing secret.
+        labels: Scheme, host and path, or the file's name, by signal: nothing secret.
         details: By what they are called: encoding, compression, timeout, the names of headers, the service.
         warnings: What the shipper's log would warn of.
     """
 
-    label: str
+    labels: dict[str, str]
     details: dict[str, str]
     warnings: list[str]
 
 
-class Answered(msgspec.Struct, frozen=True):
-    """What became of the test record.
+class Answered(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one test record.
 
     Attributes:
-        is_taken: The destination has it.
+        signal: Which one's.
+        is_well: The destination has it, or need not: it knows no such signal, and none was asked for by name.
         said: In words: what was answered, or why there was no answer.
+        took_ms: How long that took.
+        body: What else the answer says, as it may be shown; "" if nothing.
         hint: What to look at; "" if nothing comes to mind.
     """
 
-    is_taken: bool
+    signal: str
+    is_well: bool
     said: str
+    took_ms: float
+    body: str = ""
     hint: str = ""
 
 
 def route(settings: Settings) -> Route:
     """Where telemetry would go."""
     lines: list[bytes] = []
+    quoting = Quoting(settings.secrets())
     destination = chosen(settings, _wait, Log("check", "warning", settings.secrets(), lines.append))
+    label = destination.label
+    destination.close()
+    details = {"service.name": service_name(settings)}
+    labels = {LOGS: quoting.blanked(label)}
+    if not label.startswith(("file:", "stdout")):
+        signals = _signals(settings) if _is_otlp(settings) else ("",)
+        if _is_otlp(settings):
+            labels = {signal: otlp_address(settings, signal).label for signal in signals}
+        details = {
+            "encoding": "OTLP as JSON" if _is_otlp(settings) else "a JSON object a line",
+            "compression": _each(signals, lambda signal: "gzip" if is_compressed(settings, signal=signal) else "none"),
+            "timeout": _each(signals, lambda signal: f"{timeout_s(settings, signal=signal):g} s a request"),
+            "headers": _each(signals, lambda signal: _names(headers(settings, signal=signal))),
+            **details,
+        }
+    return Route(labels, details, [_in_words(line) for line in lines])
+
+
+def send(settings: Settings) -> Iterator[Answered]:
+    """Delivers one record of each signal, once; tells of each as soon as its answer is there."""
+    answers: list[Answer] = []
+    quoting = Quoting(settings.secrets())
+    log = Log("check", "error", settings.secrets(), lambda _line: None)
+    destination = chosen(settings, _wait, log, answers.append)
+    is_cumulative = settings.metrics_temporality == "cumulative"
     try:
-        details = {"service.name": service_name(settings)}
-        if not destination.label.startswith(("file:", "stdout")):
-            is_otlp = not settings.destination.startswith(("http:", "https:"))
-            groups = (settings.otlp_headers, settings.otlp_logs_headers) if is_otlp else ()
-            names = dict.fromkeys(name for group in (*groups, settings.headers) for name, _ in group)
-            is_compressed = destination.prepare(_LOGS, [_record(destination)]).startswith(_GZIP_MAGIC)
-            details = {
-                "encoding": "OTLP logs as JSON" if is_otlp else "a JSON object a line",
-                "compression": "gzip" if is_compressed else "none",
-                "timeout": f"{timeout_s(settings):g} s a request",
-                "headers": ", ".join(f"{name}: (hidden)" for name in names) or "none beside the usual",
-                **details,
-            }
-        return Route(destination.label, details, [_in_words(line) for line in lines])
+        for signal in _signals(settings):
+            answers.clear()
+            body = destination.prepare(signal, specimen(destination, signal, is_cumulative=is_cumulative))
+            started = time.monotonic()
+            outcome = destination.send(signal, body)
+            took_ms = (time.monotonic() - started) * 1000
+            yield _answered(settings, signal, outcome, answers[-1] if answers else None, took_ms, quoting)
     finally:
         destination.close()
 
 
-def send(settings: Settings) -> Answered:
-    """Delivers one record, once."""
-    lines: list[bytes] = []
-    destination = chosen(settings, _wait, Log("check", "debug", settings.secrets(), lines.append))
-    started = time.monotonic()
-    try:
-        body = destination.prepare(_LOGS, [_record(destination)])
-        outcome = destination.send(_LOGS, body)
-    finally:
-        destination.close()
-    return _answered(outcome, _status(lines), (time.monotonic() - started) * 1000)
+def _is_otlp(settings: Settings) -> bool:
+    return not settings.destination or settings.destination.startswith("otlp")
+
+
+def _signals(settings: Settings) -> tuple[str, ...]:
+    """What would be shipped, in the order in which it would be."""
+    wanted = settings.wanted_signals()
+    return tuple(signal for signal in SIGNALS if signal in wanted)
+
+
+def _is_asked_for(settings: Settings, signal: str) -> bool:
+    """Whether a setting names the signal, so that it is missed where it is not taken."""
+    own = {LOGS: True, TRACES: settings.otlp_traces_endpoint, METRICS: settings.otlp_metrics_endpoint}
+    return signal in settings.signals or bool(own[signal])
+
+
+def _each(signals: tuple[str, ...], told: Callable[[str], str]) -> str:
+    """What is told of every signal: once, where they are alike."""
+    found = {signal: told(signal) for signal in signals}
+    if len(set(found.values())) == 1:
+        return found[signals[0]]
+    return "; ".join(f"{signal}: {text}" for signal, text in found.items())
+
+
+def _names(fields: dict[str, str]) -> str:
+    return ", ".join(f"{name}: {HIDDEN}" for name in fields) or "none beside the usual"
 
 
 def _in_words(line: bytes) -> str:
@@ -126,31 +149,24 @@ def _wait(fd: int, events: int, until: float) -> int:
             return ready.get(fd, 0)
 
 
-def _record(destination: Destination) -> bytes:
-    """The test record as the destination's requests have it."""
-    now_ns = time.time_ns()
-    moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now_ns // 1_000_000_000))
-    event = Event(f"{moment}.000Z", "function", msgspec.Raw(msgspec.json.encode(TEXT)))
-    payload = memoryview(msgspec.json.encode([event]))
-    frame = Frame(0, len(payload), 1, now_ns, os.urandom(DIGEST_BYTES), payload)
-    destination.encoder.begin(frame)
-    return destination.encoder.encode(event, 0, NOTHING)
-
-
-def _status(lines: list[bytes]) -> int:
-    """The status that the log tells of; 0 if there was no answer."""
-    for line in reversed(lines):
-        fields = msgspec.json.decode(line)
-        if fields["event"] == "shipper.answer_received":
-            return int(fields["status"])
-    return 0
-
-
-def _answered(outcome: Outcome, status: int, took_ms: float) -> Answered:
-    answer = f"answered {status} in {took_ms:.0f} ms" if status else "no answer"
-    if outcome.verdict is Verdict.DONE and not outcome.rejected:
-        return Answered(is_taken=True, said=answer if status else f"written in {took_ms:.0f} ms")
-    if outcome.verdict is Verdict.DONE:
-        return Answered(is_taken=False, said=f"{answer}, and rejected the record")
-    detail = f" ({outcome.detail})" if outcome.detail else ""
-    return Answered(is_taken=False, said=f"{answer}: {outcome.reason}{detail}", hint=_HINTS.get(outcome.reason, ""))
+def _answered(
+    settings: Settings, signal: str, outcome: Outcome, answer: Answer | None, took_ms: float, quoting: Quoting
+) -> Answered:
+    is_well = outcome.verdict is Verdict.DONE and not outcome.rejected
+    said, what_next = (f"answered {answer.status}" if answer else "no answer"), ""
+    if is_well:
+        said = said if answer else "written"
+    elif outcome.verdict is Verdict.DONE:
+        said = f"{said}, and rejected the {RECORDS[signal]}"
+    elif outcome.verdict is Verdict.UNTAKEN and not _is_asked_for(settings, signal):
+        is_well = True
+        said = f"{said}: {signal} are not known there, and would be switched off"
+    else:
+        # A status is said already.
+        why = "" if answer else f": {outcome.reason}" + (f" ({outcome.detail})" if outcome.detail else "")
+        moved_to = quoting.quoted(answer.headers.get(b"location", b"")) if answer else ""
+        said = f"{said}{why}" + (f", moved to {moved_to}" if moved_to else "")
+        what_next = hint(outcome, answer, is_otlp=_is_otlp(settings))
+    encoding = answer.headers.get(b"content-encoding", b"").strip().lower() if answer else b""
+    body = quoting.quoted(answer.body, encoding) if answer else ""
+    return Answered(signal=signal, is_well=is_well, said=said, took_ms=took_ms, body=body, hint=what_next)

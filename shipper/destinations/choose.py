@@ -4,6 +4,8 @@ Here is the precedence among the variables that may say the same thing: TAILRACE
 signal over OpenTelemetry's for all. Only the destination in use is imported.
 """
 
+from collections.abc import Callable
+
 from lifecycle.log import Log
 from lifecycle.settings import DEFAULT_OTLP_ENDPOINT, Settings
 from shipper.destinations.base import Destination
@@ -13,24 +15,28 @@ from shipper.wanted import LOGS, METRICS, TRACES
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from shipper.address import Address
+    from shipper.answers import Answer
     from shipper.destinations.post import Post
     from shipper.transport import Transport
 
 # OpenTelemetry's own default is 10 s, longer than many a function may run.
 DEFAULT_TIMEOUT_MS = 5000
 
+Heard = Callable[["Answer"], object]
 
-def chosen(settings: Settings, wait: Wait, log: Log) -> Destination:
+
+def chosen(settings: Settings, wait: Wait, log: Log, heard: Heard | None = None) -> Destination:
     """Makes the destination; connects to nothing yet.
 
     Args:
         settings: Of the environment.
         wait: Bounds every wait of it.
         log: The shipper's.
+        heard: Takes every answer of a server, whatever is made of it.
     """
     scheme, _, rest = settings.destination.partition(":")
     if scheme in ("file", "stdout", "http", "https"):
-        return _of_lines(scheme, rest, settings, wait, log)
+        return _of_lines(scheme, rest, settings, wait, log, heard)
     from shipper.destinations import otlp
     from shipper.destinations.resource import attributes
 
@@ -41,11 +47,13 @@ def chosen(settings: Settings, wait: Wait, log: Log) -> Destination:
         key = where.scheme, where.host, where.port
         if key not in transports:
             transports[key] = _transport(settings, where, wait, log)
-        posts[signal] = _post(settings, where, transports[key], log, signal=signal, content_type=otlp.CONTENT_TYPE)
+        posts[signal] = _post(
+            settings, where, transports[key], log, heard, signal=signal, content_type=otlp.CONTENT_TYPE
+        )
     return otlp.Otlp(posts, attributes(settings))
 
 
-def _of_lines(scheme: str, rest: str, settings: Settings, wait: Wait, log: Log) -> Destination:
+def _of_lines(scheme: str, rest: str, settings: Settings, wait: Wait, log: Log, heard: Heard | None) -> Destination:
     from shipper.destinations.lines import Lines
 
     if scheme == "file":
@@ -61,7 +69,7 @@ def _of_lines(scheme: str, rest: str, settings: Settings, wait: Wait, log: Log) 
 
     where = address.parse(settings.destination)
     transport = _transport(settings, where, wait, log)
-    post = _post(settings, where, transport, log, signal="", content_type=ndjson.CONTENT_TYPE)
+    post = _post(settings, where, transport, log, heard, signal="", content_type=ndjson.CONTENT_TYPE)
     return ndjson.Ndjson(post, Lines(settings))
 
 
@@ -131,7 +139,14 @@ def _transport(settings: Settings, where: "Address", wait: Wait, log: Log) -> "T
 
 
 def _post(
-    settings: Settings, where: "Address", transport: "Transport", log: Log, *, signal: str, content_type: str
+    settings: Settings,
+    where: "Address",
+    transport: "Transport",
+    log: Log,
+    heard: Heard | None,
+    *,
+    signal: str,
+    content_type: str,
 ) -> "Post":
     from shipper.destinations.post import Post
 
@@ -143,4 +158,5 @@ def _post(
         compress=is_compressed(settings, signal=signal),
         timeout_s=timeout_s(settings, signal=signal),
         log=log,
+        heard=heard,
     )

@@ -47,6 +47,7 @@ class Post:
         timeout_s: Longest time for one request.
         log: Tells of requests and answers.
         clock: Monotonic seconds.
+        heard: Takes every answer.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Post:
         timeout_s: float,
         log: Log,
         clock: Callable[[], float] = time.monotonic,
+        heard: Callable[[Answer], object] | None = None,
     ) -> None:
         self.label = address.label
         self._transport = transport
@@ -67,6 +69,7 @@ class Post:
         self._timeout_s = timeout_s
         self._log = log
         self._clock = clock
+        self._heard = heard
         fields = {"Host": address.authority, "User-Agent": "tailrace", "Content-Type": content_type}
         if address.authorization:
             fields["Authorization"] = address.authorization
@@ -100,6 +103,8 @@ class Post:
             verdict = Verdict.HELD if exc.reason == "certificate" else Verdict.RETRY
             return Outcome(verdict=verdict, reason=exc.reason, detail=exc.detail), None
         outcome = outcome_of(answer)
+        if self._heard is not None:
+            self._heard(answer)
         if self._log.is_debug:
             took_ms = round((self._clock() - started) * 1000, 1)
             self._log.debug("shipper.answer_received", status=answer.status, took_ms=took_ms)

@@ -1,7 +1,10 @@
 """`python -m lifecycle.check`: what a person is told, what is sent, how it ends, and what is never printed."""
 
+import re
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +15,10 @@ from hypothesis import strategies as st
 from lifecycle import check
 from lifecycle.settings import Settings
 from tests.sandbox import Destination, Partial, Status
+from tests.sandbox.backend_faults import Action
+from tests.sandbox.http1 import Request
+from tools import pythons
+from tools.target import VERSIONS, Version, dotted
 
 ROOT = Path(__file__).parents[2]
 LAYER = ROOT / "build" / "layer" / "tailrace"
@@ -82,7 +89,7 @@ class TestDestination:
     @pytest.mark.parametrize(
         ("environ", "said"),
         [
-            ({ENDPOINT: "https://example.com"}, ["https://example.com/v1/logs", "OTLP logs as JSON", "gzip"]),
+            ({ENDPOINT: "https://example.com"}, ["https://example.com/v1/logs", "OTLP as JSON", "gzip"]),
             ({"TAILRACE_DESTINATION": "https://example.com/in"}, ["https://example.com/in", "a JSON object a line"]),
             ({"TAILRACE_DESTINATION": "file:/tmp/x"}, ["file:/tmp/x"]),
             ({"TAILRACE_DESTINATION": "otlp"}, ["http://localhost:4318/v1/logs"]),
@@ -91,6 +98,27 @@ class TestDestination:
                 ["compression  none", "service.name shop"],
             ),
             ({ENDPOINT: "https://example.com", HEADERS: "Api-Key=hunter22"}, ["Api-Key: (hidden)"]),
+            (
+                {ENDPOINT: "https://example.com/a/", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "https://x.example.com/in"},
+                [
+                    "logs         https://example.com/a/v1/logs\n",
+                    "traces       https://x.example.com/in\n",
+                    "metrics      https://example.com/a/v1/metrics\n",
+                ],
+            ),
+            (
+                {
+                    ENDPOINT: "https://example.com",
+                    "OTEL_EXPORTER_OTLP_LOGS_COMPRESSION": "none",
+                    "OTEL_EXPORTER_OTLP_METRICS_HEADERS": "team=a",
+                    "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT": "700",
+                },
+                [
+                    "logs: none; traces: gzip; metrics: gzip",
+                    "metrics: team: (hidden)",
+                    "traces: 0.7 s a request",
+                ],
+            ),
         ],
     )
     def test_it_is_what_the_shipper_would_make_of_them(self, environ: dict[str, str], said: list[str]) -> None:
@@ -111,16 +139,31 @@ class TestDestination:
 
 
 class TestSend:
-    """One record, once."""
+    """One record of each signal, once."""
 
-    def test_record_arrives_and_the_answer_is_told(self) -> None:
-        """Exit status 0 means that a backend has it."""
+    def test_each_signal_arrives_and_each_answer_is_told(self) -> None:
+        """Exit status 0 means that a backend has them all, told as what they are."""
         with Destination() as backend:
             status, text = told({ENDPOINT: backend.url, "OTEL_SERVICE_NAME": "shop"}, "--send")
-            (record,) = backend.records()
+            (record,), (span,), (metric,) = backend.records(), backend.spans(), backend.metrics()
         assert status == 0
-        assert str(record.body) == "A test record from Tailrace: lifecycle.check --send"
-        assert "Test record\n  answered 200 in " in text
+        assert record.body == span.attributes["tailrace.test"] == "A test record from Tailrace: lifecycle.check --send"
+        assert (span.body, metric.body) == ("tailrace.check", "tailrace.requests")
+        assert {received.resource["service.name"] for received in (record, span, metric)} == {"shop"}
+        lines = text.partition("\nTest records\n")[2].splitlines()
+        assert [line.split()[:4] for line in lines[:6:2]] == [
+            [signal, "answered", "200", "in"] for signal in ("logs", "traces", "metrics")
+        ]
+        assert [line.strip() for line in lines[1:6:2]] == ["{}"] * 3
+
+    @pytest.mark.parametrize("signal", ["logs", "traces", "metrics"])
+    def test_only_the_signals_wanted_are_sent(self, signal: str) -> None:
+        """And only their addresses are shown."""
+        with Destination() as backend:
+            status, text = told({ENDPOINT: backend.url, "TAILRACE_SIGNALS": signal}, "--send")
+            assert [request.path for request in backend.requests] == [f"/v1/{signal}"]
+        assert status == 0
+        assert f"Destination\n  {backend.url}/v1/{signal}\n" in text
 
     def test_nothing_is_sent_unless_asked_for(self) -> None:
         """Looking changes nothing."""
@@ -129,57 +172,154 @@ class TestSend:
             assert backend.requests == []
 
     def test_lines_arrive_as_well(self) -> None:
-        """Over HTTP, and in a file."""
+        """Over HTTP, where there are no other signals."""
         with Destination() as backend:
             assert told({"TAILRACE_DESTINATION": f"{backend.url}/in"}, "--send")[0] == 0
-            assert b"A test record from Tailrace" in backend.requests[0].body
+            (request,) = backend.requests
+            assert b"A test record from Tailrace" in request.body
 
     def test_file_is_appended_to(self, tmp_path: Path) -> None:
         """There is no status then."""
         status, text = told({"TAILRACE_DESTINATION": f"file:{tmp_path}/out"}, "--send")
         assert status == 0
-        assert "Test record\n  written in " in text
+        assert "Test records\n  logs         written in " in text
         assert "A test record from Tailrace" in (tmp_path / "out").read_text(encoding="utf-8")
 
     @pytest.mark.parametrize(
         ("code", "said"),
         [
-            (401, "answered 401 in"),
-            (404, "There is nothing at that path."),
-            (400, "It is understood and refused"),
-            (503, "status_503"),
+            (302, "It has moved"),
+            (400, "It was understood and refused"),
+            (401, "The key is missing or wrong"),
+            (403, "The key may not send here"),
+            (404, "OTEL_EXPORTER_OTLP_ENDPOINT is a base, to which /v1/logs"),
+            (405, "Nothing there takes POST"),
+            (413, "Even one record is too large"),
+            (415, "is the address one for OTLP as JSON?"),
+            (429, "is a quota used up?"),
+            (503, "the backend's own trouble"),
         ],
     )
-    def test_refusal_is_told_and_fails(self, code: int, said: str) -> None:
+    def test_refusal_is_told_with_its_text_and_fails(self, code: int, said: str) -> None:
         """With what to look at, and without a second try."""
         with Destination() as backend:
-            backend.faults.always(Status(code))
-            status, text = told({ENDPOINT: backend.url}, "--send")
+            backend.faults.always(Status(code, b'{"message":"because"}\n'))
+            status, text = told({ENDPOINT: backend.url, "TAILRACE_SIGNALS": "logs"}, "--send")
             assert len(backend.requests) == 1
         assert status == 1
-        assert "The test record was not taken: answered " in text
-        assert said in text
+        assert re.search(rf'\n  logs +answered {code} in \d+ ms\n +{{"message":"because"}}\n', text)
+        flat = " ".join(text.split())
+        assert f"The test log record: not taken: answered {code}." in flat
+        assert said in flat
+
+    def test_same_refusal_of_every_signal_is_one_problem(self) -> None:
+        """A person reads it once."""
+        with Destination() as backend:
+            backend.faults.always(Status(401))
+            status, text = told({ENDPOINT: backend.url}, "--send")
+            assert len(backend.requests) == 3
+        assert status == 1
+        assert "1 problem\n  The test log record and the test span and the test metric: not taken: answered 401" in text
+
+    def test_redirect_says_where_to(self) -> None:
+        """It is not followed: a secret would go with it."""
+        with Destination() as backend:
+            backend.faults.always(Status(308, headers={"Location": "https://elsewhere.example.com/v1/logs"}))
+            status, text = told({ENDPOINT: backend.url, "TAILRACE_SIGNALS": "logs"}, "--send")
+        assert status == 1
+        assert "answered 308, moved to https://elsewhere.example.com/v1/logs in " in text
+
+    def test_signal_that_the_backend_does_not_know_is_no_problem_unless_asked_for(self) -> None:
+        """The extension switches it off; whoever names it, misses it."""
+
+        def logs_alone(request: Request, _body: bytes) -> Action | None:
+            return None if request.path == "/v1/logs" else Status(404)
+
+        with Destination() as backend:
+            backend.faults.script(logs_alone)
+            status, text = told({ENDPOINT: backend.url}, "--send")
+            assert status == 0
+            assert "traces       answered 404: traces are not known there, and would be switched off in " in text
+            for environ in (
+                {"TAILRACE_SIGNALS": "logs,traces"},
+                {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"{backend.url}/v1/traces", "TAILRACE_SIGNALS": "logs,traces"},
+                {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"{backend.url}/v1/traces"},
+            ):
+                status, text = told({ENDPOINT: backend.url, **environ}, "--send")
+                assert status == 1
+                assert "The test span: not taken: answered 404." in text
 
     def test_partial_success_that_rejects_the_record_fails(self) -> None:
-        """A status 200 alone means nothing."""
+        """A status 200 alone means nothing; why is in the answer."""
         with Destination() as backend:
-            backend.faults.always(Partial(1))
+            backend.faults.always(Partial(1, "too old"))
             status, text = told({ENDPOINT: backend.url}, "--send")
         assert status == 1
-        assert "rejected the record" in text
+        assert "answered 200, and rejected the span in " in text
+        assert text.count('"errorMessage":"too old"') == 3
 
     def test_nobody_there_is_told_and_fails(self) -> None:
         """With the system's own word for it."""
         status, text = told({ENDPOINT: "http://127.0.0.1:1"}, "--send")
         assert status == 1
-        assert "no answer: connect (Connection refused). Nothing accepts connections there" in text
+        assert "no answer: connect (Connection refused). Nothing accepts connections there" in " ".join(text.split())
+
+    def test_unknown_host_is_told(self) -> None:
+        """By name: this one can never be (RFC 6761)."""
+        status, text = told({ENDPOINT: "http://backend.invalid", "TAILRACE_REQUEST_TIMEOUT_MS": "2000"}, "--send")
+        assert status == 1
+        assert re.search(r"no answer: (resolve|timeout \(name resolution\))", text)
 
     def test_untrusted_certificate_is_told(self) -> None:
         """TLS is verified here as in the extension."""
         with Destination(tls=True) as backend:
             status, text = told({ENDPOINT: backend.url}, "--send")
         assert status == 1
-        assert "SSL_CERT_FILE may name a private authority's" in text
+        assert "SSL_CERT_FILE may name a private authority's certificate." in " ".join(text.split())
+
+    def test_tls_that_is_spoken_to_without_is_told(self) -> None:
+        """A server of TLS hangs up on what is none."""
+        with Destination(tls=True) as backend:
+            status, text = told({ENDPOINT: backend.url.replace("https:", "http:")}, "--send")
+        assert status == 1
+        assert "A server that wants TLS needs https://." in " ".join(text.split())
+
+    @pytest.mark.parametrize(
+        ("scheme", "answer", "said"),
+        [
+            ("https", b"HTTP/1.1 400 Bad Request\r\n\r\n", "begin with http:// rather than https://?"),
+            # HTTP/2's settings, with which a server of gRPC begins whatever it is sent (RFC 9113, section 3.4).
+            ("http", b"\0\0\6\4\0\0\0\0\0\0\5\0\0\x40\0", "OTLP over HTTP is usually at port 4318, and gRPC at 4317"),
+            ("http", b"", "It hung up. What listens there does not speak HTTP"),
+            ("http", None, "It took the connection and then said nothing"),
+        ],
+        ids=["no TLS", "gRPC", "nothing", "silence"],
+    )
+    def test_what_speaks_something_else_is_told(self, scheme: str, answer: bytes | None, said: str) -> None:
+        """The wrong port and the wrong scheme are common mistakes."""
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            thread = threading.Thread(target=_answer_once, args=(listener, answer))
+            thread.start()
+            environ = {
+                ENDPOINT: f"{scheme}://127.0.0.1:{listener.getsockname()[1]}",
+                "TAILRACE_SIGNALS": "logs",
+                "TAILRACE_REQUEST_TIMEOUT_MS": "5000" if answer is not None else "200",
+            }
+            status, text = told(environ, "--send")
+            thread.join()
+        assert status == 1
+        assert said in " ".join(text.split())
+
+
+def _answer_once(listener: socket.socket, answer: bytes | None) -> None:
+    """Serves one connection: an answer and its end; None: neither, until the client is gone."""
+    connection, _ = listener.accept()
+    with connection:
+        connection.recv(65_536)
+        if answer is None:
+            connection.recv(65_536)
+        else:
+            connection.sendall(answer)
 
 
 class TestSecrets:
@@ -195,6 +335,8 @@ class TestSecrets:
         {ENDPOINT: "https://127.0.0.1:1", "HTTPS_PROXY": "me:{}@127.0.0.1:1"},
         {ENDPOINT: "https://127.0.0.1:1", "HTTPS_PROXY": "me:a?{}@127.0.0.1"},
         {"TAILRACE_DESTINATION": "ftp://user:{}@example.com"},
+        {"TAILRACE_DESTINATION": "http://127.0.0.1:1/services/{}/x"},
+        {"TAILRACE_DESTINATION": "HTTP://127.0.0.1:1/services/{}/x"},
         {"TAILRACE_HEADRES": "key={}", ENDPOINT: "http://127.0.0.1:1"},
     )
 
@@ -204,6 +346,29 @@ class TestSecrets:
         environ = {name: value.format("hunter22") for name, value in place.items()}
         _, text = told(environ, "--send")
         assert "hunter22" not in text
+
+    @pytest.mark.parametrize("place", [0, 1, 2])
+    def test_nor_in_what_the_backend_repeats(self, place: int) -> None:
+        """In a body or a redirect; whole, decoded, and as Basic authentication has it."""
+        with Destination() as backend:
+            address = backend.url.replace("//", "//me:hunter%2222@")
+            environ = [
+                {ENDPOINT: backend.url, HEADERS: "Authorization=Bearer%20hunter22xyz"},
+                {ENDPOINT: address},
+                {"TAILRACE_DESTINATION": f"{backend.url}/services/hunter22"},
+            ][place]
+
+            def repeating(request: Request, _body: bytes) -> Action:
+                said = f"got {request.path} and {sorted(request.headers.items())} \x1b[31m, expected better".encode()
+                return Status(401, said, headers={"Location": f"{backend.url}{request.path}"})
+
+            backend.faults.script(repeating)
+            status, text = told(environ, "--send")
+        assert status == 1
+        assert "expected better" in text
+        assert "\x1b" not in text
+        for secret in ("hunter22", "hunter%22", 'hunter"22', "bWU6aHVudGVyIjIy"):
+            assert secret not in text
 
     @given(st.text("ab/:?#@", min_size=1), st.text("ab/?#", max_size=5))
     def test_address_keeps_what_stands_before_the_last_at(self, user: str, path: str) -> None:
@@ -217,9 +382,11 @@ class TestSecrets:
 class TestProgram:
     """As a person starts it."""
 
-    def run(self, *arguments: str, cwd: Path, **environ: str) -> "subprocess.CompletedProcess[str]":
+    def run(
+        self, *arguments: str, cwd: Path, python: "str | Path" = sys.executable, **environ: str
+    ) -> "subprocess.CompletedProcess[str]":
         """Runs the program with nothing but the given environment."""
-        command = [sys.executable, "-m", "lifecycle.check", *arguments]
+        command = [python, "-m", "lifecycle.check", *arguments]
         return subprocess.run(command, cwd=cwd, env=environ, check=False, capture_output=True, text=True, timeout=30)
 
     @pytest.mark.parametrize("cwd", [ROOT, LAYER], ids=["checkout", "layer"])
@@ -227,9 +394,36 @@ class TestProgram:
         """With all it needs beside it."""
         with Destination() as backend:
             done = self.run("--send", cwd=cwd, **{ENDPOINT: backend.url})
-            assert len(backend.records()) == 1
+            assert len(backend.all_records()) == 3
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.endswith("All is well.\n")
+
+    @pytest.mark.optional
+    @pytest.mark.parametrize("version", VERSIONS, ids=dotted)
+    def test_it_runs_from_the_unpacked_layer_on_every_python(self, version: Version) -> None:
+        """Nothing is compiled for it, and nothing is said on standard error."""
+        interpreter = pythons.found(version)
+        if interpreter is None:
+            pytest.skip(f"no Python {dotted(version)} on this machine")
+        before = sorted(LAYER.rglob("*"))
+        with Destination(tls=True) as backend:
+            environ = {ENDPOINT: backend.url, "SSL_CERT_FILE": str(backend.ca_path), "TAILRACE_FLUSCH": "x"}
+            done = self.run("--send", cwd=LAYER, python=interpreter, **environ)
+            assert len(backend.all_records()) == 3
+        assert (done.returncode, done.stderr) == (1, "")
+        assert "did you mean TAILRACE_FLUSH?" in done.stdout
+        assert "1 problem\n" in done.stdout
+        assert sorted(LAYER.rglob("*")) == before
+
+    def test_python_without_the_packages_is_told_which_to_take(self) -> None:
+        """The settings are shown all the same."""
+        program = "import runpy; runpy.run_module('lifecycle.check', run_name='__main__')"
+        command = [sys.executable, "-S", "-c", program]
+        environ = {ENDPOINT: "https://example.com", "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(command, env=environ, check=False, capture_output=True, text=True, timeout=30)
+        assert (done.returncode, done.stderr) == (1, "")
+        assert "No module named 'msgspec': this Python lacks what Tailrace is built on." in done.stdout
+        assert "TAILRACE_FLUSH_BUDGET_MS" in done.stdout
 
     def test_exit_status_tells_scripts(self) -> None:
         """0 for well, 1 for problems, 2 for a wrong command line."""
@@ -243,7 +437,7 @@ class TestProgram:
         assert done.returncode == 0
         before, _, after = done.stdout.partition("A test record from Tailrace")
         assert "Destination\n" in before
-        assert "Test record\n" in after
+        assert "logs         written in " in after
 
 
 def test_the_extension_never_loads_it() -> None:

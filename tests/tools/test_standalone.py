@@ -192,6 +192,23 @@ def test_every_carried_module_can_be_imported_there(
     assert re.findall(r"^# code object from '?(/\S+\.py)'?$", done.stderr, re.MULTILINE) == []
 
 
+@pytest.mark.e2e
+def test_settings_can_be_checked_there(root: Path, layer: Path, function: tuple[str, Path], tmp_path: Path) -> None:
+    """By the Python it brings: `lifecycle.check`, TLS included."""
+    assert function
+    program = (
+        "import runpy, sys; sys.path.insert(0, '/opt/tailrace'); runpy.run_module('lifecycle.check', {}, '__main__')"
+    )
+    script = entering(tmp_path / "run", root, layer, f"/opt/{standalone.PROGRAM}", "-IS", "-c", program, "--send")
+    with Destination(tls=True) as backend:
+        shutil.copyfile(backend.ca_path, root / "tmp/ca.pem")
+        environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": backend.url, "SSL_CERT_FILE": "/tmp/ca.pem", "TAILRACE_FLUSCH": "x"}
+        done = subprocess.run([script], env=environ, check=False, capture_output=True, text=True, timeout=60)
+        assert len(backend.all_records()) == 3, done.stdout
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "did you mean TAILRACE_FLUSH?" in done.stdout
+
+
 class TestContent:
     """What the zip holds."""
 
