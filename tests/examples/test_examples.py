@@ -52,7 +52,7 @@ class TestSam:
     """sam/template.yaml."""
 
     def test_it_is_valid(self) -> None:
-        """After SAM's transform, by CloudFormation's own schemas."""
+        """After SAM's transform, by CloudFormation's own schemas. What SAM itself says is test_synth's."""
         assert linted(EXAMPLES / "sam/template.yaml") == ""
 
     def test_invalid_one_would_be_noticed(self, tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ esac
 
 
 class TestContainer:
-    """container/Dockerfile. There is no Docker here to build it: it is read, and its one program run."""
+    """container/Dockerfile: read, and its one program run. Built it is in test_container, where there is a buildah."""
 
     def test_what_is_copied_is_there(self) -> None:
         """Relative to the checkout."""

@@ -1,4 +1,4 @@
-"""The examples through the very tools they are for: CDK, the Serverless Framework, Terraform.
+"""The examples through the very tools they are for: SAM, CDK, the Serverless Framework, Terraform.
 
 Run by `make -f layer.mk examples`, not with the other tests: the tools are large and come from the network.
 """
@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.examples.support import EXAMPLES, ROOT, ZIP, check_resources, linted
+from tests.examples.support import EXAMPLES, ROOT, check_resources, linted
+from tests.sandbox import realparts
 
 pytestmark = pytest.mark.synth
 
@@ -23,24 +24,28 @@ TOOLS = ROOT / "build" / "examples"
 # The free fork of the framework's third version, which packages without an account.
 OSLS = "3.77.1"
 
+# The version that AWS's emulator comes from (tests.sandbox.realparts): fetched once.
+SAM = realparts.RIE.requirement
+
 # Credentials that are none: nothing is deployed.
-ENVIRON = {**os.environ, "AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none", "CDK_DISABLE_VERSION_CHECK": "1"}
+ENVIRON = {
+    **os.environ,
+    "AWS_ACCESS_KEY_ID": "none",
+    "AWS_SECRET_ACCESS_KEY": "none",
+    "CDK_DISABLE_VERSION_CHECK": "1",
+    "SAM_CLI_TELEMETRY": "0",
+}
+
+
+def tried(*command: "str | Path", cwd: Path) -> "subprocess.CompletedProcess[str]":
+    """Runs a tool."""
+    return subprocess.run(command, cwd=cwd, env=ENVIRON, check=False, capture_output=True, text=True, timeout=300)
 
 
 def run(*command: "str | Path", cwd: Path) -> None:
     """Runs a tool that is expected to end well."""
-    done = subprocess.run(command, cwd=cwd, env=ENVIRON, check=False, capture_output=True, text=True, timeout=300)
+    done = tried(*command, cwd=cwd)
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-@pytest.fixture(scope="session")
-def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The examples beside the built zip, where tools may leave what they like."""
-    root = tmp_path_factory.mktemp("checkout")
-    shutil.copytree(EXAMPLES, root / "examples")
-    (root / "build").mkdir()
-    shutil.copyfile(ZIP, root / "build" / ZIP.name)
-    return root / "examples"
 
 
 @pytest.fixture(scope="session")
@@ -61,16 +66,27 @@ def node(checkout: Path) -> Path:
     return where / "node_modules" / ".bin"
 
 
-@pytest.fixture(scope="session")
-def cdk_python() -> Path:
-    """A Python with CDK, installed once for its version."""
-    requirements = EXAMPLES / "cdk-python/requirements.txt"
-    where = TOOLS / f"python-{hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]}"
+def installed(name: str, *requirements: "str | Path") -> Path:
+    """A virtual environment with what pip is told to install, made once for it; the directory of its programs."""
+    told = b"".join(item.read_bytes() if isinstance(item, Path) else item.encode() for item in requirements)
+    where = TOOLS / f"{name}-{hashlib.sha256(told).hexdigest()[:12]}"
     if not (where / "installed.stamp").exists():
         run(sys.executable, "-m", "venv", where, cwd=ROOT)
-        run(where / "bin/python", "-m", "pip", "install", "--quiet", "--requirement", requirements, cwd=ROOT)
+        run(where / "bin/python", "-m", "pip", "install", "--quiet", *requirements, cwd=ROOT)
         (where / "installed.stamp").touch()
-    return where / "bin" / "python"
+    return where / "bin"
+
+
+@pytest.fixture(scope="session")
+def cdk_python() -> Path:
+    """A Python with CDK."""
+    return installed("python", "--requirement", EXAMPLES / "cdk-python/requirements.txt") / "python"
+
+
+@pytest.fixture(scope="session")
+def sam() -> Path:
+    """SAM's own command line."""
+    return installed("sam", SAM) / "sam"
 
 
 def resources(template: Path) -> dict[str, dict[str, Any]]:
@@ -78,6 +94,18 @@ def resources(template: Path) -> dict[str, dict[str, Any]]:
     assert linted(template) == ""
     found: dict[str, dict[str, Any]] = json.loads(template.read_text(encoding="utf-8"))["Resources"]
     return {name: row for name, row in found.items() if row["Type"] != "AWS::CDK::Metadata"}
+
+
+def test_sam_example_is_valid(checkout: Path, sam: Path) -> None:
+    """`sam validate`, with and without its linter; a region is all it asks for, and it calls nobody."""
+    command = (sam, "validate", "--region", "eu-central-1", "--template", "template.yaml")
+    run(*command, cwd=checkout / "sam")
+    run(*command, "--lint", cwd=checkout / "sam")
+    text = (checkout / "sam/template.yaml").read_text(encoding="utf-8")
+    (checkout / "sam/broken.yaml").write_text(text.replace("Handler: app.handler", "Handlers: x"), encoding="utf-8")
+    broken = tried(*command[:-1], "broken.yaml", "--lint", cwd=checkout / "sam")
+    assert broken.returncode == 1
+    assert "Handlers" in broken.stdout + broken.stderr
 
 
 def test_both_cdk_examples_are_valid_and_the_same(checkout: Path, node: Path, cdk_python: Path) -> None:
@@ -98,18 +126,28 @@ def test_serverless_example_is_valid(checkout: Path, node: Path) -> None:
     check_resources(found)
 
 
-@pytest.mark.optional
-def test_terraform_example_is_valid(checkout: Path, tmp_path: Path) -> None:
-    """`terraform validate`, with the provider's own schema."""
+@pytest.fixture
+def terraform(checkout: Path, tmp_path: Path) -> Path:
+    """Where Terraform may work."""
     if not shutil.which("terraform"):
         pytest.skip("no terraform on this machine")
-    work = tmp_path / "terraform"
-    shutil.copytree(checkout / "terraform", work)
-    environ = {name: value for name, value in ENVIRON.items() if name != "TF_CLI_CONFIG_FILE"}
-    command = ["terraform", "init", "-backend=false", "-input=false", "-no-color"]
-    ready = subprocess.run(command, cwd=work, env=environ, check=False, capture_output=True, text=True, timeout=120)
+    return shutil.copytree(checkout / "terraform", tmp_path / "terraform")
+
+
+@pytest.mark.optional
+def test_terraform_example_is_written_as_terraform_would(terraform: Path) -> None:
+    """`terraform fmt`, which needs no provider."""
+    run("terraform", "fmt", "-check", "-diff", cwd=terraform)
+
+
+@pytest.mark.optional
+def test_terraform_example_is_valid(terraform: Path) -> None:
+    """`terraform validate`, with the provider's own schema.
+
+    Where Terraform's registry cannot be reached, Terraform's own variable may name a directory with the provider:
+    TF_CLI_ARGS_init=-plugin-dir=DIRECTORY.
+    """
+    ready = tried("terraform", "init", "-backend=false", "-input=false", "-no-color", cwd=terraform)
     if ready.returncode:
         pytest.skip(f"Terraform's AWS provider is not to be had: {ready.stderr.strip().splitlines()[-1]}")
-    for command in (["terraform", "validate", "-json"], ["terraform", "fmt", "-check"]):
-        done = subprocess.run(command, cwd=work, env=environ, check=False, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout
+    run("terraform", "validate", "-json", cwd=terraform)
