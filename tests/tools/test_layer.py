@@ -18,7 +18,7 @@ import pytest
 from tests.tools.conftest import ROOT
 from tests.tools.stub import write_source
 from tools import build_layer, layer, pythons
-from tools.target import ARCHITECTURES, VERSIONS, Target, dotted, real_interpreter
+from tools.target import ARCHITECTURES, VERSIONS, Target, Version, dotted, real_interpreter
 from tools.wheels import Licence
 
 TAG = sys.implementation.cache_tag
@@ -27,6 +27,25 @@ VENDORED = ("httptools", "msgspec", "structlog", "tenacity")
 # PEP 552: bytecode that carries its source's hash and is never checked against it.
 UNCHECKED_HASH = 0b01
 PYC_HEADER_BYTES = 16
+
+# PEP 657: the Python from which on bytecode may tell columns.
+COLUMNS_SINCE = (3, 11)
+
+# Counts, for bytecode of its own version: files, and instructions that tell a line, and that tell a column.
+POSITIONS = """
+import marshal, sys, zipfile
+files = lines = columns = 0
+with zipfile.ZipFile(sys.argv[1]) as packed:
+    codes = [marshal.loads(packed.read(n)[16:]) for n in packed.namelist() if n.endswith(sys.argv[2])]
+files = len(codes)
+while codes:
+    code = codes.pop()
+    codes += [constant for constant in code.co_consts if isinstance(constant, type(code))]
+    for line, _, column, end_column in code.co_positions():
+        lines += line is not None
+        columns += column is not None or end_column is not None
+print(files, lines, columns)
+"""
 
 
 def names(zip_path: Path) -> list[str]:
@@ -135,11 +154,24 @@ class TestContent:
 class TestBytecode:
     """Compiled ahead, valid on a read-only tree, without a trace of the machine that built it."""
 
-    def test_it_is_never_checked_against_its_source(self, real_zip: Path) -> None:
-        """Whatever times the files were unpacked with, it stays valid."""
-        with zipfile.ZipFile(real_zip) as packed:
+    def test_it_is_never_checked_against_its_source(self, universal_zip: Path) -> None:
+        """Whatever times the files were unpacked with, it stays valid: on every version."""
+        with zipfile.ZipFile(universal_zip) as packed:
             headers = [packed.read(name)[:8] for name in packed.namelist() if name.endswith(".pyc")]
         assert {int.from_bytes(header[4:], "little") for header in headers} == {UNCHECKED_HASH}
+
+    @pytest.mark.parametrize("version", [version for version in VERSIONS if version >= COLUMNS_SINCE], ids=dotted)
+    @pytest.mark.optional
+    def test_it_tells_lines_and_no_columns(self, universal_zip: Path, version: Version) -> None:
+        """The tables would take over a megabyte in three processes, and are for a traceback's carets alone."""
+        interpreter = pythons.found(version)
+        if interpreter is None:
+            pytest.skip(f"no Python {dotted(version)} on this machine")
+        done = run([interpreter, "-IS", "-c", POSITIONS, universal_zip, f".cpython-3{version[1]}.pyc"])
+        counts = dict(zip(("files", "lines", "columns"), map(int, done.stdout.split()), strict=True))
+        assert counts["files"] == len([name for name in names(universal_zip) if name.endswith(".py")])
+        assert counts["lines"] > 10_000
+        assert counts["columns"] == 0
 
     def test_it_names_the_place_it_runs_in(self, real_zip: Path) -> None:
         """Tracebacks read /opt/tailrace/…, and an import has nothing to rename."""
