@@ -5,14 +5,13 @@ ones, compiled ahead. Nothing lies under `python/` or `lib/`, where the function
 """
 
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tools import archive, loading, sbom, wheels
+from tools import archive, bytecode, loading, sbom, wheels
 from tools.target import Target, Version
 
 PACKAGES = ("lifecycle", "collector", "shipper")
@@ -170,17 +169,9 @@ def compile_ahead(library: Path, interpreter: Path) -> None:
     Raises:
         LayerError: A module does not compile.
     """
-    script = str(TOOLS / "bytecode.py")
-    # Without column numbers, which nothing but the carets of a traceback needs: a third of what is read at cold start,
-    # and over a megabyte of memory in three processes.
-    options = ["-sS", "-W", "ignore", "-X", "no_debug_ranges"]
-    command = [str(interpreter), *options, script, str(library), UNPACKED]
-    environment = {"PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8"}
-    done = subprocess.run(  # noqa: S603 - an interpreter of ours, with our script
-        command, env=environment, check=False, capture_output=True, text=True
-    )
-    if done.returncode:
-        raise LayerError(f"{interpreter} could not compile the layer:\n{done.stderr}")
+    failed = bytecode.run(interpreter, library, UNPACKED)
+    if failed:
+        raise LayerError(f"{interpreter} could not compile the layer:\n{failed}")
 
 
 def first_line(interpreter: str) -> str:

@@ -19,15 +19,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from tools import elf, loading, pythons
+from tools import bytecode, elf, loading, pythons
 from tools.target import VERSIONS, Target, Version, dotted
 
 # Where the interpreter lies in the layer, and when the layer is unpacked.
 FOLDER = "tailrace/python"
 UNPACKED = f"/opt/{FOLDER}"
 PROGRAM = f"{FOLDER}/bin/python3"
-
-TOOLS = Path(__file__).parent
 
 # Of the standard library, what no code of ours or of the vendored packages can come to import.
 LEFT_OUT = frozenset(
@@ -45,8 +43,6 @@ LEFT_OUT = frozenset(
 LEFT_OUT_COMPILED = re.compile(
     r"_?(test|xx|tkinter|curses|dbm|gdbm|sqlite3|ctypes_test|lsprof|codecs_(cn|hk|iso2022|jp|kr|tw))|readline|nis|audioop"
 )
-
-WITHOUT_DOCSTRINGS = 2
 
 
 class StandaloneError(Exception):
@@ -257,15 +253,9 @@ def _compile(taken: Distribution, library: Path) -> None:
         raise StandaloneError(
             f"no Python {dotted(taken.version)} runs here, to compile the library of one that does not"
         )
-    script = str(TOOLS / "bytecode.py")
-    command = [str(taken.compiler), "-sS", "-W", "ignore", script, str(library)]
-    command += [f"{UNPACKED}/lib/{library.name}", str(WITHOUT_DOCSTRINGS)]
-    environment = {"PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8"}
-    done = subprocess.run(  # noqa: S603 - the distribution's interpreter, with our script
-        command, env=environment, check=False, capture_output=True, text=True
-    )
-    if done.returncode:
-        raise StandaloneError(f"{taken.compiler} could not compile its library:\n{done.stderr}")
+    failed = bytecode.run(taken.compiler, library, f"{UNPACKED}/lib/{library.name}", bytecode.WITHOUT_DOCSTRINGS)
+    if failed:
+        raise StandaloneError(f"{taken.compiler} could not compile its library:\n{failed}")
     for source in library.rglob("*.py"):
         (compiled,) = source.parent.glob(f"__pycache__/{source.stem}.cpython-*.pyc")
         compiled.replace(source.with_suffix(".pyc"))

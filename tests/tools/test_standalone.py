@@ -19,6 +19,7 @@ from tests.sandbox import Destination, Environment, Function, Status
 from tests.tools import slash_opt
 from tests.tools.conftest import ROOT
 from tests.tools.test_elf import shared_object
+from tests.tools.test_layer import COLUMNS_SINCE, POSITIONS
 from tools import elf, standalone
 from tools.target import Target, dotted, real_interpreter
 
@@ -235,6 +236,16 @@ class TestContent:
         assert {path.suffix for path in files} == {".pyc", ".so"}
         assert not {part for path in files for part in path.parts} & {"test", "idlelib", "site-packages", "ensurepip"}
         assert Path("os.pyc") in files
+
+    @pytest.mark.skipif(VERSION < COLUMNS_SINCE, reason="bytecode of Python 3.10 tells no columns")
+    def test_library_tells_lines_and_no_columns(self, standalone_zip: Path) -> None:
+        """As the layer's own bytecode."""
+        command: list[str | Path] = [real_interpreter(), "-IS", "-c", POSITIONS, standalone_zip, ".pyc"]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        files, lines, columns = map(int, done.stdout.split())
+        assert files > 400
+        assert lines > 100_000
+        assert columns == 0
 
     def test_licences_and_bill_name_it(self, layer: Path, standalone_zip: Path) -> None:
         """It is passed on like everything else."""
