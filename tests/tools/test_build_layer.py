@@ -1,5 +1,6 @@
 """The command line that builds a layer: what it is asked for, what it says, and when it fails."""
 
+import os
 import subprocess
 import sys
 import zipfile
@@ -103,6 +104,38 @@ class TestMissingInterpreter:
         """For those who publish."""
         with pytest.raises(layer.LayerError, match=self.SAID):
             build_layer.say_missing(self.PLAN, strict=True)
+
+    @pytest.mark.parametrize("asked", [["--strict"], []], ids=["strict", "as it is"])
+    def test_command_line_fails_if_strict_and_warns_if_not(
+        self,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        asked: tuple[str, ...],
+    ) -> None:
+        """No zip is left behind that lacks what was asked for."""
+        monkeypatch.setattr(pythons, "folders", lambda: iter([str(tmp_path)]))
+        monkeypatch.setattr(layer, "vendor", lambda _plan, _library: layer.Carried())
+        output = tmp_path / "out.zip"
+        command = ["--source", str(write_source(tmp_path / "source")), "--output", str(output), *asked]
+        monkeypatch.setattr(sys, "argv", ["tools.build_layer", *command])
+        if asked:
+            with pytest.raises(SystemExit, match=r"tools\.build_layer: no interpreter for Python .*3\.14"):
+                build_layer.main()
+            assert not output.exists()
+        else:
+            build_layer.main()
+            assert capsys.readouterr().err.startswith("Warning: no interpreter for Python ")
+            assert bytecode(output) == {sys.implementation.cache_tag}
+
+    @pytest.mark.parametrize(("word", "is_strict"), [("STRICT=1", True), ("STRICT=0", False), ("STRICT=", False)])
+    def test_makefile_passes_it_on(self, word: str, *, is_strict: bool) -> None:
+        """Make -f layer.mk layer STRICT=1."""
+        command = ["make", "--dry-run", "--always-make", "-f", "layer.mk", "build/tailrace-layer.zip", word]
+        # Not what the make that runs this test was told.
+        environ = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+        done = subprocess.run(command, cwd=ROOT, env=environ, check=True, capture_output=True, text=True, timeout=60)
+        assert ("--strict" in done.stdout) is is_strict
 
     def test_it_is_found_out_on_the_command_line(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """With no Python anywhere but the one that runs this."""
