@@ -1,6 +1,9 @@
 """`tailrace/wrap`: the function's own SDK says it is what the layer says it is, and the runtime runs unchanged."""
 
+import ast
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,6 +14,7 @@ import pytest
 
 from tests.e2e.conftest import LAYER, NAME
 from tests.sandbox import Destination, Environment, Function
+from tests.tools.conftest import ROOT
 
 WRAP = LAYER / "tailrace" / "wrap"
 HANDLER = Path(__file__).parent / "handler"
@@ -36,7 +40,9 @@ def wrapped(environ: dict[str, str], shell: str = "sh") -> dict[str, str]:
     )
     assert done.stderr == ""
     found: dict[str, str] = eval(done.stdout)  # noqa: S307 - the repr of a dict of our own
-    return {name: value for name, value in found.items() if name not in {"PWD", "OLDPWD", "SHLVL", "_", "LC_CTYPE"}}
+    # What shells set by themselves.
+    shells = {"PWD", "OLDPWD", "SHLVL", "_", "LC_CTYPE", "PATH"} - set(environ)
+    return {name: value for name, value in found.items() if name not in shells}
 
 
 def attributes(environ: dict[str, str]) -> list[str]:
@@ -112,6 +118,49 @@ def test_arguments_status_and_process_are_the_programs_own() -> None:
         told, _ = process.communicate()
     assert told == f"{process.pid} {arguments}\n"
     assert process.returncode == 7
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_it_works_where_the_shell_forgives_nothing(shell: str, tmp_path: Path) -> None:
+    """Unset variables and failing steps end a shell that was told so; a value may hold whatever a value may hold."""
+    odd = {"OTEL_RESOURCE_ATTRIBUTES": "a=$(touch x) `touch y` ; 'b' \\ * \"c\"", "LAMBDA_TASK_ROOT": "/no such/place"}
+    command: list[str | Path] = [str(shutil.which(shell)), *(["sh"] if shell == "busybox" else []), "-eu", WRAP]
+    program = "import os, sys; print([sys.argv[1:], os.environ['OTEL_RESOURCE_ATTRIBUTES']])"
+    for environ in ({}, odd, {**FUNCTION, **odd}):
+        done = subprocess.run(
+            [*command, sys.executable, "-IS", "-c", program, "a b", "", "*"],
+            env={"OTEL_RESOURCE_ATTRIBUTES": "a=b", **environ},
+            cwd=tmp_path,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        arguments, attributes = ast.literal_eval(done.stdout)
+        assert arguments == ["a b", "", "*"]
+        assert attributes.endswith(environ.get("OTEL_RESOURCE_ATTRIBUTES", "a=b"))
+        assert done.stderr == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_wrapper_runs_after_it_as_the_documentation_says(tmp_path: Path) -> None:
+    """Lambda takes one: a script of the user's own names both, and each does its part."""
+    text = (ROOT / "docs/deploy.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r'`(exec /opt/tailrace/wrap /opt/other-wrapper "\$@")`', text)
+    other = tmp_path / "other wrapper"
+    other.write_text('#!/bin/sh\nexport OTHER="$OTEL_SERVICE_NAME"\nexec "$@"\n', encoding="utf-8")
+    own = tmp_path / "own"
+    line = line.replace("/opt/tailrace/wrap", shlex.quote(str(WRAP))).replace(
+        "/opt/other-wrapper", shlex.quote(str(other))
+    )
+    own.write_text(f"#!/bin/sh\n{line}\n", encoding="utf-8")
+    for path in (other, own):
+        path.chmod(0o755)
+    program = "import os, sys; print([sys.argv[1:], os.environ['OTHER'], os.environ['OTEL_LOGS_EXPORTER']])"
+    environ = {**FUNCTION, "AWS_LAMBDA_EXEC_WRAPPER": str(own)}
+    done = subprocess.run(
+        [own, sys.executable, "-IS", "-c", program, "a b"], env=environ, check=True, capture_output=True, text=True
+    )
+    assert ast.literal_eval(done.stdout) == [["a b"], "shop-api", "none"]
 
 
 def test_it_starts_no_program(tmp_path: Path) -> None:
