@@ -7,6 +7,7 @@ from typing import Any
 
 import boto3  # type: ignore[import-untyped]
 import pytest
+from botocore.stub import Stubber  # type: ignore[import-untyped]
 from moto import mock_aws
 
 from tools import publish
@@ -145,15 +146,70 @@ def test_narrowed_zip_says_so(real_zip: Path) -> None:
     ("arguments", "said"),
     [
         (("--regions", ""), "no region is named"),
-        (("--regions", "eu-central-1", "--profile", "none"), "none"),
+        (("--regions", "eu-central-1", "--profile", "none"), "The config profile (none) could not be found"),
+        (("--regions", "eu_central_1"), "Provided region_name 'eu_central_1' doesn't match a supported format"),
     ],
 )
 def test_what_cannot_be_done_is_said(
     universal_zip: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], said: str
 ) -> None:
-    """In one line."""
+    """In one line, each."""
     assert publish.main(["--zip", str(universal_zip), *arguments]) == 1
-    assert said in capsys.readouterr().err
+    assert said in capsys.readouterr().err.splitlines()[0]
+
+
+def test_names_are_ones_that_lambda_knows_and_no_more_than_it_takes(universal_zip: Path) -> None:
+    """By AWS's own model of the call; a list may grow with every Python."""
+    shapes = boto3.client("lambda", region_name=REGIONS[0]).meta.service_model
+    content = publish.read(universal_zip)
+    assert set(content.runtimes) <= set(shapes.shape_for("Runtime").enum)
+    assert set(content.architectures) <= set(shapes.shape_for("Architecture").enum)
+    assert len(content.runtimes) <= shapes.shape_for("CompatibleRuntimes").metadata["max"]
+    assert len(content.architectures) <= shapes.shape_for("CompatibleArchitectures").metadata["max"]
+    assert len(content.description) <= shapes.shape_for("Description").metadata["max"]
+    assert len(publish.LICENCE) <= shapes.shape_for("LicenseInfo").metadata["max"]
+
+
+def test_call_is_valid_by_awss_own_model(universal_zip: Path) -> None:
+    """A stand-in may take what AWS would not."""
+    client = boto3.client("lambda", region_name=REGIONS[0])
+    with Stubber(client) as stub:
+        stub.add_response("list_layer_versions", {"LayerVersions": []})
+        stub.add_response("publish_layer_version", {"LayerVersionArn": arn(REGIONS[0], 1)})
+        assert publish.publish(client, "tailrace", publish.read(universal_zip)) == (arn(REGIONS[0], 1), True)
+        stub.assert_no_pending_responses()
+
+
+def test_version_on_a_later_page_is_found(universal_zip: Path) -> None:
+    """AWS lists 50 versions at a time."""
+    content = publish.read(universal_zip)
+    client = boto3.client("lambda", region_name=REGIONS[0])
+    other = {"Version": 60, "Description": "Tailrace 0.1.0 sha256:other", "LayerVersionArn": arn(REGIONS[0], 60)}
+    ours = {"Version": 2, "Description": content.description, "LayerVersionArn": arn(REGIONS[0], 2)}
+    with Stubber(client) as stub:
+        stub.add_response("list_layer_versions", {"LayerVersions": [other], "NextMarker": "more"})
+        stub.add_response("list_layer_versions", {"LayerVersions": [ours]})
+        stub.add_response("get_layer_version", {"Content": {"CodeSha256": content.sha256}})
+        assert publish.publish(client, "tailrace", content) == (arn(REGIONS[0], 2), False)
+
+
+def test_without_credentials_each_region_says_so(
+    universal_zip: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a line, and nothing is printed that could be taken for an ARN."""
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    assert run(universal_zip) == 1
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.splitlines() == [f"{region}: Unable to locate credentials" for region in REGIONS]
+
+
+def test_zip_that_is_not_there_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By its name."""
+    assert run(tmp_path / "none.zip") == 1
+    assert capsys.readouterr().err.startswith(f"tools.publish: {tmp_path}/none.zip is no layer of Tailrace: ")
 
 
 def test_what_is_no_layer_is_refused(tmp_path: Path) -> None:

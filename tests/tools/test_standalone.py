@@ -12,7 +12,9 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import boto3  # type: ignore[import-untyped]
 import pytest
+from moto import mock_aws
 
 from tests.e2e.conftest import NAME
 from tests.sandbox import Destination, Environment, Function, Status
@@ -20,7 +22,7 @@ from tests.tools import slash_opt
 from tests.tools.conftest import ROOT
 from tests.tools.test_elf import shared_object
 from tests.tools.test_layer import COLUMNS_SINCE, POSITIONS
-from tools import elf, standalone
+from tools import elf, publish, standalone
 from tools.target import Target, dotted, real_interpreter
 
 RUNTIMES = Path(__file__).parent / "runtimes"
@@ -272,6 +274,23 @@ def _without_packages(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
     """What an archive of a distribution has no need of."""
     left_out = ("site-packages", "dist-packages", "__pycache__", "test")
     return None if set(left_out) & set(entry.name.split("/")) else entry
+
+
+def test_it_is_published_for_every_runtime_and_its_own_architecture(
+    standalone_zip: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A list of runtimes would leave out those to come. Once: it is the same zip."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    arguments = ["--zip", str(standalone_zip), "--name", "tailrace-standalone-arm64", "--regions", "eu-central-1"]
+    with mock_aws():
+        assert publish.main(arguments) == publish.main(arguments) == 0
+        client = boto3.client("lambda", region_name="eu-central-1")
+        (version,) = client.list_layer_versions(LayerName="tailrace-standalone-arm64")["LayerVersions"]
+    assert not version.get("CompatibleRuntimes")
+    assert version["CompatibleArchitectures"] == [publish.ARCHITECTURES[Target.running().architecture]]
+    assert capsys.readouterr().out.splitlines() == [version["LayerVersionArn"]] * 2
 
 
 class TestDistribution:
