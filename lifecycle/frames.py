@@ -54,7 +54,7 @@ class Frame(msgspec.Struct, frozen=True):
         observed_ns: When it was received, nanoseconds since the epoch.
         digest: 8 bytes that name the batch.
         payload: A JSON array of telemetry events, as delivered; valid until the frame is released.
-        is_damaged: The payload is not what was stored, and empty; only a file can come to that.
+        damaged_bytes: Size of a payload that is not what was stored, and is left out; only a file can come to that.
     """
 
     start: int
@@ -63,7 +63,7 @@ class Frame(msgspec.Struct, frozen=True):
     observed_ns: int
     digest: bytes
     payload: memoryview
-    is_damaged: bool = False
+    damaged_bytes: int = 0
 
 
 class BacklogFullError(Exception):

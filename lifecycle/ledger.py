@@ -20,22 +20,28 @@ class Ledger:
         accepted: Stored in the backlog.
         shipped: Acknowledged by the destination.
         dropped: Given up here, by reason.
+        dropped_bytes: Likewise, bytes of the events as the platform delivered them.
         repeated: Came again and were not stored twice.
         lost_by_platform: What platform.logsDropped said the platform gave up before us.
+        lost_by_platform_bytes: Likewise, in bytes.
         batches: Stored.
         requests: Made to the destination.
         retried: Requests among them that repeated a failed one.
         wire_bytes: Request bodies as sent.
         refused: Batches answered with an error, by reason; the platform still has those answered 503.
+        refused_bytes: Likewise, as much of them as was read.
         held_ms: Time that finished invocations were held, as far as known.
     """
 
     def __init__(self) -> None:
-        self.accepted = self.shipped = self.repeated = self.lost_by_platform = 0
+        self.accepted = self.shipped = self.repeated = 0
+        self.lost_by_platform = self.lost_by_platform_bytes = 0
         self.batches = self.requests = self.retried = self.wire_bytes = 0
         self.held_ms = 0.0
         self.dropped: dict[str, int] = {}
+        self.dropped_bytes: dict[str, int] = {}
         self.refused: dict[str, int] = {}
+        self.refused_bytes: dict[str, int] = {}
 
     @property
     def waiting(self) -> int:
@@ -49,14 +55,16 @@ class Ledger:
                 self.accepted += report.events
                 self.batches += 1
                 self.lost_by_platform += report.lost_events
+                self.lost_by_platform_bytes += report.lost_bytes
             case Repeated():
                 self.repeated += report.events
             case Refused():
-                self.refused[report.reason] = self.refused.get(report.reason, 0) + 1
+                _add(self.refused, {report.reason: 1})
+                _add(self.refused_bytes, {report.reason: report.body_bytes})
             case Shipped():
                 self.shipped += report.events
-                for reason, events in report.dropped.items():
-                    self.dropped[reason] = self.dropped.get(reason, 0) + events
+                _add(self.dropped, report.dropped)
+                _add(self.dropped_bytes, report.dropped_bytes)
                 self._note_requests(report.requests, report.retries, report.wire_bytes)
             case Stalled():
                 self._note_requests(report.requests, report.retries, 0)
@@ -79,11 +87,13 @@ class Ledger:
             "shipped": self.shipped,
             "repeated": self.repeated,
             "lost_by_platform": self.lost_by_platform,
+            "lost_by_platform_bytes": self.lost_by_platform_bytes,
             "requests": self.requests,
             "retried": self.retried,
             "wire_bytes": self.wire_bytes,
             "held_ms": round(self.held_ms),
             **{f"dropped.{reason}": events for reason, events in self.dropped.items()},
+            **{f"dropped_bytes.{reason}": size for reason, size in self.dropped_bytes.items()},
         }
 
     def line(self) -> dict[str, object]:
@@ -93,12 +103,20 @@ class Ledger:
             "shipped": self.shipped,
             "waiting": self.waiting,
             "dropped": self.dropped,
+            "dropped_bytes": self.dropped_bytes,
             "repeated": self.repeated,
             "lost_by_platform": self.lost_by_platform,
+            "lost_by_platform_bytes": self.lost_by_platform_bytes,
             "refused": self.refused,
+            "refused_bytes": self.refused_bytes,
             "batches": self.batches,
             "requests": self.requests,
             "retried": self.retried,
             "wire_bytes": self.wire_bytes,
             "held_ms": round(self.held_ms, 1),
         }
+
+
+def _add(counts: dict[str, int], more: dict[str, int]) -> None:
+    for reason, count in more.items():
+        counts[reason] = counts.get(reason, 0) + count

@@ -121,7 +121,7 @@ class Spool:
         if number == Kind.JUMP and not is_damaged:
             return Found(end, target=int.from_bytes(payload, "little"))
         kept = memoryview(b"" if is_damaged else payload)
-        return Found(end, Frame(offset, end, events, observed_ns, digest, kept, is_damaged))
+        return Found(end, Frame(offset, end, events, observed_ns, digest, kept, length if is_damaged else 0))
 
     def found(self, stretch: int, offset: int) -> Iterator[Found]:
         """The whole frames of a segment from `offset` on, up to its end, a jump, or the first that is not whole."""

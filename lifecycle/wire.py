@@ -131,6 +131,7 @@ class Shipped(Message, frozen=True):
         skip: Records of the frame at `through` already delivered or dropped.
         events: Delivered.
         dropped: Given up, by reason.
+        dropped_bytes: Likewise, bytes of the events as the platform delivered them.
         requests: Requests made.
         retries: Requests among them that repeated a failed one.
         wire_bytes: Bytes of request bodies as sent.
@@ -143,6 +144,7 @@ class Shipped(Message, frozen=True):
     skip: int = 0
     events: int = 0
     dropped: dict[str, int] = {}
+    dropped_bytes: dict[str, int] = {}
     requests: int = 0
     retries: int = 0
     wire_bytes: int = 0

@@ -80,6 +80,7 @@ class Batch:
         body_bytes: Size of all records.
         parcels: By signal.
         lost: Reason by row, for rows that are given up.
+        lost_bytes: Size by row, for those of them whose size is known.
         is_reported: Its end has been.
         weights: Events that a row stands for, where that is not one.
         end: Position after the last row.
@@ -91,6 +92,7 @@ class Batch:
         self.body_bytes = 0
         self.parcels: dict[str, Parcel] = {}
         self.lost: dict[int, str] = {}
+        self.lost_bytes: dict[int, int] = {}
         self.weights: dict[int, int] = {}
         self.end = Position(0)
         self.settled = 0
@@ -158,3 +160,11 @@ class Batch:
             if first <= row < last:
                 dropped[reason] = dropped.get(reason, 0) + self.weights.get(row, 1)
         return total - sum(dropped.values()), dropped
+
+    def tally_bytes(self, first: int, last: int) -> dict[str, int]:
+        """Size of the events dropped in rows [first, last), by reason."""
+        dropped: dict[str, int] = {}
+        for row, reason in self.lost.items():
+            if first <= row < last:
+                dropped[reason] = dropped.get(reason, 0) + self.lost_bytes.get(row, 0)
+        return dropped

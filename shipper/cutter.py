@@ -12,6 +12,7 @@ from lifecycle.frames import Frame
 from lifecycle.log import Log
 from shipper.batches import Batch, Encoder, Limits, Position
 from shipper.correlate import Context, Meters
+from shipper.sizes import size_of
 from shipper.strings import may_tell_failure
 from shipper.telemetry import AnyEvent, BrokenEvent, Event, OddEvent, events, is_own
 from shipper.wanted import LOGS, METRICS, TRACES, Wanted
@@ -31,6 +32,7 @@ _to_json = msgspec.json.Encoder().encode
 # Reasons, as the ledger has them; those that are settings are the settings' names.
 OWN_LINE = "own_line"
 UNMAPPABLE = "unmappable"
+DAMAGED = "damaged"
 NO_PLATFORM_LOGS = "platform_logs"
 NO_LOGS = "signals"
 
@@ -107,6 +109,7 @@ class Cutter:
         self._phases: Phases | None = None
         self._seed = ""
         self._observed_ns = 0
+        self._is_damaged = False
         self.ledger: dict[str, int] = {}
         self.is_final = False
         self.waits = False
@@ -173,6 +176,7 @@ class Cutter:
         self._encoder.begin(frame)
         self._seed = frame.digest.hex()
         self._observed_ns = frame.observed_ns
+        self._is_damaged = frame.damaged_bytes > 0
 
     def _finished(self, batch: Batch, end: Position) -> Position:
         """Adds what goes with the end of a shipment: metrics that are due and, at the very end, what is still open."""
@@ -201,6 +205,8 @@ class Cutter:
                 self._line(event, index, row)
             elif is_own(event):
                 row.reason = OWN_LINE
+            elif self._is_damaged:
+                row.reason = DAMAGED
             elif isinstance(event, Event) and event.type.startswith("platform."):
                 self._of_platform(event, index, row)
             else:
@@ -274,6 +280,7 @@ class Cutter:
 def _add(batch: Batch, row: Row, event: AnyEvent) -> None:
     if row.reason:
         batch.lost[batch.rows] = row.reason
+        batch.lost_bytes[batch.rows] = size_of(event)
     elif row.record:
         batch.add(LOGS, row.record)
     for span in row.spans:

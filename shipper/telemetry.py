@@ -66,11 +66,13 @@ class BrokenEvent(msgspec.Struct, gc=False):
         text: The bytes, as text without its right edge if there were too many.
         events: How many events they stand for.
         lost_bytes: How many were cut.
+        body_bytes: How many there were.
     """
 
     text: str
     events: int
     lost_bytes: int
+    body_bytes: int
 
 
 AnyEvent = Event | OddEvent | BrokenEvent
@@ -99,7 +101,8 @@ def events(frame: Frame) -> Iterator[AnyEvent]:
     except BrokenArrayError as exc:
         rest = bytes(payload[exc.at :])
         kept = rest[:PIECE_BYTES].decode("utf-8", "replace")
-        yield BrokenEvent(kept, max(1, frame.events - count), max(0, len(rest) - PIECE_BYTES))
+        size = len(rest) + frame.damaged_bytes
+        yield BrokenEvent(kept, max(1, frame.events - count), max(0, len(rest) - PIECE_BYTES), size)
 
 
 def is_own(event: AnyEvent) -> bool:
@@ -177,7 +180,8 @@ def _shaped(element: bytes) -> AnyEvent:
     try:
         _anything.decode(text)
     except (msgspec.DecodeError, RecursionError):
-        return BrokenEvent(text[:PIECE_BYTES].decode("utf-8", "ignore"), 1, max(0, len(text) - PIECE_BYTES))
+        kept = text[:PIECE_BYTES].decode("utf-8", "ignore")
+        return BrokenEvent(kept, 1, max(0, len(text) - PIECE_BYTES), len(element))
     if not text.startswith(b"{"):
         return OddEvent("", text)
     try:

@@ -8,6 +8,8 @@ import select
 import time
 from collections.abc import Iterator
 
+import msgspec
+
 from lifecycle import wire
 from lifecycle.backlog import Backlog
 from lifecycle.frames import BrokenFrameError
@@ -22,6 +24,7 @@ from shipper.destinations.base import Destination
 from shipper.destinations.choose import chosen
 from shipper.errors import HeldError, SupervisorGoneError
 from shipper.orders import Orders
+from shipper.sizes import sizes_at
 from shipper.wanted import METRICS, TRACES, wanted_by
 
 TYPE_CHECKING = False
@@ -30,6 +33,17 @@ if TYPE_CHECKING:
 
 # Before every offset: the first order says where to begin.
 _NOWHERE = Position(-1)
+
+
+class Rested(msgspec.Struct, frozen=True):
+    """What became of some events: how many were delivered, and how many and how much was dropped, by reason."""
+
+    events: int = 0
+    dropped: dict[str, int] = {}
+    dropped_bytes: dict[str, int] = {}
+
+
+_NOTHING = Rested()
 
 
 def warm(settings: Settings) -> None:
@@ -162,9 +176,9 @@ class Worker:
             if self._orders.until <= until:
                 break
         if self._cutter.waits:
-            self._report(self._position, 0, {}, waits=True)
+            self._report(self._position, waits=True)
         elif self._position.through < until or not is_reported:
-            self._report(Position(max(until, self._position.through), 0, self._position.context), 0, {})
+            self._report(Position(max(until, self._position.through), 0, self._position.context))
         self._log.debug("shipper.shipment_ended", through=self._position.through)
 
     def _batches(self, until: int) -> Iterator[Batch]:
@@ -196,28 +210,48 @@ class Worker:
         """Reports the rows of a batch that have come to rest."""
         floor = batch.floor()
         if floor > batch.settled or (batch.is_done and not batch.is_reported):
-            events, dropped = batch.tally(batch.settled, floor)
-            batch.settled = floor
+            first, batch.settled = batch.settled, floor
             batch.is_reported = batch.is_done
-            self._report(batch.position(floor), events, dropped)
+            self._report(batch.position(floor), self._came_to_rest(batch, first, floor))
 
-    def _report(self, position: Position, events: int, dropped: dict[str, int], *, waits: bool = False) -> None:
-        counts = self._delivery.counts.taken()
+    def _came_to_rest(self, batch: Batch, first: int, last: int) -> Rested:
+        """What became of the rows [first, last); sizes are looked up only where something was given up."""
+        events, dropped = batch.tally(first, last)
+        unknown = [row for row in batch.lost if first <= row < last and row not in batch.lost_bytes]
+        if unknown:
+            batch.lost_bytes |= self._sizes(batch, unknown)
+        dropped_bytes = batch.tally_bytes(first, last)
         # Told by the request, and the events in it may be reported later; spans and data points are not events.
-        self._rejected += counts.rejected
+        self._rejected += self._delivery.counts.rejected
+        self._delivery.counts.rejected = 0
         rejected = min(self._rejected, events)
         if rejected:
-            dropped = dropped | {"rejected": rejected}
-            events -= rejected
             self._rejected -= rejected
+            # How many, but not which: of all that were in question, each counts alike.
+            sizes = self._sizes(batch, [row for row in range(first, last) if row not in batch.lost])
+            dropped["rejected"] = rejected
+            dropped_bytes["rejected"] = round(sum(sizes.values()) * rejected / events)
+        return Rested(events - rejected, dropped, dropped_bytes)
+
+    def _sizes(self, batch: Batch, rows: list[int]) -> dict[int, int]:
+        """Bytes of the events of some rows."""
+        positions = {row: batch.position(row) for row in rows}
+        places = {row: (position.through, position.skip) for row, position in positions.items()}
+        since, _ = min(places.values())
+        found = sizes_at(self._backlog.frames(since, self._orders.until), places.values())
+        return {row: found.get(place, 0) for row, place in places.items()}
+
+    def _report(self, position: Position, rested: Rested = _NOTHING, *, waits: bool = False) -> None:
+        counts = self._delivery.counts.taken()
         self._position = position
         context = position.context
         self._send(
             Shipped(
                 through=position.through,
                 skip=position.skip,
-                events=events,
-                dropped=dropped,
+                events=rested.events,
+                dropped=rested.dropped,
+                dropped_bytes=rested.dropped_bytes,
                 requests=counts.requests,
                 retries=counts.retries,
                 wire_bytes=counts.wire_bytes,

@@ -17,19 +17,22 @@ _DELTA, _CUMULATIVE = 1, 2
 _to_json = msgspec.json.Encoder().encode
 
 # The supervisor's ledger as metrics of the extension itself: name, unit and what it counts. What is dropped is one
-# metric with the reason as an attribute.
+# metric of events and one of bytes, with the reason as an attribute.
 LEDGER = {
     "accepted": ("tailrace.events.accepted", "{event}", "Telemetry events taken from the platform"),
     "shipped": ("tailrace.events.shipped", "{event}", "Telemetry events acknowledged by the destination"),
     "repeated": ("tailrace.events.repeated", "{event}", "Telemetry events the platform sent again"),
     "lost_by_platform": ("tailrace.events.lost_by_platform", "{event}", "Events the platform gave up before delivery"),
+    "lost_by_platform_bytes": ("tailrace.events.lost_by_platform.size", "By", "Bytes of those"),
     "requests": ("tailrace.requests", "{request}", "Requests made to the destination"),
     "retried": ("tailrace.requests.retried", "{request}", "Requests that repeated a failed one"),
     "wire_bytes": ("tailrace.requests.size", "By", "Request bodies as sent"),
     "held_ms": ("tailrace.held", "ms", "Time that finished invocations were held"),
 }
-DROPPED = "dropped."
-_DROPPED = ("tailrace.events.dropped", "{event}", "Telemetry events given up, by reason")
+BY_REASON = {
+    "dropped": ("tailrace.events.dropped", "{event}", "Telemetry events given up, by reason"),
+    "dropped_bytes": ("tailrace.events.dropped.size", "By", "Telemetry events given up, by reason, as delivered"),
+}
 
 
 def encoded(meters: Meters, ledger: dict[str, int], *, is_cumulative: bool) -> Iterator[bytes]:
@@ -51,18 +54,19 @@ def encoded(meters: Meters, ledger: dict[str, int], *, is_cumulative: bool) -> I
             kind = _sum([b'{%b,"asInt":%d}' % (times, state[0])], temporality)
         yield _metric(instrument.name, instrument.unit, instrument.about, kind)
     before = {} if is_cumulative else meters.ledger
-    dropped = []
+    by_reason: dict[str, list[bytes]] = {}
     for name, count in ledger.items():
         more = count - before.get(name, 0)
         if more <= 0:
             continue
-        if name.startswith(DROPPED):
-            reason = key_value("reason", plain_value(name.removeprefix(DROPPED)))
-            dropped.append(b'{%b,"asInt":%d,"attributes":[%b]}' % (times, more, reason))
+        what, _, reason = name.partition(".")
+        if what in BY_REASON:
+            told = key_value("reason", plain_value(reason))
+            by_reason.setdefault(what, []).append(b'{%b,"asInt":%d,"attributes":[%b]}' % (times, more, told))
         elif name in LEDGER:
             yield _metric(*LEDGER[name], _sum([b'{%b,"asInt":%d}' % (times, more)], temporality))
-    if dropped:
-        yield _metric(*_DROPPED, _sum(dropped, temporality))
+    for what, points in by_reason.items():
+        yield _metric(*BY_REASON[what], _sum(points, temporality))
 
 
 def _metric(name: str, unit: str, about: str, kind: bytes) -> bytes:

@@ -16,12 +16,22 @@ class Ledger(msgspec.Struct, kw_only=True):
     shipped: int = 0
     waiting: int = 0
     dropped: dict[str, int] = {}
+    dropped_bytes: dict[str, int] = {}
     repeated: int = 0
     lost_by_platform: int = 0
+    lost_by_platform_bytes: int = 0
     refused: dict[str, int] = {}
+    refused_bytes: dict[str, int] = {}
     requests: int = 0
     retried: int = 0
     wire_bytes: int = 0
+
+
+COUNTS = (
+    *("accepted", "shipped", "waiting", "repeated", "lost_by_platform", "lost_by_platform_bytes"),
+    *("requests", "retried", "wire_bytes"),
+)
+BY_REASON = ("dropped", "dropped_bytes", "refused", "refused_bytes")
 
 
 def ledgers(printed: Iterable[str]) -> list[Ledger]:
@@ -40,9 +50,9 @@ def ledgers(printed: Iterable[str]) -> list[Ledger]:
 def summed(parts: list[Ledger]) -> Ledger:
     """One ledger of several."""
     total = Ledger()
-    for name in ("accepted", "shipped", "waiting", "repeated", "lost_by_platform", "requests", "retried", "wire_bytes"):
+    for name in COUNTS:
         setattr(total, name, sum(getattr(part, name) for part in parts))
-    for name in ("dropped", "refused"):
+    for name in BY_REASON:
         counts: Counter[str] = Counter()
         for part in parts:
             counts.update(getattr(part, name))

@@ -86,8 +86,10 @@ def ledger_table(run: Run) -> Table:
     table.add_row("together", *_ledger_cells(total), style="bold")
     table.caption = (
         " accepted = shipped + waiting + dropped. What was repeated is stored once.\n"
-        f" Dropped, by reason: {_by_reason(total.dropped)}. Batches refused: {_by_reason(total.refused)}.\n"
-        f" Lost by the platform: {total.lost_by_platform}. Sent: {total.wire_bytes:,} bytes, compressed."
+        f" Dropped, by reason: {_by_reason(total.dropped, total.dropped_bytes)}.\n"
+        f" Batches refused: {_by_reason(total.refused, total.refused_bytes)}."
+        f" Lost by the platform: {total.lost_by_platform} ({total.lost_by_platform_bytes:,} bytes)."
+        f" Sent: {total.wire_bytes:,} bytes, compressed."
     )
     return table
 
@@ -165,5 +167,5 @@ def _ledger_cells(ledger: Ledger) -> list[str]:
     return [str(count) for count in (*counts, ledger.requests, ledger.retried)]
 
 
-def _by_reason(counts: dict[str, int]) -> str:
-    return ", ".join(f"{count} {reason}" for reason, count in counts.items()) or "none"
+def _by_reason(counts: dict[str, int], sizes: dict[str, int]) -> str:
+    return ", ".join(f"{count} {why} ({sizes.get(why, 0):,} bytes)" for why, count in counts.items()) or "none"

@@ -134,10 +134,12 @@ def test_spans_have_a_table_by_request_and_metrics_one_by_name() -> None:
 def test_ledgers_are_read_from_the_log_and_summed() -> None:
     """One line an environment; reasons are added up, other lines are none."""
     second = {**ENDED, "level": "warning", "accepted": 5, "shipped": 3, "dropped": {"rejected": 2}, "retried": 1}
+    second["dropped_bytes"] = {"rejected": 123}
     found = ledgers(["not JSON\n", '{"event":"worker.started"}\n', json.dumps(ENDED), json.dumps(second)])
     total = summed(found)
     assert len(found) == 2
     assert (total.accepted, total.shipped, total.dropped, total.retried) == (11, 9, {"rejected": 2}, 1)
+    assert total.dropped_bytes == {"rejected": 123}
 
 
 def test_what_the_extension_complains_of_is_shown() -> None:

@@ -182,6 +182,10 @@ def ledger_problems(required: Required, got: Measured) -> Iterable[str]:
         yield f"ledger: {given_up} waiting or dropped, but {got.lost} lost"
     if not (required.waits or required.may_wait) and ledger.waiting:
         yield f"ledger: {ledger.waiting} waiting"
+    if any(not ledger.dropped_bytes.get(reason) for reason in ledger.dropped):
+        yield f"ledger: dropped {ledger.dropped}, but bytes {ledger.dropped_bytes}"
+    if bool(ledger.lost_by_platform) is not bool(ledger.lost_by_platform_bytes):
+        yield f"ledger: {ledger.lost_by_platform_bytes} bytes in {ledger.lost_by_platform} lost by the platform"
     dropped = {reason: count for reason, count in ledger.dropped.items() if reason not in INTENDED}
     if not required.waits and dropped != dict(required.dropped):
         yield f"ledger: dropped {dropped}, expected {dict(required.dropped)}"

@@ -168,9 +168,9 @@ def test_damaged_payload_is_told_and_the_next_frame_read(tmp_path: Path) -> None
         file.seek(200)
         file.write(b"X")
     frames = list(backlog.frames(start, writer.end))
-    assert [(frame.is_damaged, frame.events, bytes(frame.payload)) for frame in frames] == [
-        (True, 700, b""),
-        (False, 7, b"c" * 7),
+    assert [(frame.damaged_bytes, frame.events, bytes(frame.payload)) for frame in frames] == [
+        (700, 700, b""),
+        (0, 7, b"c" * 7),
     ]
 
 

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from lifecycle import wire
+from lifecycle.ledger import INTENDED, Ledger
 
 
 @pytest.fixture
@@ -39,6 +40,21 @@ def test_fullest_message_fits_a_packet(pipe: tuple[int, int]) -> None:
     )
     wire.send(into, message)
     assert wire.collector_reports.decode(wire.receive(out)) == message
+
+
+def test_fullest_report_and_order_of_a_shipper_fit_a_packet(pipe: tuple[int, int]) -> None:
+    """A context as large as there can be, and every reason to drop something."""
+    out, into = pipe
+    reasons = (*INTENDED, "unmappable", "damaged", "refused", "too_large", "rejected", "untaken")
+    context, counts = bytes(2048), dict.fromkeys(reasons, 2**63)
+    shipped = wire.Shipped(through=2**63, dropped=counts, dropped_bytes=counts, context=context)
+    wire.send(into, shipped)
+    assert wire.shipper_reports.decode(wire.receive(out)) == shipped
+    ledger = Ledger()
+    ledger.note(shipped)
+    ship = wire.Ship(since=0, skip=0, until=2**63, deadline=1.0, context=context, ledger=ledger.counts())
+    wire.send(into, ship)
+    assert wire.shipper_commands.decode(wire.receive(out)) == ship
 
 
 def test_message_longer_than_a_packet_is_not_sent(pipe: tuple[int, int]) -> None:

@@ -101,6 +101,14 @@ def test_a_broken_frame_stands_for_all_its_events() -> None:
     assert batch.tally(0, batch.rows) == (7, {})
 
 
+def test_a_damaged_frame_is_dropped_whole_and_by_its_size() -> None:
+    """Nothing is left of it that could be shipped, but how many events it held."""
+    damaged = Frame(0, 900, 7, 1, bytes(8), memoryview(b""), 850)
+    (batch,) = Cutter(Words(), Limits(10_000, 100), Lines().log).batches(iter([damaged]), Position(0))
+    assert (batch.tally(0, batch.rows), batch.tally_bytes(0, batch.rows)) == ((0, {"damaged": 7}), {"damaged": 850})
+    assert (batch.parcels, batch.end) == ({}, Position(900))
+
+
 @given(
     st.lists(st.lists(st.sampled_from(["line", "own", "start"]), max_size=6), min_size=1, max_size=5),
     st.integers(1, 7),

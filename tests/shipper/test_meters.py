@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lifecycle.ledger import INTENDED
 from shipper import meters
 from shipper.correlate import Context, Meters
 from tests.shipper.following import Seen, followed
@@ -109,6 +110,14 @@ def test_the_extensions_own_ledger_is_exported_beside() -> None:
     assert second.metric("tailrace.events.dropped") is None
 
 
+def test_bytes_that_were_dropped_are_exported_by_reason() -> None:
+    """Beside the events; what the platform lost likewise."""
+    seen = followed(many(0, 1), ledger={"dropped_bytes.refused": 200, "lost_by_platform_bytes": 77})
+    assert seen.metric("tailrace.events.dropped.size") == 200
+    assert seen.metric("tailrace.events.lost_by_platform.size") == 77
+    assert {m["unit"] for m in seen.metrics if m["name"].endswith(".size")} == {"By"}
+
+
 def test_metrics_that_are_not_asked_for_are_not_measured() -> None:
     seen = followed(many(0, 2), TAILRACE_SIGNALS="logs,traces")
     assert (seen.metrics, seen.context.meters) == ([], Meters())
@@ -153,12 +162,14 @@ def test_buckets_tell_milliseconds_from_minutes() -> None:
 
 def test_all_that_is_measured_fits_a_context() -> None:
     """Every instrument with large counts, two open invocations, and a ledger."""
-    from shipper.correlate import MOST_PACKED, packed
+    from shipper.correlate import MOST_PACKED, packed, unpacked
 
     values: dict[int, list[int | float]] = {
         n: [10**6] * (meters.HEAD + len(i.bounds) + 1 if i.bounds else 1) for n, i in enumerate(meters.TABLE)
     }
-    ledger = {f"dropped.{n}": 10**6 for n in range(12)}
+    reasons = (*INTENDED, "unmappable", "damaged", "refused", "too_large", "rejected", "untaken")
+    ledger = {f"{what}.{reason}": 10**6 for what in ("dropped", "dropped_bytes") for reason in reasons}
     opened = followed([start(0), done(10), start(20, "r2"), report(30)]).context.open
     context = Context(request_id=R1, open=opened, meters=Meters(BEGIN_NS, BEGIN_NS, values, ledger, BEGIN_NS))
     assert len(packed(context)) <= MOST_PACKED
+    assert unpacked(packed(context)) == context

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 import tracemalloc
+from collections.abc import Sequence
 
 import pytest
 
@@ -19,6 +20,11 @@ from tests.shipper.support import Lines, Server, backlog_of, event, http, settin
 
 LINES: list[object] = [event(f"line {n}\n") for n in range(10)]
 OWN = event('{"logger":"tailrace.shipper"}\n', "extension")
+
+
+def sizes_of(several: Sequence[object]) -> list[int]:
+    """Bytes of events as the platform writes them."""
+    return [len(json.dumps(one, separators=(",", ":"))) for one in several]
 
 
 class Supervisor:
@@ -145,7 +151,8 @@ def test_nothing_to_deliver_ends_with_a_report(server: Server) -> None:
     supervisor.order(0)
     assert supervisor.report() == Shipped(through=0)
     supervisor.order(end)
-    assert supervisor.report() == Shipped(through=end, dropped={"own_line": 2})
+    own_bytes = 2 * len(json.dumps(OWN, separators=(",", ":")))
+    assert supervisor.report() == Shipped(through=end, dropped={"own_line": 2}, dropped_bytes={"own_line": own_bytes})
     supervisor.close()
     assert server.connections == 0
 
@@ -295,7 +302,57 @@ def test_partial_success_is_counted_as_dropped(server: Server) -> None:
     supervisor.order(end)
     (report,) = supervisor.reports_until(end)
     assert (report.events, report.dropped) == (7, {"rejected": 3})
+    assert report.dropped_bytes == {"rejected": 3 * sizes_of(LINES)[0]}
     supervisor.close()
+
+
+def test_size_of_rejected_is_exact_where_all_are_and_the_mean_where_some_are(server: Server) -> None:
+    """The answer says how many, not which."""
+    sizes = sizes_of([event("a"), event("b" * 100)])
+    for rejected, size in ((2, sum(sizes)), (1, round(sum(sizes) / 2))):
+        backlog, end = backlog_of([event("a"), event("b" * 100)])
+        answer = http(200, b'{"partialSuccess":{"rejectedLogRecords":%d}}' % rejected)
+        server.behaviours = [server.answering(answer)]
+        supervisor = Supervisor(backlog, server.port)
+        supervisor.order(end)
+        (report,) = supervisor.reports_until(end)
+        supervisor.close()
+        assert report.dropped_bytes == {"rejected": size}
+
+
+def test_size_of_refused_record_is_looked_up_where_it_still_is(server: Server) -> None:
+    """In whatever frame of the batch; what was taken is not measured."""
+
+    def behave(connection: socket.socket) -> None:
+        while True:
+            body = gzip.decompress(server.read(connection)[1])
+            connection.sendall(http(400 if b"poison" in body else 200))
+
+    frames = [LINES[:3], [*LINES[3:6], event("poison" * 50), LINES[6]]]
+    backlog, end = backlog_of(*frames)
+    server.behaviours = [behave]
+    supervisor = Supervisor(backlog, server.port)
+    supervisor.order(end)
+    reports = supervisor.reports_until(end)
+    supervisor.close()
+    told = [(report.dropped, report.dropped_bytes) for report in reports if report.dropped]
+    assert told == [({"refused": 1}, {"refused": sizes_of(frames[1])[3]})]
+
+
+def test_every_way_to_drop_tells_bytes(server: Server) -> None:
+    """Under the same reason as the count."""
+    dropped = [event("x health"), event("short"), event({}, "platform.end"), OWN]
+    backlog, end = backlog_of([*LINES, *dropped])
+    server.behaviours = [server.answering(*[http(200)] * 5)]
+    supervisor = Supervisor(
+        backlog, server.port, TAILRACE_PLATFORM_LOGS="", TAILRACE_DROP="health", TAILRACE_KEEP="line|health"
+    )
+    supervisor.order(end)
+    reports = supervisor.reports_until(end)
+    supervisor.close()
+    sizes = dict(zip(("drop", "keep", "platform_logs", "own_line"), sizes_of(dropped), strict=True))
+    assert [report.dropped_bytes for report in reports if report.dropped] == [sizes]
+    assert [report.dropped for report in reports if report.dropped] == [dict.fromkeys(sizes, 1)]
 
 
 def test_an_offset_that_is_none_is_an_error_and_not_a_crash(server: Server) -> None:
