@@ -8,7 +8,9 @@ Where holding makes no sense (no budget, no platform events, a buffer that outla
 what has waited for the interval is shipped alongside.
 
 The breaker: when holds end without delivery, none is held any more. Shipments then go alongside running
-functions, probing with backoff and jitter, until one is delivered as fast as a hold would have needed it.
+functions, probing with backoff and jitter, until one is delivered as fast as a hold would have needed it. The longest
+pause between probes is shorter the more waits: what a busy function gathers in a minute would be too much to ship at
+shutdown, and in the end for the backlog.
 """
 
 from collections.abc import Callable
@@ -22,6 +24,10 @@ MISSES_TO_OPEN = 2
 # Pauses between probes of a destination that does not take anything: from one to the other, doubling.
 FIRST_PROBE_S = 1.0
 LONGEST_PROBE_S = 60.0
+
+# Share of the backlog that may wait before the pauses are as short as the first one; on the way there the longest
+# shrinks evenly. Of the default backlog it is one request's worth, which a shutdown has time for.
+CROWDED_SHARE = 0.125
 
 # Weight of the newest gap in the moving average: about the last three gaps count.
 GAP_WEIGHT = 0.4
@@ -78,20 +84,23 @@ class FlushPolicy:
         self._last_invoked: float | None = None
         self._gap_s: float | None = None
         self._misses = 0
-        self._pause_s = FIRST_PROBE_S
-        self._probe_at: float | None = None
+        self._is_open = False
+        self._failed_at = 0.0
+        self._pause_s = 0.0
+        self._lateness = 1.0
+        self._waiting_share = 0.0
         self._not_before = 0.0
         self._is_done_trusted = True
 
     @property
     def is_open(self) -> bool:
         """Whether the breaker is open: nothing is held."""
-        return self._probe_at is not None
+        return self._is_open
 
     @property
     def may_withhold(self) -> bool:
         """Whether /next may be withheld for anything."""
-        return self._probe_at is None and self._can_hold and self._is_done_trusted
+        return not self._is_open and self._can_hold and self._is_done_trusted
 
     @property
     def expected_gap_s(self) -> float | None:
@@ -106,7 +115,7 @@ class FlushPolicy:
             waiting_since: When the oldest undelivered record was stored; None when nothing waits.
         """
         self._note_gap(now)
-        if self._probe_at is not None:
+        if self._is_open:
             if now >= self._probe_at and waiting_since is not None:
                 return Decision(Choice.ALONGSIDE, "breaker_open_probe_due")
             return Decision(Choice.RELEASE, "breaker_open")
@@ -152,12 +161,23 @@ class FlushPolicy:
         """
         if waiting_since is None:
             return None
-        due = max(max(waiting_since, last_tried) + self.interval_s, self._not_before)
-        return due if self._probe_at is None else max(due, self._probe_at)
+        return max(max(waiting_since, last_tried) + self.interval_s, self._probe_at)
 
     def may_ship(self, now: float) -> bool:
         """Whether an unplanned shipment, for a backlog more than half full, is worth a try."""
-        return now >= max(self._not_before, self._probe_at or 0.0)
+        return now >= self._probe_at
+
+    @property
+    def _probe_at(self) -> float:
+        """When a shipment may be tried: any time while the breaker is closed and nobody asked to wait."""
+        if not self._is_open:
+            return self._not_before
+        longest_s = max(FIRST_PROBE_S, LONGEST_PROBE_S * (1 - self._waiting_share / CROWDED_SHARE))
+        return max(self._failed_at + self._lateness * min(self._pause_s, longest_s), self._not_before)
+
+    def filled(self, share: float) -> None:
+        """So much of the backlog waits: nothing is 0, and what overflows to a spool more than 1."""
+        self._waiting_share = share
 
     def finished(self) -> None:
         """A platform.runtimeDone came: ends of functions are told to us."""
@@ -170,14 +190,11 @@ class FlushPolicy:
     def delivered(self, took_s: float) -> None:
         """A shipment was delivered to its end, in `took_s` seconds."""
         self._not_before = 0.0
-        if took_s > self.budget_s and self._probe_at is not None:
-            # It works, but no hold could wait for it: go on alongside, with every invocation.
-            self._probe_at = 0.0
-            self._pause_s = FIRST_PROBE_S
-            return
+        self._pause_s = 0.0
+        if took_s > self.budget_s and self._is_open:
+            return  # it works, but no hold could wait for it: go on alongside, with every invocation
         self._misses = 0
-        self._pause_s = FIRST_PROBE_S
-        self._probe_at = None
+        self._is_open = False
 
     def failed(self, now: float, *, retry_after_s: float = 0.0) -> None:
         """A shipment ended without delivery.
@@ -188,9 +205,10 @@ class FlushPolicy:
         """
         self._misses += 1
         self._not_before = now + retry_after_s
-        if self._probe_at is None and self._misses < MISSES_TO_OPEN:
+        if not self._is_open and self._misses < MISSES_TO_OPEN:
             return
+        self._is_open = True
+        self._failed_at = now
+        self._pause_s = min(max(FIRST_PROBE_S, 2 * self._pause_s), LONGEST_PROBE_S)
         # Jitter over the upper half: never at once, never all environments together.
-        pause_s = self._pause_s * (0.5 + 0.5 * self._jitter())
-        self._probe_at = now + max(pause_s, retry_after_s)
-        self._pause_s = min(2 * self._pause_s, LONGEST_PROBE_S)
+        self._lateness = 0.5 + 0.5 * self._jitter()

@@ -109,6 +109,7 @@ class Machine:
             raise IllegalEventError(f"{type(event).__name__} while {self.state.value}")
         effects = list(self._note(event, now))
         self.shipments.note_fill(self._capacity_bytes, now)
+        self.policy.filled(self.shipments.waiting_bytes / self._capacity_bytes)
         effects += (StartWorker(worker) for worker in self._recovery.due(now))
         effects += self._proceed(now)
         return effects

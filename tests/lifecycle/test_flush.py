@@ -2,7 +2,7 @@
 
 import pytest
 
-from lifecycle.flush import Choice, FlushPolicy
+from lifecycle.flush import CROWDED_SHARE, Choice, FlushPolicy
 
 
 def policy(
@@ -118,6 +118,42 @@ def test_pauses_between_probes_end_at_a_minute() -> None:
     for _ in range(20):
         subject.failed(0.0)
     assert subject.invoked(60.0, 0.0).choice is Choice.ALONGSIDE
+
+
+@pytest.mark.parametrize(
+    ("share", "pause_s"),
+    [(0.0, 60.0), (CROWDED_SHARE / 2, 30.0), (CROWDED_SHARE * 0.9, 6.0), (CROWDED_SHARE, 1.0), (1.0, 1.0), (9.0, 1.0)],
+)
+def test_longest_pause_shrinks_as_the_backlog_fills(share: float, pause_s: float) -> None:
+    """As much waits as a shutdown has time for: then the pause is the first one, and never shorter."""
+    subject = policy("end")
+    for _ in range(20):
+        subject.failed(100.0)
+    subject.filled(share)
+    assert not subject.may_ship(100.0 + pause_s - 0.01)
+    assert subject.may_ship(100.0 + pause_s + 0.01)
+    assert subject.invoked(100.0 + pause_s - 0.01, 0.0).choice is Choice.RELEASE
+    assert subject.invoked(100.0 + pause_s + 0.01, 0.0).choice is Choice.ALONGSIDE
+
+
+def test_backlog_that_fills_makes_no_pause_longer_and_keeps_the_jitter() -> None:
+    """The second pause is two seconds, whatever the longest may be; half of any is by chance."""
+    subject = policy("end", jitter=0.0)
+    for _ in range(3):
+        subject.failed(0.0)
+    subject.filled(CROWDED_SHARE / 2)
+    assert (subject.may_ship(0.99), subject.may_ship(1.01)) == (False, True)
+    subject.filled(1.0)
+    assert (subject.may_ship(0.49), subject.may_ship(0.51)) == (False, True)
+
+
+def test_backlog_that_fills_does_not_overrule_a_destination_that_asks_to_wait() -> None:
+    """It knows better when it can take something."""
+    subject = policy("end")
+    for _ in range(2):
+        subject.failed(0.0, retry_after_s=30.0)
+    subject.filled(1.0)
+    assert (subject.may_ship(29.0), subject.may_ship(30.0)) == (False, True)
 
 
 def test_probe_without_anything_to_ship_is_not_made() -> None:

@@ -1,0 +1,121 @@
+"""The breaker over minutes, by fake clock: a busy function, a destination that is down and comes back."""
+
+from itertools import pairwise
+
+import pytest
+
+from lifecycle.events import BatchStored, Effect, FetchNext, Invoked, OffsetCommitted, Ship, ShipmentStalled
+from lifecycle.flush import CROWDED_SHARE, FIRST_PROBE_S, LONGEST_PROBE_S, FlushPolicy
+from lifecycle.machine import UNHELD_SHIPMENT_S, Machine
+from lifecycle.states import State
+
+CAPACITY_BYTES = 8_388_608
+RUN_S = 0.005
+BATCH_BYTES = 1000
+
+
+class Busy:
+    """Runs invocations of five milliseconds, one after the other, a kilobyte each, frozen between.
+
+    Args:
+        hangs: Whether the destination, while it is down, hangs, or refuses at once.
+        idle_s: Between two invocations.
+    """
+
+    def __init__(self, *, hangs: bool = False, idle_s: float = 0.0) -> None:
+        policy = FlushPolicy("end", interval_s=10.0, budget_s=0.5, jitter=lambda: 1.0)
+        self.machine = Machine(policy, capacity_bytes=CAPACITY_BYTES, buffer_s=0.025, freezes=True, now=0.0)
+        self.now = self.end = 0.0
+        self.probed_at: list[float] = []
+        self.held_s = 0.0
+        self.is_up = True
+        self._hangs = hangs
+        self._idle_s = idle_s
+        self._ship: Ship | None = None
+        self._until = 0
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What has not been delivered."""
+        return self.machine.shipments.waiting_bytes
+
+    def invoke(self) -> None:
+        """One invocation, to the moment when the next event is asked for."""
+        request_id = str(self.now)
+        self._do(self.machine.handle(Invoked(request_id, self.now + 3.0), self.now))
+        self._go_on()
+        self.now += RUN_S
+        start, self._until = self._until, self._until + BATCH_BYTES
+        if self._until - self.machine.shipments.shipped <= CAPACITY_BYTES:
+            self._do(self.machine.handle(BatchStored(start, self._until, finished=(request_id,)), self.now))
+        else:
+            self._until = start
+        self._go_on()
+        returned = self.now
+        while self.machine.state is not State.WAITING:
+            self.now += 0.001
+            self._go_on()
+        self.held_s = max(self.held_s, self.now - returned)
+        self.now += self._idle_s
+
+    def _do(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            if isinstance(effect, Ship):
+                self._ship = effect
+                self.probed_at.append(self.now)
+            assert not isinstance(effect, FetchNext) or self.machine.state is State.WAITING
+
+    def _go_on(self) -> None:
+        """The shipper at what it was told."""
+        ship = self._ship
+        if ship is None:
+            return
+        if self.is_up:
+            self._ship = None
+            self._do(self.machine.handle(OffsetCommitted(ship.until), self.now))
+        elif not self._hangs or self.now >= ship.deadline:
+            self._ship = None
+            self._do(self.machine.handle(ShipmentStalled("connect"), self.now))
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+@pytest.mark.parametrize("down_s", [5.0, 20.0, 70.0])
+def test_what_a_busy_function_gathers_is_delivered_soon_after_the_destination_is_back(
+    down_s: float, *, hangs: bool
+) -> None:
+    """The pause is not a minute's worth of thousands of invocations, and none of them is held for it."""
+    busy = Busy(hangs=hangs)
+    busy.invoke()
+    busy.is_up = False
+    while busy.now < down_s:
+        busy.invoke()
+    busy.is_up = True
+    back_at = busy.now
+    most_s = FIRST_PROBE_S + (UNHELD_SHIPMENT_S if hangs else 0.0)
+    crowded_s = CROWDED_SHARE * CAPACITY_BYTES / BATCH_BYTES * RUN_S
+    while busy.waiting_bytes and busy.now < back_at + 100:
+        busy.invoke()
+    assert busy.now - back_at <= max(most_s, crowded_s) + RUN_S
+    assert busy.held_s <= 0.5
+
+
+def test_probes_of_a_busy_function_are_a_pause_apart() -> None:
+    """However much waits: the destination is in trouble, and shipping is not free for the function either."""
+    busy = Busy()
+    busy.is_up = False
+    while busy.now < 100.0:
+        busy.invoke()
+    pauses = [later - sooner for sooner, later in pairwise(busy.probed_at[2:])]
+    assert min(pauses) >= FIRST_PROBE_S
+    assert max(pauses) < 10.0
+
+
+def test_quiet_function_probes_once_a_minute() -> None:
+    """Nothing gathers that would be too much."""
+    quiet = Busy(idle_s=10.0)
+    quiet.is_up = False
+    while quiet.now < 3600.0:
+        quiet.invoke()
+    pauses = [later - sooner for sooner, later in pairwise(quiet.probed_at)]
+    assert max(pauses) == pytest.approx(LONGEST_PROBE_S, abs=10.0)
+    assert len(quiet.probed_at) < 100
