@@ -15,6 +15,7 @@ from collector.ends import last_end_epoch_s
 from collector.items import Body, Problem
 from lifecycle.backlog import Writer
 from lifecycle.frames import DIGEST_BYTES, FrameTooLargeError
+from lifecycle.heap import LARGE_BYTES, give_back_large_blocks
 from lifecycle.log import Log
 from lifecycle.wire import Message, Repeated, Stored
 
@@ -86,6 +87,8 @@ class Keeper:
             envelope.BadBatchError: It is not a JSON array.
         """
         since_ns = time.perf_counter_ns()
+        if len(body) >= LARGE_BYTES:
+            give_back_large_blocks()
         digest = self._digest(body)
         read = envelope.read(body)
         if not read.events or read.is_own:
@@ -103,6 +106,8 @@ class Keeper:
             read = _joined(sound) if sound else None
         if read is None or read.is_own:
             return None, problems
+        if len(read.payload) >= LARGE_BYTES:
+            give_back_large_blocks()
         # Not looked for again, so it may be of the moment: the same text twice in a millisecond is two records.
         digest = self._digest(read.payload, salt=since_ns.to_bytes(8, "little"))
         return Prepared(envelope=read, digest=digest, once=False, connection=connection, since_ns=since_ns), problems

@@ -13,6 +13,7 @@ import msgspec
 from lifecycle import wire
 from lifecycle.backlog import Backlog
 from lifecycle.frames import BrokenFrameError
+from lifecycle.heap import LARGE_BYTES, give_back_large_blocks
 from lifecycle.log import Log
 from lifecycle.settings import Settings
 from lifecycle.wire import MOST_TEXT, Ship, Shipped, Stalled
@@ -166,6 +167,8 @@ class Worker:
             until = self._orders.until
             for batch in self._batches(until):
                 started = time.monotonic()
+                if batch.body_bytes >= LARGE_BYTES:
+                    give_back_large_blocks()
                 self._unfinished = batch
                 self._delivery.deliver(batch, self._settled)
                 self._unfinished = None
