@@ -10,7 +10,15 @@ import _socket
 import os
 from time import monotonic
 
-from lifecycle.local_api import SANDBOX_HOST, Answer, AnswerReader, LocalApiError, Requests, names_other_api
+from lifecycle.local_api import (
+    SANDBOX_HOST,
+    Answer,
+    AnswerReader,
+    HungUpError,
+    LocalApiError,
+    Requests,
+    names_other_api,
+)
 from lifecycle.settings import Problem, Settings, is_port
 
 TYPE_CHECKING = False
@@ -284,11 +292,13 @@ def _subscribe(booted: Booted) -> None:
     if booted.listener is None:
         return
     _, port = booted.listener.getsockname()
+    request = booted.requests.subscribe(booted.settings, port)
     try:
-        booted.connection.send(booted.requests.subscribe(booted.settings, port))
-        answer = booted.connection.wait()
+        try:
+            answer = _answered(booted.connection, request)
+        except (OSError, HungUpError):  # the connection died since it was registered over, and says nothing of Lambda
+            answer = _answered(booted.connection, request)
     except (OSError, LocalApiError) as exc:
-        booted.connection.close()
         booted.idle_reason = {"reason": "subscription_failed", "error": str(exc)}
         return
     booted.mark("subscribed")
@@ -300,6 +310,16 @@ def _subscribe(booted: Booted) -> None:
         elif names_other_api(said, booted.settings.api):
             reason = "other_api_in_use"
         booted.idle_reason = {"reason": reason, "status": answer.status, "answer": said}
+
+
+def _answered(connection: Connection, request: bytes) -> Answer:
+    """The answer to a request; a connection that brings none is closed."""
+    try:
+        connection.send(request)
+        return connection.wait()
+    except (OSError, LocalApiError):
+        connection.close()
+        raise
 
 
 def report_init_error(error: StrictError) -> None:

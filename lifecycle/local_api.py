@@ -34,6 +34,10 @@ class LocalApiError(Exception):
     """The platform's answer is not HTTP, or the platform went away in the middle of it."""
 
 
+class HungUpError(LocalApiError):
+    """The platform, or what is between, closed the connection before the answer was whole."""
+
+
 class Answer:
     """One HTTP answer.
 
@@ -88,7 +92,7 @@ class AnswerReader:
         head, blank, rest = self._received.partition(b"\r\n\r\n")
         if not blank:
             if not data:
-                raise LocalApiError(f"connection closed after {len(head)} bytes, expected an answer's header")
+                raise HungUpError(f"connection closed after {len(head)} bytes, expected an answer's header")
             return None
         status, headers = _head(head)
         ended = not data
@@ -101,7 +105,7 @@ class AnswerReader:
             body = rest if ended else None
         if body is None:
             if ended:
-                raise LocalApiError(f"connection closed after {len(rest)} bytes of an answer's body")
+                raise HungUpError(f"connection closed after {len(rest)} bytes of an answer's body")
             return None
         self._received = b""
         keeps = not ended and headers.get("connection", "").lower() != "close"

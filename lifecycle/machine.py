@@ -40,9 +40,6 @@ REPORT_MARGIN_S = 0.02
 # Shipments that hold nothing: long enough for a slow destination, short enough to notice a dead one.
 UNHELD_SHIPMENT_S = 10.0
 
-# A shipper that does not end a shipment this long after its deadline is stuck, and replaced.
-STUCK_AFTER_S = 2.0
-
 # Pauses between questions for the next event that the platform refuses: the first is repeated at once, then
 # from one to the other, doubling.
 FIRST_PAUSE_S = 0.1
@@ -119,7 +116,7 @@ class Machine:
         """When `TimePassed` is to be handled if nothing else happens before; None: there is no need."""
         moments = [self._recovery.wakes_at, self._due_at]
         if self.shipments.current:
-            moments.append(self.shipments.current.deadline + STUCK_AFTER_S)
+            moments.append(self.shipments.current.stuck_at)
         match self.state:
             case State.HOLDING | State.OVERLAPPING if self._invocation:
                 moments.append(self._invocation.hold_ends)
@@ -260,9 +257,12 @@ class Machine:
 
     def _proceed(self, now: float) -> Iterator[Effect]:
         current = self.shipments.current
-        if current and now >= current.deadline + STUCK_AFTER_S:
-            self.shipments.stalled(now)
-            self.policy.failed(now)
+        if current and now >= current.stuck_at:
+            if current.is_cut:
+                self.shipments.ended(now)  # there is time for a successor to ship it all
+            else:
+                self.shipments.stalled(now)
+                self.policy.failed(now)
             yield KillWorker("shipper")
         match self.state:
             case State.WAITING:

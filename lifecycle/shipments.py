@@ -4,6 +4,11 @@ import msgspec
 
 from lifecycle.events import Ship
 
+# A shipper that does not end a shipment this long after its deadline is stuck, and replaced. One that was told at
+# shutdown to end it has less: its successor needs the time.
+STUCK_AFTER_S = 2.0
+STUCK_AFTER_CUT_S = 0.3
+
 
 class Shipment(msgspec.Struct, frozen=True):
     """What the shipper was told last.
@@ -21,6 +26,11 @@ class Shipment(msgspec.Struct, frozen=True):
     began: float
     held: bool
     is_cut: bool = False
+
+    @property
+    def stuck_at(self) -> float:
+        """When a shipper that has not ended it by then is stuck."""
+        return self.deadline + (STUCK_AFTER_CUT_S if self.is_cut else STUCK_AFTER_S)
 
 
 class Shipments:

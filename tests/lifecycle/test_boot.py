@@ -72,7 +72,6 @@ def test_where_init_is_on_nobodys_path_the_question_waits_for_warmth(kind: str) 
         (refusal(400), "subscription_refused"),
         (refusal(403), "subscription_refused"),
         (refusal(500), "subscription_refused"),
-        (b"", "subscription_failed"),
         (b"garbage\r\n\r\n", "subscription_failed"),
     ],
 )
@@ -83,6 +82,26 @@ def test_refused_subscription_still_asks_for_events(answer: bytes, reason: str) 
         platform.wait_for(3)
         assert platform.lines() == [REGISTER, SUBSCRIBE, NEXT]
         assert outcome.idle_reason["reason"] == reason
+        outcome.close()
+
+
+def test_connection_that_dies_between_registration_and_subscription_is_made_anew() -> None:
+    """It says nothing of the platform; nothing would be shipped for the life of the environment."""
+    with PlatformStub(OK_REGISTER, b"", OK) as platform:
+        outcome = booted(platform)
+        platform.wait_for(4)
+        assert platform.lines() == [REGISTER, SUBSCRIBE, SUBSCRIBE, NEXT]
+        assert outcome.idle_reason == {}
+        outcome.close()
+
+
+def test_platform_that_hangs_up_on_every_subscription_still_gets_its_question() -> None:
+    """Twice is enough: the function waits for the end of init."""
+    with PlatformStub(OK_REGISTER, b"", b"") as platform:
+        outcome = booted(platform)
+        platform.wait_for(4)
+        assert platform.lines() == [REGISTER, SUBSCRIBE, SUBSCRIBE, NEXT]
+        assert outcome.idle_reason["reason"] == "subscription_failed"
         outcome.close()
 
 
