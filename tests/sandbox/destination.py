@@ -148,7 +148,7 @@ class Destination:
         self._loop.call(self._deafen())
 
     def accept(self) -> None:
-        """Listen again, on the same port."""
+        """Listen again, on the same port, unless it does."""
         self._loop.call(self._listen())
 
     def hang_up(self) -> None:
@@ -164,6 +164,8 @@ class Destination:
                 self._certificate.remove()
 
     async def _listen(self) -> None:
+        if self._server is not None:
+            return
         context = None
         if self._certificate is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -89,7 +89,7 @@ def _table(lives: Sequence[Lived]) -> Table:
 
 
 def _growth(comm: str, figure: dict[str, float]) -> str:
-    early_mb, late_mb = figure["early_pss_bytes"] / 1e6, figure["late_pss_bytes"] / 1e6
+    early_mb, late_mb = figure["early_bytes"] / 1e6, figure["late_bytes"] / 1e6
     descriptors = f"{figure['early_descriptors']:.0f} → {figure['late_descriptors']:.0f}"
     return f"{comm.removeprefix('tr-')} {early_mb:.1f} → {late_mb:.1f} MB, {descriptors}"
 

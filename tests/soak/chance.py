@@ -9,7 +9,7 @@ from tests.sandbox import Hang, Reset, Slow, Status
 from tests.sandbox.backend_faults import Action, Partial, retry_after
 
 # How often the backend gets a new trouble, and a worker is killed.
-TROUBLES, KILLS, RESETS = 0.02, 0.05, 0.03
+TROUBLES, KILLS, RESETS = 0.05, 0.05, 0.03
 
 # A worker that was killed has so many invocations to get something done, most of them of a few milliseconds: eight
 # deaths without that are, rightly, the end of it.
@@ -19,8 +19,8 @@ LEAST_BETWEEN_KILLS = 50
 # little.
 BURSTS = 0.002
 
-# How long functions run. Were they all over in a millisecond, the breaker's pauses would be thousands of invocations.
-RUNS_S = (0.005, 0.03)
+# How long functions run: a minute is thousands of invocations.
+RUNS_S = (0.005, 0.01)
 
 ACTIONS: tuple[tuple[float, Action], ...] = (
     (4, Status(503)),

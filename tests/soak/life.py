@@ -3,12 +3,12 @@
 import statistics
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tests.faults.cell import Required, Scene
 from tests.faults.outcome import Measured, endings, ledger_problems, measured, record_problems
 from tests.faults.play import EXTENSIONS, HANDLER
-from tests.sandbox import Destination, Environment, Function, InvokeResult
+from tests.sandbox import Destination, Environment, Function, InvokeResult, Status
 from tests.soak.chance import Chance, Step
 from tests.soak.growth import Growth
 
@@ -17,8 +17,12 @@ WARM = 0.2
 
 SAMPLES = 120
 
-# The breaker's longest pause is a minute: what an environment that ends in it leaves behind is documented, not tested.
-RECOVERED_WITHIN_S = 65.0
+# What the first requests meet: whatever a trouble loads is there before the first sample.
+FIRST = (Status(503), Status(503))
+
+# The share of a life, and the most of it, in which the backend is down before it ends; it is up again when SHUTDOWN
+# comes, so that the breaker is open and all that was gathered leaves in what time there is then.
+DOWN, LONGEST_DOWN_S = 0.15, 15.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,9 +95,13 @@ def live(kind: Kind, seed: int, seconds: float, told: Callable[[int], None]) -> 
             env.start()
             scene = Scene(env, backend)
             results: list[InvokeResult] = []
+            backend.faults.script(FIRST)
             next_sample_s = began_s + WARM * seconds
+            down_s = began_s + seconds - min(DOWN * seconds, LONGEST_DOWN_S)
             while time.monotonic() < began_s + seconds:
                 step = chance.step(len(results))
+                if time.monotonic() > down_s and not kind.resets:
+                    step = replace(step, script=None, door=False, hangs_up=False)
                 _do(step, scene)
                 results.append(env.invoke(step.event))
                 scene.settle()
@@ -102,27 +110,13 @@ def live(kind: Kind, seed: int, seconds: float, told: Callable[[int], None]) -> 
                     growth.take(env)
                     told(len(results))
             backend.faults.clear()
-            if not chance.is_up:
-                backend.accept()
-            results += _recovered(env, backend, len(results))
+            backend.accept()
             env.shutdown()
             took_s = time.monotonic() - began_s
             got = measured(env, backend, results, kills=scene.kills, took_s=took_s)
             growth_problems = () if kind.resets else growth.problems()
             problems = [*_problems(got, kind), *growth_problems]
             return Lived(kind=kind, measured=got, growth=growth, problems=problems, printed=env.printed("tailrace"))
-
-
-def _recovered(env: Environment, backend: Destination, number: int) -> list[InvokeResult]:
-    """Goes on with a backend that is well until something was delivered, and three invocations more."""
-    results: list[InvokeResult] = []
-    seen, left = len(backend.requests), 3
-    limit_s = time.monotonic() + RECOVERED_WITHIN_S
-    while left and time.monotonic() < limit_s:
-        results.append(env.invoke({"tag": f"{number + len(results)}:", "lines": 1, "sleep_s": 0.02}))
-        left -= len(backend.requests) > seen
-        env.idle(0.02)
-    return results
 
 
 def _do(step: Step, scene: Scene) -> None:

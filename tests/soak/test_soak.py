@@ -36,20 +36,27 @@ def test_the_same_seed_brings_the_same() -> None:
     assert any(step.door is False for step in steps)
 
 
-def grown(*pss_mb: float) -> list[str]:
+def grown(*anonymous_mb: float) -> list[str]:
     """What is said of a process whose memory was so much, in turn."""
-    samples = [Sample(int(mb * 1e6), 0, 8) for mb in pss_mb for _ in range(10)]
-    return list(Growth({"tr-shipper": samples}).problems())
+    samples = [Sample(int(mb * 1e6), 0, 8) for mb in anonymous_mb for _ in range(10)]
+    return list(Growth({("tr-shipper", 1): samples}).problems())
 
 
-def test_steady_growth_is_a_leak_and_one_step_is_not() -> None:
-    """A first large batch takes room once."""
-    assert grown(6, 6.2, 6.3) == []
-    assert grown(6, 14, 14.2) == []
-    assert grown(6, 9, 12) != []
+def test_growth_is_one_whether_steady_or_in_a_step() -> None:
+    """What goes again is none, nor what loading the log takes."""
+    assert grown(6, 6.3, 6.6) == []
+    assert grown(6, 14, 7.9) == []
+    assert grown(6, 6.5, 7) != []
+    assert grown(6, 8.1, 8.1) != []
 
 
 def test_descriptors_that_pile_up_are_a_leak() -> None:
     """A few come and go with connections."""
     samples = [Sample(6_000_000, 0, 8 + number // 4) for number in range(60)]
-    assert list(Growth({"tr-shipper": samples}).problems()) != []
+    assert list(Growth({("tr-shipper", 1): samples}).problems()) != []
+
+
+def test_processes_of_one_name_are_not_compared_with_one_another() -> None:
+    """One that was killed has a successor, which has not loaded everything yet."""
+    few, more = [Sample(6_000_000, 0, 8)] * 5, [Sample(16_000_000, 0, 8)] * 20
+    assert list(Growth({("tr-shipper", 1): few, ("tr-shipper", 2): more}).problems()) == []
