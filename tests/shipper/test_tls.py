@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from shipper import address
 from shipper.connection import Connection
 from shipper.errors import ExchangeError
+from shipper.names import Names
+from shipper.transport import Transport
 from tests.shipper.client import REQUEST, Client
 from tests.shipper.support import Behaviour, Server, http
 
@@ -91,6 +94,39 @@ def test_a_tls_handshake_that_hangs_costs_the_timeout(server: Server) -> None:
     with pytest.raises(ExchangeError) as error:
         client.ask(timeout_s=0.3)
     assert error.value.reason == "timeout"
+    client.close()
+
+
+def test_one_time_bounds_lookup_handshake_request_and_answer(server: Server, certificate: Path) -> None:
+    """Whatever one of them takes, the others have less: every wait of a request ends at the same moment."""
+
+    def silent(connection: socket.socket) -> None:
+        server.read(connection)
+        server.over.wait(10)
+
+    server.behaviours = [tls(certificate, silent)]
+    client = Client(f"https://backend.example:{server.port}/")
+    ends: list[float] = []
+
+    def wait(fd: int, events: int, until: float) -> int:
+        ends.append(until)
+        return client.orders.wait(fd, events, until)
+
+    def getaddrinfo(_host: str, port: int, *_rest: int) -> list[object]:
+        time.sleep(0.05)  # long enough to be waited for
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+    trusting = ssl.create_default_context(cafile=certificate / "cert.pem")
+    trusting.check_hostname = False
+    names = Names(wait, getaddrinfo=getaddrinfo, hosts="")
+    where = address.parse(f"https://backend.example:{server.port}/")
+    transport = Transport(where, None, wait, client.lines.log, tls_context=lambda: trusting, names=names)
+    started = time.monotonic()
+    with pytest.raises(ExchangeError) as error:
+        transport.exchange(REQUEST, 0.5)
+    assert (error.value.reason, error.value.detail) == ("timeout", "receiving")
+    assert len(ends) >= 3  # the lookup, the handshake, the answer
+    assert ends == [pytest.approx(started + 0.5, abs=0.02)] * len(ends)
     client.close()
 
 
