@@ -63,7 +63,7 @@ class Names:
         try:
             if _is_numeric(host):
                 found = self._looked_up(host, port, _socket.AI_NUMERICHOST)
-            elif host == "localhost" or self._is_in_hosts(host):
+            elif self._is_in_hosts(host):
                 found = self._looked_up(host, port, 0)
             else:
                 found = self._threaded(host, port, until)

@@ -43,6 +43,26 @@ def test_a_name_that_takes_long_to_resolve_costs_the_timeout(tmp_path: Path) -> 
     os.close(supervisor)
 
 
+def test_a_name_is_looked_up_at_once_only_where_no_name_server_is_asked(tmp_path: Path) -> None:
+    """Numbers, and what the hosts file has: also localhost goes to a thread where that lacks it."""
+    threads: list[str] = []
+
+    def getaddrinfo(host: str, port: int, *_rest: int) -> list[object]:
+        threads.append(threading.current_thread().name)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port))]
+
+    def wait(fd: int, _events: int, _until: float) -> int:
+        select.select([fd], [], [])
+        return 1
+
+    hosts = tmp_path / "hosts"
+    hosts.write_text("127.0.0.1 localhost here # elsewhere\n")
+    for host in ("10.0.0.1", "::1", "localhost", "here", "elsewhere"):
+        Names(wait, getaddrinfo=getaddrinfo, hosts=str(hosts)).addresses(host, 80, 1.0)
+    Names(wait, getaddrinfo=getaddrinfo, hosts=str(tmp_path / "none")).addresses("localhost", 80, 1.0)
+    assert [name == "MainThread" for name in threads] == [True, True, True, True, False, False]
+
+
 def test_a_name_that_does_not_resolve_is_said_to() -> None:
     def getaddrinfo(*_: object) -> list[object]:
         raise OSError(-2, "Name or service not known")
