@@ -17,11 +17,7 @@ from lifecycle.backlog import Writer
 from lifecycle.frames import DIGEST_BYTES, FrameTooLargeError
 from lifecycle.heap import LARGE_BYTES, give_back_large_blocks
 from lifecycle.log import Log
-from lifecycle.wire import Message, Repeated, Stored
-
-# The platform repeats a batch when an answer was late or lost, so soon after; at most a few hundred are on
-# their way in one environment's shutdown, and a digest is 8 bytes.
-RECENT = 64
+from lifecycle.wire import RECENT_BATCHES, Message, Repeated, Stored
 
 # Lines of one read that are refused one by one; beyond these they are counted together.
 MOST_PROBLEMS = 16
@@ -169,7 +165,7 @@ class Keeper:
         )
         if prepared.once:
             self._recent[digest] = None
-            while len(self._recent) > RECENT:
+            while len(self._recent) > RECENT_BATCHES:
                 del self._recent[next(iter(self._recent))]
         if self._log.is_debug:
             self._log.debug(

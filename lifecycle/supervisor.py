@@ -40,7 +40,7 @@ from lifecycle.log import Log
 from lifecycle.machine import Machine
 from lifecycle.settings import Settings
 from lifecycle.states import State
-from lifecycle.workers import RECENT_BATCHES, Position, Worker, collector_body, name_process, shipper_body
+from lifecycle.workers import Position, Worker, collector_body, name_process, shipper_body
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class Supervisor:
         )
         backlog = Backlog(settings.backlog_bytes, _spool(settings))
         listener = booted.listener.fileno() if booted.listener else -1
-        recent: deque[bytes] = deque(maxlen=RECENT_BATCHES)
+        recent: deque[bytes] = deque(maxlen=wire.RECENT_BATCHES)
         self._position = Position(end=0, released=0, recent=recent, digest_key=os.urandom(DIGEST_KEY_BYTES))
         collect = collector_body(listener, backlog, self._position, settings, self._log)
         ship = shipper_body(listener, backlog, settings, self._log, warms=booted.warms_first)

@@ -16,6 +16,10 @@ PACKET_BYTES = 4096
 # invocation at a time, so a batch that finishes more than a few is a replay.
 MOST_IDS = 50
 
+# Digests of stored batches that a collector recognises, also one that was replaced. The platform repeats a batch when
+# an answer was late or lost, so soon after; at most a few hundred are on their way in one environment's shutdown.
+RECENT_BATCHES = 64
+
 # What a worker may say of why; longer text is cut so that a message stays one packet.
 MOST_TEXT = 500
 

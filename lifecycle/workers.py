@@ -20,9 +20,6 @@ from lifecycle.settings import Settings
 
 REPORTS_PIPE_BYTES = 1_048_576
 
-# Digests of stored batches that a replaced collector still recognises.
-RECENT_BATCHES = 64
-
 
 class Position(msgspec.Struct):
     """What a new collector goes on from.

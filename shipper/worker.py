@@ -4,7 +4,6 @@ Owns its end of the two pipes. Decides nothing about when to ship, and keeps not
 miss: position and context are in every report.
 """
 
-import select
 import time
 from collections.abc import Iterator
 
@@ -248,7 +247,8 @@ class Worker:
         counts = self._delivery.counts.taken()
         self._position = position
         context = position.context
-        self._send(
+        wire.send(
+            self._reports,
             Shipped(
                 through=position.through,
                 skip=position.skip,
@@ -261,31 +261,23 @@ class Worker:
                 context=packed(context),
                 owes=self._owes and bool(context.open or context.phase or context.meters.values),
                 waits=waits,
-            )
+            ),
         )
 
     def _stall(self, reason: str, retry_after_s: float) -> None:
         counts = self._delivery.counts
         self._log.debug("shipper.shipment_stalled", reason=reason, retry_after_s=retry_after_s)
-        self._send(
+        wire.send(
+            self._reports,
             Stalled(
                 reason=reason[:MOST_TEXT],
                 deadline=self._orders.deadline,
                 retry_after_s=retry_after_s,
                 requests=counts.requests,
                 retries=counts.retries,
-            )
+            ),
         )
         counts.requests = counts.retries = 0
-
-    def _send(self, message: Shipped | Stalled) -> None:
-        while True:
-            try:
-                wire.send(self._reports, message)
-            except BlockingIOError:
-                self._orders.wait(self._reports, select.POLLOUT, time.monotonic() + 1)
-            else:
-                return
 
 
 def _rules(settings: Settings, log: Log) -> "Rules | None":

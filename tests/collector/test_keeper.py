@@ -3,11 +3,12 @@
 import pytest
 
 from collector.envelope import BadBatchError
-from collector.keeper import RECENT, Keeper
+from collector.keeper import Keeper
 from lifecycle import wire
 from lifecycle.backlog import Backlog, Writer
 from lifecycle.frames import BacklogFullError
 from lifecycle.log import Log
+from lifecycle.wire import RECENT_BATCHES
 from tests.collector.support import KEY, batch, event
 
 
@@ -57,7 +58,7 @@ def test_a_batch_that_can_never_fit_is_refused() -> None:
 def test_the_last_batches_are_remembered_and_older_ones_are_not() -> None:
     """Memory of repeats is bounded."""
     kept = Kept()
-    bodies = [batch(event(str(n))) for n in range(RECENT + 1)]
+    bodies = [batch(event(str(n))) for n in range(RECENT_BATCHES + 1)]
     for body in bodies:
         kept.keep(body)
     kept.keep(bodies[1])
