@@ -6,7 +6,7 @@ says nothing; what is recognised is only read, the body stays what was written.
 
 import re
 
-from shipper.levels import NUMBERS
+from shipper.levels import NUMBERS, number_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,32 +15,41 @@ if TYPE_CHECKING:
 _ID = rb"(?P<id>[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})"
 _LEVEL = rb"(?P<level>[A-Z]{4,11})"
 _WORD = rb"(?P<level>[A-Za-z]{4,11})"
+# Go's slog: `INFO`, and `INFO+2` for what lies between its levels.
+_SLOG = rb"(?P<level>[A-Za-z]{4,11}(?:[+-]\d{1,2})?)"
 # Only a time with a fraction and a zone is better than the platform's own.
 _EXACT = rb"(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{1,9}(?:Z|[+-]\d\d:\d\d))"
-_INEXACT = rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?Z?"
+_INEXACT = rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?"
 _TIME = rb"(?:" + _EXACT + rb"|" + _INEXACT + rb")"
 
 # By the byte that a line begins with, the formats it may be of, tried in turn.
 _SOURCES: tuple[tuple[bytes, bytes], ...] = (
     # Python: `[INFO]\t2024-05-20T16:29:45.008Z\t<request id>\tmessage`. Java's LambdaLogger, and what Python's runtime
     # says of an uncaught exception: `[INFO] message`.
-    (b"[", rb"\[" + _LEVEL + rb"\](?: |\\t(?:" + _TIME + rb"\\t" + _ID + rb"?\\t)?)"),
+    (b"[", rb"\[" + _LEVEL + rb" {0,2}\](?: |\\t(?:" + _TIME + rb"\\t" + _ID + rb"?\\t)?)"),
     # Node.js: `2024-05-20T16:29:45.008Z\t<request id or undefined>\tINFO\tmessage`. .NET: the same, `info`.
-    (b"2", _TIME + rb"\\t(?:undefined|" + _ID + rb")?\\t" + _WORD + rb"\\t"),
+    # Go's zap: the same without a request id.
+    (b"2", _TIME + rb"\\t(?:(?:undefined|" + _ID + rb")?\\t)?" + _WORD + rb"\\t"),
     # What the platform says of a timeout.
     (b"2", _TIME + rb" " + _ID + rb" (?P<error>Task timed out)"),
     # Java: `2024-05-20 16:29:45 <request id> INFO  Handler:25 - message`, `… [main] INFO  Handler - message`. Rust:
     # `2024-05-20T16:29:45.008123Z  INFO handler: message`.
     (b"2", _TIME + rb" +(?:\[[^\]\\]{0,60}\] +)?(?:" + _ID + rb" +)?" + _LEVEL + rb"[ :]"),
+    # Logback, unset: `16:29:45.008 [main] INFO  com.example.Handler - message`.
+    (b"012", rb"\d\d:\d\d:\d\d[.,]\d{3} \[[^\]\\]{0,60}\] +" + _LEVEL + rb" "),
     # Go's slog without a handler of its own: `2024/05/20 16:29:45 INFO message`.
-    (b"2", rb"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d(?:\.\d+)? " + _LEVEL + rb" "),
+    (b"2", rb"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d(?:\.\d+)? " + _SLOG + rb" "),
+    # As Python's manual has it: `2024-05-20 16:29:45,008 - name - INFO - message`.
+    (b"2", _TIME + rb" - [\w.]{1,80} - " + _LEVEL + rb" - "),
     # Ruby: `I, [2024-05-20T16:29:45.008123 #8]  INFO -- <request id>: message`.
     (b"DIWEFA", rb"[DIWEFA], \[[0-9T:. #-]{20,60}\] +" + _LEVEL + rb" -- " + _ID + rb"?"),
     # Python's logging, unset: `INFO:root:message`. By hand: `ERROR: message`.
     (b"ACDEFINTVW", _LEVEL + rb"(?::[ \w]|\\t| - | \| )"),
     # Go's slog and logrus, logfmt: `time=2024-05-20T16:29:45.008Z level=INFO msg=…`.
-    (b"t", rb'(?:time|ts)=(?:\\")?' + _TIME + rb'(?:[+-]\d\d:\d\d)?(?:\\")? level=' + _WORD + rb"[ \"]"),
-    (b"l", rb"level=" + _WORD + rb"[ \"]"),
+    (b"t", rb'(?:time|ts)=(?:\\")?' + _TIME + rb'(?:[+-]\d\d:\d\d)?(?:\\")? level=' + _SLOG + rb"[ \"]"),
+    (b"l", rb"level=" + _SLOG + rb"[ \"]"),
+    # .NET's console logger: `info: Shop.Function[0]`, the message in the next line.
+    (b"cdftiw", rb"(?P<level>trce|dbug|info|warn|fail|crit): [\w.+`<>]{1,120}\[-?\d{1,10}\]"),
     # What the platform says of a runtime that exited.
     (b"R", rb"RequestId: " + _ID + rb" (?P<error>Error: |Process exited)"),
     # What emulators print among a function's lines.
@@ -98,8 +107,9 @@ def told(line: bytes) -> Told:
     if form.error:
         level = "ERROR"
     elif form.level:
-        level = _LEVELS.get(found[form.level], "")
-        if not level:
+        word = found[form.level]
+        level = _LEVELS.get(word) or str(word, "ascii")
+        if word not in _LEVELS and not number_of(level):
             return NOTHING
     request_id = found[form.request_id] if form.request_id else None
     time = found[form.time] if form.time else None

@@ -1,37 +1,45 @@
 """Severities: the words that runtimes and libraries use, and OpenTelemetry's numbers for them.
 
-Source: OpenTelemetry logs data model, "Field: SeverityNumber" and appendix B.
+Source: OpenTelemetry logs data model, "Field: SeverityNumber" and its appendix, "SeverityNumber example mappings".
 """
 
-TRACE, DEBUG, INFO, NOTICE, WARN, ERROR, CRITICAL, FATAL = 1, 5, 9, 10, 13, 17, 21, 21
+import re
 
-# Upper case; what is written otherwise is found by `number_of`.
+TRACE, DEBUG, INFO, WARN, ERROR, FATAL = 1, 5, 9, 13, 17, 21
+
+# Upper case; what is written otherwise is found by `number_of`. Where the appendix has two numbers for a word, that of
+# Lambda's runtimes counts: CRITICAL is Python's and .NET's most severe level, and syslog's is another.
 NUMBERS = {
     "TRACE": TRACE,
     "TRCE": TRACE,  # .NET abbreviates
     "FINEST": TRACE,  # java.util.logging
-    "FINER": TRACE,
     "DEBUG": DEBUG,
     "DBUG": DEBUG,
     "VERBOSE": DEBUG,
-    "FINE": DEBUG,
-    "CONFIG": DEBUG,
+    "FINER": DEBUG,
+    "FINE": DEBUG + 1,
+    "CONFIG": DEBUG + 2,
     "INFO": INFO,
     "INFORMATION": INFO,
-    "NOTICE": NOTICE,
+    "INFORMATIONAL": INFO,
+    "NOTICE": INFO + 1,
     "WARN": WARN,
     "WARNING": WARN,
     "ERROR": ERROR,
     "FAIL": ERROR,
     "SEVERE": ERROR,
-    "CRITICAL": CRITICAL,
-    "CRIT": CRITICAL,
-    "DPANIC": CRITICAL,
-    "ALERT": 22,
+    "DPANIC": ERROR + 1,  # zap
+    "PANIC": ERROR + 2,
+    "ALERT": ERROR + 2,  # syslog
+    "CRITICAL": FATAL,
+    "CRIT": FATAL,
     "FATAL": FATAL,
-    "PANIC": FATAL,
-    "EMERGENCY": 23,
+    "EMERGENCY": FATAL,
 }
+_MOST = 24
+
+# Go's slog writes what lies between its levels as `INFO+2`; its levels are as far apart as OpenTelemetry's.
+_OFFSET = re.compile(r"(DEBUG|INFO|WARN|ERROR)([+-]\d{1,2})")
 
 # What TAILRACE_MIN_LEVEL may name.
 LEAST = {"trace": TRACE, "debug": DEBUG, "info": INFO, "warn": WARN, "error": ERROR, "fatal": FATAL}
@@ -42,7 +50,11 @@ _BY_TENS = {10: "TRACE", 20: "DEBUG", 30: "INFO", 40: "WARN", 50: "ERROR", 60: "
 
 def number_of(level: str) -> int:
     """The number of a level, however it is written; 0 for what is none."""
-    return NUMBERS.get(level) or NUMBERS.get(level.upper(), 0)
+    number = NUMBERS.get(level) or NUMBERS.get(level.upper())
+    if number is not None:
+        return number
+    offset = _OFFSET.fullmatch(level)
+    return min(max(1, NUMBERS[offset[1]] + int(offset[2])), _MOST) if offset else 0
 
 
 def name_of(number: int) -> str:

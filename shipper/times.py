@@ -1,4 +1,4 @@
-"""Timestamps as telemetry writes them (RFC 3339) to nanoseconds since the epoch.
+"""Timestamps as telemetry and logging libraries write them (RFC 3339, ISO 8601) to nanoseconds since the epoch.
 
 Never guesses: what is not such a timestamp, or does not fit OTLP's unsigned 64 bits, is None.
 """
@@ -6,8 +6,9 @@ Never guesses: what is not such a timestamp, or does not fit OTLP's unsigned 64 
 import datetime as dt
 import re
 
-# After the seconds: a fraction of any length, then Z or an offset.
-_REST = re.compile(r"(?:\.([0-9]+))?(?:([Zz])|([+-])([0-9]{2}):([0-9]{2}))")
+# After the seconds: a fraction of any length, then Z or an offset. With a comma and without a colon, as ISO 8601 allows
+# and Python's logging libraries write it.
+_REST = re.compile(r"(?:[.,]([0-9]+))?(?:([Zz])|([+-])([0-9]{2}):?([0-9]{2}))")
 
 _SECONDS_LENGTH = len("2024-05-20T16:29:45")
 _MOST_NS = 2**63 - 1

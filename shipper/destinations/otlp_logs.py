@@ -97,12 +97,15 @@ class LogRecords(Encoder):
             tail = self._tail(event.type, request_id)
         if not stamp:
             return self._general(event.time, level, any_value(without_newline(raw)), b"", tail, index)
+        severity = self._severities.get(level)
+        if severity is None:
+            severity = self._severity(level)
         if raw.endswith(b'\\n"'):
             raw = raw[:-3] + b'"' if raw[-4] != _BACKSLASH else without_newline(raw)
         return b'%b%b%b,"body":{"stringValue":%b},"attributes":[%b%d%b' % (
             self._observed,
             stamp,
-            self._severities[level],
+            severity,
             raw,
             tail[0],
             index,
@@ -213,7 +216,7 @@ class LogRecords(Encoder):
             more += key_value("aws.lambda.event.time", b'{"stringValue":%b}' % _to_json(time)) + b","
         severity = self._severities.get(level)
         if severity is None:
-            severity = b',"severityNumber":%d,"severityText":%b' % (number_of(level), _to_json(level))
+            severity = self._severity(level)
         return b'%b%b%b,"body":%b,"attributes":[%b%b%d%b' % (
             self._observed,
             stamp,
@@ -224,6 +227,11 @@ class LogRecords(Encoder):
             index,
             tail[1],
         )
+
+    @staticmethod
+    def _severity(level: str) -> bytes:
+        """Of a level that is spelt as hardly any is."""
+        return b',"severityNumber":%d,"severityText":%b' % (number_of(level), _to_json(level))
 
     def _stamp(self, time: str) -> bytes:
         stamp = self._stamps.get(time)

@@ -46,6 +46,16 @@ RUNTIMES = [
     pytest.param('time="2024-05-20T16:29:44Z" level=warning msg=no\n', "warning", 13, False, False, id="Go, logrus"),
     pytest.param("2024/05/20 16:29:44 INFO hello\n", "INFO", 9, False, False, id="Go, slog by default"),
     pytest.param("2024/05/20 16:29:44 hello\n", "", 0, False, False, id="Go, log"),
+    pytest.param(f"time={AT} level=INFO+2 msg=x\n", "INFO+2", 11, False, True, id="Go, slog between two levels"),
+    pytest.param(
+        "2024-05-20T16:29:44.123+0200\tERROR\tshop/main.go:3\tno\n", "ERROR", 17, False, False, id="Go, zap for people"
+    ),
+    pytest.param("16:29:44.123 [main] WARN  c.e.Handler - x\n", "WARN", 13, False, False, id="Java, logback unset"),
+    pytest.param("[INFO ] 2024-05-20 16:29:44 x\n", "INFO", 9, False, False, id="Java, a level in a column"),
+    pytest.param("info: Shop.Function[0]\n      hello\n", "info", 9, False, False, id=".NET, console logger"),
+    pytest.param(
+        "2024-05-20 16:29:44,123 - shop - DEBUG - x\n", "DEBUG", 5, False, False, id="Python, as its manual formats"
+    ),
     pytest.param("2024-05-20T16:29:44.123Z  INFO shop: hello\n", "INFO", 9, False, True, id="Rust, tracing"),
     pytest.param("ERROR: no\n", "ERROR", 17, False, False, id="by hand"),
     pytest.param(f"{AT} {REQUEST_ID} Task timed out after 3.00 seconds\n\n", "ERROR", 17, True, True, id="a timeout"),
@@ -98,6 +108,30 @@ def test_any_text_is_read_without_harm(line: str) -> None:
     level, request_id, _ = told(msgspec.json.encode(line))
     assert not level or number_of(level)
     assert len(request_id) in (0, 36)
+
+
+# OpenTelemetry logs data model, "SeverityNumber example mappings": by number, what runtimes and libraries call it.
+SEVERITIES = {
+    1: ("TRACE", "FINEST", "trce"),
+    5: ("DEBUG", "FINER", "Verbose", "dbug"),
+    6: ("FINE", "DEBUG+1"),
+    7: ("CONFIG",),
+    9: ("INFO", "Information", "Informational"),
+    10: ("NOTICE", "INFO+1"),
+    13: ("WARN", "WARNING", "ERROR-4"),
+    17: ("ERROR", "SEVERE", "fail"),
+    18: ("DPANIC",),
+    19: ("PANIC", "ALERT"),
+    21: ("FATAL", "EMERGENCY", "CRITICAL", "crit"),
+    24: ("ERROR+99",),
+    0: ("", "LOUD", "INFO+", "INFO+x", "+1", "CONFIG+1"),
+}
+
+
+@pytest.mark.parametrize(("number", "levels"), SEVERITIES.items())
+def test_severity_numbers_are_those_of_the_table(number: int, levels: tuple[str, ...]) -> None:
+    """.NET's and Python's CRITICAL is as severe as can be; syslog's is another."""
+    assert {level: number_of(level) for level in levels} == dict.fromkeys(levels, number)
 
 
 @pytest.mark.parametrize("level", sorted(NUMBERS))
