@@ -21,6 +21,9 @@ _TYPE = r"(?P<type>(?:[A-Za-z_$][\w$]{0,80}(?:\.|::)){0,20}[A-Za-z_$][\w$]{0,80}
 _MESSAGE = r"(?:: (?P<message>[^\r\n]*))?"
 _TRACEBACK = "Traceback (most recent call last):"
 
+# What Go's exceptions are called, and its failures of the runtime itself.
+PANIC = "panic"
+
 # Python's runtime, of an exception that nothing caught; its lines end in \r.
 _PYTHON_UNCAUGHT = re.compile(
     r"\[ERROR\] " + _TYPE + r"(?:: (?P<message>.*?))?[\r\n]{1,2}(?P<stack>" + re.escape(_TRACEBACK) + r".*)", re.DOTALL
@@ -39,9 +42,19 @@ _NAMED = re.compile(
     r"(?:^|[\t ])(?P<type>(?:[\w$]{1,80}\.){0,20}[\w$]{0,80}?(?:Error|Exception|Throwable)[\w$]{0,80})"
     r"(?:: (?P<message>.*))?$"
 )
+# Such a line may be some above the frames: a message can have lines of its own, and .NET names the inner exceptions
+# between the outer one and the frames.
+_MOST_ABOVE = 16
+_INNER = "--->"
+# Ruby, of an exception that is logged.
+_RUBY_LOGGED = re.compile(r"\((?P<type>[A-Z][\w:]{0,200})\)[\r\n]{1,2}(?P<stack>[^\s:]{1,400}:\d{1,7}:in [`'])")
 # Java's runtime names the type, then prints the exception.
 _JAVA_UNCAUGHT = re.compile(r"[^\r\n]{0,4096}: (?P<type>[\w.$]{1,200})[\r\n]{1,2}(?P=type)")
-_GO_PANIC = re.compile(r"panic: (?P<message>[^\r\n]*)[\r\n]{1,4}(?P<stack>(?:\[signal|goroutine) )")
+_GO_PANIC = re.compile(
+    r"(?P<type>panic|fatal error): (?P<message>[^\r\n]*)[\r\n]{1,4}(?P<stack>(?:\[signal|goroutine) )"
+)
+# What a frame that is an object may have for it to be written as a line: nothing of it is lost then.
+_FRAME = frozenset(("path", "file", "line", "lineNumber", "label", "methodName"))
 _OUT_OF_MEMORY = re.compile(
     r"heap out of memory|java\.lang\.OutOfMemoryError|\bMemoryError\b|NoMemoryError|OutOfMemoryException"
     r"|runtime: out of memory|signal: killed|Runtime\.OutOfMemory|memory allocation of \d+ bytes failed"
@@ -90,14 +103,39 @@ def in_text(text: str) -> Told | None:
         return Told(last["type"] if last else "", (last["message"] or "") if last else "", stack)
     found = _FRAMES.search(text)
     if found:
+        told = _above(text, found.start(), whole)
+        if told is not None:
+            return told
+    found = _RUBY_LOGGED.search(text)
+    if found:
         begin = max(text.rfind("\n", 0, found.start()), text.rfind("\r", 0, found.start())) + 1
-        named = _NAMED.search(text[begin : found.start()])
-        if named:
-            stack = whole[begin + named.start("type") :].strip()
-            return Told(named["type"], named["message"] or "", stack, is_uncaught=bool(_JAVA_UNCAUGHT.match(text)))
+        head = text[begin : found.start()]
+        message = head.partition(" -- ")[2].partition(": ")[2] if " -- " in head else head
+        return Told(found["type"], message.strip(), whole[found.start("stack") :].strip())
     found = _GO_PANIC.search(text)
     if found:
-        return Told("panic", found["message"], whole[found.start("stack") :].strip(), is_uncaught=True)
+        return Told(found["type"], found["message"], whole[found.start("stack") :].strip(), is_uncaught=True)
+    return None
+
+
+def _above(text: str, end: int, whole: str) -> Told | None:
+    """The exception that is named above its frames, which begin at `end`."""
+    message_end = line_end = end
+    for above in range(_MOST_ABOVE):
+        begin = max(text.rfind("\n", 0, line_end), text.rfind("\r", 0, line_end)) + 1
+        line = text[begin:line_end]
+        named = None
+        if line.lstrip().startswith(_INNER):
+            message_end = max(0, begin - 1)
+        else:
+            named = _NAMED.search(line)
+        if named and (above == 0 or named["message"] is not None):
+            message = text[begin + named.start("message") : message_end] if named["message"] is not None else ""
+            stack = whole[begin + named.start("type") :].strip()
+            return Told(named["type"], message.strip("\r\n"), stack, is_uncaught=bool(_JAVA_UNCAUGHT.match(text)))
+        if begin == 0:
+            break
+        line_end = begin - 1
     return None
 
 
@@ -107,18 +145,20 @@ def is_out_of_memory(text: str) -> bool:
 
 
 def stack_of(value: Any) -> str:
-    """A stack trace however it is written: text, lines, or frames as objects."""
+    """A stack trace however it is written: text, lines, or frames as objects; "" for what is none, or more than one."""
     if isinstance(value, str):
         return value
     if not isinstance(value, list):
         return ""
     lines = []
     for frame in value:
-        if isinstance(frame, dict):
+        if isinstance(frame, dict) and _FRAME.issuperset(frame):
             place = f"{frame.get('path', frame.get('file', ''))}:{frame.get('line', frame.get('lineNumber', ''))}"
             lines.append(f"{place} {frame.get('label', frame.get('methodName', ''))}".strip())
+        elif isinstance(frame, str):
+            lines.append(frame.removesuffix("\n"))
         else:
-            lines.append(str(frame).removesuffix("\n"))
+            return ""
     return "\n".join(lines)
 
 

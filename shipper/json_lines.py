@@ -8,9 +8,10 @@ import re
 
 import msgspec
 
-from shipper.exceptions import Told, stack_of
+from shipper.exceptions import PANIC, Told, in_text, stack_of
 from shipper.levels import name_of, number_of
 from shipper.repair import has_lone_surrogates, with_valid_escapes
+from shipper.strings import may_hold_exception
 from shipper.times import Times
 from shipper.xray import SPAN_DIGITS, hex_id, trace_id_of
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 _NAMES = {
     "time": ("timestamp", "time", "@timestamp", "ts", "@t"),
     "level": ("level", "severity", "log_level", "levelname", "log.level", "lvl", "@l"),
-    "message": ("message", "msg", "@m", "@message", "event"),
+    "message": ("message", "msg", "@m", "@message", "event", "@mt"),
     "logger": ("logger", "logger_name", "loggerName", "log.logger"),
     "request": (
         *("requestId", "request_id", "AWSRequestId", "aws_request_id", "awsRequestId", "function_request_id"),
@@ -33,9 +34,14 @@ _NAMES = {
 }
 _TYPES = ("errorType", "exception.type", "exception_name", "error.type")
 _ERRORS = ("errorMessage", "exception.message", "error.message")
-_STACKS = ("stackTrace", "exception.stacktrace", "stack_trace", "exc_info", "exception", "stack", "error.stack")
+_STACKS = (
+    *("stackTrace", "exception.stacktrace", "stack_trace", "stacktrace", "exc_info", "exception", "stack"),
+    *("error.stack_trace", "error.stack", "@x"),
+)
+# Members that may hold an exception as an object, or as a list of objects with its causes behind it.
+_OBJECTS = ("err", "error", "exception", "thrown")
 _ROLES = {name: (role, rank) for role, names in _NAMES.items() for rank, name in enumerate(names)}
-_OF_ERRORS = frozenset((*_TYPES, *_ERRORS, *_STACKS, "err", "error"))
+_OF_ERRORS = frozenset((*_TYPES, *_ERRORS, *_STACKS, *_OBJECTS))
 
 _MOST_ID = 128
 _LEVEL_DIGITS = 2
@@ -98,16 +104,24 @@ def members_of(raw: bytes) -> dict[str, bytes] | None:
 def line_of(members: dict[str, bytes]) -> Line:
     """A line's parts. `members` is used up."""
     line = Line(rest=members)
-    ranked: dict[str, tuple[int, str]] = {}
+    found: dict[str, list[tuple[int, str]]] = {}
     for name in members:
         role = _ROLES.get(name)
-        if role is not None and (role[0] not in ranked or role[1] < ranked[role[0]][0]):
-            ranked[role[0]] = role[1], name
-    for role_name, (_, name) in ranked.items():
-        if _TAKERS[role_name](line, members[name]):
-            del members[name]
+        if role is not None:
+            found.setdefault(role[0], []).append((role[1], name))
+    for role_name, names in found.items():
+        for _, name in sorted(names) if len(names) > 1 else names:
+            if _TAKERS[role_name](line, members[name]):
+                del members[name]
+                break
     if not _OF_ERRORS.isdisjoint(members):
-        line.exception = _exception(members, has_logger=bool(line.logger))
+        # What the runtimes themselves say of an error has its type and its text, and nothing that a logger adds.
+        is_bare = not line.logger and line.message is None
+        line.exception = _exception(
+            members, is_uncaught=is_bare and "errorType" in members and "errorMessage" in members
+        )
+    elif line.message is not None:
+        line.exception = _in_message(line.message, has_logger=bool(line.logger))
     return line
 
 
@@ -115,7 +129,7 @@ def _take_time(line: Line, raw: bytes) -> bool:
     if raw[:1] == b'"':
         text = _text.decode(raw)
         line.time_ns = _times.unix_ns(text)
-        line.is_exact = "." in text
+        line.is_exact = "." in text or "," in text
     else:
         line.time_ns = _epoch_ns(raw)
         line.is_exact = line.time_ns is not None and line.time_ns % _NS_PER_S != 0
@@ -165,9 +179,7 @@ _TAKERS = {
 }
 
 
-def _exception(members: dict[str, bytes], *, has_logger: bool) -> Told | None:
-    # What the runtimes themselves say of an error has these three and nothing that a logger adds.
-    is_uncaught = not has_logger and "errorType" in members and "errorMessage" in members
+def _exception(members: dict[str, bytes], *, is_uncaught: bool) -> Told | None:
     kind, message, stack = _taken(members, _TYPES), _taken(members, _ERRORS), ""
     for name in _STACKS:
         raw = members.get(name)
@@ -175,14 +187,46 @@ def _exception(members: dict[str, bytes], *, has_logger: bool) -> Told | None:
         if stack:
             del members[name]
             break
-    for name in ("err", "error"):
+    for name in _OBJECTS:
         raw = members.get(name)
-        nested = _value(raw) if raw is not None and raw[:1] == b"{" else None
-        if isinstance(nested, dict) and not kind:
-            kind = str(nested.get("type") or nested.get("name") or nested.get("errorType") or "")
-            message = message or str(nested.get("message") or nested.get("errorMessage") or "")
-            stack = stack or stack_of(nested.get("stack") or nested.get("stackTrace"))
+        told = _of_object(_value(raw)) if raw is not None and raw[:1] in b"{[" and not kind else None
+        if told is not None:  # it stays as it is: there may be more in it
+            kind, message, stack = told.type, message or told.message, stack or told.stack
+    if stack and not kind:
+        told = in_text(stack)
+        kind, message = (told.type, message or told.message) if told else (kind, message)
     return Told(kind, message, stack, is_uncaught) if kind or message or stack else None
+
+
+def _in_message(raw: bytes, *, has_logger: bool) -> Told | None:
+    """An exception that stands in the message: Node.js's runtime has it there as an object, Java's as text."""
+    if raw[:1] == b"{" and b"rrorType" in raw:
+        return _of_object(_value(raw))
+    if raw[:1] == b'"' and may_hold_exception(raw):
+        told = in_text(_text.decode(raw))
+        # A panic that is logged was recovered from: the runtime tells one that was not as text.
+        if told is not None and told.is_uncaught and (has_logger or told.type == PANIC):
+            return msgspec.structs.replace(told, is_uncaught=False)
+        return told
+    return None
+
+
+def _of_object(value: "Any") -> Told | None:
+    """What libraries write of an exception: `{"type", "message", "stack"}` under many names."""
+    if isinstance(value, list) and value:
+        value = value[0]
+    if not isinstance(value, dict):
+        return None
+    kind = _first(value, "errorType", "type", "exc_type", "name")
+    if not kind:
+        return None
+    message = _first(value, "errorMessage", "message", "exc_value")
+    stacks = (stack_of(value.get(name)) for name in ("stackTrace", "stack", "stack_trace", "extendedStackTrace"))
+    return Told(kind, message, next((stack for stack in stacks if stack), ""))
+
+
+def _first(value: "dict[str, Any]", *names: str) -> str:
+    return next((value[name] for name in names if isinstance(value.get(name), str)), "")
 
 
 def _taken(members: dict[str, bytes], names: tuple[str, ...], most: int = 10**9) -> str:

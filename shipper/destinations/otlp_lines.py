@@ -23,10 +23,10 @@ def body_of(line: "Line", whole: dict[str, bytes]) -> tuple[bytes, bytes]:
     """A JSON line's body, and the attributes beside it: no member is lost."""
     if line.message is not None:
         return any_value(without_newline(line.message)), _attributes(line.rest)
+    if line.exception is not None and line.exception.message:
+        return text_value(line.exception.message.encode()), _attributes(line.rest)
     if line.rest:
         return object_value(line.rest), b""
-    if line.exception is not None and line.exception.message:
-        return text_value(line.exception.message.encode()), b""
     return object_value(whole), b""
 
 

@@ -140,7 +140,7 @@ class LogRecords(Encoder):
         body, attributes = body_of(line, whole)
         tail = self._tail(event.type, line.request_id)
         if line.trace_id or line.span_id:
-            tail = tail[0], _trace_end(line.trace_id, line.span_id, None)
+            tail = tail[0], self._trace_of(line)
         exception = line.exception
         self.is_telling = exception is not None or b"emory" in raw
         if exception is not None:
@@ -170,6 +170,14 @@ class LogRecords(Encoder):
             if event_ns is not None and 0 <= event_ns - line.time_ns < _NS_PER_S:
                 return self._stamp(time)
         return b',"timeUnixNano":"%d"' % line.time_ns
+
+    def _trace_of(self, line: "Line") -> bytes:
+        """The record's end for a line with ids of its own: its invocation's trace fills in the rest."""
+        context = self._context or Context()
+        trace_id, span_id, flags = context.trace_of(line.request_id or context.request_id)
+        if line.trace_id in ("", trace_id):
+            return _trace_end(trace_id, line.span_id or span_id, flags)
+        return _trace_end(line.trace_id, line.span_id, None)
 
     def _of_platform(self, event: Event, raw: bytes, more: bytes, index: int) -> bytes:
         """A platform event: one readable line, and what it says as an attribute. Unknown ones as they are."""

@@ -190,6 +190,30 @@ EXCEPTIONS: list[Any] = [
         id="Ruby's runtime",
     ),
     pytest.param(
+        f"{AT}\t{REQUEST_ID}\tfail\tSystem.AggregateException: two\n ---> {DOTNET}\n   --- End of inner exception\n",
+        Told(
+            "System.AggregateException",
+            "two",
+            f"System.AggregateException: two\n ---> {DOTNET}\n   --- End of inner exception",
+        ),
+        id=".NET, one in another",
+    ),
+    pytest.param(
+        f"{AT}\t{REQUEST_ID}\tERROR\tTypeError: one\ntwo\n    at Runtime.handler (index.mjs:2:9)\n",
+        Told("TypeError", "one\ntwo", "TypeError: one\ntwo\n    at Runtime.handler (index.mjs:2:9)"),
+        id="Node.js, a message of two lines",
+    ),
+    pytest.param(
+        "E, [2024-05-20T16:29:44.123456 #8] ERROR -- : it: no (ShopError)\n/var/task/app.rb:3:in `handler'\n",
+        Told("ShopError", "it: no", "/var/task/app.rb:3:in `handler'"),
+        id="Ruby, Logger",
+    ),
+    pytest.param(
+        "fatal error: all goroutines are asleep - deadlock!\n\ngoroutine 1 [select]:\n",
+        Told("fatal error", "all goroutines are asleep - deadlock!", "goroutine 1 [select]:", is_uncaught=True),
+        id="Go, a failure of the runtime",
+    ),
+    pytest.param(
         "panic: no\n\ngoroutine 1 [running]:\nmain.handle()\n",
         Told("panic", "no", "goroutine 1 [running]:\nmain.handle()", is_uncaught=True),
         id="Go, a panic",
@@ -211,7 +235,9 @@ def test_an_exception_of_each_runtime(line: str, exception: Told) -> None:
     assert log["severityNumber"] == 17
 
 
-@pytest.mark.parametrize("line", ["two\nlines\n", "an Error\nand more", "look at\n  at home", "Exception\n"])
+@pytest.mark.parametrize(
+    "line", ["two\nlines\n", "an Error\nand more", "look at\n  at home", "Exception\n", "an Error\nor two\n  at home"]
+)
 def test_lines_that_tell_no_exception_get_none(line: str) -> None:
     (log,) = followed([event(line)]).logs
     assert not [name for name in attributes(log) if name.startswith("exception.")]

@@ -248,6 +248,91 @@ JSON_LINES = [
         id="structlog, within a span",
     ),
     pytest.param(
+        {
+            **LINE,
+            "message": {"errorType": "TypeError", "errorMessage": "no", "stackTrace": ["TypeError: no", "  at x"]},
+        },
+        {"errorType": "TypeError", "errorMessage": "no", "stackTrace": ["TypeError: no", "  at x"]},
+        {
+            "exception.type": "TypeError",
+            "exception.message": "no",
+            "exception.stacktrace": "TypeError: no\n  at x",
+            "faas.invocation_id": REQUEST_ID,
+        },
+        {"severityText": "WARN", "severityNumber": 13},
+        id="Node.js's JSON format: an error is the message",
+    ),
+    pytest.param(
+        {"level": "ERROR", "message": "no: a.B\na.B: no\n\tat c.D(E.java:1)", "AWSRequestId": REQUEST_ID},
+        "no: a.B\na.B: no\n\tat c.D(E.java:1)",
+        {"faas.invocation_id": REQUEST_ID},
+        {"severityText": "ERROR", "severityNumber": 17},
+        id="Java's JSON format: what does not end like an exception's name is none",
+    ),
+    pytest.param(
+        {
+            "level": "ERROR",
+            "message": "no: a.BError\na.BError: no\n\tat c.D(E.java:1)",
+            "AWSRequestId": REQUEST_ID,
+            "timestamp": "2024-05-20 16:29:44,123+0000",
+        },
+        "no: a.BError\na.BError: no\n\tat c.D(E.java:1)",
+        {
+            "exception.type": "a.BError",
+            "exception.message": "no",
+            "exception.stacktrace": "a.BError: no\n\tat c.D(E.java:1)",
+            "faas.invocation_id": REQUEST_ID,
+        },
+        {"severityText": "ERROR", "severityNumber": 17, "timeUnixNano": "1716222584123000000"},
+        id="Java's JSON format: an exception in the message; a time as Python's libraries write it",
+    ),
+    pytest.param(
+        {
+            "event": "x",
+            "level": "error",
+            "exception": [{"exc_type": "E", "exc_value": "no", "frames": [{"name": "h"}]}],
+        },
+        "x",
+        {
+            "exception": [{"exc_type": "E", "exc_value": "no", "frames": [{"name": "h"}]}],
+            "exception.type": "E",
+            "exception.message": "no",
+        },
+        {"severityText": "error", "severityNumber": 17},
+        id="structlog: an exception as objects, which stay",
+    ),
+    pytest.param(
+        {"@mt": "paid {n}", "@l": "Error", "@x": "a.BException: no\n   at c.D()", "n": 1},
+        "paid {n}",
+        {
+            "n": 1,
+            "exception.type": "a.BException",
+            "exception.message": "no",
+            "exception.stacktrace": "a.BException: no\n   at c.D()",
+        },
+        {"severityText": "Error", "severityNumber": 17},
+        id="Serilog: a stack trace says whose it is",
+    ),
+    pytest.param(
+        {"errorType": "E", "errorMessage": "no", "stackTrace": [{"path": "a.go", "column": 3}], "order": 7},
+        "no",
+        {
+            "exception.type": "E",
+            "exception.message": "no",
+            "stackTrace": [{"path": "a.go", "column": 3}],
+            "order": 7,
+        },
+        {"severityText": "ERROR", "severityNumber": 17},
+        id="frames with more in them than a line would show stay as they are",
+    ),
+    pytest.param(
+        {"timestamp": "16:29", "time": 1716222584123, "level": "loud", "severity": "WARN", "message": None, "msg": "x"},
+        "x",
+        {"timestamp": "16:29", "level": "loud", "message": None},
+        {"severityText": "WARN", "severityNumber": 13, "timeUnixNano": "1716222584123000000"},
+        id="of several members that may be one thing the first that fits",
+    ),
+    pytest.param(
         {"order": 1, "paid": True, "total": 59.7, "none": None},
         {"order": 1, "paid": True, "total": 59.7, "none": None},
         {},
@@ -280,6 +365,25 @@ def test_a_json_line(
     assert found == beside
     assert {**log, **more} == log
     assert ("severityText" in log) == ("severityText" in more)
+
+
+@pytest.mark.parametrize(
+    ("ids", "trace", "span"),
+    [
+        ({"xray_trace_id": f"1-{TRACE_ID[:8]}-{TRACE_ID[8:]}"}, TRACE_ID, "24cd7d670fa455f0"),
+        ({"span_id": "aaaaaaaaaaaaaaaa"}, TRACE_ID, "aaaaaaaaaaaaaaaa"),
+        ({"trace_id": "b" * 32, "span_id": "aaaaaaaaaaaaaaaa"}, "b" * 32, "aaaaaaaaaaaaaaaa"),
+        ({"trace_id": "b" * 32}, "b" * 32, None),
+    ],
+    ids=["the invocation's trace", "a span in it", "another trace", "another trace, no span"],
+)
+def test_a_line_with_ids_of_its_own_is_tied_to_the_invocations_span_where_it_can_be(
+    ids: dict[str, str], trace: str, span: str | None
+) -> None:
+    """A trace alone is that of the invocation's span if it is its trace; a span alone lies in it."""
+    begun = event({**REQUEST, "tracing": TRACING}, "platform.start")
+    (log,) = followed([begun, event({"message": "x", **ids})]).logs
+    assert (log["traceId"], log.get("spanId")) == (trace, span)
 
 
 @given(st.dictionaries(st.text(), JSON, max_size=5))

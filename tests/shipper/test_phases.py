@@ -154,12 +154,29 @@ def test_a_cold_start_is_a_span_of_its_own_and_the_first_invocation_points_to_it
             [line(8, {"errorType": "KeyError", "errorMessage": "x", "logger": "shop"}), done(10), report(12)],
             *(None, "faas.invocations"),
         ),
+        (
+            # As Node.js's and .NET's runtimes write what a function logs with an error beside its words.
+            [line(8, {"errorType": "E", "errorMessage": "x", "message": "caught E", "level": "ERROR"}), done(10)],
+            *(None, "faas.invocations"),
+        ),
+        (
+            [line(8, {"level": "ERROR", "message": "no: a.E\na.BError: no\n\tat c.D"}), done(10)],
+            None,
+            "faas.invocations",
+        ),
+        (
+            [line(8, {"level": "ERROR", "message": "no: a.BError\na.BError: no\n\tat c.D(E.java:1)"}), done(10)],
+            *("a.BError", "faas.errors"),
+        ),
     ],
-    ids=["success", "timeout", "crash", "failure", "raised, text", "raised, JSON", "logged by the function itself"],
+    ids=[
+        *("success", "timeout", "crash", "failure", "raised, text", "raised, JSON", "logged by the function itself"),
+        *("logged with words", "logged with a stack trace", "raised, Java's JSON"),
+    ],
 )
 def test_status_tells_how_it_went(end: list[Any], error: str | None, counted: str) -> None:
     """From status, error type, and what the runtime itself says of an exception that nothing caught."""
-    seen = followed([start(0), *end])
+    seen = followed([start(0), *end], is_final=True)
     span = only(seen)
     assert attributes(span).get("error.type") == error
     assert span["status"]["code"] == ("STATUS_CODE_ERROR" if error else "STATUS_CODE_OK")
