@@ -25,6 +25,7 @@ MOST_RETRY_AFTER_S = 86_400.0
 _INFORMATIONAL = range(100, 200)
 _SUCCESS = range(200, 300)
 _SERVER_ERROR = range(500, 600)
+_NOT_IMPLEMENTED = 501
 
 # Of the client errors, those that may be about the records in the request. The others are about its address
 # (404, 405, 410, 421, redirects, …): no record is at fault, so none is given up.
@@ -143,7 +144,7 @@ def outcome_of(answer: Answer, now_epoch_s: Callable[[], float] = time.time) -> 
     reason = f"status_{status}"
     if status in _SUCCESS:
         return DONE
-    if status in _RETRIED or status in _SERVER_ERROR:
+    if status in _RETRIED or (status in _SERVER_ERROR and status != _NOT_IMPLEMENTED):
         return Outcome(verdict=Verdict.RETRY, reason=reason, retry_after_s=retry_after_s(answer.headers, now_epoch_s))
     if status == _TOO_LARGE:
         return Outcome(verdict=Verdict.TOO_LARGE, reason=reason)

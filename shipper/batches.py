@@ -147,6 +147,25 @@ class Batch:
         """Whether any record is delivered or dropped."""
         return any(parcel.done for parcel in self.parcels.values())
 
+    def lose(self, signal: str, reason: str) -> int:
+        """Gives up what of a signal is neither delivered nor dropped; returns how many records that is."""
+        parcel = self.parcels[signal]
+        rows = parcel.rows[parcel.done :]
+        for row in rows:
+            self.lost.setdefault(row, reason)
+        parcel.done = len(parcel.rows)
+        return len(rows)
+
+    def trim(self) -> None:
+        """Lets go of the records of signals that are wholly delivered or dropped."""
+        owed = self.owed
+        self.parcels = {name: parcel for name, parcel in self.parcels.items() if name in owed}
+
+    @property
+    def owed(self) -> set[str]:
+        """Signals of which not every record is delivered or dropped."""
+        return {name for name, parcel in self.parcels.items() if parcel.done < len(parcel.rows)}
+
     @property
     def is_done(self) -> bool:
         """Whether every record is delivered or dropped."""

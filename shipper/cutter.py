@@ -35,6 +35,7 @@ UNMAPPABLE = "unmappable"
 DAMAGED = "damaged"
 NO_PLATFORM_LOGS = "platform_logs"
 NO_LOGS = "signals"
+UNTAKEN = "untaken"
 
 
 class Shapes(Protocol):
@@ -117,7 +118,7 @@ class Cutter:
     def batches(self, frames: Iterator[Frame], start: Position) -> Iterator[Batch]:
         """The events of `frames` from `start` on; the first frame is that at `start.through`."""
         limits, row_of, encoder, encode = self._limits, self._row, self._encoder, self._encoder.encode
-        is_plain = self._rules is None and self._wanted.logs
+        is_plain = self._rules is None and self._wanted.logs and not self._is_untaken(LOGS)
         context, skip = start.context, start.skip
         self.waits = False
         end = start
@@ -234,8 +235,8 @@ class Cutter:
             raw = bytes(event.record)
             if may_tell_failure(raw):
                 row.context = self._following.noticed(raw, row.context)
-        if not self._wanted.logs:
-            row.reason = NO_LOGS
+        if not self._wanted.logs or self._is_untaken(LOGS):
+            row.reason = UNTAKEN if self._wanted.logs else NO_LOGS
             return
         if self._rules is not None:
             judged = self._rules.judged(event, row.context)
@@ -251,7 +252,7 @@ class Cutter:
         wanted, shapes = self._wanted, self._shapes
         if shapes is not None and TRACES not in shapes.untaken:
             row.spans = tuple(shapes.span(span) for span in moved.spans if self._is_in_sample(span, before))
-        if wanted.logs and (wanted.platform_logs or moved.is_strange):
+        if wanted.logs and not self._is_untaken(LOGS) and (wanted.platform_logs or moved.is_strange):
             shown: AnyEvent = event
             if self._rules is not None:
                 judged = self._rules.judged_of_platform(event)
@@ -264,6 +265,9 @@ class Cutter:
             row.reason = ""
         else:
             row.reason = row.reason or NO_PLATFORM_LOGS
+
+    def _is_untaken(self, signal: str) -> bool:
+        return self._shapes is not None and signal in self._shapes.untaken
 
     def _is_in_sample(self, span: "Span", context: Context) -> bool:
         return self._rules is None or self._rules.takes_span(span, context)

@@ -1,11 +1,12 @@
 """Brings a batch to its destination: tries again, splits what is too large, isolates what is refused.
 
 Decides only; the destination sends, `backoff` waits. What cannot be delivered now is held, never dropped: given
-up is a record alone that is too large by itself, or that is refused where others are taken (`suspects`).
+up is a record alone that is too large by itself, or that is refused where others are taken (`suspects`). A signal whose
+endpoint fails while another's is well is put off, and nothing waits for it.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 
 import msgspec
 
@@ -14,41 +15,20 @@ from shipper import backoff
 from shipper.batches import Batch, Limits, Parcel
 from shipper.counts import Counts
 from shipper.errors import HeldError
-from shipper.outcome import Outcome, Verdict
+from shipper.outcome import UNKNOWN_PATH, Outcome, Verdict
 from shipper.suspects import Patience, Suspects
+from shipper.wanted import LOGS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Protocol
-else:
-    Protocol = object
+    from shipper.needs import Destination, Timing
+    from shipper.troubles import Troubles
 
 # A destination that takes less than this at once takes nothing.
 _LEAST_BATCH_BYTES = 4096
 
-
-class Destination(Protocol):
-    """Where parcels go."""
-
-    @property
-    def label(self) -> str:
-        """Scheme, host and path, or file name: what may be logged."""
-
-    def prepare(self, signal: str, records: Sequence[bytes]) -> bytes:
-        """The request body for some records, compressed."""
-
-    def send(self, signal: str, body: bytes) -> Outcome:
-        """Makes one request; never raises for what a destination or a network does."""
-
-
-class Timing(Protocol):
-    """The deadline, and a sleep that keeps it."""
-
-    def time_left_s(self) -> float:
-        """Seconds until the deadline."""
-
-    def pause(self, seconds: float) -> None:
-        """Sleeps, not past the deadline."""
+# What the ledger calls records that a signal's endpoint took neither in time nor while there was room to wait.
+UNDELIVERED = "undelivered"
 
 
 class Delivery:
@@ -63,12 +43,16 @@ class Delivery:
         log: Says what goes wrong once, and when it goes well again.
         jitter: Draws from [0, 1).
         clock: Monotonic seconds.
+
+    Attributes:
+        counts: What was done since it was last reported.
+        lacked_time: Some signal of the batches since this was last set did not get its turn before the deadline.
     """
 
     def __init__(
         self,
-        destination: Destination,
-        timing: Timing,
+        destination: "Destination",
+        timing: "Timing",
         limits: Limits,
         *,
         base_s: float,
@@ -78,6 +62,7 @@ class Delivery:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.counts = Counts()
+        self.lacked_time = False
         self._destination = destination
         self._timing = timing
         self._limits = limits
@@ -86,25 +71,58 @@ class Delivery:
         self._log = log
         self._jitter = jitter
         self._clock = clock
-        self._patience = Patience()
+        self._patience: dict[str, Patience] = {}
         self._gave_up = False
-        self._trouble = ""
-        self._said: set[str] = set()
-        self._failures = 0
+        self._reserved_s = 0.0
+        # Signals whose last request was taken.
+        self._well: set[str] = set()
+        self._troubles: Troubles | None = None
 
-    def deliver(self, batch: Batch, settled: Callable[[Batch], None]) -> None:
-        """Delivers or drops every record of a batch, in order.
+    def deliver(
+        self,
+        batch: Batch,
+        settled: Callable[[Batch], None],
+        *,
+        behind: Collection[str] = (),
+        is_final: bool = False,
+    ) -> None:
+        """Delivers or drops the records of a batch, signal by signal; a signal that is put off is left as it is.
 
         Args:
             batch: Its parcels' `done` and its `lost` tell how far it got, also after an error.
             settled: Told after every request, and at the end.
+            behind: Signals that earlier batches owe: theirs go first, so these are left, too.
+            is_final: There is no later: what is put off is tried, too.
 
         Raises:
-            HeldError: The rest cannot be delivered now.
+            HeldError: The rest cannot be delivered now, and no signal goes on without it.
         """
         self._gave_up = False
-        for signal, parcel in batch.parcels.items():
-            self._deliver(signal, parcel, batch, settled)
+        signals = [signal for signal in batch.parcels if signal not in behind]
+        is_first_try = True
+        while signals:
+            signal = signals.pop(0)
+            # Lines have all the time; what comes after them leaves half of it to what is behind.
+            self._reserved_s = self._timing.time_left_s() / 2 if signals and signal != LOGS else 0.0
+            if not is_final and self._troubles is not None and self._troubles.is_put_off(signal):
+                continue
+            try:
+                self._deliver(signal, batch.parcels[signal], batch, settled)
+            except HeldError as exc:
+                if signal == LOGS and exc.reason in UNKNOWN_PATH and signals and is_first_try:
+                    # It may be that the destination knows no logs: that shows once it has taken another signal.
+                    signals.append(signal)
+                    is_first_try = False
+                elif signal == LOGS or not self._well - {signal}:
+                    raise
+                elif not self._seen_troubles().put_off(signal, exc.reason, exc.retry_after_s):
+                    self.lacked_time = True
+        settled(batch)
+
+    def give_up(self, batch: Batch, settled: Callable[[Batch], None]) -> None:
+        """Gives up what of a batch is put off: there is neither time nor room to wait any longer."""
+        for signal in batch.owed:
+            self._seen_troubles().gave_up(signal, batch.lose(signal, UNDELIVERED))
         settled(batch)
 
     def _deliver(self, signal: str, parcel: Parcel, batch: Batch, settled: Callable[[Batch], None]) -> None:
@@ -117,7 +135,7 @@ class Delivery:
                 self.counts.rejected += self._rejected(outcome, high - low)
                 self._try_suspects_again(signal, suspects, batch, parcel)
             elif outcome.verdict is Verdict.UNTAKEN:
-                self._leave(signal, outcome, batch, parcel)
+                self._leave(signal, outcome, batch)
                 break
             elif outcome.verdict not in (Verdict.TOO_LARGE, Verdict.REFUSED):
                 raise HeldError(outcome.reason, outcome.retry_after_s)
@@ -136,15 +154,14 @@ class Delivery:
                 parcel.done = high
                 settled(batch)
             elif suspects.are_many or not ranges:
-                self._hold(suspects, outcome, batch, parcel)
+                self._hold(signal, suspects, outcome, batch, parcel)
                 parcel.done = high
                 settled(batch)
         parcel.done = len(parcel.records)
 
-    def _leave(self, signal: str, outcome: Outcome, batch: Batch, parcel: Parcel) -> None:
+    def _leave(self, signal: str, outcome: Outcome, batch: Batch) -> None:
         """Gives up what the destination knows no records of: nothing is wrong with it, and other signals go on."""
-        for row in parcel.rows[parcel.done :]:
-            batch.lost.setdefault(row, outcome.verdict.value)
+        batch.lose(signal, outcome.verdict.value)
         self._log.warning(
             "shipper.signal_untaken",
             signal=signal,
@@ -185,7 +202,7 @@ class Delivery:
                 raise HeldError(outcome.reason, outcome.retry_after_s)
             parcel.done = at + 1
 
-    def _hold(self, suspects: Suspects, outcome: Outcome, batch: Batch, parcel: Parcel) -> None:
+    def _hold(self, signal: str, suspects: Suspects, outcome: Outcome, batch: Batch, parcel: Parcel) -> None:
         """Nothing was taken: ends the shipment, or gives the suspects up once it has ended so too often.
 
         Raises:
@@ -193,8 +210,9 @@ class Delivery:
         """
         first, _ = suspects.refused[0]
         position = batch.position(parcel.rows[first])
-        if not self._patience.is_over(position.through, position.skip, self._clock()):
-            self._failed(outcome)
+        patience = self._patience.setdefault(signal, Patience())
+        if not patience.is_over(position.through, position.skip, self._clock()):
+            self._failed(signal, outcome)
             raise HeldError(outcome.reason)
         self._convict(suspects, batch, parcel)
 
@@ -205,16 +223,17 @@ class Delivery:
     def _persisted(self, signal: str, parcel: Parcel, low: int, high: int) -> Outcome:
         """Sends the records [low, high) until that ends otherwise than in RETRY or the time is over."""
         if self._timing.time_left_s() <= 0:
-            return Outcome(verdict=Verdict.HELD, reason=self._trouble or "deadline")
+            return Outcome(verdict=Verdict.HELD, reason=self._reason(signal))
         body = self._destination.prepare(signal, parcel.records[low:high])
+        was_put_off = self._troubles is not None and self._troubles.has_been_put_off(signal)
         outcome = self._tried(signal, body)
-        if outcome.verdict is Verdict.RETRY:
+        if outcome.verdict is Verdict.RETRY and not was_put_off:
             outcome = backoff.persist(
                 outcome,
                 lambda: self._tried_again(signal, body),
                 base_s=self._base_s,
                 most_s=self._most_s,
-                time_left_s=self._timing.time_left_s,
+                time_left_s=lambda: self._timing.time_left_s() - self._reserved_s,
                 pause=self._timing.pause,
                 said=self._retrying,
                 jitter=self._jitter,
@@ -227,16 +246,18 @@ class Delivery:
         outcome = self._destination.send(signal, body)
         if outcome.verdict is Verdict.RETRY and outcome.reason == "timeout" and self._timing.time_left_s() <= 0:
             # The destination may be well: it was the shipment that had no time.
-            outcome = msgspec.structs.replace(outcome, reason=self._trouble or "deadline")
+            outcome = msgspec.structs.replace(outcome, reason=self._reason(signal))
         if outcome.verdict is Verdict.RETRY or outcome.verdict is Verdict.HELD:
-            self._failed(outcome)
+            self._failed(signal, outcome)
         elif outcome.verdict is Verdict.DONE:
-            self._went_well()
+            self._well.add(signal)
+            if self._troubles is not None:
+                self._troubles.went_well(signal)
         return outcome
 
     def _tried_again(self, signal: str, body: bytes) -> Outcome:
         if self._timing.time_left_s() <= 0:
-            return Outcome(verdict=Verdict.HELD, reason=self._trouble or "deadline")
+            return Outcome(verdict=Verdict.HELD, reason=self._reason(signal))
         self.counts.retries += 1
         return self._tried(signal, body)
 
@@ -276,26 +297,17 @@ class Delivery:
         pause_ms = round(pause_s * 1000, 1)
         self._log.debug("shipper.retry_planned", reason=outcome.reason, tries=tries, pause_ms=pause_ms)
 
-    def _failed(self, outcome: Outcome) -> None:
-        """Says a trouble once, when it begins or changes."""
-        self._failures += 1
-        fields = {"reason": outcome.reason, "detail": outcome.detail, "retry_after_s": outcome.retry_after_s}
-        self._log.debug("shipper.request_failed", failures=self._failures, **fields)
-        if outcome.reason == "deadline":
-            return
-        self._trouble = outcome.reason
-        if outcome.reason not in self._said:
-            self._said.add(outcome.reason)
-            self._log.warning("shipper.delivery_failing", destination=self._destination.label, **fields)
+    def _failed(self, signal: str, outcome: Outcome) -> None:
+        self._well.discard(signal)
+        self._seen_troubles().failed(signal, outcome)
 
-    def _went_well(self) -> None:
-        if self._trouble:
-            self._log.info(
-                "shipper.delivery_recovered",
-                destination=self._destination.label,
-                after=self._trouble,
-                failures=self._failures,
-            )
-        self._trouble = ""
-        self._said.clear()
-        self._failures = 0
+    def _reason(self, signal: str) -> str:
+        """Why there was no time left for a signal."""
+        return (self._troubles.reason(signal) if self._troubles is not None else "") or "deadline"
+
+    def _seen_troubles(self) -> "Troubles":
+        if self._troubles is None:
+            from shipper.troubles import Troubles
+
+            self._troubles = Troubles(self._destination.label, self._log, self._jitter, self._clock)
+        return self._troubles

@@ -35,3 +35,6 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 DONE = Outcome(verdict=Verdict.DONE)
+
+# A server that answers so at one signal's address, and takes another's, does not know this signal.
+UNKNOWN_PATH = ("status_404", "status_405", "status_501")

@@ -5,6 +5,7 @@ miss: position and context are in every report.
 """
 
 import time
+from collections import deque
 from collections.abc import Iterator
 
 import msgspec
@@ -20,7 +21,6 @@ from shipper.batches import Batch, Limits, Position
 from shipper.correlate import packed, unpacked
 from shipper.cutter import Cutter
 from shipper.delivery import Delivery
-from shipper.destinations.base import Destination
 from shipper.destinations.choose import chosen
 from shipper.errors import HeldError, SupervisorGoneError
 from shipper.orders import Orders
@@ -29,6 +29,7 @@ from shipper.wanted import METRICS, TRACES, wanted_by
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from shipper.destinations.base import Destination
     from shipper.rules import Rules
 
 # Before every offset: the first order says where to begin.
@@ -114,7 +115,7 @@ class Worker:
     """
 
     def __init__(
-        self, orders: Orders, reports: int, backlog: Backlog, settings: Settings, destination: Destination, log: Log
+        self, orders: Orders, reports: int, backlog: Backlog, settings: Settings, destination: "Destination", log: Log
     ) -> None:
         self._orders = orders
         self._reports = reports
@@ -126,6 +127,10 @@ class Worker:
         self._cutter = Cutter(destination.encoder, limits, log, wanted, destination.shapes, _rules(settings, log))
         # What a shipment that stalled was at: the next one goes on with it, and repeats nothing that was taken.
         self._unfinished: Batch | None = None
+        # Batches with rows that are not settled, in order: those of which a signal is put off, then that under way.
+        self._open: deque[Batch] = deque()
+        # Where the next batch begins; what is committed may be behind it.
+        self._cut = _NOWHERE
         self._rejected = 0
         self._delivery = Delivery(
             destination,
@@ -145,8 +150,9 @@ class Worker:
         """
         # A `Ship` sent while our last report was on its way names an older position than ours.
         if (ship.since, ship.skip) > (self._position.through, self._position.skip):
-            self._position = Position(ship.since, ship.skip, unpacked(ship.context))
+            self._position = self._cut = Position(ship.since, ship.skip, unpacked(ship.context))
             self._unfinished = None
+            self._open.clear()
         if self._log.is_debug:
             budget_ms = round(self._orders.time_left_s() * 1000, 1)
             self._log.debug(
@@ -162,6 +168,7 @@ class Worker:
 
     def _deliver(self) -> None:
         is_reported = False
+        self._delivery.lacked_time = False
         while True:
             until = self._orders.until
             for batch in self._batches(until):
@@ -169,33 +176,60 @@ class Worker:
                 if batch.body_bytes >= LARGE_BYTES:
                     give_back_large_blocks()
                 self._unfinished = batch
-                self._delivery.deliver(batch, self._settled)
-                self._unfinished = None
-                self._rejected = 0
+                if batch not in self._open:
+                    self._open.append(batch)
+                self._delivery.deliver(batch, self._settled, behind=self._behind(batch))
+                self._unfinished, self._cut = None, batch.end
+                if not self._open:
+                    self._rejected = 0
                 is_reported = True
                 self._say_shipped(batch, started)
             # `until` may have moved on while the last batch was under way.
             if self._orders.until <= until:
                 break
-        if self._cutter.waits:
+        if self._open:
+            self._deliver_put_off(until)
+        if self._delivery.lacked_time and self._open:
+            self._stall("deadline", 0.0)
+        elif self._cutter.waits or self._open:
             self._report(self._position, waits=True)
         elif self._position.through < until or not is_reported:
             self._report(Position(max(until, self._position.through), 0, self._position.context))
         self._log.debug("shipper.shipment_ended", through=self._position.through)
+
+    def _deliver_put_off(self, until: int) -> None:
+        """Tries again what signals still owe, now that lines have left; gives it up where it can wait no longer."""
+        must_end = self._orders.is_final or self._is_pressed(until, self._position)
+        for batch in list(self._open):
+            batch.trim()
+            self._delivery.deliver(batch, self._settled, behind=self._behind(batch), is_final=self._orders.is_final)
+            if must_end and not batch.is_done:
+                self._delivery.give_up(batch, self._settled)
+
+    def _behind(self, batch: Batch) -> set[str]:
+        """Signals that batches before this one owe."""
+        behind: set[str] = set()
+        for earlier in self._open:
+            if earlier is batch:
+                break
+            behind |= earlier.owed
+        return behind
 
     def _batches(self, until: int) -> Iterator[Batch]:
         """What was left unfinished, then all up to `until`."""
         # One of which nothing was taken is cut anew: more may be in it now, and time for one request only.
         if self._unfinished is not None and self._unfinished.is_begun:
             yield self._unfinished
-        cutter, through = self._cutter, self._position.through
+        elif self._unfinished is not None:
+            self._open.pop()
+        cutter, through = self._cutter, self._cut.through
         cutter.ledger, cutter.is_final = self._orders.ledger, self._orders.is_final
-        cutter.look_ahead(self._backlog.frames(through, until), is_pressed=self._is_pressed(until))
-        yield from cutter.batches(self._backlog.frames(through, until), self._position)
+        cutter.look_ahead(self._backlog.frames(through, until), is_pressed=self._is_pressed(until, self._cut))
+        yield from cutter.batches(self._backlog.frames(through, until), self._cut)
 
-    def _is_pressed(self, until: int) -> bool:
-        """Whether the backlog has no room to let anything wait in it."""
-        return 4 * (until - self._position.through) > self._backlog.capacity_bytes
+    def _is_pressed(self, until: int, since: Position) -> bool:
+        """Whether the backlog has no room to let what begins at `since` wait in it."""
+        return 4 * (until - since.through) > self._backlog.capacity_bytes
 
     def _say_shipped(self, batch: Batch, started: float) -> None:
         if self._log.is_debug:
@@ -208,13 +242,18 @@ class Worker:
                 took_ms=round((time.monotonic() - started) * 1000, 1),
             )
 
-    def _settled(self, batch: Batch) -> None:
-        """Reports the rows of a batch that have come to rest."""
-        floor = batch.floor()
-        if floor > batch.settled or (batch.is_done and not batch.is_reported):
-            first, batch.settled = batch.settled, floor
-            batch.is_reported = batch.is_done
-            self._report(batch.position(floor), self._came_to_rest(batch, first, floor))
+    def _settled(self, _batch: Batch) -> None:
+        """Reports the rows that have come to rest, up to the first that has not."""
+        while self._open:
+            batch = self._open[0]
+            floor = batch.floor()
+            if floor > batch.settled or (batch.is_done and not batch.is_reported):
+                first, batch.settled = batch.settled, floor
+                batch.is_reported = batch.is_done
+                self._report(batch.position(floor), self._came_to_rest(batch, first, floor))
+            if not batch.is_done:
+                return
+            self._open.popleft()
 
     def _came_to_rest(self, batch: Batch, first: int, last: int) -> Rested:
         """What became of the rows [first, last); sizes are looked up only where something was given up."""

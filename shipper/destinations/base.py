@@ -1,6 +1,6 @@
-"""What every destination offers."""
+"""What every destination offers. Types only: nothing loads this at run time."""
 
-from shipper import delivery
+from shipper import needs
 from shipper.batches import Encoder
 from shipper.cutter import Shapes
 
@@ -11,7 +11,7 @@ else:
     Protocol = object
 
 
-class Destination(delivery.Destination, Protocol):
+class Destination(needs.Destination, Protocol):
     """A place that takes telemetry."""
 
     @property

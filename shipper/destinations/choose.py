@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 from lifecycle.log import Log
 from lifecycle.settings import DEFAULT_OTLP_ENDPOINT, Settings
-from shipper.destinations.base import Destination
 from shipper.names import Wait
 from shipper.wanted import LOGS, METRICS, TRACES
 
@@ -16,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from shipper.address import Address
     from shipper.answers import Answer
+    from shipper.destinations.base import Destination
     from shipper.destinations.post import Post
     from shipper.transport import Transport
 
@@ -25,7 +25,7 @@ DEFAULT_TIMEOUT_MS = 5000
 Heard = Callable[["Answer"], object]
 
 
-def chosen(settings: Settings, wait: Wait, log: Log, heard: Heard | None = None) -> Destination:
+def chosen(settings: Settings, wait: Wait, log: Log, heard: Heard | None = None) -> "Destination":
     """Makes the destination; connects to nothing yet.
 
     Args:
@@ -53,7 +53,7 @@ def chosen(settings: Settings, wait: Wait, log: Log, heard: Heard | None = None)
     return otlp.Otlp(posts, attributes(settings))
 
 
-def _of_lines(scheme: str, rest: str, settings: Settings, wait: Wait, log: Log, heard: Heard | None) -> Destination:
+def _of_lines(scheme: str, rest: str, settings: Settings, wait: Wait, log: Log, heard: Heard | None) -> "Destination":
     from shipper.destinations.lines import Lines
 
     if scheme == "file":

@@ -13,7 +13,7 @@ from shipper.destinations.anyvalue import any_value, key_value
 from shipper.destinations.otlp_logs import LogRecords, Scoped
 from shipper.destinations.post import Post
 from shipper.destinations.resource import VERSION
-from shipper.outcome import DONE, Outcome, Verdict
+from shipper.outcome import DONE, UNKNOWN_PATH, Outcome, Verdict
 from shipper.wanted import LOGS, METRICS, TRACES
 
 TYPE_CHECKING = False
@@ -34,9 +34,6 @@ _NAMES = {
 
 # Names of loggers remembered.
 _MOST_SCOPES = 256
-
-# A server that answers so at one signal's address, and takes another's, does not know this signal.
-_UNKNOWN_PATH = ("status_404", "status_405", "status_501")
 
 _to_json = msgspec.json.Encoder().encode
 
@@ -116,13 +113,17 @@ class Otlp:
         outcome, answer = self._posts[signal].send(body)
         if outcome.verdict is Verdict.DONE:
             self._taken.add(signal)
-        elif signal != LOGS and outcome.reason in _UNKNOWN_PATH and self._taken - {signal}:
+        elif outcome.reason in UNKNOWN_PATH and self._is_unknown(signal):
             self.untaken.add(signal)
             return Outcome(verdict=Verdict.UNTAKEN, reason=outcome.reason)
         if outcome.verdict is not Verdict.DONE or answer is None:
             return outcome
         rejected = rejected_in(answer.body)
         return Outcome(verdict=Verdict.DONE, rejected=rejected) if rejected else DONE
+
+    def _is_unknown(self, signal: str) -> bool:
+        """Whether an address that is not there means that the signal is not known: others are. Logs once taken are."""
+        return bool(self._taken - {signal}) and (signal != LOGS or LOGS not in self._taken)
 
     def close(self) -> None:
         """Hangs up."""

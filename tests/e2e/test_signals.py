@@ -74,6 +74,28 @@ def test_nothing_is_lost_of_any_signal(start: Start, flush: str) -> None:
     assert sum(one["accepted"] for one in ledgers) == len(run.env.telemetry(NAME).emitted)
 
 
+def test_a_traces_endpoint_that_is_down_costs_neither_lines_nor_time(start: Start) -> None:
+    """Lines and metrics arrive as if nothing were wrong; spans are given up at the end, and counted."""
+    down = {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:9/v1/traces"}
+    run = start(TAILRACE_FLUSH="end", TAILRACE_LOG_LEVEL="info", **down, **BARE)
+    ids = [run.invoke(lines=3).request_id for _ in range(6)]
+    run.end()
+    counts = lines_by_request(run)
+    assert [counts[request_id] for request_id in ids] == [3] * 6
+    assert run.backend.duplicates() == {}
+    assert total(run, "faas.invocations") == 6
+    assert run.backend.spans() == []
+    (ledger,) = run.events("lifecycle.ended")
+    # Six reports, and the end of the init.
+    assert (ledger["waiting"], ledger["dropped"]["undelivered"]) == (0, 7)
+    assert ledger["accepted"] == ledger["shipped"] + sum(ledger["dropped"].values())
+    failing = [line for line in run.lines() if line["event"] == "shipper.delivery_failing"]
+    assert [line["signal"] for line in failing] == ["traces"]
+    overhead = [p for m in run.backend.metrics() if m.body == "aws.lambda.extension_overhead" for p in _points(m)]
+    # The first is held for a second try, none for the whole of the budget every time.
+    assert sum(point["sum"] for point in overhead) < 6 * 0.25
+
+
 def test_a_line_points_to_the_span_it_was_logged_in(start: Start) -> None:
     """And the span to the trace that X-Ray began; its parts lie within."""
     run = start(**BARE)
@@ -140,6 +162,11 @@ def test_what_the_real_runtime_logs_is_understood(start: Start, log_format: str)
         assert (warning.body, error.body) == ("stock is low", "no card")
         scopes = [scope["scope"]["name"] for scope in _scopes(run)]
         assert "root" in scopes
+
+
+def _points(metric: Any) -> list[Any]:
+    points: list[Any] = metric.raw["histogram"]["dataPoints"]
+    return points
 
 
 def _scopes(run: Run) -> list[Any]:

@@ -76,3 +76,17 @@ def report(ms: float, request_id: str = R1, *, took_ms: float = 12, status: str 
 def invocation(ms: float, request_id: str = R1) -> list[Any]:
     """A healthy one of 10 ms, with one line."""
     return [start(ms, request_id), line(ms + 5), done(ms + 10, request_id), report(ms + 12, request_id)]
+
+
+def stories(count: int) -> list[list[Any]]:
+    """Invocations a minute apart, each with a line of its own."""
+    ids = [f"{n:08}-0000-0000-0000-000000000000" for n in range(count)]
+    return [
+        [
+            start(n * 60_000, i),
+            line(n * 60_000 + 1, f"line {n}\n"),
+            done(n * 60_000 + 10, i),
+            report(n * 60_000 + 12, i),
+        ]
+        for n, i in enumerate(ids)
+    ]

@@ -1,10 +1,7 @@
 """Every signal through the shipper's process: orders in, requests and reports out, over real pipes and sockets."""
 
-import gzip
 import json
-import socket
 import time
-from typing import Any
 
 import pytest
 
@@ -12,53 +9,10 @@ from lifecycle import wire
 from lifecycle.settings import Settings
 from lifecycle.wire import Ship, Shipped, Stalled
 from shipper.correlate import unpacked
+from tests.shipper.backend import EVERY, Backend, settled
 from tests.shipper.story import R2, done, invocation, line, start
 from tests.shipper.support import Server, backlog_of, http
 from tests.shipper.test_worker import Supervisor
-
-EVERY = {"TAILRACE_SIGNALS": "logs,traces,metrics", "TAILRACE_PLATFORM_LOGS": "0"}
-
-
-class Backend:
-    """Answers each signal as told, for ever with the last answer; 200 to those nothing is told of."""
-
-    def __init__(self, server: Server, **answers: list[bytes]) -> None:
-        self.answers = answers
-        self.bodies: dict[str, list[bytes]] = {"logs": [], "traces": [], "metrics": []}
-        server.behaviours = [self._serve]
-        self._server = server
-
-    def _serve(self, connection: socket.socket) -> None:
-        while True:
-            head, body = self._server.read(connection)
-            signal = head.split(b" ", 2)[1].rpartition(b"/")[2].decode()
-            self.bodies[signal].append(gzip.decompress(body))
-            told = self.answers.get(signal, [http(200)])
-            connection.sendall(told.pop(0) if len(told) > 1 else told[0])
-
-    def count(self, signal: str) -> int:
-        """Requests of a signal."""
-        return len(self.bodies[signal])
-
-    def spans(self) -> list[Any]:
-        """Spans that arrived."""
-        return [
-            span
-            for body in self.bodies["traces"]
-            for span in json.loads(body)["resourceSpans"][0]["scopeSpans"][0]["spans"]
-        ]
-
-
-def settled(supervisor: Supervisor, until: int) -> Shipped:
-    """The report that ends a shipment, its counts those of all its reports together."""
-    reports = supervisor.reports_until(until)
-    events = sum(report.events for report in reports)
-    dropped: dict[str, int] = {}
-    for report in reports:
-        for reason, count in report.dropped.items():
-            dropped[reason] = dropped.get(reason, 0) + count
-    last = reports[-1]
-    return Shipped(through=last.through, events=events, dropped=dropped, context=last.context, owes=last.owes)
 
 
 def test_each_signal_has_a_request_of_its_own(server: Server) -> None:
@@ -82,26 +36,6 @@ def test_lines_go_first_whatever_came_first(server: Server) -> None:
     supervisor.order(end)
     settled(supervisor, end)
     assert [head.split(b" ", 2)[1] for head, _ in server.requests] == [b"/v1/logs", b"/v1/traces", b"/v1/metrics"]
-    supervisor.close()
-
-
-def test_a_shipment_that_stalls_between_two_signals_repeats_nothing_that_was_taken(server: Server) -> None:
-    """And sends the same metrics again, to the byte, though more has come meanwhile."""
-    backlog, end = backlog_of(invocation(0), invocation(20, R2))
-    middle = next(backlog.frames(0, end)).end
-    backend = Backend(server, metrics=[http(401), http(200)])
-    supervisor = Supervisor(backlog, server.port, **EVERY)
-    supervisor.order(middle)
-    first = supervisor.report()
-    assert isinstance(first, Shipped)
-    assert (first.through, first.skip) == (0, 3)
-    assert isinstance(supervisor.report(), Stalled)
-    supervisor.order(end, since=0, skip=3, context=first.context)
-    report = settled(supervisor, end)
-    assert first.events + report.events == 8
-    assert [backend.count(signal) for signal in ("logs", "traces", "metrics")] == [2, 2, 2]
-    assert backend.bodies["metrics"][0] == backend.bodies["metrics"][1]
-    assert [span["spanId"] for span in backend.spans()] == ["24cd7d670fa455f0"] * 2
     supervisor.close()
 
 

@@ -57,10 +57,20 @@ class Supervisor:
         self.thread.start()
         self.deadline = 0.0
 
-    def order(self, until: int, since: int = 0, skip: int = 0, budget_s: float = 10, context: bytes = b"") -> None:
+    def order(
+        self,
+        until: int,
+        since: int = 0,
+        skip: int = 0,
+        *,
+        budget_s: float = 10,
+        context: bytes = b"",
+        is_final: bool = False,
+    ) -> None:
         """Sends an order."""
         self.deadline = time.monotonic() + budget_s
-        wire.send(self.orders_out, Ship(since=since, skip=skip, until=until, deadline=self.deadline, context=context))
+        order = Ship(since=since, skip=skip, until=until, deadline=self.deadline, context=context, is_final=is_final)
+        wire.send(self.orders_out, order)
 
     def report(self) -> Shipped | Stalled:
         """Waits for a report."""
