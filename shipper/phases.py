@@ -141,7 +141,8 @@ class Phases:
             open_ = open_[1:]
         context = replace(context, is_cold=False, open=open_)
         if self._wanted.interleaved:
-            return Moved(context, tuple(spans), is_part=True)
+            # What follows belongs to the init no more, and to no invocation that the stream could tell.
+            return Moved(replace(context, trace_id="", span_id="", flags=0), tuple(spans), is_part=True)
         context = replace(
             context,
             request_id=invocation.request_id,
@@ -193,6 +194,9 @@ class Phases:
         if not began.since_ns and not phase.is_stale:
             began = replace(began, since_ns=at_ns)
         is_cold = is_restore or record.initialization_type == "on-demand"
+        # Lines before the first invocation belong to it, where it gets a span.
+        has_span = self._wanted.traces and not phase.is_stale
+        trace_id, span_id = _ids_of(phase) if has_span else ("", "")
         return replace(
             context,
             phase=phase,
@@ -200,9 +204,9 @@ class Phases:
             has_init=True,
             meters=began,
             request_id="",
-            trace_id="",
-            span_id="",
-            flags=0,
+            trace_id=trace_id,
+            span_id=span_id,
+            flags=int(has_span),
         )
 
     def _phase_ended(self, kind: str, record: PhaseEnded, seed: str, at_ns: int, context: Context) -> Moved:
@@ -242,12 +246,13 @@ class Phases:
     def _phase_span(self, phase: Phase, end_ns: int) -> Span:
         failed = phase.error_type or (phase.status if phase.status not in ("", "success") else "")
         attributes = dict(phase.attributes)
+        trace_id, span_id = _ids_of(phase)
         if phase.initialization_type == "on-demand" or phase.kind == "restore":
             attributes["faas.coldstart"] = True
         return Span(
             name=f"{self._wanted.service} {phase.kind}",
-            trace_id=generated(f"trace {phase.kind} {phase.seed}", TRACE_DIGITS),
-            span_id=generated(f"span {phase.kind} {phase.seed}", SPAN_DIGITS),
+            trace_id=trace_id,
+            span_id=span_id,
             start_ns=phase.start_ns,
             end_ns=max(phase.start_ns, end_ns),
             error=failed,
@@ -268,3 +273,11 @@ class Phases:
         if not taken or not self._wanted.metrics:
             return context
         return replace(context, meters=meters.measured(context.meters, at_ns, *taken))
+
+
+def _ids_of(phase: Phase) -> tuple[str, str]:
+    """Trace and span id of an init or restore."""
+    return (
+        generated(f"trace {phase.kind} {phase.seed}", TRACE_DIGITS),
+        generated(f"span {phase.kind} {phase.seed}", SPAN_DIGITS),
+    )

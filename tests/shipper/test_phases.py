@@ -81,7 +81,7 @@ def test_lines_carry_the_trace_of_their_invocation() -> None:
     """A line points to the span it was logged in; those before the first start belong to the init."""
     seen = followed([*init(-200), line(-100), *invocation(0), line(13), *invocation(20, R2)])
     during_init, first, late, second = seen.logs
-    assert "traceId" not in during_init
+    assert during_init["spanId"] == seen.servers()[0]["spanId"]
     assert "faas.invocation_id" not in attributes(during_init)
     for log, request_id in ((first, R1), (late, R1), (second, R2)):
         assert (log["traceId"], log["spanId"], log["flags"]) == (TRACE_ID, SPAN_ID, 1)
@@ -133,6 +133,32 @@ def test_a_cold_start_is_a_span_of_its_own_and_the_first_invocation_points_to_it
     assert [attributes(span)["faas.coldstart"] for span in (first, second)] == [True, False]
     assert first["links"] == [{"traceId": cold["traceId"], "spanId": cold["spanId"]}]
     assert "links" not in second
+
+
+def ids(record: dict[str, Any]) -> tuple[str | None, str | None]:
+    return record.get("traceId"), record.get("spanId")
+
+
+def test_lines_before_the_first_start_belong_to_the_init() -> None:
+    """To its trace and span, and to no request; so do those of a restore, and of an init inside an invocation."""
+    first, failed, second = init(-900, status="error"), init(-500, phase="invoke"), restore(-200)
+    story = [first[0], line(-890), *first[1:], failed[0], line(-490), *failed[1:], second[0], line(-190), *second[1:]]
+    seen = followed([*story, line(-1), start(0), line(1)])
+    inits = [ids(span) for span in seen.servers()]
+    assert len(set(inits)) == 3
+    assert [ids(log) for log in seen.logs] == [*inits, inits[2], (TRACE_ID, SPAN_ID)]
+    assert all(log["flags"] == 1 for log in seen.logs)
+    assert [attributes(log).get("faas.invocation_id") for log in seen.logs] == [None, None, None, None, R1]
+
+
+def test_lines_of_an_init_that_gets_no_span_belong_to_none() -> None:
+    """Because no spans are wanted, or because a restored snapshot told it again."""
+    cold = init(-900)
+    bare = followed([cold[0], line(-890), *cold[1:]], TAILRACE_SIGNALS="logs")
+    snapshot = init(-5 * 3_600_000, kind="snap-start", phase="snap-start")
+    stale = followed([snapshot[0], line(-5 * 3_600_000 + 1), *snapshot[1:]])
+    assert ids(bare.logs[0]) == ids(stale.logs[0]) == (None, None)
+    assert not {"flags"} & {*bare.logs[0], *stale.logs[0]}
 
 
 @pytest.mark.parametrize(
@@ -311,8 +337,10 @@ def test_an_init_that_never_ends_gets_its_span_at_the_end() -> None:
 
 def test_on_managed_instances_invocations_interleave() -> None:
     """No runtimeDone; a JSON line belongs to the request it names, any other to none."""
+    cold = init(-200, kind="lambda-managed-instances")
     seen = followed(
         [
+            *(cold[0], line(-190, {"message": "loading"}), *cold[1:]),
             start(0, R1),
             start(1, R2, sampled=None, tracing=tracing(span_id="1111111111111111")),
             line(2, {"message": "a", "requestId": R1}),
@@ -323,9 +351,10 @@ def test_on_managed_instances_invocations_interleave() -> None:
         ],
         more=MANAGED,
     )
-    ids = [(attributes(log).get("faas.invocation_id"), log.get("spanId")) for log in seen.logs]
-    assert ids == [(R1, SPAN_ID), (R2, "1111111111111111"), (None, None)]
-    spans = {attributes(span)["faas.invocation_id"]: span for span in seen.servers()}
+    told = [(attributes(log).get("faas.invocation_id"), log.get("spanId")) for log in seen.logs]
+    loaded, *served = seen.servers()
+    assert told == [(None, loaded["spanId"]), (R1, SPAN_ID), (R2, "1111111111111111"), (None, None)]
+    spans = {attributes(span)["faas.invocation_id"]: span for span in served}
     assert (spans[R1]["startTimeUnixNano"], spans[R2]["endTimeUnixNano"]) == (ns(0), ns(20))
     assert attributes(spans[R1])["error.type"] == "Function.Unknown"
     assert (seen.metric("faas.invocations"), seen.metric("faas.errors")) == (1, 1)
