@@ -255,8 +255,12 @@ class Cutter:
         if wanted.logs and not self._is_untaken(LOGS) and (wanted.platform_logs or moved.is_strange):
             shown: AnyEvent = event
             if self._rules is not None:
-                judged = self._rules.judged_of_platform(event)
-                shown, row.reason = judged.event, judged.reason
+                judged = self._rules.judged_of_platform(event, before)
+                shown, row.reason, row.is_undecided = judged.event, judged.reason, judged.is_undecided
+                if judged.context.kept != row.context.kept:
+                    row.context = msgspec.structs.replace(row.context, kept=judged.context.kept)
+            if row.is_undecided:
+                return
             if not row.reason:
                 row.record = self._encoder.encode(shown, index, row.context)
                 return

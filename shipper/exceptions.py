@@ -59,6 +59,7 @@ _OUT_OF_MEMORY = re.compile(
     r"heap out of memory|java\.lang\.OutOfMemoryError|\bMemoryError\b|NoMemoryError|OutOfMemoryException"
     r"|runtime: out of memory|signal: killed|Runtime\.OutOfMemory|memory allocation of \d+ bytes failed"
 )
+_TIMED_OUT = re.compile(r"\S{1,40} [0-9a-fA-F-]{36} Task timed out after [\d.]{1,20} seconds")
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -142,6 +143,11 @@ def _above(text: str, end: int, whole: str) -> Told | None:
 def is_out_of_memory(text: str) -> bool:
     """Whether a line says what runtimes say when memory is exhausted."""
     return _OUT_OF_MEMORY.search(text[:MOST_EXAMINED]) is not None
+
+
+def is_timeout(text: str) -> bool:
+    """Whether a line is what the platform says of an invocation that takes too long."""
+    return _TIMED_OUT.match(text[:MOST_EXAMINED]) is not None
 
 
 def stack_of(value: Any) -> str:

@@ -27,6 +27,9 @@ BYTES_PER_MB = 1024 * 1024
 TIMEOUT = "timeout"
 UNREPORTED = "unreported"
 
+# Error types of the platform's that say so, too.
+_TIMEOUTS = (TIMEOUT, "Sandbox.Timeout", "Sandbox.Timedout")
+
 _FAULT = re.compile(rb"RequestId: ([0-9a-fA-F-]{36})(?:\\t.*?ErrorType: ([\w.]+))?")
 
 _EXTENSION_OVERHEAD = "extensionOverhead"
@@ -88,7 +91,7 @@ def failure(invocation: Invocation) -> str:
 def outcome(invocation: Invocation, metrics: Metrics | None = None) -> Taken:
     """What an invocation's end counts, once it is known how it ended."""
     error = failure(invocation)
-    counted = meters.TIMEOUTS if error == TIMEOUT else meters.ERRORS if error else meters.INVOCATIONS
+    counted = meters.TIMEOUTS if error in _TIMEOUTS else meters.ERRORS if error else meters.INVOCATIONS
     memory = metrics or Metrics()
     return (
         (counted, 1),
@@ -157,7 +160,7 @@ def reported(
     if not is_traced(one, wanted):
         return None, taken
     attributes = {**one.attributes, **dict(_said(record)), **dict(attributes_of(metrics))}
-    return _span(one, max(at_ns, one.start_ns), attributes, context, wanted), taken
+    return _span(one, max(at_ns, one.start_ns), attributes, context, wanted, metrics), taken
 
 
 def unreported(invocation: Invocation, context: Context, now_ns: int, wanted: Wanted) -> tuple[Span | None, Taken]:
@@ -182,13 +185,20 @@ def _unseen(record: Ended, metrics: Metrics, at_ns: int) -> Invocation:
     )
 
 
-def _span(one: Invocation, end_ns: int, attributes: "dict[str, Any]", context: Context, wanted: Wanted) -> Span:
+def _span(
+    one: Invocation,
+    end_ns: int,
+    attributes: "dict[str, Any]",
+    context: Context,
+    wanted: Wanted,
+    metrics: Metrics | None = None,
+) -> Span:
     trace_id, span_id = ids_of(one)
     error = failure(one)
     attributes = {"faas.invocation_id": one.request_id, "faas.coldstart": one.is_cold, **attributes}
     if one.status:
         attributes["aws.lambda.status"] = one.status
-    if error and is_out_of_memory(one, Metrics()):
+    if error and is_out_of_memory(one, metrics or Metrics()):
         attributes["aws.lambda.out_of_memory"] = True
     messages = {
         TIMEOUT: "The function did not end before its timeout",

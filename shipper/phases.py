@@ -105,11 +105,13 @@ class Phases:
 
     def noticed(self, line: bytes, context: Context) -> Context:
         """The context after a line that may tell that its invocation fails."""
-        from shipper.exceptions import is_out_of_memory
+        from shipper.exceptions import is_out_of_memory, is_timeout
         from shipper.told import exception_in
 
         text, exception, request_id = exception_in(line)
         error = exception.type if exception is not None and exception.is_uncaught else ""
+        if is_timeout(text):
+            error = invocations.TIMEOUT
         is_oom = is_out_of_memory(text)
         if not error and not is_oom:
             return context
@@ -139,7 +141,10 @@ class Phases:
             context, lost = self._given_up(open_[0], context, at_ns)
             spans += lost
             open_ = open_[1:]
-        context = replace(context, is_cold=False, open=open_)
+        began = context.meters
+        if self._wanted.metrics and not began.since_ns:
+            began = replace(began, since_ns=at_ns)  # no init was told: a point must span some time all the same
+        context = replace(context, is_cold=False, open=open_, meters=began)
         if self._wanted.interleaved:
             # What follows belongs to the init no more, and to no invocation that the stream could tell.
             return Moved(replace(context, trace_id="", span_id="", flags=0), tuple(spans), is_part=True)

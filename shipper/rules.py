@@ -4,17 +4,20 @@ In this order: sample, severity, keep, drop, redact. Every record that a rule st
 Loaded only where a rule is set.
 """
 
+from collections.abc import Callable
+
 import msgspec
 
 from lifecycle.log import Log
 from lifecycle.settings import Settings
-from shipper.correlate import Context, request_id_of
+from shipper.correlate import Context
 from shipper.formats import FORMATS, told
+from shipper.invocations import failure
 from shipper.json_lines import line_of, members_of
 from shipper.levels import LEAST, number_of
 from shipper.patterns import Patterns
 from shipper.platform_lines import line_of as platform_line_of
-from shipper.records import record_of
+from shipper.records import Ended, Started, record_of
 from shipper.redaction import redacted
 from shipper.sample import Sample
 from shipper.spans import Span
@@ -61,27 +64,44 @@ class Rules:
     def judged(self, event: AnyEvent, context: Context) -> Judged:
         """What becomes of a line, or of what is no event of the documented shape."""
         judged = Judged(event, context)
-        if self._sample is not None and isinstance(event, Event):
-            request_id = self._request_id(event, context)
-            if not self._sample.takes(request_id) and request_id != context.kept:
-                verdict = self._sample.verdict(request_id)
-                judged.is_undecided = verdict is None
-                judged.reason = "" if verdict is not False else "sample"
-                if verdict:
-                    judged.context = replace(context, kept=request_id)
-                if judged.reason or judged.is_undecided:
-                    return judged
+        if isinstance(event, Event) and self._is_sampled_out(judged, lambda: self._request_id(event, context)):
+            return judged
         level, body = self._level_and_body(event)
         return self._stopped_or_redacted(judged, level, body)
 
-    def judged_of_platform(self, event: Event) -> Judged:
-        """What becomes of a platform event's log record; it is never part of a sample."""
+    def judged_of_platform(self, event: Event, context: Context) -> Judged:
+        """What becomes of a platform event's log record.
+
+        Args:
+            event: The event.
+            context: Before it.
+        """
+        judged = Judged(event, context)
         record = record_of(event.type, bytes(event.record))
+        if isinstance(record, Started | Ended):
+            one = context.invocation(record.request_id)
+            has_failed = one is not None and bool(failure(one))
+            if not has_failed and self._is_sampled_out(judged, lambda: record.request_id):
+                return judged
         if record is None:
             body, level = bytes(event.record).decode("utf-8", "replace"), ""
         else:
             body, level = platform_line_of(event.type, record)
-        return self._stopped_or_redacted(Judged(event, Context()), level, body)
+        return self._stopped_or_redacted(judged, level, body)
+
+    def _is_sampled_out(self, judged: Judged, request_id_of: Callable[[], str]) -> bool:
+        """Whether a record is not in the sample, or cannot be told to be; notes which."""
+        if self._sample is None:
+            return False
+        request_id, context = request_id_of(), judged.context
+        if self._sample.takes(request_id) or request_id == context.kept:
+            return False
+        verdict = self._sample.verdict(request_id)
+        judged.is_undecided = verdict is None
+        judged.reason = "" if verdict is not False else "sample"
+        if verdict:
+            judged.context = replace(context, kept=request_id)
+        return not verdict
 
     def takes_span(self, span: Span, context: Context) -> bool:
         """Whether a span leaves: with the log records of its invocation, or not at all."""
@@ -126,7 +146,12 @@ class Rules:
     @staticmethod
     def _request_id(event: Event, context: Context) -> str:
         raw = bytes(event.record)
-        named = told(raw)[1] if raw[:1] == b'"' and raw[1] in FORMATS else request_id_of(raw)
+        named = ""
+        if raw[:1] == b"{" or raw[:2] == b'"{':
+            members = members_of(raw)
+            named = line_of(members).request_id if members is not None else ""
+        elif raw[:1] == b'"' and raw[1] in FORMATS:
+            named = told(raw)[1]
         return named or context.request_id
 
     @staticmethod

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator
 
 from lifecycle.frames import Frame
-from shipper.exceptions import is_out_of_memory
+from shipper.exceptions import is_out_of_memory, is_timeout
 from shipper.records import Ended, Started, record_of
 from shipper.strings import may_tell_failure
 from shipper.telemetry import Event, events
@@ -47,7 +47,8 @@ class Sample:
                     running = self._note(event.type, raw, running, is_report=is_report)
                 elif event.type == "function" and may_tell_failure(raw):
                     text, exception, request_id = exception_in(raw)
-                    if (exception is not None and exception.is_uncaught) or is_out_of_memory(text):
+                    is_uncaught = exception is not None and exception.is_uncaught
+                    if is_uncaught or is_out_of_memory(text) or is_timeout(text):
                         self._failed.add(request_id or running)
 
     def _note(self, kind: str, raw: bytes, running: str, *, is_report: bool) -> str:

@@ -26,5 +26,6 @@ def may_tell_failure(line: bytes) -> bool:
         or b"raceback (m" in line
         or b"emory" in line
         or b"signal: killed" in line
+        or b" Task timed out" in line
         or (b"\\n" in line[:-3] and (b"tat " in line or b" at " in line or b"goroutine" in line))
     )

@@ -46,6 +46,14 @@ def test_a_point_says_what_it_spans() -> None:
     assert (point["startTimeUnixNano"], point["timeUnixNano"]) == (ns(-200), ns(12))
 
 
+@pytest.mark.parametrize("story", [invocation(0), [start(0), report(12)], [*init(-200), *invocation(0)]])
+def test_no_point_is_without_extent(story: list[object]) -> None:
+    """A backend that derives rates divides by it: the first begins with the init, or the first invocation."""
+    for metric in followed(story).metrics:
+        for point in (metric.get("sum") or metric["histogram"])["dataPoints"]:
+            assert int(point["startTimeUnixNano"]) < int(point["timeUnixNano"])
+
+
 def many(first: int, last: int) -> list[object]:
     """An invocation a second."""
     ids = [f"{n:08}-0000-0000-0000-000000000000" for n in range(first, last)]

@@ -14,6 +14,7 @@ from tests.shipper.story import (
     R2,
     SPAN_ID,
     TRACE_ID,
+    at,
     done,
     init,
     invocation,
@@ -166,6 +167,8 @@ def test_lines_of_an_init_that_gets_no_span_belong_to_none() -> None:
     [
         ([done(10), report(12)], None, "faas.invocations"),
         ([done(3000, status="timeout", took_ms=3000), report(3001, status="timeout")], "timeout", "faas.timeouts"),
+        ([done(3000, status="error", errorType="Sandbox.Timedout")], "Sandbox.Timedout", "faas.timeouts"),
+        ([line(3000, f"{at(3000)} {R1} Task timed out after 3.00 seconds\n\n")], "timeout", "faas.timeouts"),
         ([done(10, status="error", errorType="Runtime.ExitError"), report(12)], "Runtime.ExitError", "faas.errors"),
         ([done(10, status="failure"), report(12, status="failure")], "failure", "faas.errors"),
         (
@@ -196,7 +199,17 @@ def test_lines_of_an_init_that_gets_no_span_belong_to_none() -> None:
         ),
     ],
     ids=[
-        *("success", "timeout", "crash", "failure", "raised, text", "raised, JSON", "logged by the function itself"),
+        *(
+            "success",
+            "timeout",
+            "timeout, by its type",
+            "timeout, told by the line alone",
+            "crash",
+            "failure",
+            "raised, text",
+            "raised, JSON",
+            "logged by the function itself",
+        ),
         *("logged with words", "logged with a stack trace", "raised, Java's JSON"),
     ],
 )
@@ -270,6 +283,7 @@ def test_out_of_memory_is_told_by_whatever_sign_there_is(story: list[Any]) -> No
     seen = followed([start(0), *story])
     assert seen.metric("aws.lambda.out_of_memory") == 1
     assert seen.metric("faas.errors") == 1
+    assert attributes(only(seen))["aws.lambda.out_of_memory"] is True
 
 
 def test_a_success_that_used_all_memory_is_not_out_of_memory() -> None:

@@ -222,6 +222,34 @@ def test_one_that_failed_is_always_shipped_whole(story: list[Any]) -> None:
     assert len(seen.servers()) == 1
 
 
+def test_the_platforms_lines_are_part_of_an_invocation_too() -> None:
+    """Where they are asked for: START, END and REPORT are there with the lines of one, or absent with them."""
+    asked = {"TAILRACE_PLATFORM_LOGS": "1", "TAILRACE_SAMPLE": "0"}
+    failed = [start(20, R2), line(21), done(30, R2, status="error"), start(40, R1), line(41), done(50, R1)]
+    seen = followed([*invocation(0), *failed], [report(32, R2), report(52, R1)], more=asked)
+    assert requests(seen) == [R2] * 4
+    assert [attributes(log).get("aws.lambda.event.type") for log in seen.logs] == [
+        *("platform.start", None, "platform.runtimeDone", "platform.report"),
+    ]
+    assert seen.events + sum(seen.dropped.values()) == 12
+    waiting = followed([*invocation(0), start(20, R2)], more=asked)
+    assert (waiting.waits, waiting.logs) == (True, [])
+    late = followed(
+        [report(32, R2)], context=followed([start(20, R2), done(30, R2, status="error")]).context, more=asked
+    )
+    assert requests(late) == [R2]
+
+
+@pytest.mark.parametrize("name", ["requestId", "AWSRequestId", "function_request_id"])
+@pytest.mark.parametrize("is_text", [False, True], ids=["object", "text"])
+def test_a_json_line_belongs_to_the_invocation_it_names(name: str, *, is_text: bool) -> None:
+    """By whatever name, also where invocations interleave and nothing else tells."""
+    managed = {"AWS_LAMBDA_INITIALIZATION_TYPE": "lambda-managed-instances", "TAILRACE_SAMPLE": "0"}
+    told = {"message": "x", name: R1}
+    story = [start(0, R1), line(1, json.dumps(told) if is_text else told), report(9, R1)]
+    assert followed(story, more=managed).dropped == {"sample": 1}
+
+
 def test_what_cannot_be_told_yet_waits() -> None:
     """From the first line of an invocation whose end is not there: everything before it leaves."""
     running = [*invocation(0), start(20, R2), line(21), line(22)]
