@@ -2,7 +2,8 @@
 
 Python's `re` backtracks, so a pattern may take exponential time on a line made for it. While it matches it looks for
 signals now and then, and a handler that raises ends it: a timer of the process's own CPU time, which neither a freeze
-nor a busy neighbour uses up, bounds every match. A pattern that ran into it rests for a hundred times as long.
+nor a busy neighbour uses up, bounds every match. A pattern that ran into it rests for a hundred times as long, and so
+does one that is a little slow on line after line.
 """
 
 import re
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 # A sensible pattern takes microseconds for a line of kilobytes.
 MOST_MATCH_S = 0.02
 REST_S = 100 * MOST_MATCH_S
+
+# What a match may take, by the text's length, before it counts as slow; and how much more all of them together.
+FAIR_S = 0.0001
+FAIR_CHARACTER_S = 1e-7
+MOST_EXCESS_S = 5 * MOST_MATCH_S
 
 BLANK = "***"
 
@@ -53,6 +59,8 @@ class Pattern(msgspec.Struct):
         sub: Likewise.
         replacement: What takes the place of a match.
         rests_until: Monotonic seconds before which it is not run.
+        excess_s: CPU seconds that its matches took beyond what is fair. The clock of the timer may be as coarse as
+            4 ms, so a quick match counts for nothing or for that: over many, it is right.
         has_been_slow: Whether that was said.
     """
 
@@ -61,6 +69,7 @@ class Pattern(msgspec.Struct):
     sub: Callable[[str | Callable[["re.Match[str]"], str], str], str]
     replacement: str | Callable[["re.Match[str]"], str] = BLANK
     rests_until: float = 0.0
+    excess_s: float = 0.0
     has_been_slow: bool = False
 
 
@@ -101,14 +110,14 @@ class Patterns:
     def is_found(self, pattern: Pattern, text: str, *, otherwise: bool = False) -> bool:
         """Whether a pattern is found in a text; `otherwise` while it rests, and when it takes too long."""
         try:
-            return self._run(pattern, lambda: pattern.search(text)) is not None
+            return self._run(pattern, len(text), lambda: pattern.search(text)) is not None
         except TooSlowError:
             return otherwise
 
     def redacted(self, pattern: Pattern, text: str) -> str:
         """A text with every match replaced; nothing of it is left where that cannot be told in time."""
         try:
-            return self._run(pattern, lambda: pattern.sub(pattern.replacement, text))
+            return self._run(pattern, len(text), lambda: pattern.sub(pattern.replacement, text))
         except TooSlowError:
             return BLANK
 
@@ -131,7 +140,7 @@ class Patterns:
             return None
         return one
 
-    def _run(self, pattern: Pattern, match: "Callable[[], _T]") -> "_T":
+    def _run(self, pattern: Pattern, length: int, match: "Callable[[], _T]") -> "_T":
         """Runs a match within its time.
 
         Raises:
@@ -139,22 +148,36 @@ class Patterns:
         """
         if pattern.rests_until and self._clock() < pattern.rests_until:
             raise TooSlowError
-        self._arm()
         try:
-            return match()
+            try:
+                self._arm()
+                found = match()
+            finally:
+                # The signal may come just after the match: from here on it raises nothing, and the timer is stopped.
+                self._is_armed = False
         except TooSlowError:
-            pattern.rests_until = self._clock() + REST_S
-            if not pattern.has_been_slow:
-                pattern.has_been_slow = True
-                self._log.warning(
-                    "rules.pattern_slow",
-                    pattern=pattern.text,
-                    most_ms=MOST_MATCH_S * 1000,
-                    effect=f"it rests for {REST_S:g} s each time; a text it was to redact is blanked whole",
-                )
+            self._let_rest(pattern)
             raise
         finally:
-            self._disarm()
+            took_s = self._disarm()
+        if took_s > 0 or pattern.excess_s:
+            fair_s = FAIR_S + length * FAIR_CHARACTER_S
+            pattern.excess_s = max(0.0, pattern.excess_s + took_s - fair_s)
+            if pattern.excess_s > MOST_EXCESS_S:
+                self._let_rest(pattern)
+        return found
+
+    def _let_rest(self, pattern: Pattern) -> None:
+        pattern.rests_until = self._clock() + REST_S
+        pattern.excess_s = 0.0
+        if not pattern.has_been_slow:
+            pattern.has_been_slow = True
+            self._log.warning(
+                "rules.pattern_slow",
+                pattern=pattern.text,
+                most_ms=MOST_MATCH_S * 1000,
+                effect=f"it rests for {REST_S:g} s each time; a text it was to redact is blanked whole",
+            )
 
     def _arm(self) -> None:
         import _signal  # type: ignore[import-not-found]
@@ -169,12 +192,15 @@ class Patterns:
         # It repeats: a signal that comes between two checks of the matcher is not the last chance.
         _signal.setitimer(_signal.ITIMER_VIRTUAL, MOST_MATCH_S, MOST_MATCH_S)
 
-    def _disarm(self) -> None:
+    def _disarm(self) -> float:
+        """Stops the timer; returns the CPU seconds since it was set."""
         import _signal
 
         self._is_armed = False
-        if Patterns.guard is self:
-            _signal.setitimer(_signal.ITIMER_VIRTUAL, 0)
+        if Patterns.guard is not self:
+            return 0.0
+        left_s: float = _signal.setitimer(_signal.ITIMER_VIRTUAL, 0)[0]
+        return MOST_MATCH_S - left_s if left_s else 0.0
 
     def _expired(self, _number: int, _frame: FrameType | None) -> None:
         if self._is_armed:

@@ -3,23 +3,20 @@
 import json
 import subprocess
 import sys
-import time
 from typing import Any
 
 import pytest
 from hypothesis import given
 
 from shipper.batches import Position
-from shipper.patterns import BLANK, MOST_MATCH_S, REST_S, Pattern, Patterns
+from shipper.patterns import BLANK
 from shipper.redaction import redacted
 from tests.shipper.following import attributes, followed
 from tests.shipper.story import R1, R2, done, invocation, line, report, start
-from tests.shipper.support import Clock, Lines, event
+from tests.shipper.support import event
 from tests.shipper.test_telemetry import JSON
 
 CARD = "4111 1111 1111 1111"
-EVIL = "(a+)+$"
-VICTIM = "a" * 40 + "!"
 
 
 def log(text: Any) -> dict[str, object]:
@@ -109,75 +106,6 @@ def test_a_pattern_that_does_not_compile_is_said_and_ignored() -> None:
     seen = followed([log("a(\n"), log("b\n")], TAILRACE_DROP="(;^b", TAILRACE_REDACT="x=>\\9;[")
     assert seen.bodies() == ["a("]
     assert seen.said == ["rules.pattern_ignored"] * 3
-
-
-# Patterns that take exponential time.
-
-
-def matched(pattern: Pattern, text: str, patterns: Patterns) -> tuple[bool, float]:
-    began = time.perf_counter()
-    found = patterns.is_found(pattern, text)
-    return found, time.perf_counter() - began
-
-
-def test_each_of_several_is_guarded_whoever_matched_last() -> None:
-    """The process has one timer."""
-    first, second = Patterns(Lines().log), Patterns(Lines().log)
-    for patterns in (first, second, first):
-        (evil,) = patterns.compiled("TAILRACE_DROP", [EVIL])
-        assert matched(evil, VICTIM, patterns)[0] is False
-
-
-def test_a_match_that_would_take_for_ever_is_ended() -> None:
-    """Once, then the pattern rests; then it is tried again. Others go on."""
-    lines, clock = Lines(), Clock()
-    patterns = Patterns(lines.log, clock)
-    evil, good = patterns.compiled("TAILRACE_DROP", [EVIL, "aa"])
-    found, took_s = matched(evil, VICTIM, patterns)
-    assert not found
-    assert took_s < 20 * MOST_MATCH_S
-    assert matched(evil, "a", patterns)[0] is False  # it rests
-    assert patterns.is_found(evil, "a", otherwise=True) is True
-    assert matched(good, VICTIM, patterns)[0] is True
-    clock.now += REST_S
-    assert matched(evil, "a", patterns)[0] is True
-    assert lines.events() == ["rules.pattern_slow"]
-
-
-@pytest.mark.parametrize(
-    ("variable", "left", "dropped"),
-    [
-        ("TAILRACE_DROP", [VICTIM, "b", "c"], {}),
-        ("TAILRACE_KEEP", [VICTIM, "b", "c"], {}),
-        ("TAILRACE_REDACT", [BLANK, BLANK, BLANK], {}),
-    ],
-)
-def test_a_slow_pattern_neither_loses_a_line_nor_lets_a_secret_out(
-    variable: str, left: list[str], dropped: dict[str, int]
-) -> None:
-    """While it rests nothing is dropped by it, all is kept, and what it was to redact is blanked whole."""
-    began = time.perf_counter()
-    seen = followed([log(VICTIM), log("b"), log("c")], more={variable: EVIL})
-    assert time.perf_counter() - began < 5
-    assert (seen.bodies(), seen.dropped, seen.said) == (left, dropped, ["rules.pattern_slow"])
-
-
-def test_a_slow_pattern_is_ended_in_a_process_of_its_own() -> None:
-    """The timer is the process's, and does not outlive the match."""
-    script = f"""if True:
-        import time
-        from lifecycle.log import Log
-        from shipper.patterns import Patterns
-        patterns = Patterns(Log("x", "error"))
-        (evil,) = patterns.compiled("X", [{EVIL!r}])
-        print(patterns.is_found(evil, {VICTIM!r}))
-        began = time.process_time()
-        while time.process_time() - began < 0.2:
-            pass
-        print("alive")
-    """
-    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=20, check=True)
-    assert ran.stdout.split() == ["False", "alive"]
 
 
 # Sampling.
