@@ -17,6 +17,12 @@ _GZIP_LEVEL = 1
 # zlib's way to say: with gzip's header and trailer (RFC 1952).
 _GZIP_WBITS = 31
 
+# Records of up to this size are compressed with a window as large as them (2**13) and tables to match, in 64 KB. zlib's
+# usual 256 KB are more than the heap keeps: the kernel would hand them out, zeroed, and get them back, each time.
+_SMALL_BYTES = 8192
+_SMALL_GZIP_WBITS = 16 + 13
+_SMALL_MEM_LEVEL = 6
+
 # Records joined at a time: the whole body is never held beside its compressed form.
 _RECORDS_AT_ONCE = 64
 
@@ -83,6 +89,9 @@ class Post:
         """Head, records joined by a separator, and tail; compressed if so set."""
         if not self._compress:
             return head + separator.join(records) + tail
+        if sum(map(len, records)) <= _SMALL_BYTES:
+            gzip = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _SMALL_GZIP_WBITS, _SMALL_MEM_LEVEL)
+            return gzip.compress(b"%b%b%b" % (head, separator.join(records), tail)) + gzip.flush()
         gzip = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_WBITS)
         pieces = [gzip.compress(head)]
         for start in range(0, len(records), _RECORDS_AT_ONCE):
@@ -95,7 +104,8 @@ class Post:
     def send(self, body: bytes) -> tuple[Outcome, Answer | None]:
         """Makes one request."""
         started = self._clock()
-        self._log.debug("shipper.request_sent", destination=self.label, wire_bytes=len(body))
+        if self._log.is_debug:
+            self._log.debug("shipper.request_sent", destination=self.label, wire_bytes=len(body))
         try:
             answer = self._transport.exchange(b"%b%d\r\n\r\n%b" % (self._head, len(body), body), self._timeout_s)
         except ExchangeError as exc:

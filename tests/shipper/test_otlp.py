@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -253,6 +254,21 @@ def test_a_request_is_an_export_request_of_one_resource() -> None:
     assert attributes["faas.max_memory"] == {"intValue": "134217728"}
     (scope_logs,) = resource_logs["scopeLogs"]
     assert scope_logs == {"scope": {"name": "tailrace", "version": resource.VERSION}, "logRecords": [{"a": 1}] * 70}
+
+
+@pytest.mark.parametrize("records", [5, 500])
+def test_a_small_body_takes_little_memory_to_compress(records: int) -> None:
+    """The usual 256 KB would be had from the kernel, and given back, for every request."""
+    settings = settings_of(TAILRACE_DESTINATION="otlp", AWS_LAMBDA_FUNCTION_NAME="hello")
+    destination = chosen(settings, lambda _fd, _events, _until: 0, LogLines().log)
+    sent = [b'{"a":"%d","b":"%b"}' % (number, b"x" * 300) for number in range(records)]
+    tracemalloc.start()
+    body = destination.prepare("logs", sent)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    ((resource_logs,),) = json.loads(gzip.decompress(body)).values()
+    assert resource_logs["scopeLogs"][0]["logRecords"] == [json.loads(record) for record in sent]
+    assert (peak_bytes < 128_000) == (records == 5)
 
 
 @pytest.mark.parametrize(
