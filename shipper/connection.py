@@ -29,6 +29,8 @@ class Connection:
     def __init__(self, sock: _socket.socket, wait: Wait) -> None:
         self._sock = sock
         self._wait = wait
+        self._readable = select.poll()
+        self._readable.register(sock, select.POLLIN)
         self._tls: ssl.SSLObject | None = None
 
     @classmethod
@@ -130,6 +132,8 @@ class Connection:
 
     def is_idle(self) -> bool:
         """Whether the peer still holds the connection and has said nothing: fit for another request."""
+        if not self._readable.poll(0):
+            return True
         try:
             if self._tls is None:
                 self._sock.recv(1)
@@ -169,11 +173,13 @@ class Connection:
         return True
 
     def _receive_plain(self, until: float) -> bytes:
+        # Asked for first: no answer is there as soon as its request is written, and a failed read costs an exception.
         while True:
+            self._ready(select.POLLIN, until, "receiving")
             try:
                 return self._sock.recv(_PIECE_BYTES)
-            except BlockingIOError:
-                self._ready(select.POLLIN, until, "receiving")
+            except BlockingIOError:  # it was not for us: poll(2), "BUGS"
+                continue
             except OSError as exc:
                 raise ExchangeError("reset", str(exc.strerror)) from exc
 
