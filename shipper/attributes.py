@@ -1,5 +1,7 @@
 """What a record says beside what is known of it, as attributes, in no more than may travel with a report."""
 
+import functools
+
 import msgspec
 
 from shipper.records import Part
@@ -21,14 +23,25 @@ _NAMES = {
 
 def attributes_of(part: Part, *but: str) -> "Iterator[tuple[str, Any]]":
     """Members of a record by name, those without a value or with a place of their own left out."""
-    for name in part.__struct_fields__:
+    for other, held in part.others.items():
+        yield f"aws.lambda.{snake(other)}", held
+    for name, attribute, is_duration in _members_of(type(part), but):
         value = getattr(part, name)
-        if name == "others":
-            yield from ((f"aws.lambda.{snake(other)}", held) for other, held in value.items())
-        elif name not in but and value not in ("", None, []):
-            # What is counted is whole; a duration is a fraction even where it happens to be whole.
-            is_whole = isinstance(value, float) and value.is_integer() and not name.endswith("duration_ms")
-            yield _NAMES.get(name, f"aws.lambda.{name}"), int(value) if is_whole else value
+        # What is counted is whole; a duration is a fraction even where it happens to be whole.
+        if type(value) is float and not is_duration and value.is_integer():
+            yield attribute, int(value)
+        elif value is not None and value not in ("", []):
+            yield attribute, value
+
+
+@functools.cache
+def _members_of(kind: type[Part], but: tuple[str, ...]) -> tuple[tuple[str, str, bool], ...]:
+    """Of a kind of record, each member that is to be told: its name, its attribute's, and whether it is a duration."""
+    return tuple(
+        (name, _NAMES.get(name, f"aws.lambda.{name}"), name.endswith("duration_ms"))
+        for name in kind.__struct_fields__
+        if name != "others" and name not in but
+    )
 
 
 def bounded(attributes: "dict[str, Any]") -> "dict[str, Any]":

@@ -4,6 +4,7 @@ Source: semantic conventions 1.4x, "FaaS metrics": names, units, and that `faas.
 so that invocations, errors and timeouts together are all there were.
 """
 
+import math
 from collections.abc import Iterable
 
 import msgspec
@@ -68,15 +69,15 @@ def measured(meters: Meters, at_ns: int, *taken: tuple[int, float | None]) -> Me
         at_ns: When they were taken.
         taken: Instrument's position and value.
     """
-    sensible = [(number, value) for number, value in taken if value is not None and 0 <= value < float("inf")]
-    if not sensible:
+    values = None
+    for number, value in taken:
+        if value is not None and 0 <= value < math.inf:
+            if values is None:
+                values = meters.values.copy()
+            values[number] = _with(values.get(number), TABLE[number].bounds, value)
+    if values is None:
         return meters
-    values = dict(meters.values)
-    for number, value in sensible:
-        values[number] = _with(values.get(number), TABLE[number].bounds, value)
-    return msgspec.structs.replace(
-        meters, since_ns=meters.since_ns or at_ns, until_ns=max(meters.until_ns, at_ns), values=values
-    )
+    return Meters(meters.since_ns or at_ns, max(meters.until_ns, at_ns), values, meters.ledger, meters.exported_ns)
 
 
 def _with(state: list[int | float] | None, bounds: tuple[float, ...], value: float) -> list[int | float]:
@@ -84,8 +85,12 @@ def _with(state: list[int | float] | None, bounds: tuple[float, ...], value: flo
         return [(state[0] if state else 0) + int(value)]
     if state is None:
         state = [0, 0.0, value, value, *(0 for _ in bounds), 0]
-    bucket = next((at for at, bound in enumerate(bounds) if value <= bound), len(bounds))
-    found = [*state]
+    bucket = 0
+    for bound in bounds:
+        if value <= bound:
+            break
+        bucket += 1
+    found = state.copy()
     found[0] += 1
     found[1] += value
     found[2] = min(found[2], value)

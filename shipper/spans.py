@@ -4,6 +4,9 @@ Ids are never random: a span made a second time, by a replaced shipper, from a r
 a reset, has the ids it had the first time.
 """
 
+import functools
+from collections.abc import Callable
+
 import msgspec
 
 from shipper.correlate import Child, Invocation
@@ -43,10 +46,16 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
 
 def generated(seed: str, digits: int) -> str:
     """An id made from what it stands for: the same for the same, never all zeros."""
+    made: str = _blake2b()(seed.encode("utf-8", "replace"), digest_size=digits // 2, person=b"tailrace").hexdigest()
+    return made
+
+
+@functools.cache
+def _blake2b() -> Callable[..., Any]:
+    """Loaded with the first id that is made."""
     from _blake2 import blake2b
 
-    made: str = blake2b(seed.encode("utf-8", "replace"), digest_size=digits // 2, person=b"tailrace").hexdigest()
-    return made
+    return blake2b
 
 
 def ids_of(invocation: Invocation) -> tuple[str, str]:

@@ -3,7 +3,8 @@
 Source: OpenTelemetry protocol 1.x, "OTLP/HTTP" and "JSON Protobuf Encoding".
 """
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from itertools import groupby
 
 import msgspec
@@ -84,9 +85,14 @@ class Otlp:
 
     def span(self, span: "Span") -> bytes:
         """A span as a record."""
+        return self._encode_span(span)
+
+    @functools.cached_property
+    def _encode_span(self) -> Callable[["Span"], bytes]:
+        """Loaded with the first span."""
         from shipper.destinations.otlp_spans import encoded
 
-        return encoded(span)
+        return encoded
 
     def metrics(self, meters: Meters, ledger: dict[str, int], *, is_cumulative: bool) -> list[bytes]:
         """What was measured as records."""

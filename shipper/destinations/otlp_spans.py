@@ -3,7 +3,7 @@
 import msgspec
 
 from shipper.correlate import Child
-from shipper.destinations.anyvalue import key_value, plain_value
+from shipper.destinations.anyvalue import attribute
 from shipper.spans import Span, child_id
 
 TYPE_CHECKING = False
@@ -47,7 +47,7 @@ def encoded(span: Span) -> bytes:
         _SERVER,
         span.start_ns,
         span.end_ns,
-        b",".join([key_value(name, plain_value(value)) for name, value in attributes.items()]),
+        b",".join([attribute(name, value) for name, value in attributes.items()]),
         links,
         status,
     )
