@@ -10,6 +10,7 @@ import _socket
 import os
 from time import monotonic
 
+from lifecycle.kinds import is_port
 from lifecycle.local_api import (
     SANDBOX_HOST,
     Answer,
@@ -19,7 +20,7 @@ from lifecycle.local_api import (
     Requests,
     names_other_api,
 )
-from lifecycle.settings import Problem, Settings, is_port
+from lifecycle.settings import Problem, Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -14,8 +14,9 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
 
+from lifecycle.kinds import Setting
 from lifecycle.log import SHORTEST_SECRET
-from lifecycle.settings import Setting, Settings
+from lifecycle.settings import Settings
 
 HIDDEN = "(hidden)"
 

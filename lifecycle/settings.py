@@ -1,27 +1,33 @@
 """The environment, declared as a table and read once.
 
-Every setting is one `Setting` in the body of `Settings`; the table parses, documents itself
+Every setting is one row in the body of `Settings`, of one of the kinds in `kinds`; the table parses, documents itself
 (`docs/settings.md` is generated from it) and names the variable that a misspelt one was meant to be.
 Nothing else in Tailrace reads the environment. A bad value never raises: it becomes a `Problem`, and the
 default is used instead.
 
-Runs before the first call to the platform, so it imports nothing.
+Runs before the first call to the platform, so it imports nothing but the kinds.
 """
+
+from lifecycle.kinds import (
+    PREFIX,
+    Address,
+    BadValueError,
+    Choice,
+    Flag,
+    Names,
+    Pairs,
+    Patterns,
+    Port,
+    Ratio,
+    Setting,
+    Text,
+    Whole,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
-
-PREFIX = "TAILRACE_"
-
-DESTINATION_FORMS = "otlp, otlp+http(s)://HOST[:PORT][/PATH], http(s)://HOST[:PORT][/PATH], file:PATH or stdout:"
-
-# Lambda keeps this port for its own Runtime API.
-RESERVED_PORT = 9001
-
-# More digits than any bound has; int() would take thousands.
-MOST_DIGITS = 19
 
 # What a local OTLP receiver listens on by convention (OpenTelemetry, OTLP exporter specification).
 DEFAULT_OTLP_ENDPOINT = "http://localhost:4318"
@@ -57,317 +63,6 @@ class Problem:
             if near:
                 expected = f"{expected}; did you mean {PREFIX}{near[0]}?"
         return {"variable": self.variable, "value": self.value, "expected": expected, "used": self.used}
-
-
-class BadValueError(Exception):
-    """A value does not fit its setting; the text says what would."""
-
-
-class Setting:
-    """One row of the table: a variable, what it may hold, its default and one line about it.
-
-    Subclasses turn text into a value (`read`) and give `__get__` its type.
-    """
-
-    kind = "text"
-
-    def __init__(self, default: "Any", about: str, *, variable: str = "", unit: str = "", secret: bool = False) -> None:
-        self.default = default
-        self.about = about
-        self.variable = variable
-        self.unit = unit
-        self.secret = secret
-        self.attribute = ""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.attribute = name
-        self.variable = self.variable or PREFIX + name.upper()
-
-    def of(self, settings: "Settings | None") -> "Any":
-        """The parsed value, or the row itself when asked of the class."""
-        return self if settings is None else settings.values[self.attribute]
-
-    @property
-    def expected(self) -> str:
-        """What the setting takes, in words."""
-        return "text"
-
-    def read(self, text: str) -> "Any":
-        """The value that `text` means.
-
-        Raises:
-            BadValueError: `text` is not what `expected` says.
-        """
-        return text
-
-    def shown(self, value: "Any") -> str:
-        """A value as a person would write it."""
-        if isinstance(value, bool):
-            return "1" if value else "0"
-        if isinstance(value, tuple):
-            return ",".join(value)
-        return str(value)
-
-
-class Text(Setting):
-    """Any text."""
-
-    def __get__(self, settings: "Settings", owner: type) -> str:
-        return self.of(settings)  # type: ignore[no-any-return]
-
-
-class Flag(Setting):
-    """Yes or no."""
-
-    kind = "flag"
-    expected = "1 or 0"
-
-    def __get__(self, settings: "Settings", owner: type) -> bool:
-        return self.of(settings)  # type: ignore[no-any-return]
-
-    def read(self, text: str) -> bool:
-        lowered = text.lower()
-        if lowered in ("1", "true", "yes", "on"):
-            return True
-        if lowered in ("0", "false", "no", "off"):
-            return False
-        raise BadValueError
-
-
-class Whole(Setting):
-    """A whole number between two bounds."""
-
-    kind = "whole number"
-
-    def __init__(self, default: int, about: str, *, low: int, high: int, variable: str = "", unit: str = "") -> None:
-        super().__init__(default, about, variable=variable, unit=unit)
-        self.low = low
-        self.high = high
-
-    def __get__(self, settings: "Settings", owner: type) -> int:
-        return self.of(settings)  # type: ignore[no-any-return]
-
-    @property
-    def expected(self) -> str:
-        unit = f" {self.unit}" if self.unit else ""
-        return f"a whole number from {self.low} to {self.high}{unit}"
-
-    def read(self, text: str) -> int:
-        # int() alone would also take "1_000", " 7" and other scripts' digits.
-        if not (text.isascii() and text.isdigit() and len(text) < MOST_DIGITS and self.low <= int(text) <= self.high):
-            raise BadValueError
-        return int(text)
-
-
-class Port(Whole):
-    """A TCP port this process may listen on; 0 lets the kernel choose."""
-
-    @property
-    def expected(self) -> str:
-        return f"{super().expected}, not {RESERVED_PORT}, which Lambda keeps for itself"
-
-    def read(self, text: str) -> int:
-        port = super().read(text)
-        if port == RESERVED_PORT:
-            raise BadValueError
-        return port
-
-
-class Choice(Setting):
-    """One word out of a few."""
-
-    kind = "choice"
-
-    def __init__(
-        self, default: str, about: str, *, options: "tuple[str, ...]", variable: str = "", unit: str = ""
-    ) -> None:
-        super().__init__(default, about, variable=variable, unit=unit)
-        self.options = options
-
-    def __get__(self, settings: "Settings", owner: type) -> str:
-        return self.of(settings)  # type: ignore[no-any-return]
-
-    @property
-    def expected(self) -> str:
-        return "one of " + ", ".join(self.options)
-
-    def read(self, text: str) -> str:
-        if text.lower() not in self.options:
-            raise BadValueError
-        return text.lower()
-
-
-class Names(Setting):
-    """A comma-separated list of words out of a few, each at most once, in the table's order."""
-
-    kind = "list"
-
-    def __init__(
-        self, default: "tuple[str, ...]", about: str, *, options: "tuple[str, ...]", variable: str = ""
-    ) -> None:
-        super().__init__(default, about, variable=variable)
-        self.options = options
-
-    def __get__(self, settings: "Settings", owner: type) -> "tuple[str, ...]":
-        return self.of(settings)  # type: ignore[no-any-return]
-
-    @property
-    def expected(self) -> str:
-        return "a comma-separated list of " + ", ".join(self.options)
-
-    def read(self, text: str) -> "tuple[str, ...]":
-        words = [word.strip().lower() for word in text.split(",") if word.strip()]
-        if not words or any(word not in self.options for word in words):
-            raise BadValueError
-        return tuple(option for option in self.options if option in words)
-
-
-class Ratio(Setting):
-    """A share, from none to all."""
-
-    kind = "ratio"
-    expected = "a decimal number from 0 to 1"
-
-    def __get__(self, settings: "Settings", owner: type) -> float:
-        return self.of(settings)  # type: ignore[no-any-return]
-
-    def read(self, text: str) -> float:
-        whole, _, part = text.partition(".")
-        # float() alone would also take "nan", "1e0" and other scripts' digits.
-        if not (text.isascii() and (whole + part).isdigit() and len(text) < MOST_DIGITS and float(text) <= 1):
-            raise BadValueError
-        return float(text)
-
-    def shown(self, value: "Any") -> str:
-        return f"{value:g}"
-
-
-class Patterns(Setting):
-    r"""Regular expressions separated by semicolons; one that is meant is written `\;`.
-
-    They are compiled where they are used: here nothing is imported.
-    """
-
-    kind = "patterns"
-
-    def __init__(self, about: str, *, expected: str = "PATTERN[;PATTERN…]") -> None:
-        super().__init__((), about)
-        self.forms = expected
-
-    def __get__(self, settings: "Settings", owner: type) -> "tuple[str, ...]":
-        return self.of(settings)  # type: ignore[no-any-return]
-
-    @property
-    def expected(self) -> str:
-        return self.forms
-
-    def read(self, text: str) -> "tuple[str, ...]":
-        patterns = [""]
-        for part in text.split(";"):
-            last = patterns[-1]
-            if (len(last) - len(last.rstrip("\\"))) % 2:
-                patterns[-1] += ";" + part
-            elif part.strip():
-                patterns.append(part.strip())
-        return tuple(pattern for pattern in patterns if pattern)
-
-    def shown(self, value: "Any") -> str:
-        return ";".join(value)
-
-
-class Pairs(Setting):
-    """`key=value` pairs separated by commas, percent-decoded, as OpenTelemetry writes headers."""
-
-    kind = "pairs"
-    expected = "KEY=VALUE[,KEY=VALUE…]"
-
-    def __get__(self, settings: "Settings", owner: type) -> "tuple[tuple[str, str], ...]":
-        return self.of(settings)  # type: ignore[no-any-return]
-
-    def read(self, text: str) -> "tuple[tuple[str, str], ...]":
-        pairs = []
-        for part in text.split(","):
-            key, equals, value = part.partition("=")
-            key = key.strip()
-            if not part.strip():
-                continue
-            if not key or not equals or any(c.isspace() or ord(c) < 32 for c in key):  # noqa: PLR2004
-                raise BadValueError
-            value = percent_decoded(value.strip())
-            if any(ord(c) < 32 and c != "\t" for c in value):  # noqa: PLR2004
-                raise BadValueError
-            pairs.append((key, value))
-        return tuple(pairs)
-
-    def shown(self, value: "Any") -> str:
-        return ",".join(f"{key}={text}" for key, text in value)
-
-
-class Address(Setting):
-    """Where telemetry goes: one of the forms a destination module takes."""
-
-    kind = "address"
-
-    def __init__(
-        self, about: str, *, schemes: "tuple[str, ...]", variable: str = "", expected: str = DESTINATION_FORMS
-    ) -> None:
-        super().__init__("", about, variable=variable, secret=True)
-        self.schemes = schemes
-        self.forms = expected
-
-    def __get__(self, settings: "Settings", owner: type) -> str:
-        return self.of(settings)  # type: ignore[no-any-return]
-
-    @property
-    def expected(self) -> str:
-        return self.forms
-
-    def read(self, text: str) -> str:
-        scheme, colon, rest = text.partition(":")
-        scheme = scheme.lower()
-        if scheme not in self.schemes or any(ord(c) <= 32 or ord(c) == 127 for c in text):  # noqa: PLR2004
-            raise BadValueError
-        if scheme == "otlp" and not colon:
-            return scheme
-        if scheme == "stdout" and colon and not rest:
-            return text
-        if scheme == "file" and rest:
-            return text
-        if scheme.endswith(("http", "https")) and rest.startswith("//") and is_authority(rest[2:]):
-            return scheme + ":" + rest
-        raise BadValueError
-
-
-def is_authority(text: str) -> bool:
-    """Whether `text` begins with `[USER@]HOST[:PORT]` whose port, if any, is one (RFC 3986, section 3.2)."""
-    for end in "/?#":
-        text = text.partition(end)[0]
-    host = text.rpartition("@")[2]
-    if host.startswith("["):
-        name, bracket, port = host.partition("]")
-        return len(name) > 2 and bool(bracket) and (not port or (is_port(port[1:]) and port[0] == ":"))  # noqa: PLR2004
-    name, colon, port = host.partition(":")
-    return bool(name) and (not colon or is_port(port))
-
-
-def is_port(text: str) -> bool:
-    """Whether `text` is a TCP port number one can connect to."""
-    return text.isascii() and text.isdigit() and len(text) < 6 and 0 < int(text) < 65536  # noqa: PLR2004
-
-
-def percent_decoded(text: str) -> str:
-    """`text` with its %XX sequences decoded as UTF-8; what is not such a sequence stays (RFC 3986, 2.1)."""
-    if "%" not in text:
-        return text
-    head, *parts = text.split("%")
-    out = head.encode()
-    for part in parts:
-        digits = part[:2]
-        if len(digits) == 2 and all(digit in "0123456789abcdefABCDEF" for digit in digits):  # noqa: PLR2004
-            out += bytes((int(digits, 16),)) + part[2:].encode()
-        else:
-            out += b"%" + part.encode()
-    return out.decode("utf-8", "replace")
 
 
 class Settings:

@@ -8,7 +8,7 @@ import binascii
 
 import msgspec
 
-from lifecycle.settings import percent_decoded
+from lifecycle.kinds import percent_decoded
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 

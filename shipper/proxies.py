@@ -1,6 +1,6 @@
 """Which destinations are reached through the proxy."""
 
-from lifecycle.settings import is_authority, is_port
+from lifecycle.kinds import is_authority, is_port
 from shipper import address
 from shipper.address import Address
 from shipper.errors import ShipperError

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("lifecycle", "collector", "shipper")
-CONTRACT = {f"lifecycle.{name}" for name in ("wire", "backlog", "frames", "heap", "settings", "log")}
+CONTRACT = {f"lifecycle.{name}" for name in ("wire", "backlog", "frames", "heap", "settings", "kinds", "log")}
 
 # Who in lifecycle names a worker. `check` is a program for people, not part of the extension: it asks the shipper's
 # own code where telemetry would go, rather than knowing it a second time.
@@ -41,7 +41,7 @@ def imports(name: str) -> Iterator[str]:
 
 @pytest.mark.parametrize("name", sorted(MODULES))
 def test_workers_import_only_the_contract_and_the_supervisor_no_worker(name: str) -> None:
-    """A worker knows wire, backlog and its frames, heap, settings and log; workers.py and check.py name workers."""
+    """A worker knows wire, backlog and frames, heap, settings and kinds, log; workers.py and check.py name workers."""
     package = name.partition(".")[0]
     for imported in imports(name):
         other = imported.partition(".")[0]

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lifecycle.settings import PREFIX, Setting, Settings
+from lifecycle.kinds import PREFIX, Setting
+from lifecycle.settings import Settings
 
 PAGE = Path("docs/settings.md")
 

@@ -189,7 +189,8 @@ print(*sorted(set(sys.modules) - bare))
     with PlatformStub(OK_REGISTER, OK) as platform:
         command = [sys.executable, "-IS", "-c", code, platform.host_port]
         out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert out.split() == ["_socket", "lifecycle", "lifecycle.boot", "lifecycle.local_api", "lifecycle.settings"]
+    ours = ("boot", "kinds", "local_api", "settings")
+    assert out.split() == ["_socket", "lifecycle", *(f"lifecycle.{name}" for name in ours)]
 
 
 def test_logs_api_is_subscribed_where_it_is_asked_for() -> None:

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lifecycle.settings import Settings, percent_decoded
+from lifecycle.kinds import percent_decoded
+from lifecycle.settings import Settings
 
 
 def problems(**environ: str) -> list[dict[str, str]]:
