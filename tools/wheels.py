@@ -17,11 +17,13 @@ from pathlib import Path, PurePosixPath
 from tools import elf
 from tools.target import Target
 
-# Integrations that import what the layer does not carry; structlog and tenacity do without them.
+# What nothing imports: a version that is told twice, and integrations with what the layer does not carry; structlog
+# and tenacity do without them.
 PRUNED = frozenset(
     {
         "structlog/_greenlets.py",
         "structlog/twisted.py",
+        "tenacity/_version.py",
         "tenacity/tornadoweb.py",
     }
 )

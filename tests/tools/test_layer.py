@@ -220,6 +220,17 @@ class TestBytecode:
         program = "; ".join([f"import sys; sys.path.insert(0, {str(library)!r})", *(f"import {m}" for m in modules)])
         run([real_interpreter(), "-IS", "-c", program])
 
+    def test_every_carried_module_is_imported(self, real_layer: Path) -> None:
+        """By those who import the packages as we do: nothing is carried that only lies there."""
+        library = real_layer / "tailrace"
+        wanted = ("httptools", "msgspec.json", "msgspec.msgpack", "structlog", "tenacity")
+        program = f"import sys; sys.path.insert(0, {str(library)!r}); import {', '.join(wanted)}; print(*sys.modules)"
+        imported = set(run([real_interpreter(), "-IS", "-c", program]).stdout.split())
+        for package in VENDORED:
+            for path in (library / package).rglob("*.py"):
+                name = ".".join(path.relative_to(library).with_suffix("").parts).removesuffix(".__init__")
+                assert name in imported
+
 
 class TestReproducible:
     """The same sources give the same bytes."""

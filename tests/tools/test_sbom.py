@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
+from packageurl import PackageURL
 
 from tests.tools.conftest import ROOT
 from tools import sbom
@@ -58,6 +59,14 @@ def test_every_package_and_wheel_is_in_it(bill: dict[str, Any]) -> None:
     wheels = [wheel for row in bill["components"] for wheel in row["components"]]
     assert len(wheels) == 2 * 10 + 2
     assert {wheel["hashes"][0]["content"] for wheel in wheels} == set(re.findall(r"sha256:(\w+)", requirements))
+
+
+def test_every_purl_is_one_of_pypi(bill: dict[str, Any]) -> None:
+    """As the specification writes it, so that a scanner finds it again."""
+    for row in bill["components"]:
+        purl = PackageURL.from_string(row["purl"])
+        assert purl.to_string() == row["purl"] == row["bom-ref"]
+        assert (purl.type, purl.name, purl.version) == ("pypi", row["name"], row["version"])
 
 
 def test_every_licence_is_an_spdx_expression(bill: dict[str, Any]) -> None:

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import boto3  # type: ignore[import-untyped]
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 from moto import mock_aws
 
 from tests.e2e.conftest import NAME
@@ -254,7 +256,10 @@ class TestContent:
         text = (layer / "tailrace/LICENSES").read_text(encoding="utf-8")
         assert f"CPython {dotted(VERSION)}: LICENSE" in text
         assert "PYTHON SOFTWARE FOUNDATION LICENSE" in text
-        assert f'"pkg:generic/cpython@{dotted(VERSION)}"' in standalone_zip.with_suffix(".cdx.json").read_text()
+        bill = standalone_zip.with_suffix(".cdx.json").read_text(encoding="utf-8")
+        assert f'"pkg:generic/cpython@{dotted(VERSION)}"' in bill
+        assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(bill) is None
+        assert hashlib.sha256(standalone_zip.read_bytes()).hexdigest() in bill
 
     def test_built_twice_it_is_identical(self, standalone_zip: Path, tmp_path: Path) -> None:
         """From an archive of the same tree, as it is distributed."""
