@@ -45,6 +45,10 @@ LEFT_OUT_COMPILED = re.compile(
 )
 
 
+# Keeps a directory in the zip.
+LANDMARK = "landmark"
+
+
 class StandaloneError(Exception):
     """No interpreter can be made of what was given."""
 
@@ -244,7 +248,12 @@ def _copy_library(source: Path, destination: Path) -> None:
             copy = destination / inside
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(path.read_bytes())
-    (destination / "lib-dynload").mkdir(exist_ok=True)  # its place tells the interpreter where it is installed
+    # Its place tells the interpreter where it is installed. Where all modules are linked into the program, as in a
+    # python-build-standalone, it would be empty, and a zip holds no empty directory.
+    modules = destination / "lib-dynload"
+    modules.mkdir(exist_ok=True)
+    if not any(modules.iterdir()):
+        (modules / LANDMARK).touch()
 
 
 def _compile(taken: Distribution, library: Path) -> None:

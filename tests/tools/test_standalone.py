@@ -24,7 +24,7 @@ from tests.tools import slash_opt
 from tests.tools.conftest import ROOT
 from tests.tools.test_elf import shared_object
 from tests.tools.test_layer import COLUMNS_SINCE, POSITIONS
-from tools import elf, publish, standalone
+from tools import archive, elf, publish, standalone
 from tools.target import Target, dotted, real_interpreter
 
 RUNTIMES = Path(__file__).parent / "runtimes"
@@ -263,15 +263,15 @@ class TestContent:
 
     def test_built_twice_it_is_identical(self, standalone_zip: Path, tmp_path: Path) -> None:
         """From an archive of the same tree, as it is distributed."""
-        archive = tmp_path / "cpython.tar.gz"
+        distributed = tmp_path / "cpython.tar.gz"
         name = f"python{dotted(VERSION)}"
-        with tarfile.open(archive, "w:gz", compresslevel=1) as packed:
+        with tarfile.open(distributed, "w:gz", compresslevel=1) as packed:
             packed.add(PYTHON_DIST / "bin" / name, f"python/bin/{name}")
             packed.add(PYTHON_DIST / "lib" / name, f"python/lib/{name}", filter=_without_packages)
             for library in (PYTHON_DIST / "lib").glob("libpython*.so*"):
                 packed.add(library, f"python/lib/{library.name}")
         command: list[str | Path] = [sys.executable, "-m", "tools.build_standalone", "--output", tmp_path / "again.zip"]
-        subprocess.run([*command, "--python-dist", archive], cwd=ROOT, check=True, timeout=300)
+        subprocess.run([*command, "--python-dist", distributed], cwd=ROOT, check=True, timeout=300)
         assert (tmp_path / "again.zip").read_bytes() == standalone_zip.read_bytes()
 
 
@@ -296,6 +296,38 @@ def test_it_is_published_for_every_runtime_and_its_own_architecture(
     assert not version.get("CompatibleRuntimes")
     assert version["CompatibleArchitectures"] == [publish.ARCHITECTURES[Target.running().architecture]]
     assert capsys.readouterr().out.splitlines() == [version["LayerVersionArn"]] * 2
+
+
+def test_interpreter_whose_modules_are_all_linked_in_finds_its_place(tmp_path: Path) -> None:
+    """As a python-build-standalone is: without a file in lib-dynload the directory would be lost in the zip."""
+    name = f"python{dotted(VERSION)}"
+    for folder in ("bin", "lib"):
+        (tmp_path / "dist" / folder).mkdir(parents=True)
+    shutil.copy2(PYTHON_DIST / "bin" / name, tmp_path / "dist/bin" / name)
+    for shared in (PYTHON_DIST / "lib").glob("libpython*.so*"):
+        shutil.copy2(shared, tmp_path / "dist/lib" / shared.name)
+    library = tmp_path / "dist/lib" / name
+    library.mkdir()
+    (library / "LICENSE.txt").write_text("A licence.", encoding="utf-8")
+    for source in (PYTHON_DIST / "lib" / name).glob("*.py"):
+        shutil.copyfile(source, library / source.name)
+    for package in ("encodings", "collections", "importlib", "ipaddress", "pathlib", "re", "urllib"):
+        if (PYTHON_DIST / "lib" / name / package).is_dir():
+            shutil.copytree(PYTHON_DIST / "lib" / name / package, library / package)
+    # It compiles its own library, for which this one needs its modules; a link to them is not carried.
+    (library / "lib-dynload").symlink_to(PYTHON_DIST / "lib" / name / "lib-dynload")
+    standalone.add(standalone.found_in(tmp_path / "dist"), tmp_path / "tree")
+    archive.write(tmp_path / "tree", tmp_path / "out.zip", is_executable=standalone.PROGRAM.__eq__)
+    archive.unpack(tmp_path / "out.zip", tmp_path / "opt")
+    command = [
+        str(tmp_path / "opt" / standalone.PROGRAM),
+        "-IS",
+        "-c",
+        "import sys; print(sys.prefix, sys.exec_prefix)",
+    ]
+    done = subprocess.run(command, env={}, check=True, capture_output=True, text=True)
+    assert done.stdout.split() == [str(tmp_path / "opt" / standalone.FOLDER)] * 2
+    assert done.stderr == ""
 
 
 class TestDistribution:
