@@ -46,7 +46,7 @@ def main() -> None:
         prog="python -m tools.build_standalone", description="Builds the standalone layer."
     )
     parser.add_argument("--output", type=Path, default=Path("build/tailrace-standalone.zip"))
-    parser.add_argument("--archs", default="x86_64", help="x86_64 or aarch64, for what is fetched")
+    parser.add_argument("--archs", default="", help="x86_64 or aarch64; if empty, x86_64 or what is named")
     parser.add_argument("--python-dist", default="", help="tree or archive of a relocatable CPython; else fetched")
     parser.add_argument("--source", type=Path, default=Path(), help="directory of our packages")
     parser.add_argument("--requirements", type=Path, default=Path("requirements-layer.txt"))
@@ -58,6 +58,10 @@ def main() -> None:
         if len(architectures) > 1:
             raise TargetError("got two architectures, expected one: a zip brings one interpreter")  # noqa: TRY301
         with standalone.distribution(asked.python_dist, architectures[0], asked.cache / "pythons") as taken:
+            if asked.archs and taken.architecture not in architectures:
+                raise TargetError(  # noqa: TRY301 - one way out
+                    f"got a Python for {taken.architecture}, expected one for {architectures[0]}"
+                )
             print(f"Building {asked.output} with CPython {dotted(taken.version)} on {taken.architecture} …", flush=True)
             plan = layer.Plan(
                 asked.source, (taken.target,), f"/opt/{standalone.PROGRAM}", asked.requirements, asked.cache / "wheels"

@@ -19,12 +19,13 @@ from cyclonedx.validation.json import JsonStrictValidator
 from moto import mock_aws
 
 from tests.e2e.conftest import NAME
-from tests.sandbox import Destination, Environment, Function, Status
+from tests.sandbox import Destination, Environment, Function, Platform, Status
 from tests.tools import slash_opt
 from tests.tools.conftest import ROOT
 from tests.tools.test_elf import shared_object
+from tests.tools.test_every_python import AARCH64, life
 from tests.tools.test_layer import COLUMNS_SINCE, POSITIONS
-from tools import archive, elf, publish, standalone
+from tools import archive, debian, elf, publish, pythons, standalone
 from tools.target import Target, dotted, real_interpreter
 
 RUNTIMES = Path(__file__).parent / "runtimes"
@@ -32,6 +33,9 @@ RUNTIMES = Path(__file__).parent / "runtimes"
 # What was installed is a tree with bin and lib: the one that runs this.
 PYTHON_DIST = real_interpreter().parents[1]
 VERSION = sys.version_info[:2]
+
+# What `make -f layer.mk pythons` fetches.
+FOREIGN = pythons.FETCHED / "debian-foreign-aarch64"
 
 NEEDED = {"node": "node", "binary": "gcc"}
 AT_HAND = [name for name, program in NEEDED.items() if shutil.which(program)]
@@ -279,6 +283,40 @@ def _without_packages(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
     """What an archive of a distribution has no need of."""
     left_out = ("site-packages", "dist-packages", "__pycache__", "test")
     return None if set(left_out) & set(entry.name.split("/")) else entry
+
+
+def built_for_aarch64(output: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Builds the zip with Debian's CPython for aarch64."""
+    command: list[str | Path] = [sys.executable, "-m", "tools.build_standalone", "--output", output]
+    command += ["--python-dist", FOREIGN / "root/usr", *arguments]
+    return subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True, timeout=300)
+
+
+@pytest.mark.e2e
+@pytest.mark.optional
+@pytest.mark.skipif(not AARCH64, reason="no Python for aarch64: make -f layer.mk pythons fetches one on Debian")
+def test_on_an_emulated_aarch64_everything_is_delivered(tmp_path: Path) -> None:
+    """By the Python it brings, built on a machine that cannot run it."""
+    if slash_opt.why_not():
+        pytest.skip(slash_opt.why_not())
+    done = built_for_aarch64(tmp_path / "standalone.zip", "--archs", "arm64")
+    assert done.returncode == 0, done.stderr
+    opt = slash_opt.unpacked(tmp_path / "standalone.zip", tmp_path / "opt")
+    emulator = (str(FOREIGN / "bin" / debian.EMULATOR), "-L", str(FOREIGN / "root"))
+    command = (*emulator, f"/opt/{standalone.PROGRAM}", "-ISv", "/opt/extensions/tailrace")
+    said = "\n".join(life(slash_opt.entered(tmp_path / "extensions", opt, tmp_path, *command), Platform(), 8.0))
+    assert "/opt/tailrace/msgspec/_core.cpython-314-aarch64-linux-gnu.so" in said
+    assert re.findall(r"^# code object from '?(/\S+\.py)'?$", said, re.MULTILINE) == []
+
+
+@pytest.mark.optional
+@pytest.mark.skipif(not AARCH64, reason="no Python for aarch64: make -f layer.mk pythons fetches one on Debian")
+def test_interpreter_of_another_architecture_than_asked_for_is_refused(tmp_path: Path) -> None:
+    """It would fail every function it is attached to."""
+    done = built_for_aarch64(tmp_path / "standalone.zip", "--archs", "x86_64")
+    assert done.returncode == 1
+    assert done.stderr == "tools.build_standalone: got a Python for aarch64, expected one for x86_64\n"
+    assert not (tmp_path / "standalone.zip").exists()
 
 
 def test_it_is_published_for_every_runtime_and_its_own_architecture(
