@@ -6,10 +6,12 @@
 # SECRET holds one text as OTEL_EXPORTER_OTLP_HEADERS has it, such as api-key=…
 set -eu
 
-function=$1
-endpoint=$2
+usage='usage: deploy.sh FUNCTION https://collector.example.com [SECRET]'
+function=${1:?$usage}
+endpoint=${2:?$usage}
 secret=${3:-}
 zip=$(dirname "$0")/../../build/tailrace-layer.zip
+[ -e "$zip" ] || { echo "There is no $zip. First: make -f layer.mk layer" >&2; exit 1; }
 
 layer=$(aws lambda publish-layer-version --layer-name tailrace --zip-file "fileb://$zip" \
     --compatible-runtimes python3.10 python3.11 python3.12 python3.13 python3.14 \

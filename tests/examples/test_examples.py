@@ -149,6 +149,23 @@ esac
         assert list(request["Environment"]["Variables"]) == ["OTEL_EXPORTER_OTLP_ENDPOINT"]
         assert "get-secret-value" not in calls
 
+    @pytest.mark.parametrize("arguments", [[], ["shop"]])
+    def test_without_its_arguments_it_says_how_to_use_it(self, arguments: list[str]) -> None:
+        """Before anything is published."""
+        script = EXAMPLES / "cli/deploy.sh"
+        done = subprocess.run([script, *arguments], check=False, capture_output=True, text=True)
+        assert done.returncode != 0
+        assert "usage: deploy.sh FUNCTION https://collector.example.com [SECRET]" in done.stderr
+
+    def test_without_a_layer_it_says_how_to_build_one(self, tmp_path: Path) -> None:
+        """Likewise."""
+        script = tmp_path / "examples/cli/deploy.sh"
+        script.parent.mkdir(parents=True)
+        shutil.copy2(EXAMPLES / "cli/deploy.sh", script)
+        done = subprocess.run([script, "shop", "https://x"], check=False, capture_output=True, text=True)
+        assert done.returncode == 1
+        assert done.stderr.endswith("First: make -f layer.mk layer\n")
+
     def test_it_is_posix_shell(self) -> None:
         """No bash is needed."""
         subprocess.run(["sh", "-n", EXAMPLES / "cli/deploy.sh"], check=True)
