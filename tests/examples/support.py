@@ -1,7 +1,9 @@
 """Where the examples lie, and how CloudFormation templates are checked."""
 
+import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,16 @@ ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 ZIP = ROOT / "build" / "tailrace-layer.zip"
 
+# README's section on installing.
+INSTALL = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Put it on a function")[2].partition("\n## ")[0]
+
 # A reference that CloudFormation resolves when it deploys: no secret stands in a template.
 SECRET = "{{resolve:secretsmanager:"  # noqa: S105 - a reference, not a secret
+
+
+def snippets(language: str) -> list[str]:
+    """The blocks of a language in README's section on installing."""
+    return [textwrap.dedent(text) for text in re.findall(rf"```{language}\n(.*?)```", INSTALL, re.DOTALL)]
 
 
 def linted(template: Path) -> str:

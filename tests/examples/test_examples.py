@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from lifecycle.settings import Settings
-from tests.examples.support import EXAMPLES, SECRET, ZIP, linted
+from tests.examples.support import EXAMPLES, INSTALL, ROOT, SECRET, ZIP, linted, snippets
 
 FILES = sorted(path for path in EXAMPLES.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
 
@@ -46,6 +46,43 @@ def test_wrapper_lies_where_the_examples_say() -> None:
     """/opt/tailrace/wrap."""
     with zipfile.ZipFile(ZIP) as packed:
         assert "tailrace/wrap" in packed.namelist()
+
+
+class TestReadme:
+    """The few lines for each tool in README's section on installing. What CDK makes of them is test_synth's."""
+
+    def test_every_example_is_named(self) -> None:
+        """And every place that is named is there."""
+        linked = {Path(path) for path in re.findall(r"\]\(examples/([^)]+)\)", INSTALL)}
+        assert {path.parts[0] for path in linked} == {path.relative_to(EXAMPLES).parts[0] for path in FILES} - {
+            *("cli", "function")
+        }
+        assert all((EXAMPLES / path).exists() for path in linked)
+        assert "`examples/cli/deploy.sh`" in INSTALL
+
+    def test_templates_are_yaml_that_attaches_the_layer(self) -> None:
+        """SAM's and the Serverless Framework's, which spell it differently."""
+        sam, serverless = map(yaml.safe_load, snippets("yaml"))
+        assert len(sam["Layers"]) == len(serverless["layers"]) == 1
+        assert sam["Environment"]["Variables"] == serverless["environment"]
+
+    def test_terraform_is_hcl_that_attaches_the_layer(self) -> None:
+        """Inside a function."""
+        (text,) = snippets("hcl")
+        ((resource,),) = [hcl2.loads(f'resource "aws_lambda_function" "hello" {{\n{text}}}\n')["resource"]]
+        assert {"layers", "environment"} <= set(str(resource).replace('"', "").replace("'", " ").split())
+
+    def test_dockerfile_is_the_examples(self) -> None:
+        """Line by line."""
+        (text,) = snippets("dockerfile")
+        assert set(text.splitlines()) <= set(text_of("container/Dockerfile").splitlines())
+
+    def test_every_make_target_is_one(self) -> None:
+        """Here and in docs/deploy.md."""
+        text = INSTALL + (ROOT / "docs/deploy.md").read_text(encoding="utf-8")
+        targets = set(re.findall(r"make -f layer\.mk ([\w-]+)", text))
+        assert {"layer", "layer-standalone", "publish"} <= targets
+        assert targets <= set(re.findall(r"^([\w-]+):", (ROOT / "layer.mk").read_text(encoding="utf-8"), re.MULTILINE))
 
 
 class TestSam:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.examples.support import EXAMPLES, ROOT, check_resources, linted
+from tests.examples.support import EXAMPLES, ROOT, check_resources, linted, snippets
 from tests.sandbox import realparts
 
 pytestmark = pytest.mark.synth
@@ -119,6 +119,32 @@ def test_both_cdk_examples_are_valid_and_the_same(checkout: Path, node: Path, cd
         check_resources(templates[-1])
         assert [row["Properties"]["LicenseInfo"] for row in templates[-1].values() if "LayerVersion" in row["Type"]]
     assert templates[0] == templates[1]
+
+
+README_APP = """\
+import aws_cdk as cdk
+from aws_cdk import aws_lambda as lambda_
+
+app = cdk.App(outdir="out-readme")
+self = cdk.Stack(app, "Readme")
+function = lambda_.Function(
+    self, "Function", code=lambda_.InlineCode("x"), handler="index.handler", runtime=lambda_.Runtime.PYTHON_3_13
+)
+{snippet}
+app.synth()
+"""
+
+
+def test_readmes_lines_for_cdk_attach_the_layer(checkout: Path, cdk_python: Path) -> None:
+    """Put under any function of a stack."""
+    (snippet,) = snippets("python")
+    run(cdk_python, "-c", README_APP.format(snippet=snippet), cwd=checkout.parent)
+    template = json.loads((checkout.parent / "out-readme/Readme.template.json").read_text(encoding="utf-8"))
+    (function,) = [
+        row["Properties"] for row in template["Resources"].values() if row["Type"] == "AWS::Lambda::Function"
+    ]
+    assert len(function["Layers"]) == 1
+    assert function["Environment"]["Variables"] == {"OTEL_EXPORTER_OTLP_ENDPOINT": "https://collector.example.com"}
 
 
 @pytest.mark.parametrize("script", ["examples/cli/deploy.sh", "tools/wrap"])
