@@ -23,6 +23,8 @@ from shipper.wanted import LOGS, METRICS, SIGNALS, TRACES
 
 RECORDS = {LOGS: "log record", TRACES: "span", METRICS: "metric"}
 
+PAGE = "No receiver of OTLP answers so: is that the address of a site, or of a gate that wants people to log in?"
+
 _OF_EVERY_LINE = ("logger", "level", "event", "time", "pid")
 
 
@@ -152,12 +154,16 @@ def _wait(fd: int, events: int, until: float) -> int:
 def _answered(
     settings: Settings, signal: str, outcome: Outcome, answer: Answer | None, took_ms: float, quoting: Quoting
 ) -> Answered:
-    is_well = outcome.verdict is Verdict.DONE and not outcome.rejected
+    is_page = answer is not None and answer.headers.get(b"content-type", b"").lower().startswith(b"text/html")
+    is_well = outcome.verdict is Verdict.DONE and not outcome.rejected and not (is_page and _is_otlp(settings))
     said, what_next = (f"answered {answer.status}" if answer else "no answer"), ""
     if is_well:
         said = said if answer else "written"
-    elif outcome.verdict is Verdict.DONE:
+    elif outcome.verdict is Verdict.DONE and outcome.rejected:
         said = f"{said}, and rejected the {RECORDS[signal]}"
+    elif outcome.verdict is Verdict.DONE:
+        # The extension would take it for an acknowledgement, as any client of OTLP.
+        said, what_next = f"{said} with a page of HTML", PAGE
     elif outcome.verdict is Verdict.UNTAKEN and not _is_asked_for(settings, signal):
         is_well = True
         said = f"{said}: {signal} are not known there, and would be switched off"

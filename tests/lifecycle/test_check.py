@@ -258,6 +258,18 @@ class TestSend:
         assert "answered 200, and rejected the span in " in text
         assert text.count('"errorMessage":"too old"') == 3
 
+    def test_page_of_a_site_is_no_acknowledgement(self) -> None:
+        """Sites answer 200 to anything, and so do gates that want people to log in."""
+        page = Status(200, b"<!DOCTYPE html>\n<title>Log in</title>", {"Content-Type": "text/html; charset=utf-8"})
+        with Destination() as backend:
+            backend.faults.always(page)
+            status, text = told({ENDPOINT: backend.url, "TAILRACE_SIGNALS": "logs"}, "--send")
+            assert status == 1
+            assert "answered 200 with a page of HTML in " in text
+            assert "<!DOCTYPE html> <title>Log in</title>" in text
+            assert "is that the address of a site" in " ".join(text.split())
+            assert told({"TAILRACE_DESTINATION": f"{backend.url}/in"}, "--send")[0] == 0
+
     def test_nobody_there_is_told_and_fails(self) -> None:
         """With the system's own word for it."""
         status, text = told({ENDPOINT: "http://127.0.0.1:1"}, "--send")
