@@ -6,7 +6,8 @@ import pytest
 
 from lifecycle.events import BatchStored, Effect, FetchNext, Invoked, OffsetCommitted, Ship, ShipmentStalled
 from lifecycle.flush import CROWDED_SHARE, FIRST_PROBE_S, LONGEST_PROBE_S, FlushPolicy
-from lifecycle.machine import UNHELD_SHIPMENT_S, Machine
+from lifecycle.machine import Machine
+from lifecycle.situation import UNHELD_SHIPMENT_S
 from lifecycle.states import State
 
 CAPACITY_BYTES = 8_388_608

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lifecycle.asking import MOST_UNCONNECTED
 from lifecycle.ending import QUIET_S, SHUTDOWN_MARGIN_S
 from lifecycle.events import (
     BatchStored,
@@ -28,8 +29,9 @@ from lifecycle.events import (
     WorkerExited,
 )
 from lifecycle.flush import FlushPolicy
-from lifecycle.machine import MOST_UNCONNECTED, UNHELD_SHIPMENT_S, IllegalEventError, Machine
+from lifecycle.machine import IllegalEventError, Machine
 from lifecycle.recovery import MOST_DEATHS
+from lifecycle.situation import UNHELD_SHIPMENT_S
 from lifecycle.states import LEGAL_EVENTS, State
 
 CAPACITY = 10_000

@@ -2,6 +2,7 @@
 
 import pytest
 
+from lifecycle.asking import MOST_UNCONNECTED
 from lifecycle.events import (
     IntakeHeld,
     KillWorker,
@@ -11,7 +12,6 @@ from lifecycle.events import (
     TimePassed,
     WorkerExited,
 )
-from lifecycle.machine import MOST_UNCONNECTED
 from lifecycle.recovery import MOST_DEATHS
 from lifecycle.states import State
 from tests.lifecycle.test_machine import CAPACITY, invoke, machine, reasons_to_fetch, ships, stored
