@@ -1,12 +1,22 @@
-"""What arrives, as events: the platform's answers to /next, read leniently, and anything as fields of a log line."""
+"""What arrives, as events: the platform's answers to /next, read leniently, and the workers' reports."""
 
 from time import monotonic, time
 
 import msgspec
 
+from lifecycle import wire
 from lifecycle.boot import STATUS_OK
 from lifecycle.deadlines import Deadlines
-from lifecycle.events import Event, Invoked, NextFailed, ShutdownRequested
+from lifecycle.events import (
+    BatchStored,
+    Event,
+    IntakeHeld,
+    Invoked,
+    NextFailed,
+    OffsetCommitted,
+    ShipmentStalled,
+    ShutdownRequested,
+)
 from lifecycle.local_api import Answer
 from lifecycle.log import Log
 
@@ -59,6 +69,30 @@ class NextReader:
             case unknown:
                 self._log.warning("next.unknown", event_type=unknown[:100], effect="the next event is asked for")
                 return NextFailed(answer.status)
+
+
+def event_of(report: wire.Report, log: Log) -> Event | None:
+    """What a worker's report is to the machine; None when it is only counted."""
+    match report:
+        case wire.Stored():
+            if report.lost_events or report.lost_bytes:
+                log.warning(
+                    "platform.logs_dropped",
+                    events=report.lost_events,
+                    lost_bytes=report.lost_bytes,
+                    effect="the platform gave them up before they were delivered to us",
+                )
+            # An age, since the two clocks may jump apart later.
+            age_s = time() - report.finished_epoch_s if report.finished_epoch_s else None
+            return BatchStored(report.start, report.end, report.finished, report.reported, age_s)
+        case wire.Shipped():
+            return OffsetCommitted(report.through, report.skip, report.owes, report.waits)
+        case wire.Stalled():
+            return ShipmentStalled(report.reason, report.retry_after_s, report.deadline)
+        case wire.Refused():
+            return IntakeHeld() if report.reason == "full" else None
+        case wire.Repeated():
+            return None
 
 
 def fields(message: msgspec.Struct) -> dict[str, object]:

@@ -4,7 +4,6 @@ Every moment is monotonic seconds, passed in.
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from lifecycle.alongside import due_at, due_reason, fills
 from lifecycle.asking import Asking
@@ -15,6 +14,7 @@ from lifecycle.recovery import Recovery
 from lifecycle.shipments import Shipments
 from lifecycle.states import State
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lifecycle.invocation import Invocation
 

@@ -5,29 +5,24 @@ import _signal  # type: ignore[import-not-found]
 import gc
 import os
 import select
-from collections import deque
-from time import monotonic, time
+from time import monotonic
 
-from lifecycle import wire
-from lifecycle.arrivals import NextReader, fields
+from lifecycle.arrivals import NextReader, event_of, fields
 from lifecycle.backlog import Backlog
 from lifecycle.boot import Booted
+from lifecycle.crew import Crew
 from lifecycle.deadlines import MS_PER_S, SHUTDOWN_S
 from lifecycle.events import (
-    BatchStored,
     Effect,
     Event,
     Exit,
     FetchNext,
     GoQuiet,
-    IntakeHeld,
     Invoked,
     KillWorker,
     NextFailed,
-    OffsetCommitted,
     Release,
     Ship,
-    ShipmentStalled,
     ShutdownRequested,
     StartWorker,
     TimePassed,
@@ -40,7 +35,7 @@ from lifecycle.log import Log
 from lifecycle.machine import Machine
 from lifecycle.settings import Settings
 from lifecycle.states import State
-from lifecycle.workers import Position, Worker, collector_body, name_process, shipper_body
+from lifecycle.workers import name_process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,8 +43,6 @@ if TYPE_CHECKING:
 
 # How long /next waits for workers that warm up; they go on warming after it.
 WARM_LIMIT_S = 5.0
-
-DIGEST_KEY_BYTES = 16
 
 # How long a dismissed worker has for its last line before it is ended.
 GOODBYE_S = 0.1
@@ -85,9 +78,7 @@ class Supervisor:
         self._ledger = Ledger()
         self._tells_ledger = "metrics" in settings.wanted_signals()
         self._next_reader = NextReader(self._log)
-        self._context = b""
         self._exit_status: int | None = None
-        self._is_ready: set[str] = set()
         # A snapshot's copies would all be alike; each makes itself one of a kind at its first invocation.
         self._is_snapshot = settings.function.initialization_type == "snap-start"
         # Seeded per environment; the random module would cost a tenth of the boot.
@@ -108,13 +99,9 @@ class Supervisor:
         )
         backlog = Backlog(settings.backlog_bytes, _spool(settings))
         listener = booted.listener.fileno() if booted.listener else -1
-        recent: deque[bytes] = deque(maxlen=wire.RECENT_BATCHES)
-        self._position = Position(end=0, released=0, recent=recent, digest_key=os.urandom(DIGEST_KEY_BYTES))
-        collect = collector_body(listener, backlog, self._position, settings, self._log)
-        ship = shipper_body(listener, backlog, settings, self._log, warms=booted.warms_first)
-        self._collector = Worker("collector", collect)
-        self._shipper = Worker("shipper", ship)
-        self._workers = {worker.name: worker for worker in (self._collector, self._shipper)}
+        self._crew = Crew(
+            listener, backlog, settings, self._log, warms=booted.warms_first, close=self._close_what_is_ours
+        )
         self._wake, wake_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._wake_in = wake_in
         _signal.set_wakeup_fd(wake_in, warn_on_full_buffer=False)
@@ -129,12 +116,12 @@ class Supervisor:
         """
         gc.freeze()  # what is shared with the workers stays shared
         gc.enable()
-        for worker in self._workers.values():
-            self._start(worker)
+        for name in self._crew.names:
+            self._crew.start(name, 0)
         self._say_started()
         if self._booted.warms_first:
             warm_by = monotonic() + WARM_LIMIT_S
-            while len(self._is_ready) < len(self._workers) and monotonic() < warm_by:
+            while not self._crew.is_ready and monotonic() < warm_by:
                 self._turn(warm_by)
             if self._machine.state is State.WAITING:
                 self._ask_next()
@@ -152,16 +139,12 @@ class Supervisor:
         poll.register(self._wake, select.POLLIN)
         if connection.awaiting:
             poll.register(connection.fileno(), select.POLLIN)
-        for worker in self._workers.values():
-            if worker.reports >= 0:
-                poll.register(worker.reports, select.POLLIN)
-            if worker.is_backed_up:
-                poll.register(worker.commands, select.POLLOUT)
+        self._crew.watch(poll)
         timeout_ms = None if until is None else max(0.0, until - monotonic()) * MS_PER_S
         ready = {fd for fd, _ in poll.poll(timeout_ms)}
-        for worker in self._workers.values():
-            worker.send_waiting()
-            self._read_reports(worker)
+        for name in self._crew.names:
+            self._crew.send_waiting(name)
+            self._read_reports(name)
         if self._wake in ready:
             self._read_signals()
         if connection.awaiting and connection.fileno() in ready:
@@ -170,69 +153,29 @@ class Supervisor:
         if wakes_at is not None and monotonic() >= wakes_at:
             self._handle(TimePassed())
 
-    def _read_reports(self, worker: Worker) -> None:
-        decoder = wire.collector_reports if worker is self._collector else wire.shipper_reports
-        for packet in worker.packets():
-            report = decoder.decode(packet)
-            if self._log.is_debug:
-                self._log.debug(f"{worker.name}.reported", **fields(report))
-            if isinstance(report, wire.Ready):
-                self._is_ready.add(worker.name)
-                continue
+    def _read_reports(self, name: str) -> None:
+        for report in self._crew.reports(name):
             self._ledger.note(report)
-            event = self._noted(report)
+            event = event_of(report, self._log)
             if event is not None:
                 self._handle(event)
-
-    def _noted(self, report: wire.Stored | wire.Repeated | wire.Refused | wire.Shipped | wire.Stalled) -> Event | None:
-        """Keeps what a successor needs to know, and says what the machine must."""
-        match report:
-            case wire.Stored():
-                self._position.end = report.end
-                self._position.recent.append(report.digest)
-                if report.lost_events or report.lost_bytes:
-                    self._log.warning(
-                        "platform.logs_dropped",
-                        events=report.lost_events,
-                        lost_bytes=report.lost_bytes,
-                        effect="the platform gave them up before they were delivered to us",
-                    )
-                # An age, since the two clocks may jump apart later.
-                age_s = time() - report.finished_epoch_s if report.finished_epoch_s else None
-                return BatchStored(report.start, report.end, report.finished, report.reported, age_s)
-            case wire.Shipped():
-                self._context = report.context
-                return OffsetCommitted(report.through, report.skip, report.owes, report.waits)
-            case wire.Stalled():
-                return ShipmentStalled(report.reason, report.retry_after_s, report.deadline)
-            case wire.Refused():
-                return IntakeHeld() if report.reason == "full" else None
-            case wire.Repeated():
-                return None
 
     def _read_signals(self) -> None:
         signals = os.read(self._wake, 512)
         if _signal.SIGCHLD in signals:
-            for worker in self._workers.values():
-                self._bury(worker)
+            for worker, exit_status in self._crew.dead():
+                self._bury(worker, exit_status)
         for number, name in ((_signal.SIGTERM, "sigterm"), (_signal.SIGINT, "sigint")):
             if number in signals:
                 self._booted.connection.close()  # whatever /next would still answer is too late
                 self._handle(ShutdownRequested(name, monotonic() + SHUTDOWN_S))
 
-    def _bury(self, worker: Worker) -> None:
-        if not worker.pid:
-            return
-        pid, status = os.waitpid(worker.pid, os.WNOHANG)
-        if not pid:
-            return
+    def _bury(self, worker: str, exit_status: int) -> None:
         self._read_reports(worker)  # what it said before it died counts
-        worker.buried()
+        was_ready = self._crew.bury(worker)
         if self._exit_status is None:
-            self._log.warning("worker.exited", worker=worker.name, exit_status=os.waitstatus_to_exitcode(status))
-        was_ready = worker.name in self._is_ready
-        self._is_ready.discard(worker.name)
-        self._handle(WorkerExited(worker.name, was_ready))
+            self._log.warning("worker.exited", worker=worker, exit_status=exit_status)
+        self._handle(WorkerExited(worker, was_ready))
 
     def _read_next(self) -> None:
         try:
@@ -254,10 +197,7 @@ class Supervisor:
         self._random.seed(int.from_bytes(os.urandom(8), "big"))
         function = self._booted.settings.function
         function.instance_id = _instance_id()
-        self._position.digest_key = os.urandom(DIGEST_KEY_BYTES)
-        restored = wire.Restored(digest_key=self._position.digest_key, instance_id=function.instance_id)
-        for worker in self._workers.values():
-            worker.order(restored)
+        self._crew.restore(function.instance_id)
         self._log.debug("lifecycle.restored", instance_id=function.instance_id)
 
     # Effects to calls.
@@ -283,29 +223,18 @@ class Supervisor:
                 self._ledger.held_ms += effect.held_s * MS_PER_S
                 self._ask_next()
             case Ship():
-                self._shipper.order(
-                    wire.Ship(
-                        since=effect.since,
-                        skip=effect.skip,
-                        until=effect.until,
-                        deadline=effect.deadline,
-                        context=self._context,
-                        is_final=effect.is_final,
-                        ledger=self._ledger.counts() if self._tells_ledger else {},
-                    )
-                )
+                self._crew.ship(effect, self._ledger.counts() if self._tells_ledger else {})
             case Release():
-                self._collector.order(wire.Released(through=effect.through))
+                self._crew.release(effect.through)
             case StartWorker():
-                self._start(self._workers[effect.worker])
+                self._crew.start(effect.worker, self._machine.shipments.shipped)
             case KillWorker():
                 self._log.warning("worker.stuck", worker=effect.worker, effect="it is replaced")
-                self._workers[effect.worker].kill()
+                self._crew.kill(effect.worker)
             case GoQuiet():
                 self._log.error("worker.given_up", effect="workers keep dying; nothing more is collected or shipped")
                 self._booted.close_listener()  # a refused connection is clearer than one that nobody accepts
-                for worker in self._workers.values():
-                    worker.kill()
+                self._crew.kill()
             case Exit():
                 self._exit_status = effect.status
 
@@ -317,22 +246,10 @@ class Supervisor:
             self._log.warning("next.failed", error=str(exc))
             self._handle(NextFailed(0))
 
-    def _start(self, worker: Worker) -> None:
-        self._position.released = self._machine.shipments.shipped
-        worker.start(self._close_own)
-        self._log.debug("worker.started", worker=worker.name, worker_pid=worker.pid)
-
-    def _close_own(self) -> None:
-        """In a child: closes what belongs to the supervisor alone."""
+    def _close_what_is_ours(self) -> None:
         self._booted.connection.close()
         os.close(self._wake)
         os.close(self._wake_in)
-        for worker in self._workers.values():
-            for fd in (worker.commands, worker.reports):
-                try:
-                    os.close(fd)
-                except OSError:
-                    continue
 
     def _say_started(self) -> None:
         for problem in self._booted.settings.problems:
@@ -345,19 +262,16 @@ class Supervisor:
     def abandon(self) -> None:
         """After a failure of this process: nobody goes on acknowledging what nobody will ship."""
         self._booted.close_listener()
-        for worker in self._workers.values():
-            worker.kill()
+        self._crew.kill()
         self._log.error("lifecycle.abandoned", **self._ledger.line())
 
     def _end(self) -> None:
         """No orphans, and the last line."""
-        for worker in self._workers.values():
-            worker.dismiss()
+        self._crew.dismiss()
         ends_at = monotonic() + GOODBYE_S
-        while any(worker.pid for worker in self._workers.values()) and monotonic() < ends_at:
+        while self._crew.is_alive and monotonic() < ends_at:
             self._turn(ends_at)
-        for worker in self._workers.values():
-            worker.kill()
+        self._crew.kill()
         say = self._log.info if self._ledger.is_clean else self._log.warning
         say("lifecycle.ended", **self._ledger.line())
 

@@ -175,6 +175,7 @@ class Stalled(Message, frozen=True):
     retries: int = 0
 
 
+Report = Stored | Repeated | Refused | Shipped | Stalled
 CollectorReport = Ready | Stored | Repeated | Refused
 ShipperReport = Ready | Shipped | Stalled
 CollectorCommand = Restored | Released
