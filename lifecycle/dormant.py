@@ -7,20 +7,13 @@ import os
 import signal
 from time import sleep
 
+from lifecycle.asking import Asking
+from lifecycle.boot import STATUS_OK
 from lifecycle.local_api import LocalApiError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lifecycle.boot import Booted
-
-STATUS_OK = 200
-
-# Pauses between questions that the platform refuses: from one to the other, doubling.
-FIRST_PAUSE_S = 0.1
-LONGEST_PAUSE_S = 10.0
-
-# A platform that takes no connection this many times in a row is gone.
-MOST_FAILURES = 8
 
 
 def stay(booted: "Booted") -> int:
@@ -31,21 +24,20 @@ def stay(booted: "Booted") -> int:
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(0))
-    pause_s, failures = FIRST_PAUSE_S, 0
-    while failures < MOST_FAILURES:
+    asking = Asking()
+    while not asking.is_platform_gone:
         try:
             booted.ask_next()
             answer = booted.connection.wait()
         except (OSError, LocalApiError):
             booted.connection.close()
-            failures += 1
+            asking.failed(0)
         else:
-            failures = 0
             if answer.status == STATUS_OK:
                 if answer.text("eventType") == "SHUTDOWN":
                     return 0
-                pause_s = FIRST_PAUSE_S
+                asking.answered()
                 continue
-        sleep(pause_s)
-        pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            asking.failed(answer.status)
+        sleep(asking.pause_s)
     return 1
