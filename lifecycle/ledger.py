@@ -13,6 +13,10 @@ INTENDED = frozenset(("own_line", "platform_logs", "signals", "min_level", "keep
 KEPT_BY_PLATFORM = frozenset(("full",))
 
 
+# What waits although nothing went wrong with the last shipment: there was no time for another, or no shipper.
+NOT_TRIED = "not_tried"
+
+
 class Ledger:
     """Counts for one environment's life. Records unless the name says otherwise.
 
@@ -30,6 +34,7 @@ class Ledger:
         wire_bytes: Request bodies as sent.
         refused: Batches answered with an error, by reason; the platform still has those answered 503.
         refused_bytes: Likewise, as much of them as was read.
+        left_for: Why the last shipment was not delivered; "" since one was.
         held_ms: Time that finished invocations were held, as far as known.
     """
 
@@ -38,6 +43,7 @@ class Ledger:
         self.lost_by_platform = self.lost_by_platform_bytes = 0
         self.batches = self.requests = self.retried = self.wire_bytes = 0
         self.held_ms = 0.0
+        self.left_for = ""
         self.dropped: dict[str, int] = {}
         self.dropped_bytes: dict[str, int] = {}
         self.refused: dict[str, int] = {}
@@ -63,10 +69,12 @@ class Ledger:
                 _add(self.refused_bytes, {report.reason: report.body_bytes})
             case Shipped():
                 self.shipped += report.events
+                self.left_for = "" if report.events else self.left_for
                 _add(self.dropped, report.dropped)
                 _add(self.dropped_bytes, report.dropped_bytes)
                 self._note_requests(report.requests, report.retries, report.wire_bytes)
             case Stalled():
+                self.left_for = report.reason
                 self._note_requests(report.requests, report.retries, 0)
 
     def _note_requests(self, requests: int, retries: int, wire_bytes: int) -> None:
@@ -102,6 +110,7 @@ class Ledger:
             "accepted": self.accepted,
             "shipped": self.shipped,
             "waiting": self.waiting,
+            "left": {self.left_for or NOT_TRIED: self.waiting} if self.waiting else {},
             "dropped": self.dropped,
             "dropped_bytes": self.dropped_bytes,
             "repeated": self.repeated,

@@ -15,6 +15,7 @@ class Ledger(msgspec.Struct, kw_only=True):
     accepted: int = 0
     shipped: int = 0
     waiting: int = 0
+    left: dict[str, int] = {}
     dropped: dict[str, int] = {}
     dropped_bytes: dict[str, int] = {}
     repeated: int = 0
@@ -31,7 +32,7 @@ COUNTS = (
     *("accepted", "shipped", "waiting", "repeated", "lost_by_platform", "lost_by_platform_bytes"),
     *("requests", "retried", "wire_bytes"),
 )
-BY_REASON = ("dropped", "dropped_bytes", "refused", "refused_bytes")
+BY_REASON = ("left", "dropped", "dropped_bytes", "refused", "refused_bytes")
 
 
 def ledgers(printed: Iterable[str]) -> list[Ledger]:

@@ -182,6 +182,8 @@ def ledger_problems(required: Required, got: Measured) -> Iterable[str]:
         yield f"ledger: {given_up} waiting or dropped, but {got.lost} lost"
     if not (required.waits or required.may_wait) and ledger.waiting:
         yield f"ledger: {ledger.waiting} waiting"
+    if ledger.waiting != sum(ledger.left.values()):
+        yield f"ledger: {ledger.waiting} waiting, but {ledger.left} left"
     if any(not ledger.dropped_bytes.get(reason) for reason in ledger.dropped):
         yield f"ledger: dropped {ledger.dropped}, but bytes {ledger.dropped_bytes}"
     if bool(ledger.lost_by_platform) is not bool(ledger.lost_by_platform_bytes):

@@ -22,6 +22,7 @@ def test_line_shows_what_became_of_every_record() -> None:
         "accepted": 10,
         "shipped": 6,
         "waiting": 3,
+        "left": {"not_tried": 3},
         "dropped": {"refused": 1},
         "dropped_bytes": {"refused": 64},
         "repeated": 10,
@@ -45,6 +46,20 @@ def test_refused_batch_is_no_clean_end_unless_the_platform_kept_it() -> None:
     assert ledger.is_clean
     ledger.note(Refused(reason="too_large", status=413, body_bytes=5))
     assert not ledger.is_clean
+
+
+def test_what_is_left_is_counted_by_what_kept_it() -> None:
+    """The last shipment's trouble; a delivery ends it, and nothing is left of nothing."""
+    ledger = Ledger()
+    ledger.note(Stored(start=0, end=100, events=10, body_bytes=90, digest=DIGEST))
+    ledger.note(Stalled(reason="connect", deadline=9.0))
+    ledger.note(Stalled(reason="status_503", deadline=9.0))
+    ledger.note(Shipped(through=0))
+    assert ledger.line()["left"] == {"status_503": 10}
+    ledger.note(Shipped(through=0, skip=4, events=4))
+    assert ledger.line()["left"] == {"not_tried": 6}
+    ledger.note(Shipped(through=100, events=6))
+    assert ledger.line()["left"] == {}
 
 
 COUNT = st.integers(0, 50)
