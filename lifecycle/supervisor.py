@@ -1,6 +1,5 @@
 """The one loop: descriptors to events, effects to calls. No threads, no polling; decides nothing itself."""
 
-import _random
 import _signal  # type: ignore[import-not-found]
 import gc
 import os
@@ -81,13 +80,11 @@ class Supervisor:
         self._exit_status: int | None = None
         # A snapshot's copies would all be alike; each makes itself one of a kind at its first invocation.
         self._is_snapshot = settings.function.initialization_type == "snap-start"
-        # Seeded per environment; the random module would cost a tenth of the boot.
-        self._random = _random.Random(int.from_bytes(os.urandom(8), "big"))
         policy = FlushPolicy(
             settings.flush,
             interval_s=settings.flush_interval_ms / MS_PER_S,
             budget_s=settings.flush_budget_ms / MS_PER_S,
-            jitter=self._random.random,
+            jitter=_even,
             can_hold="platform" in settings.types and settings.buffer_ms < settings.flush_budget_ms,
         )
         self._machine = Machine(
@@ -194,7 +191,6 @@ class Supervisor:
     def _restore(self) -> None:
         """Makes this copy of a snapshot one of a kind."""
         self._is_snapshot = False
-        self._random.seed(int.from_bytes(os.urandom(8), "big"))
         function = self._booted.settings.function
         function.instance_id = _instance_id()
         self._crew.restore(function.instance_id)
@@ -274,6 +270,11 @@ class Supervisor:
         self._crew.kill()
         say = self._log.info if self._ledger.is_clean else self._log.warning
         say("lifecycle.ended", **self._ledger.line())
+
+
+def _even() -> float:
+    """A number from 0 up to 1, from the kernel: copies of a snapshot do not draw alike."""
+    return int.from_bytes(os.urandom(7), "little") / 2**56
 
 
 def _instance_id() -> str:

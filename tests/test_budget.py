@@ -11,7 +11,7 @@ LAYER = Path(__file__).parents[1] / "build" / "layer" / "tailrace"
 BOOT = {"_collections_abc", "_socket", "_stat", "errno", "gc", "genericpath", "lifecycle", "os", "posixpath", "stat"}
 # What msgspec and httptools cannot be had without, and what of the standard library is ours.
 SUPERVISOR = BOOT | {
-    *("__future__", "_bisect", "_collections", "_datetime", "_functools", "_operator", "_random", "_sre", "_struct"),
+    *("__future__", "_bisect", "_collections", "_datetime", "_functools", "_operator", "_sre", "_struct"),
     *("binascii", "collections", "contextlib", "copyreg", "cython_runtime", "datetime", "enum", "fcntl", "functools"),
     *("httptools", "itertools", "keyword", "math", "mmap", "msgspec", "operator", "re", "reprlib", "select", "struct"),
     "types",
