@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
+from lifecycle.recovery import MOST_DEATHS
 from lifecycle.settings import Settings
 from tests.e2e.conftest import LAYER, NAME, Run, Start
-from tests.sandbox import Platform
+from tests.faults.cell import Scene
+from tests.sandbox import Hang, Platform
 
 pytestmark = pytest.mark.e2e
 
@@ -246,6 +248,44 @@ def test_killed_worker_is_replaced_and_nothing_is_lost(start: Start, comm: str) 
     run.end()
     assert run.lost() == 0
     assert run.events("worker.exited")
+
+
+def test_worker_that_keeps_dying_is_given_up_once_and_the_function_goes_on(start: Start) -> None:
+    """It says so, /next is asked for as ever, and what is left is counted."""
+    run = start(platform=Platform(freeze=False), TAILRACE_FLUSH="end")
+    run.invoke(lines=1)
+    scene = Scene(run.env, run.backend)
+    scene.haunt("tr-shipper")
+    try:
+        _wait_until(lambda: run.invoke(lines=1) and run.events("worker.given_up"), 20.0)
+    finally:
+        scene.leave()
+    for _ in range(3):
+        run.invoke(lines=1)
+    run.end()
+    (line,) = run.events("lifecycle.ended")
+    assert len(run.events("worker.given_up")) == 1
+    assert len(run.events("worker.exited")) >= MOST_DEATHS
+    assert line["waiting"] == sum(line["left"].values()) > 0
+
+
+def test_shipper_that_hangs_at_shutdown_is_replaced_and_all_is_delivered(start: Start) -> None:
+    """Not in a request, which ends by itself: as in a file system, where no order reaches it."""
+    run = start(
+        platform=Platform(freeze=False),
+        TAILRACE_FLUSH_BUDGET_MS="0",  # shipments go alongside, and one is under way when the function returns
+        TAILRACE_FLUSH_INTERVAL_MS="100",
+        TAILRACE_LOG_LEVEL="info",
+    )
+    run.invoke(lines=5)
+    run.env.idle(0.2)
+    run.backend.faults.always(Hang())
+    run.invoke(lines=5)
+    run.env.kill(NAME, "tr-shipper", signal.SIGSTOP)
+    run.backend.faults.clear()
+    run.end()
+    assert run.lost() == 0
+    assert [line["worker"] for line in run.events("worker.stuck")] == ["tr-shipper".removeprefix("tr-")]
 
 
 def test_layer_that_cannot_be_loaded_leaves_the_function_alone(start: Start, tmp_path: Path) -> None:

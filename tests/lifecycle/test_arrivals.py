@@ -2,10 +2,11 @@
 
 import time
 
+import msgspec
 import pytest
 
-from lifecycle.arrivals import NextReader, fields
-from lifecycle.events import Invoked, NextFailed, ShutdownRequested
+from lifecycle.arrivals import NextReader, event_of, fields
+from lifecycle.events import BatchStored, Invoked, NextFailed, ShutdownRequested
 from lifecycle.local_api import Answer
 from lifecycle.log import Log
 from lifecycle.wire import Shipped, Stored
@@ -65,3 +66,18 @@ def test_message_is_shown_by_its_type_and_fields() -> None:
     assert fields(Shipped(through=7, events=2, context=b"secret"))["what"] == "Shipped"
     assert "context" not in fields(Shipped(through=7))
     assert fields(Stored(start=0, end=1, events=1, body_bytes=1, digest=b"\x01\x02"))["digest"] == "0102"
+
+
+def test_what_the_platform_gave_up_is_said() -> None:
+    """Records and bytes, as platform.logsDropped has them; nothing is said where nothing was lost."""
+    lines: list[bytes] = []
+    log = Log("lifecycle", "warning", (), lines.append)
+    stored = Stored(start=0, end=9, events=1, body_bytes=9, digest=bytes(8))
+    assert isinstance(event_of(stored, log), BatchStored)
+    assert lines == []
+    event_of(msgspec.structs.replace(stored, lost_events=2, lost_bytes=99), log)
+    (line,) = map(msgspec.json.decode, lines)
+    assert (line["event"], line["level"], line["events"], line["lost_bytes"]) == (
+        *("platform.logs_dropped", "warning"),
+        *(2, 99),
+    )
