@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import NAME, Start
+from tests.e2e.conftest import NAME, Run, Start
 from tests.sandbox import Platform
 
 pytestmark = pytest.mark.e2e
@@ -14,12 +14,11 @@ SMALL_BACKLOG = "2097152"
 BIG_LINE = "x" * 900
 
 
-def test_more_than_the_backlog_holds_goes_to_files_and_arrives(start: Start, tmp_path: Path) -> None:
-    """The backend is down while 5 MB are logged; nothing is lost, nothing is refused, the files are gone at the end."""
-    directory = tmp_path / "spool"
+def spooling(start: Start, directory: Path, timeout_s: float) -> Run:
+    """A small backlog with a spool, and a backend that has just gone down."""
     run = start(
         platform=Platform(freeze=False),
-        timeout_s=30.0,
+        timeout_s=timeout_s,
         TAILRACE_BACKLOG_BYTES=SMALL_BACKLOG,
         TAILRACE_SPOOL_BYTES="16777216",
         TAILRACE_SPOOL_PATH=str(directory),
@@ -27,6 +26,13 @@ def test_more_than_the_backlog_holds_goes_to_files_and_arrives(start: Start, tmp
     )
     run.invoke(lines=1)
     run.backend.refuse()
+    return run
+
+
+def test_more_than_the_backlog_holds_goes_to_files_and_arrives(start: Start, tmp_path: Path) -> None:
+    """The backend is down while 5 MB are logged; nothing is lost, nothing is refused, the files are gone at the end."""
+    directory = tmp_path / "spool"
+    run = spooling(start, directory, timeout_s=30.0)
     run.invoke(lines=5000, say=BIG_LINE)
     _wait_for_files(directory)
     run.backend.accept()
@@ -42,16 +48,7 @@ def test_more_than_the_backlog_holds_goes_to_files_and_arrives(start: Start, tmp
 def test_reset_environment_ships_what_the_last_one_spooled(start: Start, tmp_path: Path) -> None:
     """The function times out while the backend is down; the next environment delivers it, under the same ids."""
     directory = tmp_path / "spool"
-    run = start(
-        platform=Platform(freeze=False),
-        timeout_s=4.0,
-        TAILRACE_BACKLOG_BYTES=SMALL_BACKLOG,
-        TAILRACE_SPOOL_BYTES="16777216",
-        TAILRACE_SPOOL_PATH=str(directory),
-        TAILRACE_LOG_LEVEL="info",
-    )
-    run.invoke(lines=1)
-    run.backend.refuse()
+    run = spooling(start, directory, timeout_s=4.0)
     assert run.env.invoke({"lines": 4000, "say": BIG_LINE, "sleep_s": 10}).status == "timeout"
     _wait_for_files(directory)
     run.backend.accept()

@@ -6,21 +6,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
-from tests.faults.cell import NAME, Cell
+from tests.faults import command_line
+from tests.faults.cell import Cell
 from tests.faults.cells import FROM_ISSUE
+from tests.faults.command_line import MISSED, NO_LAYER
 from tests.faults.more_cells import FURTHER
-from tests.faults.play import EXTENSIONS, ROOT, Played, play
+from tests.faults.play import ROOT, Played, play
 from tests.faults.table import CAPTION, table
 
 RESULTS = Path("build/faults.json")
 LOGS = Path("build/faults")
-
-MISSED, NO_LAYER = 1, 2
-
-# What a terminal that is none is taken for: the table is as wide as it needs to be.
-WIDTH = 150
 
 
 def parser() -> argparse.ArgumentParser:
@@ -42,11 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit status.
     """
     options = parser().parse_args(arguments)
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = WIDTH
-    if not (EXTENSIONS / NAME).exists():
-        console.print("There is no built layer in build/layer. Build it with: make -f layer.mk layer", soft_wrap=True)
+    console = command_line.console()
+    if not command_line.has_layer(console):
         return NO_LAYER
     chosen = {title: _chosen(cells, options.cells) for title, cells in MATRIX.items()}
     total = sum(map(len, chosen.values()))

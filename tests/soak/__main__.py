@@ -7,18 +7,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tests.faults.cell import NAME
-from tests.faults.play import EXTENSIONS, ROOT
+from tests.faults import command_line
+from tests.faults.command_line import MISSED, NO_LAYER
+from tests.faults.play import ROOT
 from tests.soak.life import KINDS, Lived, live
 
 RESULTS = Path("build/soak.json")
 LOG = Path("build/soak.log")
-FAILED, NO_LAYER = 1, 2
-WIDTH = 150
 
 
 def parser() -> argparse.ArgumentParser:
@@ -26,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="python -m tests.soak",
         description="Invokes a function with the built layer for minutes, with random faults, kills and resets.",
-        epilog=f"Exit status: 0 nothing lost, nothing grown; {FAILED} something was; {NO_LAYER} wrong usage, no layer.",
+        epilog=f"Exit status: 0 nothing lost, nothing grown; {MISSED} something was; {NO_LAYER} wrong usage, no layer.",
     )
     made.add_argument("--minutes", type=float, default=3.0, help="how long, default %(default)g")
     made.add_argument("--seed", type=int, help="of all that is random; without it a new one, which is printed")
@@ -40,11 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit status.
     """
     options = parser().parse_args(arguments)
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = WIDTH
-    if not (EXTENSIONS / NAME).exists():
-        console.print("There is no built layer in build/layer. Build it with: make -f layer.mk layer", soft_wrap=True)
+    console = command_line.console()
+    if not command_line.has_layer(console):
         return NO_LAYER
     seed = options.seed if options.seed is not None else int.from_bytes(os.urandom(4), "big")
     console.print(f"Soaking for {options.minutes:g} minutes, seed {seed}.")
@@ -64,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     problems = [problem for life in lives for problem in life.problems]
     if problems:
         console.print(f"Again with: python -m tests.soak --minutes {options.minutes:g} --seed {seed}. Log: {LOG}")
-    return FAILED if problems else 0
+    return MISSED if problems else 0
 
 
 def _table(lives: Sequence[Lived]) -> Table:
