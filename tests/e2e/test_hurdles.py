@@ -303,10 +303,17 @@ def test_layer_that_cannot_be_loaded_leaves_the_function_alone(start: Start, tmp
     assert "msgspec" in line["traceback"]
 
 
-def test_killed_supervisor_leaves_no_orphan(start: Start) -> None:
-    """A worker whose command pipe closes exits."""
-    run = start(platform=Platform(freeze=False))
+@pytest.mark.parametrize("is_busy", [False, True], ids=["idle", "busy"])
+def test_killed_supervisor_leaves_no_orphan(start: Start, *, is_busy: bool) -> None:
+    """A worker whose command pipe closes exits, also from the middle of a request that hangs."""
+    run = start(platform=Platform(freeze=False), TAILRACE_FLUSH_BUDGET_MS="0", TAILRACE_FLUSH_INTERVAL_MS="100")
     run.invoke(lines=2)
+    if is_busy:
+        run.backend.faults.always(Hang())
+        run.env.idle(0.2)
+        seen = len(run.backend.requests)
+        run.invoke(lines=2)
+        _wait_until(lambda: len(run.backend.requests) > seen)
     pids = [process.pid for process in run.env.processes(NAME)]
     assert len(pids) == 3
     run.env.kill(NAME, "tr-lifecycle")
@@ -324,5 +331,5 @@ def _wait_until(holds: Callable[[], object], limit_s: float = 5.0) -> None:
 def _is_alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the latter when it goes between opening and reading
         return False

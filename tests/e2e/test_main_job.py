@@ -59,6 +59,16 @@ def test_policy_end_has_delivered_when_the_invocation_ends(start: Start) -> None
     run.end()
 
 
+def test_held_time_is_in_the_last_line(start: Start) -> None:
+    """About what the platform sees: from the function's return to the question for the next event."""
+    run = start(TAILRACE_FLUSH="end", TAILRACE_LOG_LEVEL="info")
+    held_ms = [run.invoke(lines=3).held_ms for _ in range(5)]
+    run.end()
+    (line,) = run.events("lifecycle.ended")
+    assert line["held_ms"] == pytest.approx(sum(held_ms), abs=10.0 * len(held_ms))
+    assert line["held_ms"] > 0
+
+
 def test_policy_interval_holds_nothing(start: Start) -> None:
     """Between shipments /next is called at once."""
     run = start(TAILRACE_FLUSH="interval", TAILRACE_FLUSH_INTERVAL_MS="60000")
