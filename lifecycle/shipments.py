@@ -5,9 +5,9 @@ import msgspec
 from lifecycle.events import Ship
 
 # A shipper that does not end a shipment this long after its deadline is stuck, and replaced. One that was told at
-# shutdown to end it has less: its successor needs the time.
+# shutdown to end it has less, since its successor needs the time: more than a batch takes on a small processor share.
 STUCK_AFTER_S = 2.0
-STUCK_AFTER_CUT_S = 0.3
+STUCK_AFTER_CUT_S = 0.5
 
 
 class Shipment(msgspec.Struct, frozen=True):

@@ -393,7 +393,7 @@ def test_shutdown_with_a_silent_shipper_ends_before_sigkill() -> None:
     subject.handle(stored(100, finished="r1", reported="r1"), 0.1)
     subject.handle(ShutdownRequested("timeout", 3.0), 1.0)
     subject.handle(TimePassed(), 1.075)
-    assert KillWorker("shipper") in subject.handle(TimePassed(), 1.375)
+    assert KillWorker("shipper") in subject.handle(TimePassed(), 1.575)
     assert subject.wakes_at == pytest.approx(2.7)
     assert Exit(0) in subject.handle(TimePassed(), 2.7)
 
@@ -449,14 +449,14 @@ def test_shipper_that_does_not_even_make_way_at_shutdown_is_replaced() -> None:
     subject.handle(stored(200, start=100, finished="r1", reported="r1"), 1.1)
     subject.handle(ShutdownRequested("spindown", 7.0), 5.0)
     subject.handle(TimePassed(), 5.075)
-    assert subject.wakes_at == pytest.approx(5.375)
-    assert subject.handle(TimePassed(), 5.375)[0] == KillWorker("shipper")
-    replaced, *orders = subject.handle(WorkerExited("shipper"), 5.38)
+    assert subject.wakes_at == pytest.approx(5.575)
+    assert subject.handle(TimePassed(), 5.575)[0] == KillWorker("shipper")
+    replaced, *orders = subject.handle(WorkerExited("shipper"), 5.58)
     assert replaced == StartWorker("shipper")
     assert [(order.since, order.until, order.deadline) for order in orders if isinstance(order, Ship)] == [
         (0, 200, 7.0 - SHUTDOWN_MARGIN_S)
     ]
-    assert Exit(0) in subject.handle(OffsetCommitted(200), 5.6)
+    assert Exit(0) in subject.handle(OffsetCommitted(200), 5.8)
 
 
 def test_shipment_from_before_shutdown_that_gets_somewhere_goes_on() -> None:
