@@ -261,6 +261,8 @@ def test_rules_are_counted_and_what_they_stop_never_leaves(start: Start) -> None
     assert run.backend.unique()[2].attributes["deep"] == ["[gone]"]
     (ledger,) = run.events("lifecycle.ended")
     assert (ledger["dropped"]["min_level"], ledger["dropped"]["drop"]) == (1, 1)
+    assert ledger["dropped"].keys() == ledger["dropped_bytes"].keys()
+    assert min(ledger["dropped_bytes"].values()) > 60
     assert ledger["level"] == "info"
     assert len(run.events("rules.pattern_slow")) <= 1
 
