@@ -127,8 +127,9 @@ class Ship(Message, frozen=True):
 class Shipped(Message, frozen=True):
     """shipper → supervisor: the destination has acknowledged everything before (through, skip).
 
-    One for every acknowledged request, and one with `through == until` that ends a shipment. The counts are
-    what came to rest since the last message, so `events + dropped` is exactly what left the backlog.
+    One for acknowledged requests, of a small batch all together unless an answer is long in coming, and one with
+    `through == until` that ends a shipment. The counts are what came to rest since the last message, so
+    `events + dropped` is exactly what left the backlog.
 
     Attributes:
         through: New committed offset.

@@ -6,7 +6,7 @@ endpoint fails while another's is well is put off, and nothing waits for it.
 """
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 
@@ -29,6 +29,10 @@ _LEAST_BATCH_BYTES = 4096
 
 # What the ledger calls records that a signal's endpoint took neither in time nor while there was room to wait.
 UNDELIVERED = "undelivered"
+
+# Of batches up to this size all bodies are made before the first is sent: one right after the other costs half of what
+# it costs after a wait, in which others have used the processor's caches.
+_SMALL_BATCH_BYTES = 65_536
 
 
 class Delivery:
@@ -77,6 +81,7 @@ class Delivery:
         # Signals whose last request was taken.
         self._well: set[str] = set()
         self._troubles: Troubles | None = None
+        self._bodies: dict[tuple[str, int, int], bytes] = {}
 
     def deliver(
         self,
@@ -99,6 +104,7 @@ class Delivery:
         """
         self._gave_up = False
         signals = [signal for signal in batch.parcels if signal not in behind]
+        self._prepare(batch, signals)
         is_first_try = True
         while signals:
             signal = signals.pop(0)
@@ -118,6 +124,16 @@ class Delivery:
                 elif not self._seen_troubles().put_off(signal, exc.reason, exc.retry_after_s):
                     self.lacked_time = True
         settled(batch)
+
+    def _prepare(self, batch: Batch, signals: Sequence[str]) -> None:
+        """Makes the bodies of a small batch, where nothing has gone wrong of late."""
+        self._bodies.clear()
+        if len(signals) > 1 and batch.body_bytes <= _SMALL_BATCH_BYTES and self._troubles is None:
+            for signal in signals:
+                parcel = batch.parcels[signal]
+                low, high = parcel.done, len(parcel.records)
+                if low < high:
+                    self._bodies[signal, low, high] = self._destination.prepare(signal, parcel.records[low:high])
 
     def give_up(self, batch: Batch, settled: Callable[[Batch], None]) -> None:
         """Gives up what of a batch is put off: there is neither time nor room to wait any longer."""
@@ -224,7 +240,8 @@ class Delivery:
         """Sends the records [low, high) until that ends otherwise than in RETRY or the time is over."""
         if self._timing.time_left_s() <= 0:
             return Outcome(verdict=Verdict.HELD, reason=self._reason(signal))
-        body = self._destination.prepare(signal, parcel.records[low:high])
+        body = self._bodies.pop((signal, low, high), b"")
+        body = body or self._destination.prepare(signal, parcel.records[low:high])
         was_put_off = self._troubles is not None and self._troubles.has_been_put_off(signal)
         outcome = self._tried(signal, body)
         if outcome.verdict is Verdict.RETRY and not was_put_off:

@@ -15,6 +15,9 @@ from shipper.errors import SupervisorGoneError
 
 _READABLE = select.POLLIN | select.POLLHUP | select.POLLERR
 
+# What need not be said at once is said when a wait gets as long as this: most answers come sooner.
+_LONG_WAIT_MS = 50
+
 # poll(2) takes an int of milliseconds; nothing here waits longer in one call.
 _LONGEST_POLL_MS = 60_000
 
@@ -32,6 +35,7 @@ class Orders:
         is_final: Nothing comes after the shipment under way.
         ledger: The supervisor's counts, as last told.
         restored: What the last restore from a snapshot changed; None once it has been seen to.
+        unsaid: Called, once, when a wait gets long: says what could be said together with what is waited for.
     """
 
     def __init__(self, commands: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -44,6 +48,7 @@ class Orders:
         self.is_final = False
         self.ledger: dict[str, int] = {}
         self.restored: wire.Restored | None = None
+        self.unsaid: Callable[[], None] | None = None
 
     def next(self) -> wire.Ship:
         """Blocks until there is something to ship.
@@ -81,17 +86,26 @@ class Orders:
             while True:
                 left_s = min(until, self.deadline) - self._clock()
                 # Rounded up: poll(2) must not return early and make this a busy loop.
-                left_ms = min(max(0, int(left_s * 1000 + 0.999)), _LONGEST_POLL_MS)
+                longest_ms = _LONGEST_POLL_MS if self.unsaid is None else _LONG_WAIT_MS
+                left_ms = min(max(0, int(left_s * 1000 + 0.999)), longest_ms)
                 ready = dict(self._poll.poll(left_ms))
                 if self._commands in ready:
                     self._taken()
                 if fd in ready:
                     return ready[fd]
+                if not ready:
+                    self.say()
                 if not ready and self._clock() >= min(until, self.deadline):
                     return 0
         finally:
             if fd >= 0:
                 self._poll.unregister(fd)
+
+    def say(self) -> None:
+        """Has said what is unsaid."""
+        unsaid, self.unsaid = self.unsaid, None
+        if unsaid is not None:
+            unsaid()
 
     def pause(self, seconds: float) -> None:
         """Sleeps, but not past the deadline."""

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from shipper.destinations.base import Destination
     from shipper.rules import Rules
 
+# Of batches up to this size, requests that follow one upon the other share a report: little is repeated should we die.
+_SMALL_BATCH_BYTES = 65_536
+
 # Before every offset: the first order says where to begin.
 _NOWHERE = Position(-1)
 
@@ -161,6 +164,7 @@ class Worker:
         try:
             self._deliver()
         except HeldError as exc:
+            self._orders.say()
             self._stall(exc.reason, exc.retry_after_s)
         except BrokenFrameError as exc:
             self._log.error("shipper.frame_broken", error=str(exc))
@@ -178,7 +182,8 @@ class Worker:
                 self._unfinished = batch
                 if batch not in self._open:
                     self._open.append(batch)
-                self._delivery.deliver(batch, self._settled, behind=self._behind(batch))
+                self._delivery.deliver(batch, self._said_of, behind=self._behind(batch))
+                self._orders.say()
                 self._unfinished, self._cut = None, batch.end
                 if not self._open:
                     self._rejected = 0
@@ -242,6 +247,13 @@ class Worker:
                 took_ms=round((time.monotonic() - started) * 1000, 1),
             )
 
+    def _said_of(self, batch: Batch) -> None:
+        """Reports a request, or leaves it to the next one's report should that come soon: each wakes the supervisor."""
+        if batch.is_done or batch.body_bytes > _SMALL_BATCH_BYTES:
+            self._settled(batch)
+        else:
+            self._orders.unsaid = lambda: self._settled(batch)
+
     def _settled(self, _batch: Batch) -> None:
         """Reports the rows that have come to rest, up to the first that has not."""
         while self._open:
@@ -283,6 +295,7 @@ class Worker:
         return {row: found.get(place, 0) for row, place in places.items()}
 
     def _report(self, position: Position, rested: Rested = _NOTHING, *, waits: bool = False) -> None:
+        self._orders.unsaid = None
         counts = self._delivery.counts.taken()
         self._position = position
         context = position.context

@@ -1,6 +1,6 @@
 """What each answer leads to: a conversation between delivery and a destination in memory."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
 import pytest
@@ -312,3 +312,31 @@ def test_every_record_is_delivered_or_counted_as_dropped(answers: list[Outcome],
         begin += floor
     assert set(records) - set(scene.inbox.delivered) == lost - set(scene.inbox.delivered)
     assert len(scene.inbox.delivered) <= size + len(answers)
+
+
+def test_the_bodies_of_a_small_batch_are_made_before_the_first_is_sent() -> None:
+    """And of a large one each when its turn has come: they need not be in memory together."""
+
+    class Watched(Inbox):
+        def __init__(self) -> None:
+            super().__init__()
+            self.steps: list[str] = []
+
+        def prepare(self, signal: str, records: Sequence[bytes]) -> bytes:
+            self.steps.append(f"prepare {signal}")
+            return b"".join(records)
+
+        def send(self, signal: str, body: bytes) -> Outcome:
+            self.steps.append(f"send {signal} {len(body)}")
+            return DONE
+
+    scene = Scene(in_turn())
+    for size, steps in (
+        (10, ["prepare logs", "prepare traces", "send logs 10", "send traces 3"]),
+        (70_000, ["prepare logs", "send logs 70000", "prepare traces", "send traces 3"]),
+    ):
+        batch = batch_of(b"x" * size)
+        batch.add("traces", b"abc")
+        scene.delivery._destination = watched = Watched()  # noqa: SLF001 - the scene has no other use for one
+        scene.deliver(batch)
+        assert watched.steps == steps

@@ -1,6 +1,7 @@
 """Every signal through the shipper's process: orders in, requests and reports out, over real pipes and sockets."""
 
 import json
+import socket
 import time
 
 import pytest
@@ -36,6 +37,35 @@ def test_lines_go_first_whatever_came_first(server: Server) -> None:
     supervisor.order(end)
     settled(supervisor, end)
     assert [head.split(b" ", 2)[1] for head, _ in server.requests] == [b"/v1/logs", b"/v1/traces", b"/v1/metrics"]
+    supervisor.close()
+
+
+def test_requests_that_follow_one_upon_the_other_share_a_report(server: Server) -> None:
+    """Each report wakes the supervisor."""
+    backlog, end = backlog_of(invocation(0))
+    Backend(server)
+    supervisor = Supervisor(backlog, server.port, **EVERY)
+    supervisor.order(end)
+    (report,) = supervisor.reports_until(end)
+    assert (report.events, report.requests) == (4, 3)
+    supervisor.close()
+
+
+def test_what_was_taken_is_reported_while_another_request_takes_long(server: Server) -> None:
+    """The lines before the first row of a span count as shipped, whatever becomes of the span."""
+    backlog, end = backlog_of([line(1), *invocation(10)])
+    supervisor = Supervisor(backlog, server.port, **EVERY)
+
+    def slow(connection: socket.socket) -> None:
+        server.answering(http(200))(connection)
+        server.hanging(connection)
+
+    server.behaviours = [slow]
+    supervisor.order(end)
+    first = supervisor.report()
+    assert isinstance(first, Shipped)
+    assert (first.through, first.events, first.requests) == (0, 4, 2)
+    server.over.set()
     supervisor.close()
 
 
