@@ -15,9 +15,12 @@ from lifecycle.log import LINE_START
 from shipper.elements import BrokenArrayError, elements
 from shipper.repair import has_lone_surrogates, with_valid_escapes, with_valid_utf8
 
-# Decoded at once: an event costs about 250 bytes decoded beside 200 of JSON, and the platform's default
-# batch is this large.
+# The platform's default batch is this large, and no more is kept of what is not JSON.
 PIECE_BYTES = 262_144
+
+# Decoded at once: an event costs about 250 bytes decoded beside 200 of JSON. Below 128 KB malloc(3) takes and returns
+# memory within the heap; each larger block that is freed has it keep twice as much of what is free from then on.
+DECODED_BYTES = 65_536
 
 # Boundaries tried before a piece is split the slow way: each failure costs a scan of a piece.
 _MOST_BOUNDARIES = 16
@@ -90,12 +93,12 @@ def events(frame: Frame) -> Iterator[AnyEvent]:
     payload = frame.payload
     count = 0
     try:
-        if len(payload) <= PIECE_BYTES:
+        if len(payload) <= DECODED_BYTES:
             decoded = _decoded(bytes(payload))
             if decoded is not None:
                 yield from decoded
                 return
-        for event in _in_pieces(bytes(payload)):
+        for event in _in_pieces(payload):
             yield event
             count += 1
     except BrokenArrayError as exc:
@@ -118,7 +121,7 @@ def is_own(event: AnyEvent) -> bool:
     return logger is not None and bytes(logger).startswith(b'"tailrace.')
 
 
-def _in_pieces(payload: bytes) -> Iterator[AnyEvent]:
+def _in_pieces(payload: memoryview) -> Iterator[AnyEvent]:
     """The events of a payload, decoded a piece at a time, and one by one where that fails.
 
     Raises:
@@ -136,19 +139,19 @@ def _in_pieces(payload: bytes) -> Iterator[AnyEvent]:
         at = end
     else:
         return
-    for element in elements(payload, at):
+    for element in elements(bytes(payload), at):
         yield _shaped(element)
 
 
-def _piece(payload: bytes, at: int) -> tuple[int, list[Event] | None]:
+def _piece(payload: memoryview, at: int) -> tuple[int, list[Event] | None]:
     """The events from `at` to the next boundary past a piece's size, and where they end."""
-    end = at + PIECE_BYTES
+    end = at + DECODED_BYTES
     for _ in range(_MOST_BOUNDARIES):
         boundary = _BOUNDARY.search(payload, end) if end < len(payload) else None
         if boundary is None:
-            return len(payload), _decoded(b"[" + payload[at:])
+            return len(payload), _decoded(b"".join((b"[", payload[at:])))
         end = boundary.end(1)
-        decoded = _decoded(b"[" + payload[at : end - 1] + b"]")
+        decoded = _decoded(b"".join((b"[", payload[at : end - 1], b"]")))
         if decoded is not None:
             return end, decoded
     return at, None

@@ -189,6 +189,7 @@ class Worker:
                     self._rejected = 0
                 is_reported = True
                 self._say_shipped(batch, started)
+                del batch  # or it would be in memory beside the next one while that is made
             # `until` may have moved on while the last batch was under way.
             if self._orders.until <= until:
                 break

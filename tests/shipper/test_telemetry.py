@@ -35,7 +35,7 @@ def whole(found: AnyEvent) -> Any:
 
 @pytest.fixture
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(telemetry, "PIECE_BYTES", 100)
+    monkeypatch.setattr(telemetry, "DECODED_BYTES", 100)
 
 
 def test_an_event_keeps_its_record_raw() -> None:
@@ -103,7 +103,7 @@ def test_no_more_than_a_piece_is_decoded_at_once(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(telemetry, "_decoded", watched)
     sent = [event("x" * 150) for _ in range(10_000)]
     assert sum(1 for _ in events(frame(*sent))) == 10_000
-    assert largest < telemetry.PIECE_BYTES + 1000
+    assert largest < telemetry.DECODED_BYTES + 1000
 
 
 @pytest.mark.parametrize(
