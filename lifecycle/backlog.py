@@ -5,7 +5,8 @@ before it is skipped. There is one writer and one reader, and an offset counts o
 here is a lock or is read to find out how far the other side got.
 
 When nothing is waiting, the next frame starts at the ring's beginning, so a quiet function touches a few pages and not
-the whole ring. The jump shows as a `start` past the previous `end`.
+the whole ring. The jump shows as a `start` past the previous `end`. After more than that, what is delivered goes back
+to the kernel: the ring takes as much memory as waits in it, not as much as ever did.
 
 With a spool, a ring that stays full goes on in files: a jump frame in the ring says where. Until everything in the
 spool is delivered what comes goes there, so that the order stays; then the ring is used again.
@@ -35,6 +36,9 @@ HEADER_BYTES = HEADER.size
 _TARGET_BYTES = 8
 _NO_DIGEST = bytes(DIGEST_BYTES)
 
+# Of the ring's beginning so much stays, for it is used first: a few batches of the platform's default size.
+KEPT_BYTES = 1024 * 1024
+
 # Kept free behind every frame where there is a spool: a jump to it, and what that would skip at the ring's end.
 _JUMP_BYTES = 2 * (HEADER_BYTES + _TARGET_BYTES)
 
@@ -45,10 +49,12 @@ class Backlog:
     Args:
         capacity_bytes: Size of the ring, headers included.
         spool: Where it overflows to; None: nowhere.
+        kept_bytes: Of the ring's beginning, what is never given back to the kernel: a multiple of a page's size.
     """
 
-    def __init__(self, capacity_bytes: int, spool: "Spool | None" = None) -> None:
+    def __init__(self, capacity_bytes: int, spool: "Spool | None" = None, *, kept_bytes: int = KEPT_BYTES) -> None:
         self.capacity_bytes = capacity_bytes
+        self.kept_bytes = kept_bytes
         self.spool = spool
         self.memory = mmap.mmap(-1, capacity_bytes)
         self._view = memoryview(self.memory)
@@ -104,7 +110,7 @@ class Writer:
         self._kept_free = 0 if backlog.spool is None else _JUMP_BYTES
         self._memory = memoryview(backlog.memory)
         self.end = end
-        self.released = released
+        self.released = self._returned = released
 
     @property
     def can_spill(self) -> bool:
@@ -117,9 +123,30 @@ class Writer:
             return
         if self._spool is not None and stretch_of(through) > stretch_of(self.released):
             self._spool.discard_before(stretch_of(through))
+        if stretch_of(through) == stretch_of(self.end) and not is_spooled(through):
+            self._give_back(through)
         self.released = through
         if is_spooled(self.end) and through >= self.end:
             self._return_to_ring()
+
+    def _give_back(self, through: int) -> None:
+        """Gives the kernel back the ring's pages before `through` that nothing waits in."""
+        capacity = self._backlog.capacity_bytes
+        since = max(self._returned, self.end - capacity)  # what lies before that has been written over
+        while since < through:
+            lap = since - since % capacity
+            first, last = since - lap, min(through - lap, capacity)
+            first = max(first + -first % mmap.PAGESIZE, self._backlog.kept_bytes)
+            last -= last % mmap.PAGESIZE if last < capacity else 0
+            if first < last:
+                try:
+                    self._backlog.memory.madvise(mmap.MADV_REMOVE, first, last - first)
+                except OSError:  # a kernel that cannot: nothing is lost but memory
+                    self._backlog.kept_bytes = capacity
+            since = max(since, lap + last)
+            if last < capacity:
+                break
+        self._returned = since
 
     def recover(self) -> Iterator[Frame]:
         """Goes on behind what the spool holds past `end`: left by a predecessor, or by an environment before a reset.
@@ -179,7 +206,7 @@ class Writer:
         room = capacity - at
         start, released = self.end, self.released
         if released >= self.end and at:  # nothing waits: begin anew at the ring's start
-            start = released = self.end + room
+            start = released = self._returned = self.end + room
         elif needed > room:
             start = self.end + room
         if start + needed + self._kept_free - released > capacity:
@@ -234,4 +261,4 @@ class Writer:
         after = stretch_of(self.end) + 1
         if self._spool is not None:
             self._spool.discard_before(after)
-        self.end = self.released = first_of(after)
+        self.end = self.released = self._returned = first_of(after)

@@ -26,10 +26,10 @@ class Ring(RuleBasedStateMachine):
     the start of the next one when nothing waited before it.
     """
 
-    @initialize(capacity=st.integers(HEADER_BYTES + 1, 300))
+    @initialize(capacity=st.integers(HEADER_BYTES + 1, 300) | st.integers(2, 4).map(lambda n: n * mmap.PAGESIZE))
     def begin(self, capacity: int) -> None:
-        """An empty ring."""
-        self.backlog = Backlog(capacity)
+        """An empty ring; of a larger one, pages are given back."""
+        self.backlog = Backlog(capacity, kept_bytes=0)
         self.writer = Writer(self.backlog, end=0, released=0)
         self.committed = 0
         self.frames: list[tuple[int, int, bytes]] = []
@@ -172,6 +172,27 @@ def test_a_quiet_ring_touches_its_beginning_only() -> None:
         assert start == turn * backlog.capacity_bytes
         writer.release(end)
     assert not any(backlog.memory[mmap.PAGESIZE :])
+
+
+@pytest.mark.parametrize("kept_pages", [0, 8])
+def test_a_ring_takes_as_much_memory_as_waits_in_it(kept_pages: int) -> None:
+    """And what is used first; whatever passed through it before."""
+    backlog = Backlog(64 * mmap.PAGESIZE, kept_bytes=kept_pages * mmap.PAGESIZE)
+    writer = Writer(backlog, end=0, released=0)
+    waiting = []
+    for _ in range(300):
+        waiting.append(appended(writer, b"x" * 2500))
+        if len(waiting) > 20:
+            writer.release(waiting.pop(0)[1])
+            waiting_pages = 20 * (2500 + HEADER_BYTES) // mmap.PAGESIZE
+            assert resident_pages(backlog) <= waiting_pages + kept_pages + 3
+    for start, end in waiting:
+        assert [bytes(frame.payload) for frame in backlog.frames(start, end)] == [b"x" * 2500]
+
+
+def resident_pages(backlog: Backlog) -> int:
+    """Pages of the ring that hold anything: those given back are zeros again."""
+    return sum(any(backlog.memory[at : at + mmap.PAGESIZE]) for at in range(0, backlog.capacity_bytes, mmap.PAGESIZE))
 
 
 def test_a_frame_that_can_never_fit_is_told_from_one_that_does_not_fit_now() -> None:
