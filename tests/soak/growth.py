@@ -11,8 +11,8 @@ from tests.sandbox import Environment
 # A process that leaks has more in the second third of its samples than in the first, and more again in the last.
 LEAKED_BYTES = 400_000
 
-# More than this is growth also in one step. A step there may be: the log is loaded with the first line (1.8 MB), and a
-# batch of as many events as the platform sends at most leaves 1.3 MB (tests/lifecycle/test_heap.py).
+# More than this is growth also in one step: a batch of as many events as the platform sends at most leaves 1.3 MB, the
+# room for its events (tests/lifecycle/test_heap.py). The log, 6.5 MB with a process's first line, is loaded before.
 STEP_BYTES = 2_000_000
 DESCRIPTORS = 3
 

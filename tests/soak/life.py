@@ -1,5 +1,7 @@
 """One environment's long life: invocations until the time is over, each with what chance brings."""
 
+import json
+import socket
 import statistics
 import time
 from collections.abc import Callable, Iterable
@@ -16,6 +18,8 @@ from tests.soak.growth import Growth
 WARM = 0.2
 
 SAMPLES = 120
+
+OK = 200
 
 # What the first requests meet: whatever a trouble loads is there before the first sample.
 FIRST = (Status(503), Status(503))
@@ -94,6 +98,7 @@ def live(kind: Kind, seed: int, seconds: float, told: Callable[[int], None]) -> 
         with Environment(EXTENSIONS, function) as env:
             env.start()
             scene = Scene(env, backend)
+            _have_refused(env)
             results: list[InvokeResult] = []
             backend.faults.script(FIRST)
             next_sample_s = began_s + WARM * seconds
@@ -117,6 +122,15 @@ def live(kind: Kind, seed: int, seconds: float, told: Callable[[int], None]) -> 
             growth_problems = () if kind.resets else growth.problems()
             problems = [*_problems(got, kind), *growth_problems]
             return Lived(kind=kind, measured=got, growth=growth, problems=problems, printed=env.printed("tailrace"))
+
+
+def _have_refused(env: Environment) -> None:
+    """Sends the collector what it complains of: the log, loaded with the first line, is there before any sample."""
+    call = next(call for call in env.calls if call.status == OK and b'"buffering"' in call.body)
+    port = int(json.loads(call.body)["destination"]["URI"].rpartition(":")[2].strip("/"))
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as peer:
+        peer.sendall(b"GET / HTTP/1.1\r\nHost: soak\r\n\r\n")
+        peer.recv(1024)
 
 
 def _do(step: Step, scene: Scene) -> None:
