@@ -113,12 +113,6 @@ class Batch:
         self.end = end
         self.parcels = {signal: self.parcels[signal] for signal in SIGNALS if signal in self.parcels}
 
-    def add_last(self, signal: str, record: bytes) -> None:
-        """Adds a record that came from all rows: it holds back the last one."""
-        self.rows -= 1
-        self.add(signal, record)
-        self.rows += 1
-
     def add(self, signal: str, record: bytes) -> None:
         """Adds a record that came from the row under way."""
         parcel = self.parcels.get(signal)

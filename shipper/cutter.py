@@ -11,7 +11,7 @@ import msgspec
 from lifecycle.frames import Frame
 from lifecycle.log import Log
 from shipper.batches import Batch, Encoder, Limits, Position
-from shipper.correlate import Context, Meters
+from shipper.correlate import Context
 from shipper.sizes import size_of
 from shipper.strings import may_tell_failure
 from shipper.telemetry import AnyEvent, BrokenEvent, Event, OddEvent, events, is_own
@@ -19,13 +19,10 @@ from shipper.wanted import LOGS, METRICS, TRACES, Wanted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Protocol
-
+    from shipper.needs import Shapes
     from shipper.phases import Phases
     from shipper.rules import Rules
     from shipper.spans import Span
-else:
-    Protocol = object
 
 _to_json = msgspec.json.Encoder().encode
 
@@ -36,22 +33,6 @@ DAMAGED = "damaged"
 NO_PLATFORM_LOGS = "platform_logs"
 NO_LOGS = "signals"
 UNTAKEN = "untaken"
-
-
-class Shapes(Protocol):
-    """A destination's way to write what is no log record.
-
-    Attributes:
-        untaken: Signals that the destination turned out not to know.
-    """
-
-    untaken: set[str]
-
-    def span(self, span: "Span") -> bytes:
-        """A span as a record."""
-
-    def metrics(self, meters: Meters, ledger: dict[str, int], *, is_cumulative: bool) -> list[bytes]:
-        """What was measured as records."""
 
 
 class Row:
@@ -98,7 +79,7 @@ class Cutter:
         limits: Limits,
         log: Log,
         wanted: Wanted | None = None,
-        shapes: Shapes | None = None,
+        shapes: "Shapes | None" = None,
         rules: "Rules | None" = None,
     ) -> None:
         self._encoder = encoder
@@ -117,15 +98,24 @@ class Cutter:
 
     def batches(self, frames: Iterator[Frame], start: Position) -> Iterator[Batch]:
         """The events of `frames` from `start` on; the first frame is that at `start.through`."""
+        # A shipper before us may have sent these metrics and died before it said so: what is sent again is the same.
+        closing = self._closing(start, is_beginning=True)
+        if closing is not None:
+            yield closing
+            start = closing.end
+        yield from self._cut(frames, start)
+
+    def _cut(self, frames: Iterator[Frame], start: Position) -> Iterator[Batch]:
         limits, row_of, encoder, encode = self._limits, self._row, self._encoder, self._encoder.encode
         is_plain = self._rules is None and self._wanted.logs and not self._is_untaken(LOGS)
-        context, skip = start.context, start.skip
         self.waits = False
-        end = start
+        context, skip = start.context, start.skip
+        end = last = start
         batch = Batch()
         for frame in frames:
             self._begin(frame)
             batch.mark(Position(frame.start, skip, context))
+            index = -1
             for index, event in enumerate(events(frame)):
                 if index < skip:
                     continue
@@ -155,13 +145,17 @@ class Cutter:
                     batch.mark(Position(frame.start, index + 1, context))
             else:
                 skip = 0
-                end = Position(frame.end, 0, context)
+                last, end = Position(frame.start, index + 1, context), Position(frame.end, 0, context)
                 continue
             end = Position(frame.start, index, context)
             break
-        batch.close(self._finished(batch, end))
+        closing = None if self.waits else self._closing(end)
+        # Past the last event, but not yet at the end: that is reached once what goes with it is delivered, too.
+        batch.close(end if closing is None else last)
         if not batch.is_empty or batch.end.context is not start.context:
             yield batch
+        if closing is not None:
+            yield closing
 
     def look_ahead(self, frames: Iterator[Frame], *, is_pressed: bool) -> None:
         """Lets the rules see what is to be cut next, where one of them has to know how an invocation went.
@@ -179,25 +173,34 @@ class Cutter:
         self._observed_ns = frame.observed_ns
         self._is_damaged = frame.damaged_bytes > 0
 
-    def _finished(self, batch: Batch, end: Position) -> Position:
-        """Adds what goes with the end of a shipment: metrics that are due and, at the very end, what is still open."""
+    def _closing(self, end: Position, *, is_beginning: bool = False) -> Batch | None:
+        """What goes with the end of a shipment: metrics that are due and, at the very end, what is still open.
+
+        Made from the context at `end` alone, so that another shipper that goes on from there makes the very same.
+
+        Args:
+            end: Where the batch stands that is made.
+            is_beginning: It is the end of the shipment before, which was not reported.
+        """
         context, wanted, shapes = end.context, self._wanted, self._shapes
-        if shapes is None or self.waits:
-            return end
-        if self.is_final and (context.open or context.phase):
+        if shapes is None:
+            return None
+        batch = Batch()
+        if self.is_final and not is_beginning and (context.open or context.phase):
             context, spans = self._following.finished(context, max(self._observed_ns, context.meters.until_ns))
             for span in spans:
                 if TRACES not in shapes.untaken and self._is_in_sample(span, context):
-                    batch.add_last(TRACES, shapes.span(span))
+                    batch.add(TRACES, shapes.span(span))
         meters = context.meters
         if wanted.metrics and METRICS not in shapes.untaken and meters.values:
             from shipper.meters import exported, is_due
 
-            if self.is_final or is_due(meters, wanted.interval_ns):
+            if is_due(meters, wanted.interval_ns) or (self.is_final and not is_beginning):
                 for record in shapes.metrics(meters, self.ledger, is_cumulative=wanted.is_cumulative):
-                    batch.add_last(METRICS, record)
+                    batch.add(METRICS, record)
                 context = context.with_meters(exported(meters, self.ledger, is_cumulative=wanted.is_cumulative))
-        return Position(end.through, end.skip, context)
+        batch.close(Position(end.through, end.skip, context))
+        return batch if context is not end.context else None
 
     def _row(self, event: AnyEvent, index: int, context: Context) -> Row:
         row = Row(context)

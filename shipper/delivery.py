@@ -109,7 +109,7 @@ class Delivery:
         while signals:
             signal = signals.pop(0)
             # Lines have all the time; what comes after them leaves half of it to what is behind.
-            self._reserved_s = self._timing.time_left_s() / 2 if signals and signal != LOGS else 0.0
+            self._reserved_s = self._timing.time_left_s() / 2 if signal != LOGS and self._well - {signal} else 0.0
             if not is_final and self._troubles is not None and self._troubles.is_put_off(signal):
                 continue
             try:

@@ -1,8 +1,10 @@
-"""What delivery needs of others. Types only: nothing loads this at run time."""
+"""What cutting and delivering need of others. Types only: nothing loads this at run time."""
 
 from collections.abc import Sequence
 
+from shipper.correlate import Meters
 from shipper.outcome import Outcome
+from shipper.spans import Span
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,3 +35,19 @@ class Timing(Protocol):
 
     def pause(self, seconds: float) -> None:
         """Sleeps, not past the deadline."""
+
+
+class Shapes(Protocol):
+    """A destination's way to write what is no log record.
+
+    Attributes:
+        untaken: Signals that the destination turned out not to know.
+    """
+
+    untaken: set[str]
+
+    def span(self, span: Span) -> bytes:
+        """A span as a record."""
+
+    def metrics(self, meters: Meters, ledger: dict[str, int], *, is_cumulative: bool) -> list[bytes]:
+        """What was measured as records."""

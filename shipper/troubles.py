@@ -106,5 +106,5 @@ class Troubles:
             signal=signal,
             reason=trouble.reason or "deadline",
             records=records,
-            effect="counted as `undelivered`; the other signals do not wait for it",
+            effect="these records are lost; the other signals do not wait for them",
         )

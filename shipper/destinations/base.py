@@ -2,7 +2,7 @@
 
 from shipper import needs
 from shipper.batches import Encoder
-from shipper.cutter import Shapes
+from shipper.needs import Shapes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@
 import json
 import socket
 import time
+from typing import Any
 
 import pytest
 
@@ -87,6 +88,34 @@ def test_a_replaced_shipper_loses_neither_span_nor_count(server: Server) -> None
     (span,) = backend.spans()
     assert span["startTimeUnixNano"] == "1716222585000000000"
     second.close()
+
+
+def test_a_replaced_shipper_exports_the_very_same_window(server: Server) -> None:
+    """Killed while a metrics request is under way: start, end and values are the same, whatever has come meanwhile."""
+    backlog, end = backlog_of(invocation(0), invocation(20_000, R2))
+    middle = next(backlog.frames(0, end)).end
+    backend = Backend(server, metrics=[b"", http(200)])
+    first = Supervisor(backlog, server.port, **EVERY)
+    first.order(middle)
+    report = first.report()
+    while not (isinstance(report, Shipped) and report.skip == 4):
+        report = first.report()
+    assert report.through == 0
+    first.close()
+    second = Supervisor(backlog, server.port, **EVERY)
+    second.order(end, since=0, skip=4, context=report.context)
+    assert settled(second, end).events == 4
+    lost, again, after = (json.loads(body)["resourceMetrics"][0] for body in backend.bodies["metrics"])
+    assert again["scopeMetrics"] == lost["scopeMetrics"]
+    ends = {_window(metric)[1] for metric in again["scopeMetrics"][0]["metrics"]}
+    assert {_window(metric)[0] for metric in after["scopeMetrics"][0]["metrics"]} == ends
+    assert backend.count("logs") == 2
+    second.close()
+
+
+def _window(metric: dict[str, Any]) -> tuple[str, str]:
+    (point,) = (metric.get("sum") or metric["histogram"])["dataPoints"]
+    return point["startTimeUnixNano"], point["timeUnixNano"]
 
 
 def test_the_last_order_of_all_brings_what_is_open_to_an_end(server: Server) -> None:
