@@ -16,8 +16,10 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, Metric
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from shipper.meters import TABLE
 from tests.e2e.conftest import HANDLER, NAME, ZIP, Start
 from tests.sandbox import Destination
 from tests.sandbox.realparts import UnavailableError, rotel_path
@@ -201,11 +203,11 @@ def test_real_agent_accepts_every_record(start: Start, agent_url: str, collected
 
 def test_real_agent_accepts_every_span_and_every_metric(start: Start, agent_url: str, collected: Collected) -> None:
     """One span an invocation and one for the init; counts that add up to what was invoked."""
-    run = start(OTEL_EXPORTER_OTLP_ENDPOINT=agent_url, TAILRACE_PLATFORM_LOGS="0")
+    run = start(OTEL_EXPORTER_OTLP_ENDPOINT=agent_url, TAILRACE_PLATFORM_LOGS="0", TAILRACE_LOG_LEVEL="info")
     results = [run.invoke(lines=2) for _ in range(3)]
     run.end()
     deadline = time.monotonic() + 10
-    while len(_spans(collected)) < 4 or _total(collected, "faas.invocations") < 3:
+    while len(_spans(collected)) < 4 or _count(collected, "aws.lambda.billed_duration") < 3:
         assert time.monotonic() < deadline, f"{_spans(collected)} {collected.metrics}"
         time.sleep(0.02)
     spans = _spans(collected)
@@ -213,7 +215,37 @@ def test_real_agent_accepts_every_span_and_every_metric(start: Start, agent_url:
     assert sorted(request_id for name, request_id in spans if name == "demo") == sorted(r.request_id for r in results)
     assert _total(collected, "faas.invocations") == 3
     assert _total(collected, "faas.coldstarts") == 1
-    assert run.events("shipper.records_rejected") == []
+    assert [line for line in run.lines() if line["level"] != "info"] == []
+    (ledger,) = run.events("lifecycle.ended")
+    assert (ledger["waiting"], set(ledger["dropped"])) == (0, {"platform_logs"})
+
+
+def test_real_agent_accepts_every_histogram(start: Start, agent_url: str, collected: Collected) -> None:
+    """Whole: unit, temporality, bounds, buckets that add up, least and most, times in order."""
+    run = start(OTEL_EXPORTER_OTLP_ENDPOINT=agent_url, TAILRACE_PLATFORM_LOGS="0")
+    for _ in range(3):
+        run.invoke(lines=1)
+    run.end()
+    # With the last export, which the agent sends on like the others.
+    deadline = time.monotonic() + 10
+    while _count(collected, "aws.lambda.billed_duration") < 3:
+        assert time.monotonic() < deadline, collected.metrics
+        time.sleep(0.02)
+    expected = {instrument.name: instrument for instrument in TABLE if instrument.bounds}
+    del expected["aws.lambda.restore_duration"]
+    found = {metric.name: metric for metric in _metrics(collected) if metric.WhichOneof("data") == "histogram"}
+    assert {name: metric.unit for name, metric in found.items()} == {name: i.unit for name, i in expected.items()}
+    for name, instrument in expected.items():
+        assert _count(collected, name) == (1 if name == "faas.init_duration" else 3)
+        for metric in (one for one in _metrics(collected) if one.name == name):
+            assert metric.histogram.aggregation_temporality == AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA
+            for point in metric.histogram.data_points:
+                assert tuple(point.explicit_bounds) == instrument.bounds
+                assert len(point.bucket_counts) == len(instrument.bounds) + 1
+                assert sum(point.bucket_counts) == point.count > 0
+                assert 0 <= point.min <= point.max
+                assert point.min * point.count <= point.sum <= point.max * point.count
+                assert 0 < point.start_time_unix_nano < point.time_unix_nano
 
 
 def _spans(collected: Collected) -> list[tuple[str, str]]:
@@ -228,16 +260,24 @@ def _spans(collected: Collected) -> list[tuple[str, str]]:
     ]
 
 
-def _total(collected: Collected, name: str) -> int:
-    return sum(
-        point.as_int
+def _metrics(collected: Collected) -> list[Metric]:
+    return [
+        metric
         for request in collected.metrics
         for resource in request.resource_metrics
         for scope in resource.scope_metrics
         for metric in scope.metrics
-        if metric.name == name
-        for point in metric.sum.data_points
-    )
+    ]
+
+
+def _total(collected: Collected, name: str) -> int:
+    """A counter's value over all exports."""
+    return sum(p.as_int for metric in _metrics(collected) if metric.name == name for p in metric.sum.data_points)
+
+
+def _count(collected: Collected, name: str) -> int:
+    """How often a histogram was measured, over all exports."""
+    return sum(p.count for metric in _metrics(collected) if metric.name == name for p in metric.histogram.data_points)
 
 
 def _records(request: ExportLogsServiceRequest) -> Iterator[LogRecord]:
