@@ -104,15 +104,21 @@ def members_of(raw: bytes) -> dict[str, bytes] | None:
 def line_of(members: dict[str, bytes]) -> Line:
     """A line's parts. `members` is used up."""
     line = Line(rest=members)
-    found: dict[str, list[tuple[int, str]]] = {}
+    found: dict[str, str] = {}
+    rivals: list[str] = []
     for name in members:
         role = _ROLES.get(name)
-        if role is not None:
-            found.setdefault(role[0], []).append((role[1], name))
-    for role_name, names in found.items():
-        for _, name in sorted(names) if len(names) > 1 else names:
+        if role is not None and found.setdefault(role[0], name) != name:
+            rivals.append(name)
+    for role_name, name in found.items():
+        if not rivals:
             if _TAKERS[role_name](line, members[name]):
                 del members[name]
+            continue
+        names = [name, *(other for other in rivals if _ROLES[other][0] == role_name)]
+        for each in sorted(names, key=lambda one: _ROLES[one][1]):
+            if _TAKERS[role_name](line, members[each]):
+                del members[each]
                 break
     if not _OF_ERRORS.isdisjoint(members):
         # What the runtimes themselves say of an error has its type and its text, and nothing that a logger adds.
@@ -202,7 +208,7 @@ def _in_message(raw: bytes, *, has_logger: bool) -> Told | None:
     """An exception that stands in the message: Node.js's runtime has it there as an object, Java's as text."""
     if raw[:1] == b"{" and b"rrorType" in raw:
         return _of_object(_value(raw))
-    if raw[:1] == b'"' and may_hold_exception(raw):
+    if raw[:1] == b'"' and b"\\" in raw and may_hold_exception(raw):
         told = in_text(_text.decode(raw))
         # A panic that is logged was recovered from: the runtime tells one that was not as text.
         if told is not None and told.is_uncaught and (has_logger or told.type == PANIC):
