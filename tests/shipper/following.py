@@ -28,6 +28,9 @@ REQUESTS: dict[str, Any] = {
 }
 
 
+MANAGED = {"AWS_LAMBDA_INITIALIZATION_TYPE": "lambda-managed-instances"}
+
+
 @dataclass
 class Seen:
     """What a backend sees, in short.
@@ -75,6 +78,12 @@ class Seen:
 def attributes(record: dict[str, Any]) -> dict[str, Any]:
     """Attributes of a record or a span."""
     return attributes_of(record.get("attributes"))
+
+
+def only(seen: Seen) -> dict[str, Any]:
+    """The one span that is no part of another."""
+    (span,) = seen.servers()
+    return span
 
 
 def followed(
