@@ -50,8 +50,8 @@ _SOURCES: tuple[tuple[bytes, bytes], ...] = (
     (b"l", rb"level=" + _SLOG + rb"[ \"]"),
     # .NET's console logger: `info: Shop.Function[0]`, the message in the next line.
     (b"cdftiw", rb"(?P<level>trce|dbug|info|warn|fail|crit): [\w.+`<>]{1,120}\[-?\d{1,10}\]"),
-    # What the platform says of a runtime that exited.
-    (b"R", rb"RequestId: " + _ID + rb" (?P<error>Error: |Process exited)"),
+    # What the platform says of a runtime that exited; with a status as the Logs API's fault.
+    (b"R", rb"RequestId: " + _ID + rb"(?P<error> Error: | Process exited|\\tStatus: )"),
     # What emulators print among a function's lines.
     (b"SER", rb"(?:START|END|REPORT) RequestId: " + _ID),
 )
