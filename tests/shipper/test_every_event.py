@@ -1,11 +1,13 @@
 """The golden table, event by event: what each adds to those before it."""
 
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from shipper.correlate import NOTHING
-from shipper.records import KINDS
+from shipper.records import KINDS, ChildSpan, Metrics, Part, Tracing
 from tests.sandbox.received import attributes_of, value_of
 from tests.shipper.following import Seen, followed
 from tests.shipper.golden import STORIES, Step
@@ -66,3 +68,12 @@ def test_what_each_event_becomes(story: list[Step]) -> None:
 def test_no_kind_of_event_is_left_out() -> None:
     told = {kind for story in STORIES.values() for _, kind, _, _ in story}
     assert set(KINDS) | {"function", "extension", "platform.fault"} <= told
+
+
+@pytest.mark.parametrize("part", [*dict.fromkeys(KINDS.values()), Tracing, ChildSpan, Metrics])
+def test_every_member_is_documented(part: type[Part]) -> None:
+    """And every kind of event."""
+    told = (Path(__file__).parents[2] / "docs" / "telemetry.md").read_text()
+    table = told[told.index("## Field by field") : told.index("## Rules")]
+    names = {field.encode_name for field in msgspec.structs.fields(part)} - {""}
+    assert [name for name in (*names, *KINDS) if f"`{name}`" not in table] == []
