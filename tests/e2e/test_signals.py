@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from tests.e2e.conftest import NAME, Run, Start
+from tests.e2e.handler.runtimes import LINES
 from tests.sandbox import Platform
 
 pytestmark = pytest.mark.e2e
@@ -162,6 +163,23 @@ def test_what_the_real_runtime_logs_is_understood(start: Start, log_format: str)
         assert (warning.body, error.body) == ("stock is low", "no card")
         scopes = [scope["scope"]["name"] for scope in _scopes(run)]
         assert "root" in scopes
+
+
+def test_what_a_handler_of_each_runtime_logs_is_understood(start: Start) -> None:
+    """In text and in JSON: how severe it is, and which invocation it belongs to; the words stay."""
+    run = start(**BARE)
+    results = {run.invoke(runtime=name).request_id: name for name in LINES}
+    run.end()
+    spans = by_request(run)
+    records = {record.attributes["faas.invocation_id"]: record for record in run.backend.unique()}
+    assert {results[request_id] for request_id in records} == set(LINES)
+    for request_id, record in records.items():
+        name, span = results[request_id], spans[request_id]
+        assert record.raw["severityNumber"] == 13, name
+        assert "stock is low" in str(record.body), name
+        assert (record.raw["traceId"], record.raw["spanId"]) == (span.raw["traceId"], span.raw["spanId"]), name
+        if "JSON" in name:
+            assert (record.body, record.attributes["left"]) == ("stock is low", 2), name
 
 
 def _points(metric: Any) -> list[Any]:
