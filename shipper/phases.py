@@ -199,6 +199,11 @@ class Phases:
         if not began.since_ns and not phase.is_stale:
             began = replace(began, since_ns=at_ns)
         is_cold = is_restore or record.initialization_type == "on-demand"
+        running = context.invocation(context.request_id)
+        if record.phase == "invoke" and running is not None and not running.done_ns:
+            # The init before it failed, and this one is part of the invocation that has begun: its lines are, too.
+            open_ = tuple(replace(one, is_cold=is_cold) if one is running else one for one in context.open)
+            return replace(context, phase=phase, open=open_, has_init=True, meters=began)
         # Lines before the first invocation belong to it, where it gets a span.
         has_span = self._wanted.traces and not phase.is_stale
         trace_id, span_id = _ids_of(phase) if has_span else ("", "")

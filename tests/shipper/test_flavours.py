@@ -110,6 +110,20 @@ def test_an_init_that_fails_is_followed_by_one_inside_the_invocation() -> None:
     assert (seen.metric("faas.coldstarts"), seen.metric("faas.init_duration")[0]) == (1, 2)
 
 
+def test_an_init_inside_an_invocation_that_has_begun_is_part_of_it() -> None:
+    """Should the start be told before it: lines belong to the invocation, which began cold."""
+    inside = init(1, phase="invoke")
+    failed = init(-500, status="error", errorType="Runtime.ImportModuleError")
+    story = [*failed, start(0), inside[0], line(2), *inside[1:], line(200), done(210), report(212)]
+    seen = followed(story)
+    assert [ids(log) for log in seen.logs] == [(TRACE_ID, SPAN_ID)] * 2
+    assert [attributes(log)["faas.invocation_id"] for log in seen.logs] == [R1, R1]
+    _, within, served = seen.servers()
+    assert attributes(served)["faas.coldstart"] is True
+    assert [ids(link) for link in served["links"]] == [ids(within)]
+    assert seen.metric("faas.coldstarts") == 1
+
+
 def test_an_init_that_never_ends_gets_its_span_at_the_end() -> None:
     span = only(followed(init(0)[:1], is_final=True))
     assert (span["name"], attributes(span)["error.type"]) == ("shop init", "unreported")
