@@ -134,8 +134,12 @@ class Phases:
         if self._wanted.traces:
             trace_id, span_id = ids_of(invocation)
             invocation = replace(invocation, trace_id=trace_id, span_id=span_id)
-        open_ = (*(one for one in context.open if one.request_id != invocation.request_id), invocation)
         spans: list[Span] = []
+        before = context.invocation(invocation.request_id)
+        if before is not None and before.done_ns:
+            # Lambda tries an asynchronous invocation again under the same id; the first try was not reported.
+            context, spans = self._given_up(before, context, at_ns)
+        open_ = (*(one for one in context.open if one.request_id != invocation.request_id), invocation)
         while len(open_) > (MOST_INTERLEAVED if self._wanted.interleaved else MOST_OPEN):
             # Its report is lost: the platform tells of one invocation after the other.
             context, lost = self._given_up(open_[0], context, at_ns)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.shipper.following import attributes, followed, only
-from tests.shipper.story import R1, at, done, line, ns, report, start, tracing
+from tests.shipper.story import R1, SPAN_ID, at, done, line, ns, report, start, tracing
 
 
 @pytest.mark.parametrize(
@@ -81,6 +81,16 @@ def test_an_invocation_that_is_never_reported_gets_its_span_at_the_end() -> None
     assert span["status"]["code"] == "STATUS_CODE_ERROR"
     assert last.metric("faas.timeouts") is None  # it was counted when it was told
     assert last.context.open == ()
+
+
+def test_an_invocation_that_is_tried_again_under_its_id_is_two() -> None:
+    """As Lambda does with asynchronous ones, though the first has not been reported."""
+    again: dict[str, Any] = {"tracing": tracing(span_id="1111111111111111")}
+    first = [start(0), done(10, status="error", errorType="Runtime.ExitError")]
+    seen = followed([*first, start(60_000, sampled=None, **again), done(60_010), report(60_012)])
+    told = [(span["spanId"], attributes(span).get("error.type")) for span in seen.servers()]
+    assert told == [(SPAN_ID, "Runtime.ExitError"), ("1111111111111111", None)]
+    assert (seen.metric("faas.errors"), seen.metric("faas.invocations")) == (1, 1)
 
 
 def test_an_invocation_of_which_only_the_start_is_known_failed() -> None:
