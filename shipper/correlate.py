@@ -20,11 +20,16 @@ MOST_PACKED = 2048
 
 
 class Child(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A part of a phase, as the platform timed it."""
+    """A part of a phase, as the platform timed it.
+
+    Attributes:
+        attributes: What else was said of it.
+    """
 
     name: str
     start_ns: int
     end_ns: int
+    attributes: dict[str, Any] = {}
 
 
 class Invocation(msgspec.Struct, frozen=True, array_like=True, kw_only=True):

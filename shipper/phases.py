@@ -280,7 +280,9 @@ class Phases:
         for span in spans[:MOST_CHILDREN]:
             start_ns = self._times.unix_ns(span.start)
             if start_ns is not None:
-                found.append(Child(span.name[:MOST_ID], start_ns, start_ns + duration_ns(span.duration_ms)))
+                said = bounded(dict(attributes_of(span, "name", "start", "duration_ms")))
+                end_ns = start_ns + duration_ns(span.duration_ms)
+                found.append(Child(span.name[:MOST_ID], start_ns, end_ns, said))
         return tuple(found)
 
     def _measured(self, context: Context, at_ns: int, *taken: tuple[int, float | None]) -> Context:

@@ -55,9 +55,13 @@ def encoded(span: Span) -> bytes:
 
 
 def _child(span: Span, child: Child, number: int) -> bytes:
+    said = b""
+    if child.attributes:
+        pairs = b",".join([attribute(name, value) for name, value in child.attributes.items()])
+        said = b',"attributes":[%b]' % pairs
     return (
         b'{"traceId":"%b","spanId":"%b","parentSpanId":"%b","flags":%d,"name":%b,"kind":%d,'
-        b'"startTimeUnixNano":"%d","endTimeUnixNano":"%d"}'
+        b'"startTimeUnixNano":"%d","endTimeUnixNano":"%d"%b}'
     ) % (
         span.trace_id.encode(),
         child_id(span.span_id, number, child.name).encode(),
@@ -67,4 +71,5 @@ def _child(span: Span, child: Child, number: int) -> bytes:
         _INTERNAL,
         child.start_ns,
         child.end_ns,
+        said,
     )

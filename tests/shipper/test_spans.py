@@ -47,6 +47,14 @@ def test_start_done_and_report_make_one_span_with_its_parts() -> None:
     assert seen.context.open == ()
 
 
+def test_a_part_keeps_what_nobody_has_heard_of() -> None:
+    """Unknown members of a span's part are its attributes."""
+    parts = [{"name": "responseLatency", "start": "2024-05-20T16:29:45.000Z", "durationMs": 9, "coldPath": True}]
+    seen = followed([start(0), done(10, spans=parts), report(12)])
+    (part,) = (span for span in seen.spans if span["name"] == "responseLatency")
+    assert attributes(part) == {"aws.lambda.cold_path": True}
+
+
 def test_lines_carry_the_trace_of_their_invocation() -> None:
     """A line points to the span it was logged in; those before the first start belong to the init."""
     seen = followed([*init(-200), line(-100), *invocation(0), line(13), *invocation(20, R2)])
