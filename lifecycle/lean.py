@@ -1,9 +1,10 @@
-"""msgspec and httptools without what nothing of ours uses; how they are loaded, never what they do.
+"""Libraries without what nothing of ours uses: how they are loaded, never what they do.
 
-Loading them brings in the typing module, decimals, UUIDs, protocols, schemas and all that those need: over half of
-what the supervisor has in memory when it forks, which the workers then copy piece by piece as they run. No message
-and no record of ours has such a value, and no annotation of ours needs more than the built-in types. So stand-ins are
-there while the two are loaded; whoever imports the modules later, as structlog does, gets the real ones.
+Loading msgspec and httptools brings in the typing module, decimals, UUIDs, protocols, schemas and all that those need:
+over half of what the supervisor has in memory when it forks, which the workers then copy piece by piece as they run. No
+message and no record of ours has such a value, and no annotation of ours needs more than the built-in types. So
+stand-ins are there while the two are loaded; whoever imports the modules later gets the real ones. structlog is loaded
+in the same way, when a process says its first line: without asyncio, logging and its own console.
 
 Our own modules import typing for the type checker alone, and say `object` where msgspec would take `Any`.
 """
@@ -13,9 +14,11 @@ from types import SimpleNamespace
 
 
 class _Absent:
-    """The type of no value."""
+    """The type of no value, and a value that nobody uses."""
 
     unknown = None
+
+    def __init__(self, **_: object) -> None: ...
 
 
 def _annotations(cls: type) -> dict[str, object]:
@@ -37,7 +40,7 @@ def _annotations(cls: type) -> dict[str, object]:
 
 
 _FORMS = ("ClassVar", "Final", "Generic", "Literal", "TypeAliasType", "TypeVar", "_AnnotatedAlias", "_GenericAlias")
-_STAND_INS = {
+_FOR_MESSAGES = {
     "typing": SimpleNamespace(Any=object, Union=type(int | None), Optional=None, **dict.fromkeys(_FORMS, _Absent)),
     "decimal": SimpleNamespace(Decimal=_Absent),
     "uuid": SimpleNamespace(UUID=_Absent, SafeUUID=_Absent),
@@ -62,13 +65,40 @@ _STAND_INS = {
 }
 
 
+_FOR_LOG = {
+    "asyncio": SimpleNamespace(),
+    "logging": SimpleNamespace(),
+    "pickle": SimpleNamespace(PicklingError=Exception),
+    "structlog.dev": SimpleNamespace(ConsoleRenderer=_Absent, _has_colors=False, set_exc_info=None),
+    "structlog.stdlib": SimpleNamespace(),
+    "structlog.testing": SimpleNamespace(ReturnLogger=None, ReturnLoggerFactory=None),
+    "structlog.threadlocal": SimpleNamespace(),
+    "structlog.tracebacks": SimpleNamespace(ExceptionDictTransformer=_Absent),
+}
+
+
 def load() -> None:
-    """Imports both; to be called before anything else does."""
-    absent = {name: stand_in for name, stand_in in _STAND_INS.items() if name not in sys.modules}
-    sys.modules.update(absent)  # type: ignore[arg-type]
-    try:
+    """Imports msgspec and httptools; to be called before anything else does."""
+    with _standing_in(_FOR_MESSAGES):
         import httptools  # noqa: F401
         import msgspec  # noqa: F401
-    finally:
-        for name in absent:
+
+
+def load_structlog() -> None:
+    """Imports structlog."""
+    with _standing_in(_FOR_LOG):
+        import structlog  # noqa: F401
+
+
+class _standing_in:  # noqa: N801 - used as a statement
+    """Puts stand-ins where modules are not loaded yet, and takes them away again."""
+
+    def __init__(self, stand_ins: dict[str, SimpleNamespace]) -> None:
+        self._absent = {name: stand_in for name, stand_in in stand_ins.items() if name not in sys.modules}
+
+    def __enter__(self) -> None:
+        sys.modules.update(self._absent)  # type: ignore[arg-type]
+
+    def __exit__(self, *_: object) -> None:
+        for name in self._absent:
             del sys.modules[name]

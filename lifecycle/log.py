@@ -103,6 +103,10 @@ class Log:
 def _structlog_logger(write: Callable[[bytes], object], ordered: "Any") -> "Any":
     """A structlog logger that hands finished lines to `write`."""
     import msgspec
+
+    from lifecycle import lean
+
+    lean.load_structlog()
     import structlog
 
     to_json = msgspec.json.Encoder().encode

@@ -1,4 +1,4 @@
-"""How msgspec and httptools are loaded: with stand-ins that nobody meets later."""
+"""How libraries are loaded: with stand-ins that nobody meets later."""
 
 import subprocess
 import sys
@@ -10,7 +10,8 @@ from tests.test_budget import LAYER
 
 def run(code: str) -> str:
     """Standard output of `code` after a lean start from the layer; what it raises is the test's failure."""
-    program = f"import sys; sys.path.insert(0, {str(LAYER)!r}); from lifecycle import lean; lean.load()\n{code}"
+    start = f"import sys; sys.path.insert(0, {str(LAYER)!r}); from lifecycle import lean; lean.load()"
+    program = f"{start}; lean.load_structlog()\n{code}"
     return subprocess.run([sys.executable, "-IS", "-c", program], capture_output=True, text=True, check=True).stdout
 
 
@@ -23,10 +24,13 @@ def run(code: str) -> str:
         ("msgspec.inspect", "type_info"),
         ("msgspec.yaml", "decode"),
         ("httptools.parser.url_parser", "parse_url"),
+        ("asyncio", "sleep"),
+        ("logging", "getLogger"),
+        ("pickle", "dumps"),
     ],
 )
 def test_who_imports_a_module_later_gets_the_real_one(module: str, name: str) -> None:
-    """structlog, TLS and retries bring typing in when they are loaded."""
+    """TLS and retries bring some of them in when they are loaded."""
     assert run(f"import importlib; print(hasattr(importlib.import_module({module!r}), {name!r}))") == "True\n"
 
 
@@ -68,3 +72,16 @@ except TypeError as exc:
     print(exc)
 """
     assert run(code) == "got later: 'list[int]' in Message, expected a type that is not in quotes\n"
+
+
+def test_a_first_line_brings_neither_asyncio_nor_tls_nor_logging() -> None:
+    """They would be most of what a process that says something has loaded."""
+    code = """
+from lifecycle.log import Log
+Log("shipper").warning("shipper.something_said", count=1)
+print(*{"asyncio", "ssl", "logging", "socket", "pickle"} & set(sys.modules))
+"""
+    line, loaded = run(code).splitlines()
+    assert '"event":"shipper.something_said"' in line
+    assert '"time":"' in line
+    assert loaded == ""
