@@ -17,6 +17,7 @@ from shipper.xray import SPAN_DIGITS, hex_id, trace_id_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 # What a member may be, by the names that libraries give it; of several the first named here is taken.
@@ -42,6 +43,10 @@ _STACKS = (
 _OBJECTS = ("err", "error", "exception", "thrown")
 _ROLES = {name: (role, rank) for role, names in _NAMES.items() for rank, name in enumerate(names)}
 _OF_ERRORS = frozenset((*_TYPES, *_ERRORS, *_STACKS, *_OBJECTS))
+
+# Remembered, of sets of members and of spellings of levels.
+_MOST_PLANS = 256
+_MOST_LEVELS = 64
 
 _MOST_ID = 128
 _LEVEL_DIGITS = 2
@@ -86,6 +91,23 @@ class Line(msgspec.Struct):
     rest: dict[str, bytes] = {}
 
 
+class _Plan(msgspec.Struct, frozen=True):
+    """How lines with the same members are taken apart.
+
+    Attributes:
+        roles: What takes a member, and the names of those it is offered, in turn, until one is taken.
+        may_tell_error: Whether a member is there that may hold an exception.
+    """
+
+    roles: "tuple[tuple[Callable[[Line, bytes], bool], tuple[str, ...]], ...]"
+    may_tell_error: bool
+
+
+# A function's lines have the same few sets of members, over and over.
+_plans: dict[tuple[str, ...], _Plan] = {}
+_levels: dict[bytes, str] = {}
+
+
 def members_of(raw: bytes) -> dict[str, bytes] | None:
     """The members of a raw JSON object, or of one that stands in a raw JSON string; None when it is neither."""
     if raw[:1] == b"{":
@@ -104,23 +126,14 @@ def members_of(raw: bytes) -> dict[str, bytes] | None:
 def line_of(members: dict[str, bytes]) -> Line:
     """A line's parts. `members` is used up."""
     line = Line(rest=members)
-    found: dict[str, str] = {}
-    rivals: list[str] = []
-    for name in members:
-        role = _ROLES.get(name)
-        if role is not None and found.setdefault(role[0], name) != name:
-            rivals.append(name)
-    for role_name, name in found.items():
-        if not rivals:
-            if _TAKERS[role_name](line, members[name]):
+    names = tuple(members)
+    plan = _plans.get(names) or _planned(names)
+    for take, candidates in plan.roles:
+        for name in candidates:
+            if take(line, members[name]):
                 del members[name]
-            continue
-        names = [name, *(other for other in rivals if _ROLES[other][0] == role_name)]
-        for each in sorted(names, key=lambda one: _ROLES[one][1]):
-            if _TAKERS[role_name](line, members[each]):
-                del members[each]
                 break
-    if not _OF_ERRORS.isdisjoint(members):
+    if plan.may_tell_error and not _OF_ERRORS.isdisjoint(members):
         # What the runtimes themselves say of an error has its type and its text, and nothing that a logger adds.
         is_bare = not line.logger and line.message is None
         line.exception = _exception(
@@ -129,6 +142,20 @@ def line_of(members: dict[str, bytes]) -> Line:
     elif line.message is not None:
         line.exception = _in_message(line.message, has_logger=bool(line.logger))
     return line
+
+
+def _planned(names: tuple[str, ...]) -> _Plan:
+    """What is looked for in which members of a line with these."""
+    found: dict[str, list[tuple[int, str]]] = {}
+    for name in names:
+        role = _ROLES.get(name)
+        if role is not None:
+            found.setdefault(role[0], []).append((role[1], name))
+    roles = tuple((_TAKERS[role], tuple(name for _, name in sorted(ranked))) for role, ranked in found.items())
+    plan = _Plan(roles, not _OF_ERRORS.isdisjoint(names))
+    if len(_plans) < _MOST_PLANS:
+        _plans[names] = plan
+    return plan
 
 
 def _take_time(line: Line, raw: bytes) -> bool:
@@ -143,9 +170,14 @@ def _take_time(line: Line, raw: bytes) -> bool:
 
 
 def _take_level(line: Line, raw: bytes) -> bool:
-    level = _str(raw) or (name_of(int(raw)) if raw.isdigit() and len(raw) <= _LEVEL_DIGITS else "")
-    line.level = level if number_of(level) else ""
-    return bool(line.level)
+    level = _levels.get(raw)
+    if level is None:
+        level = _str(raw) or (name_of(int(raw)) if raw.isdigit() and len(raw) <= _LEVEL_DIGITS else "")
+        level = level if number_of(level) else ""
+        if len(_levels) < _MOST_LEVELS:
+            _levels[raw] = level
+    line.level = level
+    return bool(level)
 
 
 def _take_message(line: Line, raw: bytes) -> bool:

@@ -18,6 +18,7 @@ MOST_DEPTH = 20
 
 _MOST_INT64 = 2**63 - 1
 _LEAST_INT64 = -(2**63)
+_INT64_DIGITS = 19
 
 # Field names repeat from record to record; beyond this many they do not, and remembering stops.
 _MOST_NAMES = 1024
@@ -96,6 +97,8 @@ def attribute(name: str, value: "Any") -> bytes:
 
 
 def _number(raw: bytes) -> bytes:
+    if raw.isdigit() and len(raw) < _INT64_DIGITS:
+        return b'{"intValue":"%b"}' % raw
     if raw.isdigit() or (raw[:1] == b"-" and raw[1:].isdigit()):
         # Digits beyond int64 stay digits; int() refuses more than 4300 of them.
         if len(raw) <= len(str(_LEAST_INT64)) and _LEAST_INT64 <= int(raw) <= _MOST_INT64:

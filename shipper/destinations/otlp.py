@@ -103,7 +103,7 @@ class Otlp:
     def prepare(self, signal: str, records: Sequence[bytes]) -> bytes:
         """An Export…ServiceRequest."""
         post, head = self._posts[signal], self._heads[signal]
-        if not any(type(record) is Scoped for record in records):
+        if Scoped not in set(map(type, records)):
             return post.body(head + self._scope(signal, ""), records, b",", b"]}]}]}")
         # Nothing is joined before it is compressed: only the first and the last record of a scope are written anew.
         pieces: list[bytes] = []

@@ -19,15 +19,17 @@ _RESERVED = frozenset(
 )
 
 
-def body_of(line: "Line", whole: dict[str, bytes]) -> tuple[bytes, bytes]:
-    """A JSON line's body, and the attributes beside it: no member is lost."""
+def body_of(line: "Line", raw: bytes) -> tuple[bytes, bytes]:
+    """A JSON line's body, and the attributes beside it: no member is lost. `raw` is all of the line."""
     if line.message is not None:
         return any_value(without_newline(line.message)), _attributes(line.rest)
     if line.exception is not None and line.exception.message:
         return text_value(line.exception.message.encode()), _attributes(line.rest)
     if line.rest:
         return object_value(line.rest), b""
-    return object_value(whole), b""
+    from shipper.json_lines import members_of
+
+    return object_value(members_of(raw) or {}), b""
 
 
 def _attributes(members: dict[str, bytes]) -> bytes:

@@ -135,9 +135,8 @@ class LogRecords(Encoder):
         members = self._json.members_of(raw)
         if members is None:
             return self._exceptional(event, raw, more, index)
-        whole = dict(members)
         line = self._json.line_of(members)
-        body, attributes = body_of(line, whole)
+        body, attributes = body_of(line, raw)
         tail = self._tail(event.type, line.request_id)
         if line.trace_id or line.span_id:
             tail = tail[0], self._trace_of(line)

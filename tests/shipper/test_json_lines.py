@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shipper.json_lines import line_of, members_of
 from tests.sandbox.received import value_of
 from tests.shipper.following import attributes, followed
 from tests.shipper.support import REQUEST_ID, event
@@ -242,3 +243,28 @@ def _texts(value: Any) -> list[str]:
     if isinstance(value, list):
         return [text for inner in value for text in _texts(inner)]
     return [value.rstrip("\n")] if isinstance(value, str) else []
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_lines_with_the_same_members_are_told_apart_by_what_is_in_them(order: int) -> None:
+    """What is remembered of a set of members is where to look, never what was found there."""
+    lines = {
+        b'{"level":"INFO","severity":"x","msg":"a","ts":1716222586}': ("INFO", b'"a"', {"severity", "order"}),
+        b'{"level":"none","severity":"warn","msg":null,"ts":1716222586}': ("warn", None, {"level", "msg", "order"}),
+        b'{"level":{"a":1},"severity":30,"msg":"b","ts":"no time"}': ("INFO", b'"b"', {"level", "ts", "order"}),
+    }
+    for raw, (level, message, rest) in list(lines.items())[::order] * 2:
+        members = members_of(raw[:-1] + b',"order":1}')
+        assert members is not None
+        line = line_of(members)
+        assert (line.level, line.message, set(line.rest)) == (level, message, rest)
+
+
+def test_an_exception_is_seen_where_a_line_with_the_same_members_had_none() -> None:
+    for raw, kind in (
+        (b'{"error":"no","msg":"a"}', ""),
+        (b'{"error":{"type":"KeyError","message":"x"},"msg":"a"}', "KeyError"),
+        (b'{"error":"no","msg":"a"}', ""),
+    ):
+        line = line_of(members_of(raw) or {})
+        assert (line.exception.type if line.exception else "") == kind
