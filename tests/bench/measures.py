@@ -8,10 +8,11 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.bench.memory import profile
 from tests.lifecycle.platform_stub import OK, OK_REGISTER
 from tests.sandbox import Destination, Environment, Function, Platform
 
@@ -31,21 +32,23 @@ class Bare(NamedTuple):
 
 
 class Boot(NamedTuple):
-    """One cold start."""
+    """One cold start; `memory` says what `pss_mb` are."""
 
     register_ms: float
     next_ms: float
     cpu_ms: float
     pss_mb: float
+    memory: str
 
 
 class Load(NamedTuple):
-    """Many lines in few invocations."""
+    """Many lines in few invocations; `memory` says what the peak was."""
 
     lines: int
     lost: int
     cpu_us_per_record: float
     peak_pss_mb: float
+    memory: str
 
 
 class Held(NamedTuple):
@@ -70,9 +73,9 @@ def boot(extensions: Path = EXTENSIONS) -> Boot:
     with _environment(freeze=False, runtime_command=_IDLE_RUNTIME, extensions=extensions) as (_, env):
         env.start()
         cpu_ms = _settled_cpu_ms(env)
-        pss_mb = env.memory_pss_bytes(NAME) / 1e6
+        pss_mb, memory = env.memory_pss_bytes(NAME) / 1e6, profile(env.processes(NAME))
         env.shutdown()
-    return Boot(register_ms, next_ms, cpu_ms, pss_mb)
+    return Boot(register_ms, next_ms, cpu_ms, pss_mb, memory)
 
 
 def asked(extensions: Path) -> tuple[float, float]:
@@ -98,9 +101,15 @@ def asked(extensions: Path) -> tuple[float, float]:
     return arrived_ms[0], arrived_ms[2]
 
 
-def load(invocations: int = 3, lines: int = 20_000, line_bytes: int = 150, *, is_json: bool = False) -> Load:
-    """Ships `invocations` × `lines` lines while memory is watched."""
-    with _environment(freeze=True, timeout_s=120.0) as (backend, env):
+def load(
+    invocations: int = 3, lines: int = 20_000, line_bytes: int = 150, *, flush: str, is_json: bool = False
+) -> Load:
+    """Ships `invocations` × `lines` lines while memory is watched.
+
+    With the policy `end` all of them are shipped before CPU is read. With `adaptive` more of them wait at a time, and a
+    part leaves at shutdown.
+    """
+    with _environment(freeze=True, timeout_s=120.0, TAILRACE_FLUSH=flush) as (backend, env):
         env.invoke({"lines": 0})
         before_ms = _cpu_ms(env)
         with _watched(env) as peak:
@@ -111,20 +120,39 @@ def load(invocations: int = 3, lines: int = 20_000, line_bytes: int = 150, *, is
         env.shutdown()
         emitted = len(env.telemetry(NAME).emitted)
         lost = emitted - len(backend.unique())
-    return Load(invocations * lines, lost, cpu_ms * 1000 / (invocations * lines), max(peak) / 1e6)
+    return Load(invocations * lines, lost, cpu_ms * 1000 / (invocations * lines), peak.pss_bytes / 1e6, peak.memory)
 
 
-def cpu_per_invocation_ms(signals: str, invocations: int = 150) -> float:
-    """CPU of all processes for an invocation with a few lines, in a row of them, by the signals that are shipped."""
-    with _environment(
-        freeze=False, TAILRACE_SIGNALS=signals, TAILRACE_PLATFORM_LOGS="0", TAILRACE_FLUSH_INTERVAL_MS="1000"
-    ) as (_, env):
-        for _ in range(5):
-            env.invoke({"lines": 5})
-        before_ms = _cpu_ms(env)
-        for _ in range(invocations):
-            env.invoke({"lines": 5})
-        return (_settled_cpu_ms(env) - before_ms) / invocations
+def cpu_per_invocation_ms(*signals: str, flush: str, invocations: int = 60) -> tuple[float, ...]:
+    """CPU of all processes for an invocation with a few lines, in a row of them, by the signals that are shipped.
+
+    The environments run side by side and are invoked in turn, so that what else the machine does hits all alike.
+
+    Returns:
+        A figure for each of `signals`.
+    """
+    with ExitStack() as stack:
+        environments = [
+            stack.enter_context(
+                _environment(
+                    freeze=False,
+                    TAILRACE_SIGNALS=some,
+                    TAILRACE_PLATFORM_LOGS="0",
+                    TAILRACE_FLUSH=flush,
+                    TAILRACE_FLUSH_INTERVAL_MS="1000",
+                )
+            )[1]
+            for some in signals
+        ]
+
+        def invoked(times: int) -> list[float]:
+            before_ms = [_cpu_ms(env) for env in environments]
+            for number in range(times * len(environments)):
+                environments[number % len(environments)].invoke({"lines": 5})
+            return [(_settled_cpu_ms(env) - ms) / times for env, ms in zip(environments, before_ms, strict=True)]
+
+        invoked(5)
+        return tuple(invoked(invocations))
 
 
 def held(invocations: int = 20, lines: int = 20) -> Held:
@@ -137,7 +165,7 @@ def held(invocations: int = 20, lines: int = 20) -> Held:
     return Held(statistics.median(times), max(times), lost)
 
 
-def profile() -> str:
+def dearest_imports() -> str:
     """The dearest imports of a boot, for when a figure is missed."""
     code = "import sys; sys.path.insert(0, sys.argv[1]); import lifecycle.supervisor, collector.worker, shipper.worker"
     command = [sys.executable, "-IS", "-X", "importtime", "-c", code, str(EXTENSIONS.parent / NAME)]
@@ -202,20 +230,30 @@ def _settled_cpu_ms(env: Environment) -> float:
     return used_ms
 
 
+class _Peak:
+    """The most memory seen, and what it was."""
+
+    def __init__(self) -> None:
+        self.pss_bytes = 0
+        self.memory = ""
+
+
 @contextmanager
-def _watched(env: Environment) -> Iterator[list[int]]:
+def _watched(env: Environment) -> Iterator[_Peak]:
     """Samples memory while the block runs."""
-    samples = [0]
+    peak = _Peak()
     done = threading.Event()
 
     def watch() -> None:
         while not done.wait(0.02):
-            samples.append(env.memory_pss_bytes(NAME))
+            pss_bytes = env.memory_pss_bytes(NAME)
+            if pss_bytes > peak.pss_bytes:
+                peak.pss_bytes, peak.memory = pss_bytes, profile(env.processes(NAME))
 
     thread = threading.Thread(target=watch)
     thread.start()
     try:
-        yield samples
+        yield peak
     finally:
         done.set()
         thread.join()
