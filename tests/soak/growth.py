@@ -19,6 +19,9 @@ DESCRIPTORS = 3
 # Fewer samples of a process say nothing: one that was killed has few.
 LEAST_SAMPLES = 12
 
+# A process that took another's place has yet to meet its first trouble, and to load what that takes.
+SETTLED_S = 20.0
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -38,13 +41,24 @@ class Sample:
 
 @dataclass
 class Growth:
-    """Samples by process name and process id."""
+    """Samples by process name and process id.
+
+    Attributes:
+        settled_at: Monotonic seconds from when on a process is looked at.
+    """
 
     samples: dict[tuple[str, int], list[Sample]] = field(default_factory=dict)
+    settled_at: dict[int, float] = field(default_factory=dict)
 
-    def take(self, env: Environment) -> None:
-        """Looks at every process of the extension."""
+    def begin(self, env: Environment) -> None:
+        """Remembers those that have been there from the start."""
+        self.settled_at.update((process.pid, 0.0) for process in env.processes(NAME))
+
+    def take(self, env: Environment, now_s: float) -> None:
+        """Looks at every process of the extension that has settled."""
         for process in env.processes(NAME):
+            if now_s < self.settled_at.setdefault(process.pid, now_s + SETTLED_S):
+                continue
             sample = _sample(process.pid)
             if sample is not None:
                 self.samples.setdefault((process.comm, process.pid), []).append(sample)

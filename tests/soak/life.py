@@ -98,6 +98,7 @@ def live(kind: Kind, seed: int, seconds: float, told: Callable[[int], None]) -> 
         with Environment(EXTENSIONS, function) as env:
             env.start()
             scene = Scene(env, backend)
+            growth.begin(env)
             _have_refused(env)
             results: list[InvokeResult] = []
             backend.faults.script(FIRST)
@@ -112,7 +113,7 @@ def live(kind: Kind, seed: int, seconds: float, told: Callable[[int], None]) -> 
                 scene.settle()
                 if time.monotonic() >= next_sample_s:
                     next_sample_s += seconds * (1 - WARM) / SAMPLES
-                    growth.take(env)
+                    growth.take(env, time.monotonic())
                     told(len(results))
             backend.faults.clear()
             backend.accept()
