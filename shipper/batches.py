@@ -81,6 +81,7 @@ class Batch:
         parcels: By signal.
         lost: Reason by row, for rows that are given up.
         lost_bytes: Size by row, for those of them whose size is known.
+        rejected: Records that the destination took a request without; not yet among what was reported.
         is_reported: Its end has been.
         weights: Events that a row stands for, where that is not one.
         end: Position after the last row.
@@ -93,6 +94,7 @@ class Batch:
         self.parcels: dict[str, Parcel] = {}
         self.lost: dict[int, str] = {}
         self.lost_bytes: dict[int, int] = {}
+        self.rejected = 0
         self.weights: dict[int, int] = {}
         self.end = Position(0)
         self.settled = 0

@@ -8,7 +8,6 @@ class Counts:
         self.requests = 0
         self.retries = 0
         self.wire_bytes = 0
-        self.rejected = 0
 
     def taken(self) -> "Counts":
         """The counts so far, which begin anew."""

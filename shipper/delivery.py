@@ -148,7 +148,7 @@ class Delivery:
             low, high = ranges.pop()
             outcome = self._persisted(signal, parcel, low, high)
             if outcome.verdict is Verdict.DONE:
-                self.counts.rejected += self._rejected(outcome, high - low)
+                batch.rejected += self._rejected(outcome, high - low)
                 self._try_suspects_again(signal, suspects, batch, parcel)
             elif outcome.verdict is Verdict.UNTAKEN:
                 self._leave(signal, outcome, batch)
@@ -163,7 +163,7 @@ class Delivery:
             else:
                 suspects.refused.append((low, outcome))
                 is_time = not suspects.is_proven and suspects.are_many and bool(ranges)
-                if is_time and self._takes_the_last(signal, parcel, ranges):
+                if is_time and self._takes_the_last(signal, batch, parcel, ranges):
                     self._try_suspects_again(signal, suspects, batch, parcel)
             if suspects.is_proven or suspects.is_one_too_large(parcel.records, _LEAST_BATCH_BYTES):
                 self._convict(suspects, batch, parcel)
@@ -185,7 +185,7 @@ class Delivery:
             effect="this signal is not sent any more; TAILRACE_SIGNALS says which are",
         )
 
-    def _takes_the_last(self, signal: str, parcel: Parcel, ranges: list[tuple[int, int]]) -> bool:
+    def _takes_the_last(self, signal: str, batch: Batch, parcel: Parcel, ranges: list[tuple[int, int]]) -> bool:
         """Whether the destination takes the last record of all, which then need not be sent again.
 
         Raises:
@@ -197,7 +197,7 @@ class Delivery:
             return False
         if outcome.verdict is not Verdict.DONE:
             raise HeldError(outcome.reason, outcome.retry_after_s)
-        self.counts.rejected += self._rejected(outcome, 1)
+        batch.rejected += self._rejected(outcome, 1)
         ranges[:1] = [(low, end - 1)] if low < end - 1 else []
         return True
 
@@ -213,7 +213,7 @@ class Delivery:
             if outcome.verdict in (Verdict.TOO_LARGE, Verdict.REFUSED):
                 self._give_up(outcome, batch, parcel, at)
             elif outcome.verdict is Verdict.DONE:
-                self.counts.rejected += self._rejected(outcome, 1)
+                batch.rejected += self._rejected(outcome, 1)
             else:
                 raise HeldError(outcome.reason, outcome.retry_after_s)
             parcel.done = at + 1

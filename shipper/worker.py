@@ -134,7 +134,6 @@ class Worker:
         self._open: deque[Batch] = deque()
         # Where the next batch begins; what is committed may be behind it.
         self._cut = _NOWHERE
-        self._rejected = 0
         self._delivery = Delivery(
             destination,
             orders,
@@ -185,8 +184,6 @@ class Worker:
                 self._delivery.deliver(batch, self._said_of, behind=self._behind(batch))
                 self._orders.say()
                 self._unfinished, self._cut = None, batch.end
-                if not self._open:
-                    self._rejected = 0
                 is_reported = True
                 self._say_shipped(batch, started)
                 del batch  # or it would be in memory beside the next one while that is made
@@ -276,11 +273,9 @@ class Worker:
             batch.lost_bytes |= self._sizes(batch, unknown)
         dropped_bytes = batch.tally_bytes(first, last)
         # Told by the request, and the events in it may be reported later; spans and data points are not events.
-        self._rejected += self._delivery.counts.rejected
-        self._delivery.counts.rejected = 0
-        rejected = min(self._rejected, events)
+        rejected = min(batch.rejected, events)
         if rejected:
-            self._rejected -= rejected
+            batch.rejected -= rejected
             # How many, but not which: of all that were in question, each counts alike.
             sizes = self._sizes(batch, [row for row in range(first, last) if row not in batch.lost])
             dropped["rejected"] = rejected

@@ -288,8 +288,9 @@ def test_a_failure_while_splitting_keeps_what_was_settled() -> None:
 
 def test_partial_success_is_counted() -> None:
     scene = Scene(lambda _: Outcome(verdict=Verdict.DONE, rejected=5))
-    scene.deliver(batch_of(b"a", b"b"))
-    assert scene.delivery.counts.rejected == 2
+    batch = batch_of(b"a", b"b")
+    scene.deliver(batch)
+    assert batch.rejected == 2
 
 
 @given(st.lists(st.sampled_from([DONE, REFUSED, TOO_LARGE, UNAVAILABLE]), max_size=30), st.integers(1, 40))

@@ -98,6 +98,24 @@ def test_what_was_put_off_arrives_when_it_is_taken_again(server: Server) -> None
 
 
 @pytest.mark.usefixtures("hasty")
+def test_lines_that_are_rejected_while_an_earlier_span_is_owed_are_counted(server: Server) -> None:
+    """They are told of only when the span is done with, shipments later."""
+    backlog, end = backlog_of(*stories(2))
+    middle = next(backlog.frames(0, end)).end
+    rejected = http(200, b'{"partialSuccess":{"rejectedLogRecords":"1"}}')
+    Backend(server, logs=[http(200), rejected], traces=[http(403), http(403), http(403), http(200)])
+    supervisor = Supervisor(backlog, server.port, **EVERY)
+    supervisor.order(middle)
+    first = until_it_waits(supervisor)
+    supervisor.order(end, 0, 3)
+    second = until_it_waits(supervisor)
+    supervisor.order(end, 0, 3)
+    last = settled(supervisor, end)
+    assert (sum(one.events for one in first + second) + last.events, last.dropped) == (7, {"rejected": 1})
+    supervisor.close()
+
+
+@pytest.mark.usefixtures("hasty")
 def test_what_is_put_off_is_given_up_where_the_backlog_has_no_room_for_it(server: Server) -> None:
     """A quarter of it: lines must never wait for room that spans take."""
     backlog, end = backlog_of(*stories(40), size=60_000)
