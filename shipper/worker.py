@@ -1,53 +1,32 @@
 """The shipper's process: waits for a range of the backlog, delivers it, reports how far it got.
 
-Owns its end of the two pipes. Decides nothing about when to ship, and keeps nothing that a replacement would
-miss: position and context are in every report.
+Decides nothing about when to ship, and keeps nothing that a replacement would miss: position and context are in every
+report (`reports`).
 """
 
 import time
-from collections import deque
 from collections.abc import Iterator
 
-import msgspec
-
-from lifecycle import wire
 from lifecycle.backlog import Backlog
 from lifecycle.frames import BrokenFrameError
 from lifecycle.heap import LARGE_BYTES, give_back_large_blocks
 from lifecycle.log import Log
 from lifecycle.settings import Settings
-from lifecycle.wire import MOST_TEXT, Ship, Shipped, Stalled
+from lifecycle.wire import Ship
 from shipper.batches import Batch, Limits, Position
-from shipper.correlate import packed, unpacked
+from shipper.correlate import unpacked
 from shipper.cutter import Cutter
 from shipper.delivery import Delivery
 from shipper.destinations.choose import chosen
 from shipper.errors import HeldError, SupervisorGoneError
 from shipper.orders import Orders
-from shipper.sizes import sizes_at
+from shipper.reports import NOWHERE, Reports
 from shipper.wanted import METRICS, TRACES, wanted_by
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from shipper.destinations.base import Destination
     from shipper.rules import Rules
-
-# Of batches up to this size, requests that follow one upon the other share a report: little is repeated should we die.
-_SMALL_BATCH_BYTES = 65_536
-
-# Before every offset: the first order says where to begin.
-_NOWHERE = Position(-1)
-
-
-class Rested(msgspec.Struct, frozen=True):
-    """What became of some events: how many were delivered, and how many and how much was dropped, by reason."""
-
-    events: int = 0
-    dropped: dict[str, int] = {}
-    dropped_bytes: dict[str, int] = {}
-
-
-_NOTHING = Rested()
 
 
 def warm(settings: Settings) -> None:
@@ -121,19 +100,15 @@ class Worker:
         self, orders: Orders, reports: int, backlog: Backlog, settings: Settings, destination: "Destination", log: Log
     ) -> None:
         self._orders = orders
-        self._reports = reports
         self._backlog = backlog
         self._log = log
         limits = Limits(settings.batch_bytes, settings.batch_records)
         wanted = wanted_by(settings)
-        self._owes = (wanted.traces or wanted.metrics) and destination.shapes is not None
         self._cutter = Cutter(destination.encoder, limits, log, wanted, destination.shapes, _rules(settings, log))
         # What a shipment that stalled was at: the next one goes on with it, and repeats nothing that was taken.
         self._unfinished: Batch | None = None
-        # Batches with rows that are not settled, in order: those of which a signal is put off, then that under way.
-        self._open: deque[Batch] = deque()
         # Where the next batch begins; what is committed may be behind it.
-        self._cut = _NOWHERE
+        self._cut = NOWHERE
         self._delivery = Delivery(
             destination,
             orders,
@@ -142,7 +117,8 @@ class Worker:
             most_s=settings.retry_max_ms / 1000,
             log=log,
         )
-        self._position = _NOWHERE
+        owes = (wanted.traces or wanted.metrics) and destination.shapes is not None
+        self._reports = Reports(reports, orders, backlog, self._delivery.counts, log, owes=owes)
 
     def ship(self, ship: Ship) -> None:
         """Makes one shipment, and ends it with a report.
@@ -151,10 +127,10 @@ class Worker:
             SupervisorGoneError: Nobody waits for it any more.
         """
         # A `Ship` sent while our last report was on its way names an older position than ours.
-        if (ship.since, ship.skip) > (self._position.through, self._position.skip):
-            self._position = self._cut = Position(ship.since, ship.skip, unpacked(ship.context))
+        if (ship.since, ship.skip) > (self._reports.position.through, self._reports.position.skip):
+            self._cut = Position(ship.since, ship.skip, unpacked(ship.context))
+            self._reports.begin_at(self._cut)
             self._unfinished = None
-            self._open.clear()
         if self._log.is_debug:
             budget_ms = round(self._orders.time_left_s() * 1000, 1)
             self._log.debug(
@@ -163,13 +139,13 @@ class Worker:
         try:
             self._deliver()
         except HeldError as exc:
-            self._orders.say()
-            self._stall(exc.reason, exc.retry_after_s)
+            self._reports.stall(exc.reason, exc.retry_after_s)
         except BrokenFrameError as exc:
             self._log.error("shipper.frame_broken", error=str(exc))
-            self._stall("broken_frame", 0.0)
+            self._reports.stall("broken_frame")
 
     def _deliver(self) -> None:
+        reports = self._reports
         is_reported = False
         self._delivery.lacked_time = False
         while True:
@@ -179,9 +155,9 @@ class Worker:
                 if batch.body_bytes >= LARGE_BYTES:
                     give_back_large_blocks()
                 self._unfinished = batch
-                if batch not in self._open:
-                    self._open.append(batch)
-                self._delivery.deliver(batch, self._said_of, behind=self._behind(batch))
+                if batch not in reports.open:
+                    reports.open.append(batch)
+                self._delivery.deliver(batch, reports.note, behind=self._behind(batch))
                 self._orders.say()
                 self._unfinished, self._cut = None, batch.end
                 is_reported = True
@@ -190,29 +166,31 @@ class Worker:
             # `until` may have moved on while the last batch was under way.
             if self._orders.until <= until:
                 break
-        if self._open:
+        if reports.open:
             self._deliver_put_off(until)
-        if self._delivery.lacked_time and self._open:
-            self._stall("deadline", 0.0)
-        elif self._cutter.waits or self._open:
-            self._report(self._position, waits=True)
-        elif self._position.through < until or not is_reported:
-            self._report(Position(max(until, self._position.through), 0, self._position.context))
-        self._log.debug("shipper.shipment_ended", through=self._position.through)
+        if self._delivery.lacked_time and reports.open:
+            reports.stall("deadline")
+        elif self._cutter.waits or reports.open:
+            reports.end(until, waits=True)
+        elif reports.position.through < until or not is_reported:
+            reports.end(until)
+        self._log.debug("shipper.shipment_ended", through=reports.position.through)
 
     def _deliver_put_off(self, until: int) -> None:
         """Tries again what signals still owe, now that lines have left; gives it up where it can wait no longer."""
-        must_end = self._orders.is_final or self._is_pressed(until, self._position)
-        for batch in list(self._open):
+        note = self._reports.note
+        must_end = self._orders.is_final or self._is_pressed(until, self._reports.position)
+        for batch in list(self._reports.open):
             batch.trim()
-            self._delivery.deliver(batch, self._settled, behind=self._behind(batch), is_final=self._orders.is_final)
+            self._delivery.deliver(batch, note, behind=self._behind(batch), is_final=self._orders.is_final)
             if must_end and not batch.is_done:
-                self._delivery.give_up(batch, self._settled)
+                self._delivery.give_up(batch, note)
+            self._orders.say()
 
     def _behind(self, batch: Batch) -> set[str]:
         """Signals that batches before this one owe."""
         behind: set[str] = set()
-        for earlier in self._open:
+        for earlier in self._reports.open:
             if earlier is batch:
                 break
             behind |= earlier.owed
@@ -224,7 +202,7 @@ class Worker:
         if self._unfinished is not None and self._unfinished.is_begun:
             yield self._unfinished
         elif self._unfinished is not None:
-            self._open.pop()
+            self._reports.open.pop()
         cutter, through = self._cutter, self._cut.through
         cutter.ledger, cutter.is_final = self._orders.ledger, self._orders.is_final
         cutter.look_ahead(self._backlog.frames(through, until), is_pressed=self._is_pressed(until, self._cut))
@@ -244,88 +222,6 @@ class Worker:
                 skip=batch.end.skip,
                 took_ms=round((time.monotonic() - started) * 1000, 1),
             )
-
-    def _said_of(self, batch: Batch) -> None:
-        """Reports a request, or leaves it to the next one's report should that come soon: each wakes the supervisor."""
-        if batch.is_done or batch.body_bytes > _SMALL_BATCH_BYTES:
-            self._settled(batch)
-        else:
-            self._orders.unsaid = lambda: self._settled(batch)
-
-    def _settled(self, _batch: Batch) -> None:
-        """Reports the rows that have come to rest, up to the first that has not."""
-        while self._open:
-            batch = self._open[0]
-            floor = batch.floor()
-            if floor > batch.settled or (batch.is_done and not batch.is_reported):
-                first, batch.settled = batch.settled, floor
-                batch.is_reported = batch.is_done
-                self._report(batch.position(floor), self._came_to_rest(batch, first, floor))
-            if not batch.is_done:
-                return
-            self._open.popleft()
-
-    def _came_to_rest(self, batch: Batch, first: int, last: int) -> Rested:
-        """What became of the rows [first, last); sizes are looked up only where something was given up."""
-        events, dropped = batch.tally(first, last)
-        unknown = [row for row in batch.lost if first <= row < last and row not in batch.lost_bytes]
-        if unknown:
-            batch.lost_bytes |= self._sizes(batch, unknown)
-        dropped_bytes = batch.tally_bytes(first, last)
-        # Told by the request, and the events in it may be reported later; spans and data points are not events.
-        rejected = min(batch.rejected, events)
-        if rejected:
-            batch.rejected -= rejected
-            # How many, but not which: of all that were in question, each counts alike.
-            sizes = self._sizes(batch, [row for row in range(first, last) if row not in batch.lost])
-            dropped["rejected"] = rejected
-            dropped_bytes["rejected"] = round(sum(sizes.values()) * rejected / events)
-        return Rested(events - rejected, dropped, dropped_bytes)
-
-    def _sizes(self, batch: Batch, rows: list[int]) -> dict[int, int]:
-        """Bytes of the events of some rows."""
-        positions = {row: batch.position(row) for row in rows}
-        places = {row: (position.through, position.skip) for row, position in positions.items()}
-        since, _ = min(places.values())
-        found = sizes_at(self._backlog.frames(since, self._orders.until), places.values())
-        return {row: found.get(place, 0) for row, place in places.items()}
-
-    def _report(self, position: Position, rested: Rested = _NOTHING, *, waits: bool = False) -> None:
-        self._orders.unsaid = None
-        counts = self._delivery.counts.taken()
-        self._position = position
-        context = position.context
-        wire.send(
-            self._reports,
-            Shipped(
-                through=position.through,
-                skip=position.skip,
-                events=rested.events,
-                dropped=rested.dropped,
-                dropped_bytes=rested.dropped_bytes,
-                requests=counts.requests,
-                retries=counts.retries,
-                wire_bytes=counts.wire_bytes,
-                context=packed(context),
-                owes=self._owes and bool(context.open or context.phase or context.meters.values),
-                waits=waits,
-            ),
-        )
-
-    def _stall(self, reason: str, retry_after_s: float) -> None:
-        counts = self._delivery.counts
-        self._log.debug("shipper.shipment_stalled", reason=reason, retry_after_s=retry_after_s)
-        wire.send(
-            self._reports,
-            Stalled(
-                reason=reason[:MOST_TEXT],
-                deadline=self._orders.deadline,
-                retry_after_s=retry_after_s,
-                requests=counts.requests,
-                retries=counts.retries,
-            ),
-        )
-        counts.requests = counts.retries = 0
 
 
 def _rules(settings: Settings, log: Log) -> "Rules | None":

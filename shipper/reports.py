@@ -1,0 +1,160 @@
+"""What the supervisor is told: how far a shipment got, and what became of every event on the way.
+
+Owns the report pipe, and the batches that are not told of wholly. An event is told of once, in order, as soon as every
+record that came from it is delivered or dropped; position, context and counts go with it.
+"""
+
+from collections import deque
+
+import msgspec
+
+from lifecycle import wire
+from lifecycle.backlog import Backlog
+from lifecycle.log import Log
+from lifecycle.wire import MOST_TEXT, Shipped, Stalled
+from shipper.batches import Batch, Position
+from shipper.correlate import packed
+from shipper.counts import Counts
+from shipper.orders import Orders
+from shipper.sizes import sizes_at
+
+# Of batches up to this size, requests that follow one upon the other share a report: little is repeated should we die.
+_SMALL_BATCH_BYTES = 65_536
+
+# Before every offset: the first order says where to begin.
+NOWHERE = Position(-1)
+
+
+class Rested(msgspec.Struct, frozen=True):
+    """What became of some events: how many were delivered, and how many and how much was dropped, by reason."""
+
+    events: int = 0
+    dropped: dict[str, int] = {}
+    dropped_bytes: dict[str, int] = {}
+
+
+_NOTHING = Rested()
+
+
+class Reports:
+    """The report pipe.
+
+    Args:
+        pipe: Its write end.
+        orders: What the reports answer; has said what need not be said at once.
+        backlog: Where sizes are looked up.
+        counts: Of requests since the last report.
+        log: Says why a shipment stalls.
+        owes: Something may be made of a context should nothing more come.
+
+    Attributes:
+        position: As last told.
+        open: Batches with rows that are not told of, in order: those of which a signal is put off, then that under way.
+    """
+
+    def __init__(
+        self, pipe: int, orders: Orders, backlog: Backlog, counts: Counts, log: Log, *, owes: bool = False
+    ) -> None:
+        self._pipe = pipe
+        self._orders = orders
+        self._backlog = backlog
+        self._counts = counts
+        self._log = log
+        self._owes = owes
+        self.position = NOWHERE
+        self.open: deque[Batch] = deque()
+
+    def begin_at(self, position: Position) -> None:
+        """Forgets what is open: the supervisor says where to begin."""
+        self.position = position
+        self.open.clear()
+
+    def note(self, batch: Batch) -> None:
+        """Tells of a request, or leaves it to the next one's report if that comes soon: each wakes the supervisor."""
+        self._orders.unsaid = self._settle
+        if batch.is_done or batch.body_bytes > _SMALL_BATCH_BYTES:
+            self._orders.say()
+
+    def end(self, until: int, *, waits: bool = False) -> None:
+        """Tells that a shipment got to `until`; `waits`: that it gets no further now, which is no failure."""
+        self._orders.say()
+        position = self.position
+        if not waits:
+            position = Position(max(until, position.through), 0, position.context)
+        self._send(position, waits=waits)
+
+    def stall(self, reason: str, retry_after_s: float = 0.0) -> None:
+        """Tells that a shipment ends before its time, after what was taken."""
+        self._orders.say()
+        counts = self._counts
+        self._log.debug("shipper.shipment_stalled", reason=reason, retry_after_s=retry_after_s)
+        wire.send(
+            self._pipe,
+            Stalled(
+                reason=reason[:MOST_TEXT],
+                deadline=self._orders.deadline,
+                retry_after_s=retry_after_s,
+                requests=counts.requests,
+                retries=counts.retries,
+            ),
+        )
+        counts.requests = counts.retries = 0
+
+    def _settle(self) -> None:
+        """Tells of the rows that have come to rest, up to the first that has not."""
+        while self.open:
+            batch = self.open[0]
+            floor = batch.floor()
+            if floor > batch.settled or (batch.is_done and not batch.is_reported):
+                first, batch.settled = batch.settled, floor
+                batch.is_reported = batch.is_done
+                self._send(batch.position(floor), self._came_to_rest(batch, first, floor))
+            if not batch.is_done:
+                return
+            self.open.popleft()
+
+    def _came_to_rest(self, batch: Batch, first: int, last: int) -> Rested:
+        """What became of the rows [first, last); sizes are looked up only where something was given up."""
+        events, dropped = batch.tally(first, last)
+        unknown = [row for row in batch.lost if first <= row < last and row not in batch.lost_bytes]
+        if unknown:
+            batch.lost_bytes |= self._sizes(batch, unknown)
+        dropped_bytes = batch.tally_bytes(first, last)
+        # Told by the request, and the events in it may be reported later; spans and data points are not events.
+        rejected = min(batch.rejected, events)
+        if rejected:
+            batch.rejected -= rejected
+            # How many, but not which: of all that were in question, each counts alike.
+            sizes = self._sizes(batch, [row for row in range(first, last) if row not in batch.lost])
+            dropped["rejected"] = rejected
+            dropped_bytes["rejected"] = round(sum(sizes.values()) * rejected / events)
+        return Rested(events - rejected, dropped, dropped_bytes)
+
+    def _sizes(self, batch: Batch, rows: list[int]) -> dict[int, int]:
+        """Bytes of the events of some rows."""
+        positions = {row: batch.position(row) for row in rows}
+        places = {row: (position.through, position.skip) for row, position in positions.items()}
+        since, _ = min(places.values())
+        found = sizes_at(self._backlog.frames(since, self._orders.until), places.values())
+        return {row: found.get(place, 0) for row, place in places.items()}
+
+    def _send(self, position: Position, rested: Rested = _NOTHING, *, waits: bool = False) -> None:
+        counts = self._counts.taken()
+        self.position = position
+        context = position.context
+        wire.send(
+            self._pipe,
+            Shipped(
+                through=position.through,
+                skip=position.skip,
+                events=rested.events,
+                dropped=rested.dropped,
+                dropped_bytes=rested.dropped_bytes,
+                requests=counts.requests,
+                retries=counts.retries,
+                wire_bytes=counts.wire_bytes,
+                context=packed(context),
+                owes=self._owes and bool(context.open or context.phase or context.meters.values),
+                waits=waits,
+            ),
+        )
