@@ -62,14 +62,16 @@ class Parcel:
         records: As the destination's body has them.
         rows: For each, the row of the batch it came from.
         done: How many, from the first, are delivered or dropped.
+        body: The request for those that are not, if it has been made ahead of its turn.
     """
 
-    __slots__ = ("done", "records", "rows")
+    __slots__ = ("body", "done", "records", "rows")
 
     def __init__(self) -> None:
         self.records: list[bytes] = []
         self.rows: list[int] = []
         self.done = 0
+        self.body = b""
 
 
 class Batch:

@@ -1,28 +1,25 @@
 """Brings a batch to its destination: tries again, splits what is too large, isolates what is refused.
 
-Decides only; the destination sends, `backoff` waits. What cannot be delivered now is held, never dropped: given
+Decides only; `tries` makes the requests. What cannot be delivered now is held, never dropped: given
 up is a record alone that is too large by itself, or that is refused where others are taken (`suspects`). A signal whose
 endpoint fails while another's is well is put off, and nothing waits for it.
 """
 
 import time
-from collections.abc import Callable, Collection, Sequence
-
-import msgspec
+from collections.abc import Callable, Collection
 
 from lifecycle.log import Log
 from shipper import backoff
 from shipper.batches import Batch, Limits, Parcel
-from shipper.counts import Counts
 from shipper.errors import HeldError
 from shipper.outcome import UNKNOWN_PATH, Outcome, Verdict
 from shipper.suspects import Patience, Suspects
+from shipper.tries import Tries
 from shipper.wanted import LOGS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from shipper.needs import Destination, Timing
-    from shipper.troubles import Troubles
 
 # A destination that takes less than this at once takes nothing.
 _LEAST_BATCH_BYTES = 4096
@@ -65,23 +62,15 @@ class Delivery:
         jitter: Callable[[], float] = backoff.even,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.counts = Counts()
+        self._tries = Tries(destination, timing, base_s=base_s, most_s=most_s, log=log, jitter=jitter, clock=clock)
+        self.counts = self._tries.counts
         self.lacked_time = False
-        self._destination = destination
         self._timing = timing
         self._limits = limits
-        self._base_s = base_s
-        self._most_s = most_s
         self._log = log
-        self._jitter = jitter
         self._clock = clock
         self._patience: dict[str, Patience] = {}
         self._gave_up = False
-        self._reserved_s = 0.0
-        # Signals whose last request was taken.
-        self._well: set[str] = set()
-        self._troubles: Troubles | None = None
-        self._bodies: dict[tuple[str, int, int], bytes] = {}
 
     def deliver(
         self,
@@ -103,15 +92,15 @@ class Delivery:
             HeldError: The rest cannot be delivered now, and no signal goes on without it.
         """
         self._gave_up = False
-        signals = [signal for signal in batch.parcels if signal not in behind]
+        tries, owed = self._tries, batch.owed.difference(behind)
+        signals = [signal for signal in batch.parcels if signal in owed and (is_final or not tries.is_put_off(signal))]
         self._prepare(batch, signals)
         is_first_try = True
         while signals:
             signal = signals.pop(0)
             # Lines have all the time; what comes after them leaves half of it to what is behind.
-            self._reserved_s = self._timing.time_left_s() / 2 if signal != LOGS and self._well - {signal} else 0.0
-            if not is_final and self._troubles is not None and self._troubles.is_put_off(signal):
-                continue
+            is_modest = signal != LOGS and tries.is_another_well(signal)
+            tries.reserved_s = self._timing.time_left_s() / 2 if is_modest else 0.0
             try:
                 self._deliver(signal, batch.parcels[signal], batch, settled)
             except HeldError as exc:
@@ -119,26 +108,22 @@ class Delivery:
                     # It may be that the destination knows no logs: that shows once it has taken another signal.
                     signals.append(signal)
                     is_first_try = False
-                elif signal == LOGS or not self._well - {signal}:
+                elif signal == LOGS or not tries.is_another_well(signal):
                     raise
-                elif not self._seen_troubles().put_off(signal, exc.reason, exc.retry_after_s):
+                elif not tries.troubles.put_off(signal, exc.reason, exc.retry_after_s):
                     self.lacked_time = True
         settled(batch)
 
-    def _prepare(self, batch: Batch, signals: Sequence[str]) -> None:
-        """Makes the bodies of a small batch, where nothing has gone wrong of late."""
-        self._bodies.clear()
-        if len(signals) > 1 and batch.body_bytes <= _SMALL_BATCH_BYTES and self._troubles is None:
+    def _prepare(self, batch: Batch, signals: list[str]) -> None:
+        """Makes the requests of a small batch together, where nothing has ever gone wrong."""
+        if len(signals) > 1 and batch.body_bytes <= _SMALL_BATCH_BYTES and self._tries.have_all_gone_well:
             for signal in signals:
-                parcel = batch.parcels[signal]
-                low, high = parcel.done, len(parcel.records)
-                if low < high:
-                    self._bodies[signal, low, high] = self._destination.prepare(signal, parcel.records[low:high])
+                self._tries.prepare(signal, batch.parcels[signal])
 
     def give_up(self, batch: Batch, settled: Callable[[Batch], None]) -> None:
         """Gives up what of a batch is put off: there is neither time nor room to wait any longer."""
         for signal in batch.owed:
-            self._seen_troubles().gave_up(signal, batch.lose(signal, UNDELIVERED))
+            self._tries.troubles.gave_up(signal, batch.lose(signal, UNDELIVERED))
         settled(batch)
 
     def _deliver(self, signal: str, parcel: Parcel, batch: Batch, settled: Callable[[Batch], None]) -> None:
@@ -146,7 +131,7 @@ class Delivery:
         suspects = Suspects()
         while ranges:
             low, high = ranges.pop()
-            outcome = self._persisted(signal, parcel, low, high)
+            outcome = self._tries.persist(signal, parcel, low, high)
             if outcome.verdict is Verdict.DONE:
                 batch.rejected += self._rejected(outcome, high - low)
                 self._try_suspects_again(signal, suspects, batch, parcel)
@@ -192,7 +177,7 @@ class Delivery:
             HeldError: It cannot be told now.
         """
         low, end = ranges[0]
-        outcome = self._persisted(signal, parcel, end - 1, end)
+        outcome = self._tries.persist(signal, parcel, end - 1, end)
         if outcome.verdict in (Verdict.TOO_LARGE, Verdict.REFUSED):
             return False
         if outcome.verdict is not Verdict.DONE:
@@ -209,7 +194,7 @@ class Delivery:
         """
         suspects.is_proven = True
         for at, _ in suspects.taken():
-            outcome = self._persisted(signal, parcel, at, at + 1)
+            outcome = self._tries.persist(signal, parcel, at, at + 1)
             if outcome.verdict in (Verdict.TOO_LARGE, Verdict.REFUSED):
                 self._give_up(outcome, batch, parcel, at)
             elif outcome.verdict is Verdict.DONE:
@@ -228,55 +213,13 @@ class Delivery:
         position = batch.position(parcel.rows[first])
         patience = self._patience.setdefault(signal, Patience())
         if not patience.is_over(position.through, position.skip, self._clock()):
-            self._failed(signal, outcome)
+            self._tries.failed(signal, outcome)
             raise HeldError(outcome.reason)
         self._convict(suspects, batch, parcel)
 
     def _convict(self, suspects: Suspects, batch: Batch, parcel: Parcel) -> None:
         for at, outcome in suspects.taken():
             self._give_up(outcome, batch, parcel, at)
-
-    def _persisted(self, signal: str, parcel: Parcel, low: int, high: int) -> Outcome:
-        """Sends the records [low, high) until that ends otherwise than in RETRY or the time is over."""
-        if self._timing.time_left_s() <= 0:
-            return Outcome(verdict=Verdict.HELD, reason=self._reason(signal))
-        body = self._bodies.pop((signal, low, high), b"")
-        body = body or self._destination.prepare(signal, parcel.records[low:high])
-        was_put_off = self._troubles is not None and self._troubles.has_been_put_off(signal)
-        outcome = self._tried(signal, body)
-        if outcome.verdict is Verdict.RETRY and not was_put_off:
-            outcome = backoff.persist(
-                outcome,
-                lambda: self._tried_again(signal, body),
-                base_s=self._base_s,
-                most_s=self._most_s,
-                time_left_s=lambda: self._timing.time_left_s() - self._reserved_s,
-                pause=self._timing.pause,
-                said=self._retrying,
-                jitter=self._jitter,
-            )
-        return outcome
-
-    def _tried(self, signal: str, body: bytes) -> Outcome:
-        self.counts.requests += 1
-        self.counts.wire_bytes += len(body)
-        outcome = self._destination.send(signal, body)
-        if outcome.verdict is Verdict.RETRY and outcome.reason == "timeout" and self._timing.time_left_s() <= 0:
-            # The destination may be well: it was the shipment that had no time.
-            outcome = msgspec.structs.replace(outcome, reason=self._reason(signal))
-        if outcome.verdict is Verdict.RETRY or outcome.verdict is Verdict.HELD:
-            self._failed(signal, outcome)
-        elif outcome.verdict is Verdict.DONE:
-            self._well.add(signal)
-            if self._troubles is not None:
-                self._troubles.went_well(signal)
-        return outcome
-
-    def _tried_again(self, signal: str, body: bytes) -> Outcome:
-        if self._timing.time_left_s() <= 0:
-            return Outcome(verdict=Verdict.HELD, reason=self._reason(signal))
-        self.counts.retries += 1
-        return self._tried(signal, body)
 
     def _shrink(self, outcome: Outcome, parcel: Parcel, low: int, high: int) -> None:
         """Remembers what was too large, so that the next batches need not find out again."""
@@ -309,22 +252,3 @@ class Delivery:
         if rejected:
             self._log.warning("shipper.records_rejected", records=rejected, of=records)
         return rejected
-
-    def _retrying(self, outcome: Outcome, tries: int, pause_s: float) -> None:
-        pause_ms = round(pause_s * 1000, 1)
-        self._log.debug("shipper.retry_planned", reason=outcome.reason, tries=tries, pause_ms=pause_ms)
-
-    def _failed(self, signal: str, outcome: Outcome) -> None:
-        self._well.discard(signal)
-        self._seen_troubles().failed(signal, outcome)
-
-    def _reason(self, signal: str) -> str:
-        """Why there was no time left for a signal."""
-        return (self._troubles.reason(signal) if self._troubles is not None else "") or "deadline"
-
-    def _seen_troubles(self) -> "Troubles":
-        if self._troubles is None:
-            from shipper.troubles import Troubles
-
-            self._troubles = Troubles(self._destination.label, self._log, self._jitter, self._clock)
-        return self._troubles

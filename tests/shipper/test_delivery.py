@@ -117,7 +117,7 @@ def test_a_retry_after_past_the_deadline_ends_the_shipment_at_once() -> None:
 def test_no_pause_passes_the_deadline(budget_s: float, drawn: float) -> None:
     """Whatever the budget and the dice."""
     scene = Scene(lambda _: UNAVAILABLE, budget_s, level="error")
-    scene.delivery._jitter = lambda: drawn + 0.001  # noqa: SLF001
+    scene.delivery._tries._jitter = lambda: drawn + 0.001  # noqa: SLF001
     with pytest.raises(HeldError):
         scene.deliver(batch_of(b"a"))
     assert scene.timing.now < scene.timing.deadline
@@ -338,6 +338,6 @@ def test_the_bodies_of_a_small_batch_are_made_before_the_first_is_sent() -> None
     ):
         batch = batch_of(b"x" * size)
         batch.add("traces", b"abc")
-        scene.delivery._destination = watched = Watched()  # noqa: SLF001 - the scene has no other use for one
+        scene.delivery._tries._destination = watched = Watched()  # noqa: SLF001 - the scene has no other use for one
         scene.deliver(batch)
         assert watched.steps == steps
