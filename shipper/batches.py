@@ -13,7 +13,10 @@ from shipper.wanted import SIGNALS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Protocol
+
+    from shipper.outcome import Outcome
 else:
     Protocol = object
 
@@ -63,15 +66,17 @@ class Parcel:
         rows: For each, the row of the batch it came from.
         done: How many, from the first, are delivered or dropped.
         body: The request for those that are not, if it has been made ahead of its turn.
+        answered: Waits for the answer to it, if it has been sent, too.
     """
 
-    __slots__ = ("body", "done", "records", "rows")
+    __slots__ = ("answered", "body", "done", "records", "rows")
 
     def __init__(self) -> None:
         self.records: list[bytes] = []
         self.rows: list[int] = []
         self.done = 0
         self.body = b""
+        self.answered: Callable[[], Outcome] | None = None
 
 
 class Batch:

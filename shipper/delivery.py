@@ -6,7 +6,7 @@ endpoint fails while another's is well is put off, and nothing waits for it.
 """
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 
 from lifecycle.log import Log
 from shipper import backoff
@@ -78,7 +78,7 @@ class Delivery:
         settled: Callable[[Batch], None],
         *,
         behind: Collection[str] = (),
-        is_final: bool = False,
+        even_put_off: bool = False,
     ) -> None:
         """Delivers or drops the records of a batch, signal by signal; a signal that is put off is left as it is.
 
@@ -86,15 +86,16 @@ class Delivery:
             batch: Its parcels' `done` and its `lost` tell how far it got, also after an error.
             settled: Told after every request, and at the end.
             behind: Signals that earlier batches owe: theirs go first, so these are left, too.
-            is_final: There is no later: what is put off is tried, too.
+            even_put_off: There is no later: what is put off is tried, too.
 
         Raises:
             HeldError: The rest cannot be delivered now, and no signal goes on without it.
         """
         self._gave_up = False
         tries, owed = self._tries, batch.owed.difference(behind)
-        signals = [signal for signal in batch.parcels if signal in owed and (is_final or not tries.is_put_off(signal))]
+        signals = [name for name in batch.parcels if name in owed and (even_put_off or not tries.is_put_off(name))]
         self._prepare(batch, signals)
+        held: HeldError | None = None
         is_first_try = True
         while signals:
             signal = signals.pop(0)
@@ -108,15 +109,28 @@ class Delivery:
                     # It may be that the destination knows no logs: that shows once it has taken another signal.
                     signals.append(signal)
                     is_first_try = False
-                elif signal == LOGS or not tries.is_another_well(signal):
+                elif signal != LOGS and tries.is_another_well(signal):
+                    self.lacked_time |= not tries.troubles.put_off(signal, exc.reason, exc.retry_after_s)
+                elif self._timing.is_final:
+                    held = held or exc  # the others have no later
+                else:
                     raise
-                elif not tries.troubles.put_off(signal, exc.reason, exc.retry_after_s):
-                    self.lacked_time = True
+        if held is not None:
+            raise held
         settled(batch)
 
+    def begin(self, batches: Iterable[Batch]) -> None:
+        """Has the destination work on all spans and metrics at once: one by one, there may be time for one answer."""
+        for batch in batches:
+            for signal in batch.owed - {LOGS}:
+                self._tries.begin(signal, batch.parcels[signal])
+
     def _prepare(self, batch: Batch, signals: list[str]) -> None:
-        """Makes the requests of a small batch together, where nothing has ever gone wrong."""
-        if len(signals) > 1 and batch.body_bytes <= _SMALL_BATCH_BYTES and self._tries.have_all_gone_well:
+        """Makes requests before their turn: in the last shipment, and of a small batch if nothing ever went wrong."""
+        if self._timing.is_final:
+            for signal in signals[1:]:
+                self._tries.begin(signal, batch.parcels[signal])
+        elif len(signals) > 1 and batch.body_bytes <= _SMALL_BATCH_BYTES and self._tries.have_all_gone_well:
             for signal in signals:
                 self._tries.prepare(signal, batch.parcels[signal])
 
@@ -137,6 +151,7 @@ class Delivery:
                 self._try_suspects_again(signal, suspects, batch, parcel)
             elif outcome.verdict is Verdict.UNTAKEN:
                 self._leave(signal, outcome, batch)
+                settled(batch)
                 break
             elif outcome.verdict not in (Verdict.TOO_LARGE, Verdict.REFUSED):
                 raise HeldError(outcome.reason, outcome.retry_after_s)

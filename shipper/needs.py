@@ -1,6 +1,6 @@
 """What cutting and delivering need of others. Types only: nothing loads this at run time."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from shipper.correlate import Meters
 from shipper.outcome import Outcome
@@ -11,6 +11,13 @@ if TYPE_CHECKING:
     from typing import Protocol
 else:
     Protocol = object
+
+
+class SeveralAtOnce(Protocol):
+    """A destination that takes the request of one signal while it is at another's."""
+
+    def begin(self, signal: str, body: bytes, within_s: float) -> Callable[[], Outcome] | None:
+        """Sends a request; what is returned waits for its answer. None if it cannot be sent in time."""
 
 
 class Destination(Protocol):
@@ -26,9 +33,17 @@ class Destination(Protocol):
     def send(self, signal: str, body: bytes) -> Outcome:
         """Makes one request; never raises for what a destination or a network does."""
 
+    @property
+    def several(self) -> SeveralAtOnce | None:
+        """How it takes several signals at once; None when it does not."""
+
 
 class Timing(Protocol):
     """The deadline, and a sleep that keeps it."""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether no other shipment comes after this one."""
 
     def time_left_s(self) -> float:
         """Seconds until the deadline."""

@@ -60,6 +60,8 @@ class Transport:
         self._tls_context: ssl.SSLContext | None = None
         self._names = names or Names(wait, clock)
         self._connection: Connection | None = None
+        self._spare: list[Connection] = []
+        self._begun: set[Connection] = set()
         self._idle_since = (0.0, 0.0)
 
     def exchange(self, request: bytes, timeout_s: float) -> Answer:
@@ -83,8 +85,47 @@ class Transport:
                 self._log.debug("shipper.connection_replaced", reason=exc.reason)
         return self._talk(self._opened(until), request, AnswerReader(), until)
 
+    def begin(self, request: bytes, within_s: float, timeout_s: float) -> Callable[[], Answer]:
+        """Sends a request beside the connection that is kept; what is returned reads its answer, or raises as above.
+
+        Raises:
+            ExchangeError: It cannot be sent, or not in `within_s`.
+        """
+        now = self._clock()
+        sent_by = now + min(within_s, timeout_s)
+        connection = self._spare.pop() if self._spare else None
+        if connection is None or not connection.is_idle():
+            if connection is not None:
+                connection.close()
+            connection = self._opened(sent_by)
+        try:
+            sent = connection.send(request, sent_by)
+        except BaseException:
+            connection.close()
+            raise
+        self._begun.add(connection)
+        return lambda: self._finished(connection, now + timeout_s, is_whole=sent)
+
+    def _finished(self, connection: Connection, until: float, *, is_whole: bool) -> Answer:
+        """The answer to a request that was begun."""
+        is_kept = False
+        try:
+            answer = _read(connection, AnswerReader(), until)
+            is_kept = is_whole and answer.is_reusable
+        finally:
+            self._begun.discard(connection)
+            if is_kept:
+                self._spare.append(connection)
+            else:
+                connection.close()
+        return answer
+
     def close(self) -> None:
         """Hangs up, if connected."""
+        for connection in (*self._spare, *self._begun):
+            connection.close()
+        self._spare.clear()
+        self._begun.clear()
         if self._connection is not None:
             self._connection.close()
             self._connection = None

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from shipper.needs import Destination, Timing
     from shipper.troubles import Troubles
 
+# Share of the time left that may go into sending other signals ahead: the first one comes first.
+_AHEAD_SHARE = 0.25
+
 
 class Tries:
     """Requests, one after another.
@@ -93,15 +96,24 @@ class Tries:
         if not parcel.body:
             parcel.body = self._destination.prepare(signal, parcel.records[parcel.done :])
 
+    def begin(self, signal: str, parcel: Parcel) -> None:
+        """Sends it, too, if the destination can be at several: unless the signal was put off, and may take long."""
+        several = self._destination.several
+        if several is None or parcel.answered is not None or self._has_been_put_off(signal):
+            return
+        self.prepare(signal, parcel)
+        parcel.answered = several.begin(signal, parcel.body, self._timing.time_left_s() * _AHEAD_SHARE)
+
     def persist(self, signal: str, parcel: Parcel, low: int, high: int) -> Outcome:
         """Sends the records [low, high) until that ends otherwise than in RETRY or the time is over."""
-        if self._timing.time_left_s() <= 0:
+        answered, parcel.answered = parcel.answered, None
+        if answered is None and self._timing.time_left_s() <= 0:
             return Outcome(verdict=Verdict.HELD, reason=self._reason(signal))
         # What was made ahead is for all that is not done, which is what is sent first.
         body, parcel.body = parcel.body, b""
         body = body or self._destination.prepare(signal, parcel.records[low:high])
-        was_put_off = self._troubles is not None and self._troubles.has_been_put_off(signal)
-        outcome = self._tried(signal, body)
+        was_put_off = self._has_been_put_off(signal)
+        outcome = self._tried(signal, body, answered)
         if outcome.verdict is Verdict.RETRY and not was_put_off:
             outcome = backoff.persist(
                 outcome,
@@ -115,10 +127,10 @@ class Tries:
             )
         return outcome
 
-    def _tried(self, signal: str, body: bytes) -> Outcome:
+    def _tried(self, signal: str, body: bytes, answered: Callable[[], Outcome] | None = None) -> Outcome:
         self.counts.requests += 1
         self.counts.wire_bytes += len(body)
-        outcome = self._destination.send(signal, body)
+        outcome = answered() if answered is not None else self._destination.send(signal, body)
         if outcome.verdict is Verdict.RETRY and outcome.reason == "timeout" and self._timing.time_left_s() <= 0:
             # The destination may be well: it was the shipment that had no time.
             outcome = msgspec.structs.replace(outcome, reason=self._reason(signal))
@@ -135,6 +147,9 @@ class Tries:
             return Outcome(verdict=Verdict.HELD, reason=self._reason(signal))
         self.counts.retries += 1
         return self._tried(signal, body)
+
+    def _has_been_put_off(self, signal: str) -> bool:
+        return self._troubles is not None and self._troubles.has_been_put_off(signal)
 
     def _retrying(self, outcome: Outcome, tries: int, pause_s: float) -> None:
         pause_ms = round(pause_s * 1000, 1)

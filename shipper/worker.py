@@ -182,14 +182,15 @@ class Worker:
         must_end = self._orders.is_final or self._is_pressed(until, self._reports.position)
         for batch in list(self._reports.open):
             batch.trim()
-            self._delivery.deliver(batch, note, behind=self._behind(batch), is_final=self._orders.is_final)
+            self._delivery.deliver(batch, note, behind=self._behind(batch), even_put_off=self._orders.is_final)
             if must_end and not batch.is_done:
                 self._delivery.give_up(batch, note)
-            self._orders.say()
 
     def _behind(self, batch: Batch) -> set[str]:
-        """Signals that batches before this one owe."""
+        """Signals that batches before this one owe; in the last shipment nothing is left for later."""
         behind: set[str] = set()
+        if self._orders.is_final:
+            return behind
         for earlier in self._reports.open:
             if earlier is batch:
                 break
@@ -199,14 +200,28 @@ class Worker:
     def _batches(self, until: int) -> Iterator[Batch]:
         """What was left unfinished, then all up to `until`."""
         # One of which nothing was taken is cut anew: more may be in it now, and time for one request only.
-        if self._unfinished is not None and self._unfinished.is_begun:
-            yield self._unfinished
-        elif self._unfinished is not None:
+        if self._unfinished is not None and not self._unfinished.is_begun:
+            self._unfinished = None
             self._reports.open.pop()
+        if self._orders.is_final:
+            self._delivery.begin([batch for batch in self._reports.open if batch is not self._unfinished])
+        if self._unfinished is not None:
+            yield self._unfinished
         cutter, through = self._cutter, self._cut.through
         cutter.ledger, cutter.is_final = self._orders.ledger, self._orders.is_final
         cutter.look_ahead(self._backlog.frames(through, until), is_pressed=self._is_pressed(until, self._cut))
-        yield from cutter.batches(self._backlog.frames(through, until), self._cut)
+        batches = cutter.batches(self._backlog.frames(through, until), self._cut)
+        yield from self._sent_ahead(batches) if self._orders.is_final else batches
+
+    def _sent_ahead(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """Each batch when spans and metrics of the next are under way."""
+        batch = next(batches, None)
+        while batch is not None:
+            following = next(batches, None)
+            if following is not None:
+                self._delivery.begin([following])
+            yield batch
+            batch = following
 
     def _is_pressed(self, until: int, since: Position) -> bool:
         """Whether the backlog has no room to let what begins at `since` wait in it."""

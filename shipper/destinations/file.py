@@ -20,7 +20,7 @@ class File:
         lines: Writes events.
     """
 
-    shapes = None
+    shapes = several = None
 
     def __init__(self, path: str, lines: Lines) -> None:
         self.label = f"file:{path}"

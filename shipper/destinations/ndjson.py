@@ -17,7 +17,7 @@ class Ndjson:
         lines: Writes events.
     """
 
-    shapes = None
+    shapes = several = None
 
     def __init__(self, post: Post, lines: Lines) -> None:
         self.label = post.label

@@ -19,6 +19,7 @@ from shipper.wanted import LOGS, METRICS, TRACES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from shipper.answers import Answer
     from shipper.spans import Span
 
 __all__ = ["CONTENT_TYPE", "PATHS", "LogRecords", "Otlp", "rejected_in"]
@@ -83,6 +84,11 @@ class Otlp:
         """It takes every signal."""
         return self
 
+    @property
+    def several(self) -> "Otlp":
+        """Each signal has a request of its own."""
+        return self
+
     def span(self, span: "Span") -> bytes:
         """A span as a record."""
         return self._encode_span(span)
@@ -116,7 +122,14 @@ class Otlp:
 
     def send(self, signal: str, body: bytes) -> Outcome:
         """Makes one request and reads what of it was rejected."""
-        outcome, answer = self._posts[signal].send(body)
+        return self._read(signal, *self._posts[signal].send(body))
+
+    def begin(self, signal: str, body: bytes, within_s: float) -> Callable[[], Outcome] | None:
+        """Sends a request ahead."""
+        answered = self._posts[signal].begin(body, within_s)
+        return None if answered is None else lambda: self._read(signal, *answered())
+
+    def _read(self, signal: str, outcome: Outcome, answer: "Answer | None") -> Outcome:
         if outcome.verdict is Verdict.DONE:
             self._taken.add(signal)
         elif outcome.reason in UNKNOWN_PATH and self._is_unknown(signal):

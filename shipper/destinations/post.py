@@ -39,6 +39,7 @@ _RESERVED = (
 )
 
 Headers = Iterable[tuple[str, str]]
+Answered = Callable[[], tuple[Outcome, Answer | None]]
 
 
 class Post:
@@ -106,8 +107,25 @@ class Post:
         started = self._clock()
         if self._log.is_debug:
             self._log.debug("shipper.request_sent", destination=self.label, wire_bytes=len(body))
+        return self._awaited(lambda: self._transport.exchange(self._request(body), self._timeout_s), started)
+
+    def begin(self, body: bytes, within_s: float) -> Answered | None:
+        """Sends a request on a connection of its own; None if that takes longer than `within_s`."""
+        started = self._clock()
         try:
-            answer = self._transport.exchange(b"%b%d\r\n\r\n%b" % (self._head, len(body), body), self._timeout_s)
+            answered = self._transport.begin(self._request(body), within_s, self._timeout_s)
+        except ExchangeError as exc:
+            self._log.debug("shipper.request_not_begun", destination=self.label, reason=exc.reason)
+            return None
+        self._log.debug("shipper.request_begun", destination=self.label, wire_bytes=len(body))
+        return lambda: self._awaited(answered, started)
+
+    def _request(self, body: bytes) -> bytes:
+        return b"%b%d\r\n\r\n%b" % (self._head, len(body), body)
+
+    def _awaited(self, answered: Callable[[], Answer], started: float) -> tuple[Outcome, Answer | None]:
+        try:
+            answer = answered()
         except ExchangeError as exc:
             # No retry makes a certificate valid; what is not delivered is kept.
             verdict = Verdict.HELD if exc.reason == "certificate" else Verdict.RETRY

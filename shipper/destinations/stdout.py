@@ -31,7 +31,7 @@ class Stdout:
         clock: Monotonic seconds.
     """
 
-    shapes = None
+    shapes = several = None
 
     def __init__(self, lines: Lines, wait: Wait, fd: int = 1, clock: Callable[[], float] = time.monotonic) -> None:
         self.label = "stdout:"

@@ -107,7 +107,6 @@ class Required:
         lost: Events that may be missing at the backend, exactly; None: whatever is, as long as each is counted.
         dropped: What the ledger must have given up, by reason.
         waits: The events missing are the ledger's waiting and dropped ones, exactly.
-        may_wait: The ledger may have more waiting or undelivered than the backend lacks lines: spans and metrics.
         is_lost_before_us: What is missing was never told to anyone: only our own count must be exact.
         p50_ms: Held in the median, at most.
         late_p50_ms: Held in the median over the second half of the invocations, at most.
@@ -125,7 +124,6 @@ class Required:
     lost: int | None = 0
     dropped: Mapping[str, int] = field(default_factory=dict)
     waits: bool = False
-    may_wait: bool = False
     is_lost_before_us: bool = False
     p50_ms: float | None = None
     late_p50_ms: float | None = None

@@ -180,7 +180,7 @@ def ledger_problems(required: Required, got: Measured) -> Iterable[str]:
         yield f"ledger: {ledger.accepted} accepted are not {ledger.shipped} shipped and {given_up} given up"
     if required.waits and given_up != got.lost:
         yield f"ledger: {given_up} waiting or dropped, but {got.lost} lost"
-    if not (required.waits or required.may_wait) and ledger.waiting:
+    if not required.waits and ledger.waiting:
         yield f"ledger: {ledger.waiting} waiting"
     if ledger.waiting != sum(ledger.left.values()):
         yield f"ledger: {ledger.waiting} waiting, but {ledger.left} left"
@@ -188,8 +188,7 @@ def ledger_problems(required: Required, got: Measured) -> Iterable[str]:
         yield f"ledger: dropped {ledger.dropped}, but bytes {ledger.dropped_bytes}"
     if bool(ledger.lost_by_platform) is not bool(ledger.lost_by_platform_bytes):
         yield f"ledger: {ledger.lost_by_platform_bytes} bytes in {ledger.lost_by_platform} lost by the platform"
-    meant = {*INTENDED, "undelivered"} if required.may_wait else INTENDED
-    dropped = {reason: count for reason, count in ledger.dropped.items() if reason not in meant}
+    dropped = {reason: count for reason, count in ledger.dropped.items() if reason not in INTENDED}
     if not required.waits and dropped != dict(required.dropped):
         yield f"ledger: dropped {dropped}, expected {dict(required.dropped)}"
 

@@ -67,6 +67,8 @@ class Clock:
 class Timing(Clock):
     """A deadline kept by a clock that stands; pauses are written down and take no time."""
 
+    is_final = False
+
     def __init__(self, budget_s: float = 10.0) -> None:
         super().__init__()
         self.deadline = self.now + budget_s
@@ -101,6 +103,7 @@ class Inbox:
     """A destination in memory, which answers as it is told."""
 
     label = "memory:"
+    several = None
 
     def __init__(self, answer: Callable[[list[bytes]], Outcome] = lambda _records: DONE) -> None:
         self.answer = answer
