@@ -341,3 +341,25 @@ def test_the_bodies_of_a_small_batch_are_made_before_the_first_is_sent() -> None
         scene.delivery._tries._destination = watched = Watched()  # noqa: SLF001 - the scene has no other use for one
         scene.deliver(batch)
         assert watched.steps == steps
+
+
+def test_a_request_made_ahead_is_for_the_whole_and_used_once() -> None:
+    """What is sent after a refusal is made anew, and half as large."""
+    sent: list[bytes] = []
+
+    class Picky(Inbox):
+        def prepare(self, signal: str, records: Sequence[bytes]) -> bytes:
+            del signal
+            return b"".join(records)
+
+        def send(self, signal: str, body: bytes) -> Outcome:
+            del signal
+            sent.append(body)
+            return REFUSED if len(sent) == 1 else DONE
+
+    scene = Scene(in_turn())
+    batch = batch_of(b"a", b"b")
+    batch.add("traces", b"abc")
+    scene.delivery._tries._destination = Picky()  # noqa: SLF001 - the scene has no other use for one
+    scene.deliver(batch)
+    assert sent == [b"ab", b"a", b"b", b"abc"]

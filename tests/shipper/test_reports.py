@@ -1,0 +1,171 @@
+"""Whatever each signal's endpoint answers, and when: every event is told of once, and so is every request."""
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from lifecycle import wire
+from lifecycle.wire import Ship, Shipped, Stalled
+from shipper import troubles
+from shipper.destinations.choose import chosen
+from shipper.orders import Orders
+from shipper.outcome import DONE, Outcome, Verdict
+from shipper.worker import Worker
+from tests.shipper.backend import EVERY
+from tests.shipper.story import stories
+from tests.shipper.support import Lines, backlog_of, settings_of
+
+HELD = Outcome(verdict=Verdict.HELD, reason="unauthorised")
+UNAVAILABLE = Outcome(verdict=Verdict.RETRY, reason="status_503", retry_after_s=1e6)
+TIMEOUT = Outcome(verdict=Verdict.RETRY, reason="timeout")
+REFUSED = Outcome(verdict=Verdict.REFUSED, reason="status_400")
+REJECTED = Outcome(verdict=Verdict.DONE, rejected=1)
+UNTAKEN = Outcome(verdict=Verdict.UNTAKEN, reason="status_404")
+
+FRAMES = 5
+EVENTS = 4
+
+# What a request meets: an answer, at once or after a wait that is long, or so long that the deadline passes.
+answers = st.tuples(
+    st.sampled_from([DONE, DONE, DONE, HELD, UNAVAILABLE, REFUSED, REJECTED, UNTAKEN]),
+    st.sampled_from(["at once", "at once", "late", "never"]),
+)
+# What a shipment is: frames more than the last one had, and whether a new shipper makes it.
+shipments = st.tuples(st.integers(0, 2), st.booleans())
+
+
+class Endpoints:
+    """A destination of every signal that meets what it is told to."""
+
+    def __init__(self, orders: Orders, script: Iterator[tuple[Outcome, str]], *, is_several: bool) -> None:
+        environ = {"TAILRACE_DESTINATION": "otlp+http://localhost:1", "TAILRACE_RETRY_BASE_MS": "1"}
+        self.settings = settings_of(**environ, **EVERY)
+        otlp = chosen(self.settings, orders.wait, Lines("error").log)
+        assert otlp.shapes is not None
+        self.label, self.encoder, self.shapes, self.prepare = "memory:", otlp.encoder, otlp.shapes, otlp.prepare
+        self.several = self if is_several else None
+        self.requests = 0
+        self._orders = orders
+        self._script = script
+
+    def send(self, signal: str, _body: bytes) -> Outcome:
+        """Answers as told."""
+        self.requests += 1
+        outcome, moment = next(self._script, (DONE, "at once"))
+        if moment != "at once":
+            self._orders.say()
+        if moment == "never":
+            self._orders.deadline = 0.0
+            return TIMEOUT
+        if outcome is UNTAKEN:
+            if signal == "logs":
+                return DONE
+            self.shapes.untaken.add(signal)
+        return outcome
+
+    def begin(self, signal: str, body: bytes, _within_s: float) -> Callable[[], Outcome]:
+        """Likewise, later."""
+        return lambda: self.send(signal, body)
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+class Told:
+    """The supervisor's end: adds up what it is told, and holds every report to it."""
+
+    def __init__(self, backlog: Any, end: int) -> None:
+        self.ends = [frame.end for frame in backlog.frames(0, end)]
+        self.reading, self.writing = os.pipe2(os.O_DIRECT | os.O_NONBLOCK)
+        fcntl.fcntl(self.writing, fcntl.F_SETPIPE_SZ, 1 << 20)
+        self.events = self.requests = 0
+        self.last = Shipped(through=0)
+
+    def hear(self) -> list[Shipped | Stalled]:
+        """The reports of one shipment; each moves on by as many events as it counts."""
+        heard: list[Shipped | Stalled] = []
+        while True:
+            try:
+                report = wire.shipper_reports.decode(wire.receive(self.reading))
+            except BlockingIOError:
+                return heard
+            assert isinstance(report, Shipped | Stalled)
+            heard.append(report)
+            self.requests += report.requests
+            if isinstance(report, Shipped):
+                self.events += report.events + sum(report.dropped.values())
+                done = EVENTS * sum(end <= report.through for end in self.ends) + report.skip
+                assert self.events == done, report
+                self.last = report
+
+    def close(self) -> None:
+        """Closes the pipe."""
+        os.close(self.reading)
+        os.close(self.writing)
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    st.lists(answers, max_size=40),
+    st.lists(shipments, min_size=1, max_size=6),
+    st.booleans(),
+    st.sampled_from([3, 2000]),
+    st.sampled_from([1e-9, 60.0]),
+    st.sampled_from([12_000, 4_000_000]),
+)
+@example([(HELD, "at once"), (HELD, "at once"), (UNTAKEN, "at once")], [(0, False)], True, 2000, 60.0, 4_000_000)
+def test_every_event_is_told_of_once(
+    script: list[tuple[Outcome, str]],
+    orders_given: list[tuple[int, bool]],
+    is_several: bool,  # noqa: FBT001 - drawn
+    batch_records: int,
+    pause_s: float,
+    room: int,
+) -> None:
+    """Taken, put off, given up, rejected, stalled, in one batch or several, by one shipper or by successors."""
+    backlog, end = backlog_of(*stories(FRAMES), size=room)
+    told = Told(backlog, end)
+    commands, supervisor = os.pipe()
+    orders = Orders(commands)
+    endpoints = Endpoints(orders, iter(script), is_several=is_several)
+    endpoints.settings.batch_records = batch_records
+    worker: Worker | None = None
+    shipped = 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(troubles, "FIRST_PAUSE_S", pause_s)
+        for number, (more, is_new) in enumerate([*orders_given, (FRAMES, False), (0, False), (0, False)]):
+            if worker is None or is_new:
+                worker = Worker(orders, told.writing, backlog, endpoints.settings, endpoints, Lines("error").log)
+            shipped = min(FRAMES, shipped + more)
+            orders.until = told.ends[shipped - 1] if shipped else 0
+            orders.deadline = time.monotonic() + 1000
+            orders.is_final = number >= len(orders_given)
+            worker.ship(
+                Ship(
+                    since=told.last.through,
+                    skip=told.last.skip,
+                    until=orders.until,
+                    deadline=orders.deadline,
+                    context=told.last.context,
+                    is_final=orders.is_final,
+                )
+            )
+            heard = told.hear()
+            assert orders.unsaid is None
+            # Nothing is left for later that could be told of.
+            for batch in list(worker._reports.open)[:1]:  # noqa: SLF001
+                assert batch.settled == batch.floor() or not batch.is_begun
+            last = heard[-1]
+            assert isinstance(last, Stalled) or last.waits or last.through >= orders.until
+            assert told.requests == endpoints.requests
+            if orders.is_final and isinstance(last, Shipped):
+                assert told.events == EVENTS * FRAMES
+    for fd in (commands, supervisor):
+        os.close(fd)
+    told.close()
