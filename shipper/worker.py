@@ -149,7 +149,7 @@ class Worker:
         is_reported = False
         self._delivery.lacked_time = False
         while True:
-            until = self._orders.until
+            until, is_final = self._orders.until, self._orders.is_final
             for batch in self._batches(until):
                 started = time.monotonic()
                 if batch.body_bytes >= LARGE_BYTES:
@@ -163,11 +163,11 @@ class Worker:
                 is_reported = True
                 self._say_shipped(batch, started)
                 del batch  # or it would be in memory beside the next one while that is made
-            # `until` may have moved on while the last batch was under way.
-            if self._orders.until <= until:
+            if reports.open and self._orders.until <= until:
+                self._deliver_put_off(until)
+            # Both may have moved on while a request was under way.
+            if self._orders.until <= until and self._orders.is_final == is_final:
                 break
-        if reports.open:
-            self._deliver_put_off(until)
         if self._delivery.lacked_time and reports.open:
             reports.stall("deadline")
         elif self._cutter.waits or reports.open:

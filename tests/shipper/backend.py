@@ -26,8 +26,12 @@ class Backend:
             head, body = self._server.read(connection)
             signal = head.split(b" ", 2)[1].rpartition(b"/")[2].decode()
             self.bodies[signal].append(gzip.decompress(body))
-            told = self.answers.get(signal, [http(200)])
-            connection.sendall(told.pop(0) if len(told) > 1 else told[0])
+            connection.sendall(self.answer(signal))
+
+    def answer(self, signal: str) -> bytes:
+        """What the request of a signal that has just been read is answered."""
+        told = self.answers.get(signal, [http(200)])
+        return told.pop(0) if len(told) > 1 else told[0]
 
     def count(self, signal: str) -> int:
         """Requests of a signal."""

@@ -1,5 +1,8 @@
 """Signals whose endpoint is not well: the others go on, nothing is sent twice, and what is given up is counted."""
 
+import time
+from collections.abc import Callable
+
 import pytest
 
 from lifecycle.wire import Shipped, Stalled
@@ -161,4 +164,46 @@ def test_a_destination_for_spans_alone_gets_them(server: Server, status: int) ->
     assert (report.events, report.dropped) == (3, {"untaken": 1})
     assert [backend.count(signal) for signal in ("logs", "traces", "metrics")] == [2, 2, 2]
     assert supervisor.lines.events() == ["shipper.delivery_failing", "shipper.signal_untaken"]
+    supervisor.close()
+
+
+class MovesOn(Backend):
+    """Sends the shipper a further order while one request of a signal is under way."""
+
+    def __init__(self, server: Server, signal: str, at: int, order: Callable[[], None], **answers: list[bytes]) -> None:
+        super().__init__(server, **answers)
+        self._when = signal, at
+        self._order = order
+
+    def answer(self, signal: str) -> bytes:
+        """As told, after the order."""
+        if (signal, self.count(signal)) == self._when:
+            self._order()
+            time.sleep(0.05)
+        return super().answer(signal)
+
+
+@pytest.mark.usefixtures("hasty")
+def test_an_order_that_comes_while_what_was_put_off_is_tried_is_kept(server: Server) -> None:
+    """The supervisor waits for the end that it named last: the shipment goes on to there."""
+    backlog, end = backlog_of(*stories(2))
+    middle = next(backlog.frames(0, end)).end
+    backend = MovesOn(server, "traces", 2, lambda: supervisor.order(end, 0, 3), traces=[http(403), http(200)])
+    supervisor = Supervisor(backlog, server.port, **EVERY)
+    supervisor.order(middle)
+    assert settled(supervisor, end).events == 8
+    assert backend.lines() == ["line 0", "line 1"]
+    supervisor.close()
+
+
+@pytest.mark.usefixtures("hasty")
+def test_what_is_put_off_is_given_up_by_a_shipment_that_becomes_the_last_meanwhile(server: Server) -> None:
+    """SHUTDOWN may come at any moment: what nobody takes is counted, and lines that were taken are, too."""
+    backlog, end = backlog_of(*stories(1))
+    backend = MovesOn(server, "traces", 2, lambda: supervisor.order(end, is_final=True), traces=[http(403)])
+    supervisor = Supervisor(backlog, server.port, **EVERY)
+    supervisor.order(end)
+    report = settled(supervisor, end)
+    assert (report.events, report.dropped) == (3, {"undelivered": 1})
+    assert backend.lines() == ["line 0"]
     supervisor.close()
