@@ -15,7 +15,10 @@ def wakes_at(known: Situation) -> Iterator[float | None]:
         yield known.told_at
         return
     owes = shipments.owes and (shipments.current is not None or not known.can_ship)
-    yield ending.ends_at if shipments.waiting_bytes or owes else known.told_at
+    if shipments.waiting_bytes or owes:
+        yield ending.ends_at if shipments.current is None else ending.heard_at
+    else:
+        yield known.told_at
     yield ending.stale_at(shipments)
 
 
@@ -37,9 +40,13 @@ def go_on_ending(known: Situation, now: float) -> Iterator[Effect]:
             yield shipments.cut(now, "stale")
         elif current is None or current.until < shipments.end or current.deadline != ending.ends_at:
             yield from known.ship(now, ending.ends_at, "shutdown")
+        elif known.state is State.CLOSING and not current.is_final:
+            yield from known.ship(now, ending.ends_at, "shutdown")  # the same, and now known to be the last
     elif known.state is State.CLOSING and shipments.owes and not is_over and not shipments.has_stalled:
         if is_all_told and shipments.current is None and known.can_ship:
             yield shipments.order(now, ending.ends_at, "shutdown", held=False, is_final=True)
+    elif is_over and not known.is_quiet and shipments.current and now < ending.heard_at:
+        pass  # it ends now, and says what became of it
     elif known.state is State.CLOSING and (is_over or is_all_told or shipments.has_stalled):
         known.state = State.CLOSED
         yield Exit(ending.exit_status)

@@ -5,6 +5,9 @@ from lifecycle.shipments import Shipments
 # At shutdown all is done this long before SIGKILL.
 SHUTDOWN_MARGIN_S = 0.3
 
+# The last shipment's own last report may come this much later: what became of each record is in it.
+LAST_REPORT_S = 0.04
+
 # Time for the last shipment when the platform itself is gone.
 LONGEST_GOODBYE_S = 1.5
 
@@ -28,7 +31,7 @@ class Ending:
         buffer_s: How long the platform holds telemetry back.
 
     Attributes:
-        ends_at: When all must be done.
+        ends_at: When all must be done, and the last shipment ends.
         exit_status: What the extension ends with.
     """
 
@@ -64,6 +67,11 @@ class Ending:
     def told_at(self) -> float:
         """When no more is expected once the last platform.report has come."""
         return min(self._since + self._buffer_s + LATE_S, self.quiet_at)
+
+    @property
+    def heard_at(self) -> float:
+        """Until when the last shipment's report is waited for."""
+        return self.ends_at + LAST_REPORT_S
 
     @property
     def last_stored(self) -> float:

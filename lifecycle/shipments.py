@@ -19,6 +19,7 @@ class Shipment(msgspec.Struct, frozen=True):
         began: When it was first ordered.
         held: Whether an invocation is held for it.
         is_cut: Whether it was told to end at once.
+        is_final: Whether it was told that nothing comes after it.
     """
 
     until: int
@@ -26,6 +27,7 @@ class Shipment(msgspec.Struct, frozen=True):
     began: float
     held: bool
     is_cut: bool = False
+    is_final: bool = False
 
     @property
     def stuck_at(self) -> float:
@@ -121,7 +123,7 @@ class Shipments:
     def order(self, now: float, deadline: float, reason: str, *, held: bool, is_final: bool = False) -> Ship:
         """A shipment of all that waits; it replaces the one under way."""
         began = self.current.began if self.current else now
-        self.current = Shipment(until=self.end, deadline=deadline, began=began, held=held)
+        self.current = Shipment(until=self.end, deadline=deadline, began=began, held=held, is_final=is_final)
         return Ship(self.shipped, self.skip, self.end, deadline, reason, is_final)
 
     def cut(self, now: float, reason: str) -> Ship:

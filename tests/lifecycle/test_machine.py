@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lifecycle.asking import MOST_UNCONNECTED
-from lifecycle.ending import QUIET_S, SHUTDOWN_MARGIN_S
+from lifecycle.ending import LAST_REPORT_S, QUIET_S, SHUTDOWN_MARGIN_S
 from lifecycle.events import (
     BatchStored,
     Effect,
@@ -337,7 +337,7 @@ def test_shutdown_has_what_the_shipper_still_owes_brought_to_an_end() -> None:
     subject.handle(ShutdownRequested("spindown", 4.0), 2.0)
     effects = subject.handle(TimePassed(), 2.0 + QUIET_S)
     assert [(e.since, e.until, e.is_final) for e in effects if isinstance(e, Ship)] == [(100, 100, True)]
-    assert subject.wakes_at == pytest.approx(4.0 - SHUTDOWN_MARGIN_S)
+    assert subject.wakes_at == pytest.approx(4.0 - SHUTDOWN_MARGIN_S + LAST_REPORT_S)
     assert Exit(0) in subject.handle(OffsetCommitted(100), 2.4)
 
 
@@ -394,8 +394,46 @@ def test_shutdown_with_a_silent_shipper_ends_before_sigkill() -> None:
     subject.handle(ShutdownRequested("timeout", 3.0), 1.0)
     subject.handle(TimePassed(), 1.075)
     assert KillWorker("shipper") in subject.handle(TimePassed(), 1.575)
-    assert subject.wakes_at == pytest.approx(2.7)
-    assert Exit(0) in subject.handle(TimePassed(), 2.7)
+    assert subject.wakes_at == pytest.approx(2.7 + LAST_REPORT_S)
+    assert Exit(0) in subject.handle(TimePassed(), 2.7 + LAST_REPORT_S)
+
+
+def test_shipment_under_way_is_told_when_it_has_become_the_last() -> None:
+    """It began while telemetry was collected: what it puts off is not put off any more, but given up and counted."""
+    subject = machine("interval")
+    invoke(subject, 0.0)
+    subject.handle(stored(100, finished="r1", reported="r1"), 0.1)
+    (ship,) = subject.handle(ShutdownRequested("spindown", 3.0), 1.0)
+    assert isinstance(ship, Ship)
+    assert not ship.is_final
+    effects = subject.handle(TimePassed(), 1.075)
+    assert [(e.since, e.until, e.is_final) for e in effects if isinstance(e, Ship)] == [(0, 100, True)]
+    assert subject.handle(TimePassed(), 1.08) == []
+    assert subject.handle(OffsetCommitted(100), 1.5) == [Release(100), Exit(0)]
+
+
+def test_last_report_of_the_last_shipment_is_waited_for() -> None:
+    """The shipper wakes at the same moment, and only then says what it delivered and what not."""
+    subject = machine("interval")
+    invoke(subject, 0.0)
+    subject.handle(stored(100, finished="r1", reported="r1"), 0.1)
+    subject.handle(ShutdownRequested("spindown", 3.0), 1.0)
+    subject.handle(TimePassed(), 1.075)
+    subject.handle(OffsetCommitted(50), 2.6)
+    assert subject.wakes_at == pytest.approx(2.7 + LAST_REPORT_S)
+    assert subject.handle(TimePassed(), 2.7) == []
+    assert subject.handle(OffsetCommitted(100), 2.71) == [Release(100), Exit(0)]
+
+
+def test_last_report_that_does_not_come_is_not_waited_for_longer() -> None:
+    """The end comes before SIGKILL in any case."""
+    subject = machine("interval")
+    invoke(subject, 0.0)
+    subject.handle(stored(100, finished="r1", reported="r1"), 0.1)
+    subject.handle(ShutdownRequested("spindown", 3.0), 1.0)
+    subject.handle(TimePassed(), 1.075)
+    subject.handle(OffsetCommitted(50), 2.6)
+    assert Exit(0) in subject.handle(TimePassed(), 2.7 + LAST_REPORT_S)
 
 
 def breaker_open(subject: Machine) -> int:
