@@ -6,6 +6,7 @@ Never decides what to answer (`service` does) and never waits: the socket does n
 import _socket
 import math
 from collections import deque
+from contextlib import suppress
 
 import msgspec
 
@@ -155,6 +156,16 @@ class Peer:
             self.started_s = None
         elif self.started_s is None or self.items:  # a new request
             self.started_s = now_s
+            self._acknowledge()
+
+    def _acknowledge(self) -> None:
+        """Acknowledges what came at once, since more is to come.
+
+        A peer that writes head and body apart may wait for the first to be acknowledged (RFC 896), and the kernel here
+        for something to send with it, 40 ms: an invocation would be held that much longer.
+        """
+        with suppress(OSError):  # it may be gone, which the next read tells
+            self.sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_QUICKACK, 1)
 
     def send(self, now_s: float) -> None:
         """Sends what it can of `unsent`; a peer that is gone has no use for the rest."""

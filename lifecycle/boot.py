@@ -103,6 +103,10 @@ class Connection:
             self.awaiting = False
             if not answer.keeps:
                 self.close()
+        else:
+            # A platform that writes head and body apart may wait for the first to be acknowledged (RFC 896), and the
+            # kernel here for something to send with it, 40 ms.
+            self._socket.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_QUICKACK, 1)
         return answer
 
     def wait(self) -> Answer:

@@ -219,6 +219,7 @@ def _read(connection: Connection, reader: AnswerReader, until: float) -> Answer:
         answer = reader.feed(data)
         if answer is not None:
             return answer
+        connection.acknowledge()
 
 
 def _tunnel(connection: Connection, proxy: Address, address: Address, until: float) -> None:

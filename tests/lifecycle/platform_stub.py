@@ -20,10 +20,12 @@ class PlatformStub:
 
     Args:
         answers: An answer a request; b"" closes the connection instead.
+        is_halting: Head and body are written apart, as TCP delays the latter.
     """
 
-    def __init__(self, *answers: bytes) -> None:
+    def __init__(self, *answers: bytes, is_halting: bool = False) -> None:
         self._answers = list(answers)
+        self._is_halting = is_halting
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._thread = threading.Thread(target=self._serve)
         self.requests: list[bytes] = []
@@ -87,4 +89,6 @@ class PlatformStub:
             answer = self._answers.pop(0)
             if not answer:
                 return
-            connection.sendall(answer)
+            head, blank, body = answer.partition(b"\r\n\r\n")
+            for part in (head + blank, body) if self._is_halting else (answer,):
+                connection.sendall(part)

@@ -14,6 +14,9 @@ from shipper.transport import MOST_IDLE_S
 from tests.shipper.client import Client
 from tests.shipper.support import Server, http
 
+# For so long Linux waits for something to send an acknowledgement with.
+DELAYED_ACK_S = 0.04
+
 
 def test_one_connection_serves_many_requests(server: Server, client: Client) -> None:
     server.behaviours = [server.answering(*[http(200, b"a")] * 3)]
@@ -47,6 +50,24 @@ def test_an_answer_is_read_whole_and_byte_by_byte(
     server.behaviours = [behave]
     assert [client.ask(), client.ask(), client.ask()] == [expected, expected, (200, b"")]
     assert server.connections == 1
+
+
+def test_a_server_that_writes_head_and_body_apart_is_not_kept_waiting(server: Server, client: Client) -> None:
+    """TCP lets it wait for an acknowledgement, which the kernel here would keep for 40 ms."""
+
+    def behave(connection: socket.socket) -> None:
+        while True:
+            server.read(connection)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
+            connection.sendall(b"{}")
+
+    server.behaviours = [behave]
+    took_s = []
+    for _ in range(5):
+        began = time.monotonic()
+        assert client.ask() == (200, b"{}")
+        took_s.append(time.monotonic() - began)
+    assert sorted(took_s[1:])[1] < DELAYED_ACK_S
 
 
 def test_a_body_without_a_length_ends_with_the_connection(server: Server, client: Client) -> None:
