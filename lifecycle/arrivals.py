@@ -22,12 +22,12 @@ from lifecycle.log import Log
 
 
 class NextEvent(msgspec.Struct, rename="camel"):
-    """What /next answers, read leniently (Extensions API reference)."""
+    """What /next answers, read leniently (Extensions API reference): a member of another type is a missing one."""
 
-    event_type: str = ""
-    deadline_ms: float = 0
-    request_id: str = ""
-    shutdown_reason: str = ""
+    event_type: object = ""
+    deadline_ms: object = 0
+    request_id: object = ""
+    shutdown_reason: object = ""
 
 
 _next_event = msgspec.json.Decoder(NextEvent)
@@ -59,16 +59,21 @@ class NextReader:
         except msgspec.MsgspecError as exc:
             self._log.warning("next.unknown", error=str(exc), effect="the next event is asked for")
             return NextFailed(answer.status)
+        deadline_ms = event.deadline_ms if isinstance(event.deadline_ms, int | float) else 0
         match event.event_type:
             case "INVOKE":
-                deadline = self._deadlines.of_invocation(event.deadline_ms, epoch_s=time(), now=monotonic())
-                return Invoked(event.request_id, deadline)
+                deadline = self._deadlines.of_invocation(deadline_ms, epoch_s=time(), now=monotonic())
+                return Invoked(_text(event.request_id), deadline)
             case "SHUTDOWN":
-                deadline = self._deadlines.of_shutdown(event.deadline_ms, epoch_s=time(), now=monotonic())
-                return ShutdownRequested(event.shutdown_reason.lower(), deadline)
+                deadline = self._deadlines.of_shutdown(deadline_ms, epoch_s=time(), now=monotonic())
+                return ShutdownRequested(_text(event.shutdown_reason).lower(), deadline)
             case unknown:
-                self._log.warning("next.unknown", event_type=unknown[:100], effect="the next event is asked for")
+                self._log.warning("next.unknown", event_type=_text(unknown)[:100], effect="the next event is asked for")
                 return NextFailed(answer.status)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def event_of(report: wire.Report, log: Log) -> Event | None:

@@ -41,8 +41,30 @@ def test_shutdown_reason_is_read_in_any_case(reason: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", ["", "[]", '{"eventType":"WARP"}', '{"eventType":"INVOKE","deadlineMs":"soon"}', "\xff"]
+    "body",
+    [
+        '{"eventType":"SHUTDOWN","deadlineMs":"soon","shutdownReason":null}',
+        '{"eventType":"SHUTDOWN","deadlineMs":null,"requestId":7,"shutdownReason":[]}',
+        '{"eventType":"SHUTDOWN","deadlineMs":true}',
+    ],
 )
+def test_shutdown_is_one_whatever_is_odd_about_it(body: str) -> None:
+    """To ask on would be to be killed, with all that waits."""
+    subject, lines = reader()
+    event = subject.event(answer(body))
+    assert isinstance(event, ShutdownRequested)
+    assert event.deadline - time.monotonic() == pytest.approx(2.0, abs=0.1)
+    assert lines == []
+
+
+def test_invoke_with_odd_members_is_one_that_lacks_them() -> None:
+    """It is held like any other, as far as is known."""
+    event = reader()[0].event(answer('{"eventType":"INVOKE","deadlineMs":"soon","requestId":null}'))
+    assert isinstance(event, Invoked)
+    assert event.request_id == ""
+
+
+@pytest.mark.parametrize("body", ["", "[]", '{"eventType":"WARP"}', '{"eventType":7}', "\xff"])
 def test_what_is_no_known_event_is_said_and_asked_past(body: str) -> None:
     """The machine asks for the next one."""
     subject, lines = reader()
