@@ -44,6 +44,8 @@ class Service:
         self._patience = patience
         self._log = log
         self._line: deque[Peer] = deque()
+        # Why the last batch that was to go there was not taken by the spool.
+        self._spool_error = ""
 
     @property
     def is_holding(self) -> bool:
@@ -96,6 +98,8 @@ class Service:
                     continue
                 size = len(held.prepared.envelope.payload)
                 got = f"{size} bytes, and a full backlog for {self._patience.hold_s:g} s"
+                if held.has_tried_spool:
+                    got += f"; the spool: {self._spool_error}"
                 self.refuse(peer, Problem("full", 503, got, "room in the backlog", size, held.keep_alive))
             peer.held = None
             self._line.popleft()
@@ -146,7 +150,9 @@ class Service:
         try:
             self._keeper.store(held.prepared, spills=held.has_tried_spool)
             peer.has_kept, peer.refused = True, 0
-        except BacklogFullError:
+        except BacklogFullError as exc:
+            if held.has_tried_spool:
+                self._spool_error = str(exc)
             return False
         except BadBatchError as error:
             size = len(held.prepared.envelope.payload)

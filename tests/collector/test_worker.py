@@ -13,7 +13,9 @@ from collector.patience import Patience
 from collector.peers import MOST_PEERS
 from collector.refusals import MOST_LINES
 from lifecycle import wire
+from lifecycle.backlog import Backlog
 from lifecycle.log import LINE_START
+from lifecycle.spool import Spool
 from tests.collector.support import GIVE_UP_S, Running, batch, chunked, event, post
 
 ID = "459921b5-681c-4a96-beb0-81e0aa586026"
@@ -336,6 +338,17 @@ def test_more_connections_than_allowed_close_the_idle_ones() -> None:
         clients = [collector.client() for _ in range(MOST_PEERS + 10)]
         assert clients[-1].ask(post(batch())) == 200
         assert clients[0].answer() is None
+
+
+def test_a_spool_that_cannot_be_used_is_said_with_what_it_did_not_take() -> None:
+    """Whoever asked for it learns why it is empty."""
+    backlog = Backlog(2 << 20, Spool("/proc/self/nowhere", 8 << 20))
+    with Running(backlog=backlog, patience=Patience(hold_s=0.2, spill_s=0.05)) as collector:
+        client = collector.client()
+        assert [client.ask(post(big(name))) for name in "ab"] == [200, 200]
+        assert client.ask(post(big("c"))) == 503
+        (line,) = collector.lines
+        assert "a full backlog for 0.2 s; the spool: /proc/self/nowhere: " in line["got"]
 
 
 def test_connections_full_of_half_requests_give_way() -> None:
