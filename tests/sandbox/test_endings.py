@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 from typing import TYPE_CHECKING
 
 from tests.sandbox import Environment, Function, Platform
@@ -59,10 +60,13 @@ def test_what_an_extension_leaves_behind_is_found_and_killed(stage: Stage) -> No
     env = stage.environment()
     env.invoke()
     child = env.processes("scripted")[-1]
+    pidfd = os.pidfd_open(child.pid)
     ending = env.shutdown()
     assert not ending.clean
     assert ending.orphans == [f"{child.pid} {child.comm}"]
-    assert not os.path.exists(f"/proc/{child.pid}/cwd")  # noqa: PTH110
+    dead, _, _ = select.select([pidfd], [], [], 5.0)
+    os.close(pidfd)
+    assert dead
 
 
 def test_leaving_the_block_kills_everything(stage: Stage) -> None:
