@@ -9,6 +9,7 @@ import os
 import struct
 from binascii import crc32
 from collections.abc import Iterator
+from contextlib import suppress
 
 import msgspec
 
@@ -24,6 +25,9 @@ OVERHEAD_BYTES = _CHECKS.size + HEADER.size
 SEGMENTS = 8
 
 SUFFIX = ".frames"
+
+# Offsets stay below 2**63.
+MOST_STRETCHES = 1 << (63 - STRETCH_BITS)
 
 
 class SpoolFullError(Exception):
@@ -69,8 +73,7 @@ class Spool:
             names = os.listdir(self._directory)
         except OSError:
             return []
-        numbers = (name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX))
-        return sorted(int(number) for number in numbers if number.isdigit() and int(number) & 1)
+        return sorted(number for number in map(_stretch_named, names) if number & 1)
 
     def write(self, offset: int, kind: Kind, header: bytes, payload: bytes | bytearray | memoryview) -> int:
         """Writes one frame at `offset`, cutting off whatever stands there.
@@ -137,7 +140,8 @@ class Spool:
         """Deletes the segments before `stretch`."""
         for number in self.stretches():
             if number < stretch:
-                os.unlink(self._path(number))
+                with suppress(OSError):  # what is no file, or not ours, was not delivered from
+                    os.unlink(self._path(number))
 
     def _used_bytes(self) -> int:
         return sum(os.stat(self._path(number)).st_size for number in self.stretches())
@@ -155,3 +159,10 @@ class Spool:
                 os.close(self._fd)
             self._fd, self._open_stretch = fd, stretch
         return self._fd
+
+
+def _stretch_named(name: str) -> int:
+    """The segment that a file's name means; 0, which is none, for what we would not have written."""
+    number = name.removesuffix(SUFFIX)
+    is_ours = name.endswith(SUFFIX) and number.isascii() and number.isdigit() and len(number) < len(str(MOST_STRETCHES))
+    return int(number) if is_ours else 0

@@ -204,6 +204,29 @@ def test_files_are_the_owners_alone_and_no_link_is_followed(tmp_path: Path) -> N
     assert (tmp_path / "spool" / "1.frames").stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.parametrize(
+    "name", ["\u00b21.frames", "9" * 30 + ".frames", "17592186044417.frames", "x.frames", "-1.frames"]
+)
+def test_files_that_are_not_ours_are_left_alone(tmp_path: Path, name: str) -> None:
+    """The function may write there, too: nothing is made of what nobody here would have called so."""
+    file = tmp_path / f"{name}.frames"
+    file.write_bytes(b"junk" * 100)
+    writer = Writer(backlog_of(tmp_path), end=0, released=0)
+    assert list(writer.recover()) == []
+    for number in range(20):
+        _, end = appended(writer, bytes([65 + number]) * 300)
+        writer.release(end)
+    assert file.exists()
+
+
+def test_directory_in_a_segments_place_does_not_keep_others_from_being_deleted(tmp_path: Path) -> None:
+    """The function may have made it; the collector is not to die of it."""
+    (tmp_path / "1.frames").mkdir()
+    (tmp_path / "3.frames").write_bytes(b"delivered")
+    Spool(str(tmp_path), 1000).discard_before(5)
+    assert [path.name for path in tmp_path.iterdir()] == ["1.frames"]
+
+
 def test_directory_that_cannot_be_made_is_a_full_backlog(tmp_path: Path) -> None:
     """The platform keeps the batch."""
     (tmp_path / "file").write_text("")
