@@ -168,9 +168,14 @@ class Booted:
         Raises:
             OSError: Nobody takes it.
         """
-        if not self.connection.awaiting:
+        if self.connection.awaiting:
+            return
+        try:
             self.connection.send(self.requests.next())
-            self.marks.setdefault("asked", monotonic())
+        except OSError:  # it died since the last answer, which says nothing of Lambda
+            self.connection.close()
+            self.connection.send(self.requests.next())
+        self.marks.setdefault("asked", monotonic())
 
     def close_listener(self) -> None:
         """Stops listening: nothing will be collected."""

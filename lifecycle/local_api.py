@@ -94,7 +94,7 @@ class AnswerReader:
             if not data:
                 raise HungUpError(f"connection closed after {len(head)} bytes, expected an answer's header")
             return None
-        status, headers = _head(head)
+        version, status, headers = _head(head)
         ended = not data
         if "chunked" in headers.get("transfer-encoding", "").lower():
             body = _chunked(rest)
@@ -108,11 +108,13 @@ class AnswerReader:
                 raise HungUpError(f"connection closed after {len(rest)} bytes of an answer's body")
             return None
         self._received = b""
-        keeps = not ended and headers.get("connection", "").lower() != "close"
+        # RFC 9112, section 9.3: HTTP/1.0 ends a connection with its answer unless it says otherwise.
+        connection = headers.get("connection", "").lower()
+        keeps = not ended and "close" not in connection and (version != "HTTP/1.0" or "keep-alive" in connection)
         return Answer(status, headers, body, keeps=keeps)
 
 
-def _head(head: bytes) -> "tuple[int, dict[str, str]]":
+def _head(head: bytes) -> "tuple[str, int, dict[str, str]]":
     first, *lines = head.decode("latin-1").split("\r\n")
     words = first.split(" ", 2)
     status = words[1] if len(words) > 1 else ""
@@ -124,7 +126,7 @@ def _head(head: bytes) -> "tuple[int, dict[str, str]]":
     for line in lines:
         name, _, value = line.partition(":")
         headers[name.strip().lower()] = value.strip()
-    return int(status), headers
+    return words[0], int(status), headers
 
 
 def _chunked(rest: bytes) -> "bytes | None":

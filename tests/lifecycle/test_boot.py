@@ -51,6 +51,19 @@ def test_boot_is_not_slowed_by_a_platform_that_writes_head_and_body_apart() -> N
     assert min(took_s) < DELAYED_ACK_S
 
 
+def test_question_is_asked_on_a_new_connection_where_the_old_one_died() -> None:
+    """Nothing but the connection is wrong: to exit would be to crash the function."""
+    with PlatformStub(OK_REGISTER, OK) as platform:
+        outcome = booted(platform)
+        outcome.connection.awaiting = False
+        with socket.fromfd(outcome.connection.fileno(), socket.AF_INET, socket.SOCK_STREAM) as same:
+            same.shutdown(socket.SHUT_RDWR)
+        outcome.ask_next()
+        platform.wait_for(4)
+        assert platform.lines()[2:] == [NEXT, NEXT]
+        outcome.close()
+
+
 def test_listener_is_the_one_subscribed() -> None:
     """Connections made before there is a collector wait in the kernel."""
     with PlatformStub(OK_REGISTER, OK) as platform:
