@@ -92,6 +92,14 @@ def test_collector_from_which_nothing_was_heard_is_replaced() -> None:
     assert KillWorker("collector") in subject.handle(TimePassed(), 12.75)
 
 
+def test_collector_that_had_no_time_to_be_heard_is_left_alone() -> None:
+    """An init within the invocation, say, has left it 0.1 s: the hold ends before the platform's buffer is sent."""
+    subject = machine("end")
+    effects = invoke(subject, 10.0, timeout_s=0.1)
+    assert reasons_to_fetch(effects) == ["end_not_told"]
+    assert KillWorker("collector") not in effects
+
+
 def test_collector_that_was_heard_is_left_alone() -> None:
     """A runtimeDone that is lost is the platform's."""
     subject = machine("end")
