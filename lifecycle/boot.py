@@ -204,6 +204,10 @@ def boot(environ: "Mapping[str, str]", name: str) -> Booted:
     settings = booted.settings
     try:
         _register(booted)
+        if settings.strict:
+            from lifecycle.strictness import pattern_problems
+
+            settings.problems += pattern_problems(settings)
         if settings.strict and settings.problems:
             raise StrictError(", ".join(problem.variable for problem in settings.problems), booted)
         if not booted.idle_reason:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from lifecycle.kinds import Setting
 from lifecycle.log import SHORTEST_SECRET
 from lifecycle.settings import Settings
+from lifecycle.strictness import pattern_problems
 
 HIDDEN = "(hidden)"
 
@@ -78,7 +79,7 @@ def main(environ: Mapping[str, str], arguments: list[str], write: Callable[[str]
     for problem in problems:
         write(textwrap.fill(problem, WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False))
         write("\n")
-    if settings.strict and settings.problems:
+    if settings.strict and (settings.problems or pattern_problems(settings)):
         write("\nTAILRACE_STRICT is set: the function would not start with these settings.\n")
     return HAS_PROBLEMS
 

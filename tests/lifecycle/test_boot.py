@@ -188,6 +188,32 @@ def test_strict_settings_report_an_init_error() -> None:
         caught.value.booted.close()
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("TAILRACE_DROP", "fine;("),
+        ("TAILRACE_KEEP", "*"),
+        ("TAILRACE_REDACT", "email;[=>x"),
+        ("TAILRACE_REDACT", r"a=>\2"),
+    ],
+)
+def test_pattern_that_does_not_compile_is_a_bad_setting_where_that_is_strict(variable: str, value: str) -> None:
+    """Where it is not, the shipper says it and goes on without it."""
+    with PlatformStub(OK_REGISTER, refusal(202)) as platform:
+        with pytest.raises(StrictError, match=variable) as caught:
+            booted(platform, **{"TAILRACE_STRICT": "1", variable: value})
+        caught.value.booted.close()
+
+
+def test_patterns_that_compile_are_no_bad_settings() -> None:
+    """Ready-made names and replacements among them."""
+    with PlatformStub(OK_REGISTER, OK) as platform:
+        rules = {"TAILRACE_DROP": r"a\;b;^c$", "TAILRACE_REDACT": r"email;card;(\d+)=>#\1"}
+        outcome = booted(platform, TAILRACE_STRICT="1", **rules)
+        assert outcome.settings.problems == []
+        outcome.close()
+
+
 def test_refused_registration_is_an_error_that_says_what_was_answered() -> None:
     """Nothing can be done without it."""
     with (
