@@ -48,7 +48,7 @@ GOODBYE_S = 0.1
 
 
 def supervise(booted: Booted) -> int:
-    """Runs the extension until SHUTDOWN or a _signal.
+    """Runs the extension until SHUTDOWN or a signal.
 
     Returns:
         Exit status.
