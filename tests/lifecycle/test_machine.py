@@ -7,61 +7,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lifecycle.asking import MOST_UNCONNECTED
-from lifecycle.ending import LAST_REPORT_S, QUIET_S, SHUTDOWN_MARGIN_S
+from lifecycle.ending import QUIET_S
 from lifecycle.events import (
     BatchStored,
-    Effect,
     Event,
     Exit,
     FetchNext,
-    GoQuiet,
     IntakeHeld,
     Invoked,
-    KillWorker,
     NextFailed,
     OffsetCommitted,
     Release,
     Ship,
     ShipmentStalled,
     ShutdownRequested,
-    StartWorker,
     TimePassed,
     WorkerExited,
 )
-from lifecycle.flush import FlushPolicy
 from lifecycle.machine import IllegalEventError, Machine
-from lifecycle.recovery import MOST_DEATHS
 from lifecycle.situation import UNHELD_SHIPMENT_S
 from lifecycle.states import LEGAL_EVENTS, State
-
-CAPACITY = 10_000
-
-
-def machine(mode: str = "end", *, budget_s: float = 0.5, freezes: bool = True, interval_s: float = 10.0) -> Machine:
-    """A machine at moment 0; the platform holds a batch back for 25 ms."""
-    policy = FlushPolicy(mode, interval_s=interval_s, budget_s=budget_s, jitter=lambda: 1.0)
-    return Machine(policy, capacity_bytes=CAPACITY, buffer_s=0.025, freezes=freezes, now=0.0)
-
-
-def stored(end: int, *, start: int | None = None, finished: str = "", reported: str = "") -> BatchStored:
-    return BatchStored(
-        start=end - 100 if start is None else start,
-        end=end,
-        finished=(finished,) if finished else (),
-        reported=(reported,) if reported else (),
-    )
-
-
-def invoke(subject: Machine, at: float, request_id: str = "r1", timeout_s: float = 60.0) -> list[Effect]:
-    return subject.handle(Invoked(request_id, at + timeout_s), at)
-
-
-def ships(effects: list[Effect]) -> list[tuple[int, int, str]]:
-    return [(effect.since, effect.until, effect.reason) for effect in effects if isinstance(effect, Ship)]
-
-
-def reasons_to_fetch(effects: list[Effect]) -> list[str]:
-    return [effect.reason for effect in effects if isinstance(effect, FetchNext)]
+from tests.lifecycle.conversation import CAPACITY, invoke, machine, reasons_to_fetch, ships, stored
 
 
 def test_held_invocation_ends_with_delivery() -> None:
@@ -262,106 +228,6 @@ def test_ring_that_began_anew_is_followed() -> None:
     assert subject.shipments.waiting_bytes == 50
 
 
-def test_shutdown_collects_until_the_report_then_ships_and_exits() -> None:
-    """The last platform.report comes after SHUTDOWN."""
-    subject = machine("interval")
-    invoke(subject, 0.0)
-    assert ships(subject.handle(stored(100, finished="r1"), 0.1)) == []
-    effects = subject.handle(ShutdownRequested("spindown", 3.0), 1.0)
-    assert ships(effects) == [(0, 100, "shutdown")]
-    assert ships(subject.handle(stored(200, start=100, reported="r1"), 1.04)) == [(0, 200, "shutdown")]
-    assert subject.handle(OffsetCommitted(200), 1.06) == [Release(200)]
-    assert subject.handle(TimePassed(), 1.075) == [Exit(0)]
-    assert subject.state is State.CLOSED
-
-
-def test_shutdown_with_everything_reported_waits_one_buffer_for_lines_of_the_last_moment() -> None:
-    """The runtime is ended before SHUTDOWN comes; what it printed then is still in the platform's buffer."""
-    subject = machine()
-    invoke(subject, 0.0)
-    subject.handle(stored(100, finished="r1", reported="r1"), 0.1)
-    subject.handle(OffsetCommitted(100), 0.12)
-    assert subject.handle(ShutdownRequested("spindown", 3.0), 1.0) == []
-    assert subject.wakes_at == pytest.approx(1.075)
-    assert ships(subject.handle(stored(200, start=100), 1.03)) == [(100, 200, "shutdown")]
-    subject.handle(OffsetCommitted(200), 1.04)
-    assert subject.handle(TimePassed(), 1.075) == [Exit(0)]
-
-
-def test_shutdown_without_a_report_waits_a_short_while() -> None:
-    """A report that never comes costs 300 ms."""
-    subject = machine()
-    invoke(subject, 0.0)
-    subject.handle(stored(100, finished="r1"), 0.1)
-    subject.handle(OffsetCommitted(100), 0.2)
-    assert subject.handle(ShutdownRequested("spindown", 3.0), 1.0) == []
-    assert subject.wakes_at == pytest.approx(1.0 + QUIET_S)
-    assert subject.handle(TimePassed(), 1.0 + QUIET_S) == [Exit(0)]
-
-
-def test_shutdown_while_telemetry_still_comes_does_not_end_between_two_batches() -> None:
-    """A full backlog made the platform pause; it then goes on for a while."""
-    subject = machine("interval")
-    invoke(subject, 0.0)
-    subject.handle(stored(100, start=0), 0.1)
-    subject.handle(ShutdownRequested("spindown", 3.0), 1.0)
-    subject.handle(TimePassed(), 1.0 + QUIET_S)
-    assert subject.state is State.CLOSING
-    subject.handle(stored(200, start=100), 1.35)
-    assert subject.handle(OffsetCommitted(200), 1.36) == [Release(200)]
-    assert subject.wakes_at == pytest.approx(1.35 + QUIET_S)
-    subject.handle(stored(300, start=200, reported="r1"), 1.5)
-    assert subject.handle(OffsetCommitted(300), 1.51) == [Release(300), Exit(0)]
-
-
-def test_shutdown_waits_for_a_platform_that_was_sent_away() -> None:
-    """It still has the batch, and comes back within a second or so."""
-    subject = machine("interval")
-    invoke(subject, 0.0)
-    subject.handle(stored(100, start=0), 0.1)
-    subject.handle(IntakeHeld(), 0.9)
-    subject.handle(ShutdownRequested("spindown", 3.0), 1.0)
-    assert subject.handle(OffsetCommitted(100), 1.1) == [Release(100)]
-    assert subject.wakes_at == pytest.approx(3.0 - SHUTDOWN_MARGIN_S)
-    subject.handle(stored(200, start=100), 1.9)
-    subject.handle(OffsetCommitted(200), 2.0)
-    assert Exit(0) in subject.handle(TimePassed(), 1.9 + QUIET_S)
-
-
-def test_shutdown_has_what_the_shipper_still_owes_brought_to_an_end() -> None:
-    """Spans of invocations that were never reported: a last order, for nothing else, and then the end."""
-    subject = machine()
-    invoke(subject, 1.0)
-    subject.handle(stored(100, finished="r1"), 1.1)
-    subject.handle(OffsetCommitted(100, owes=True), 1.2)
-    subject.handle(ShutdownRequested("spindown", 4.0), 2.0)
-    effects = subject.handle(TimePassed(), 2.0 + QUIET_S)
-    assert [(e.since, e.until, e.is_final) for e in effects if isinstance(e, Ship)] == [(100, 100, True)]
-    assert subject.wakes_at == pytest.approx(4.0 - SHUTDOWN_MARGIN_S + LAST_REPORT_S)
-    assert Exit(0) in subject.handle(OffsetCommitted(100), 2.4)
-
-
-def test_last_shipment_of_all_is_told_that_it_is() -> None:
-    """Where something waits, that and what is owed are one shipment."""
-    subject = machine()
-    invoke(subject, 1.0)
-    subject.handle(stored(100), 1.1)
-    subject.handle(ShutdownRequested("spindown", 4.0), 2.0)
-    subject.handle(ShipmentStalled("status_503"), 2.1)
-    effects = subject.handle(TimePassed(), 2.0 + QUIET_S)
-    assert [(e.since, e.until, e.is_final) for e in effects if isinstance(e, Ship)] == [(0, 100, True)]
-
-
-def test_debt_that_cannot_be_paid_does_not_keep_it_from_ending() -> None:
-    """The destination is down, or there is no shipper any more."""
-    subject = machine()
-    subject.handle(stored(100), 0.1)
-    subject.handle(OffsetCommitted(100, owes=True), 0.2)
-    subject.handle(ShutdownRequested("spindown", 4.0), 2.0)
-    subject.handle(TimePassed(), 2.0 + QUIET_S)
-    assert Exit(0) in subject.handle(ShipmentStalled("connect"), 2.5)
-
-
 def test_shipment_that_waits_for_an_outcome_holds_nothing_and_opens_no_breaker() -> None:
     """It did what it could; the rest goes with what is yet to come."""
     subject = machine()
@@ -373,141 +239,6 @@ def test_shipment_that_waits_for_an_outcome_holds_nothing_and_opens_no_breaker()
         assert ships(effects) == []
     assert not subject.policy.is_open
     assert subject.shipments.waiting_bytes == 50
-
-
-def test_shutdown_with_a_dead_destination_ends_before_sigkill() -> None:
-    """What could not be delivered stays counted as waiting."""
-    subject = machine()
-    invoke(subject, 0.0)
-    subject.handle(stored(100, finished="r1", reported="r1"), 0.1)
-    (ship,) = subject.handle(ShutdownRequested("timeout", 3.0), 1.0)
-    assert isinstance(ship, Ship)
-    assert ship.deadline == pytest.approx(3.0 - SHUTDOWN_MARGIN_S)
-    assert subject.handle(ShipmentStalled("deadline"), 2.7) == [Exit(0)]
-
-
-def test_shutdown_with_a_silent_shipper_ends_before_sigkill() -> None:
-    """Not even a report is needed."""
-    subject = machine()
-    invoke(subject, 0.0)
-    subject.handle(stored(100, finished="r1", reported="r1"), 0.1)
-    subject.handle(ShutdownRequested("timeout", 3.0), 1.0)
-    subject.handle(TimePassed(), 1.075)
-    assert KillWorker("shipper") in subject.handle(TimePassed(), 1.575)
-    assert subject.wakes_at == pytest.approx(2.7 + LAST_REPORT_S)
-    assert Exit(0) in subject.handle(TimePassed(), 2.7 + LAST_REPORT_S)
-
-
-def test_shipment_under_way_is_told_when_it_has_become_the_last() -> None:
-    """It began while telemetry was collected: what it puts off is not put off any more, but given up and counted."""
-    subject = machine("interval")
-    invoke(subject, 0.0)
-    subject.handle(stored(100, finished="r1", reported="r1"), 0.1)
-    (ship,) = subject.handle(ShutdownRequested("spindown", 3.0), 1.0)
-    assert isinstance(ship, Ship)
-    assert not ship.is_final
-    effects = subject.handle(TimePassed(), 1.075)
-    assert [(e.since, e.until, e.is_final) for e in effects if isinstance(e, Ship)] == [(0, 100, True)]
-    assert subject.handle(TimePassed(), 1.08) == []
-    assert subject.handle(OffsetCommitted(100), 1.5) == [Release(100), Exit(0)]
-
-
-def test_last_report_of_the_last_shipment_is_waited_for() -> None:
-    """The shipper wakes at the same moment, and only then says what it delivered and what not."""
-    subject = machine("interval")
-    invoke(subject, 0.0)
-    subject.handle(stored(100, finished="r1", reported="r1"), 0.1)
-    subject.handle(ShutdownRequested("spindown", 3.0), 1.0)
-    subject.handle(TimePassed(), 1.075)
-    subject.handle(OffsetCommitted(50), 2.6)
-    assert subject.wakes_at == pytest.approx(2.7 + LAST_REPORT_S)
-    assert subject.handle(TimePassed(), 2.7) == []
-    assert subject.handle(OffsetCommitted(100), 2.71) == [Release(100), Exit(0)]
-
-
-def test_last_report_that_does_not_come_is_not_waited_for_longer() -> None:
-    """The end comes before SIGKILL in any case."""
-    subject = machine("interval")
-    invoke(subject, 0.0)
-    subject.handle(stored(100, finished="r1", reported="r1"), 0.1)
-    subject.handle(ShutdownRequested("spindown", 3.0), 1.0)
-    subject.handle(TimePassed(), 1.075)
-    subject.handle(OffsetCommitted(50), 2.6)
-    assert Exit(0) in subject.handle(TimePassed(), 2.7 + LAST_REPORT_S)
-
-
-def breaker_open(subject: Machine) -> int:
-    """Two holds end without delivery by moment 2; returns where the backlog ends."""
-    for number in range(2):
-        invoke(subject, float(number), f"r{number}")
-        subject.handle(stored(100 * (number + 1), start=100 * number, finished=f"r{number}"), number + 0.1)
-        subject.handle(ShipmentStalled("deadline"), number + 0.5)
-    assert reasons_to_fetch(invoke(subject, 1.6, "r2")) == ["breaker_open"]
-    return 200
-
-
-def test_shutdown_with_the_breaker_open_makes_one_shipment_of_all() -> None:
-    """A destination that takes 1.5 s has time for one request: it waits for the last report."""
-    subject = machine()
-    end = breaker_open(subject)
-    assert subject.handle(ShutdownRequested("spindown", 4.0), 2.0) == []
-    assert subject.handle(stored(end + 100, start=end, finished="r2"), 2.02) == []
-    assert subject.handle(stored(end + 200, start=end + 100, reported="r2"), 2.04) == []
-    (ship,) = subject.handle(TimePassed(), 2.075)
-    assert isinstance(ship, Ship)
-    assert (ship.since, ship.until, ship.deadline) == (0, end + 200, 4.0 - SHUTDOWN_MARGIN_S)
-    assert subject.handle(OffsetCommitted(end + 200), 3.6) == [Release(end + 200), Exit(0)]
-
-
-def test_shipment_from_before_shutdown_that_gets_nowhere_makes_way() -> None:
-    """It may hang, or sit in a pause of seconds; it is ended, and all is shipped anew."""
-    subject = machine("interval", interval_s=1.0)
-    invoke(subject, 0.0, "r1")
-    subject.handle(stored(100, start=0), 0.0)
-    assert len(ships(subject.handle(TimePassed(), 1.0))) == 1
-    subject.handle(stored(200, start=100, finished="r1", reported="r1"), 1.1)
-    assert ships(subject.handle(ShutdownRequested("spindown", 7.0), 5.0)) == [(0, 200, "shutdown")]
-    assert subject.wakes_at == pytest.approx(5.075)
-    (cut,) = subject.handle(TimePassed(), 5.075)
-    assert isinstance(cut, Ship)
-    assert cut.deadline == 5.075
-    assert subject.handle(ShipmentStalled("deadline", deadline=1.0 + UNHELD_SHIPMENT_S), 5.076) == []
-    (anew,) = subject.handle(ShipmentStalled("deadline", deadline=5.075), 5.08)
-    assert isinstance(anew, Ship)
-    assert (anew.since, anew.until, anew.deadline) == (0, 200, 7.0 - SHUTDOWN_MARGIN_S)
-    assert Exit(0) in subject.handle(OffsetCommitted(200), 5.1)
-
-
-def test_shipper_that_does_not_even_make_way_at_shutdown_is_replaced() -> None:
-    """It is stuck: its successor has the rest of the time, and ships all that waits."""
-    subject = machine("interval", interval_s=1.0)
-    invoke(subject, 0.0, "r1")
-    subject.handle(stored(100, start=0), 0.0)
-    subject.handle(TimePassed(), 1.0)
-    subject.handle(stored(200, start=100, finished="r1", reported="r1"), 1.1)
-    subject.handle(ShutdownRequested("spindown", 7.0), 5.0)
-    subject.handle(TimePassed(), 5.075)
-    assert subject.wakes_at == pytest.approx(5.575)
-    assert subject.handle(TimePassed(), 5.575)[0] == KillWorker("shipper")
-    replaced, *orders = subject.handle(WorkerExited("shipper"), 5.58)
-    assert replaced == StartWorker("shipper")
-    assert [(order.since, order.until, order.deadline) for order in orders if isinstance(order, Ship)] == [
-        (0, 200, 7.0 - SHUTDOWN_MARGIN_S)
-    ]
-    assert Exit(0) in subject.handle(OffsetCommitted(200), 5.8)
-
-
-def test_shipment_from_before_shutdown_that_gets_somewhere_goes_on() -> None:
-    """Its answer was in the socket when the environment thawed."""
-    subject = machine("interval", interval_s=1.0)
-    invoke(subject, 0.0, "r1")
-    subject.handle(stored(100, start=0), 0.0)
-    subject.handle(TimePassed(), 1.0)
-    subject.handle(stored(200, start=100, finished="r1", reported="r1"), 1.1)
-    assert ships(subject.handle(ShutdownRequested("spindown", 7.0), 5.0)) == [(0, 200, "shutdown")]
-    assert subject.handle(OffsetCommitted(100), 5.01) == [Release(100)]
-    assert subject.handle(TimePassed(), 5.05) == []
-    assert Exit(0) in subject.handle(OffsetCommitted(200), 5.1)
 
 
 def test_stall_that_crossed_an_order_ends_nothing() -> None:
@@ -535,86 +266,6 @@ def test_retry_after_is_kept_by_the_next_invocations() -> None:
     assert subject.handle(stored(4000, start=100, finished="r2"), 1.1) == []
     assert invoke(subject, 3.3, "r3") == []
     assert ships(subject.handle(stored(4100, start=4000, finished="r3"), 3.4)) == [(0, 4100, "invocation_finished")]
-
-
-def test_shutdown_while_holding_is_what_a_signal_means() -> None:
-    """SIGTERM comes at any time."""
-    subject = machine()
-    invoke(subject, 0.0)
-    subject.handle(stored(100), 0.1)
-    assert ships(subject.handle(ShutdownRequested("sigterm", 2.2), 0.2)) == [(0, 100, "shutdown")]
-
-
-def test_dead_worker_is_replaced_at_once_and_the_shipment_repeated() -> None:
-    """The new shipper is told where to go on."""
-    subject = machine()
-    invoke(subject, 0.0)
-    subject.handle(stored(100, finished="r1"), 0.1)
-    effects = subject.handle(WorkerExited("shipper"), 0.2)
-    assert StartWorker("shipper") in effects
-    assert ships(effects) == [(0, 100, "invocation_finished")]
-
-
-def test_dead_collector_starts_the_clock_of_a_hold() -> None:
-    """The runtimeDone may be lost with it; the function may have returned."""
-    subject = machine(budget_s=0.5)
-    invoke(subject, 0.0)
-    assert subject.handle(WorkerExited("collector"), 1.0) == [StartWorker("collector")]
-    assert subject.wakes_at == pytest.approx(1.475)
-    assert reasons_to_fetch(subject.handle(TimePassed(), 1.475)) == ["end_not_told"]
-
-
-def test_collector_that_dies_again_gives_the_hold_its_clock_from_the_beginning() -> None:
-    """It was not there to hear of the end, which may have come at once."""
-    subject = machine(budget_s=0.5)
-    invoke(subject, 0.0)
-    subject.handle(WorkerExited("collector"), 0.2)
-    subject.handle(WorkerExited("collector"), 0.4)
-    assert subject.wakes_at == pytest.approx(0.5)
-    assert reasons_to_fetch(subject.handle(TimePassed(), 0.5)) == ["end_not_told"]
-
-
-def test_workers_that_keep_dying_are_given_up_and_the_function_goes_on() -> None:
-    """It goes quiet, says so once, and keeps asking for the next event."""
-    subject = machine()
-    orders: list[Effect] = []
-    now = 0.0
-    for _ in range(MOST_DEATHS):
-        orders += subject.handle(WorkerExited("collector"), now)
-        now = subject.wakes_at or now
-        orders += subject.handle(TimePassed(), now)
-    assert orders.count(GoQuiet()) == 1
-    assert reasons_to_fetch(invoke(subject, now + 1)) == ["workers_keep_dying"]
-    assert subject.handle(ShutdownRequested("spindown", now + 3), now + 2) == [Exit(0)]
-
-
-def test_shipper_that_is_killed_while_it_has_nothing_to_do_is_always_replaced() -> None:
-    """With the breaker open it delivers nothing for a minute, which is not its fault."""
-    subject = machine()
-    for number in range(3 * MOST_DEATHS):
-        assert subject.handle(WorkerExited("shipper"), float(number)) == [StartWorker("shipper")]
-
-
-def test_shipper_that_dies_before_it_is_ready_is_given_up() -> None:
-    """It may lack a module; nothing is started after that."""
-    subject = machine()
-    now, orders = 0.0, []
-    while GoQuiet() not in orders:
-        orders = subject.handle(WorkerExited("shipper", was_ready=False), now)
-        now = subject.wakes_at or now
-        subject.handle(TimePassed(), now)
-    subject.handle(WorkerExited("collector"), now)
-    assert subject.wakes_at is None
-
-
-def test_shipper_that_ignores_its_deadline_is_replaced() -> None:
-    """It may hang in a name server's hands."""
-    subject = machine()
-    invoke(subject, 0.0)
-    subject.handle(stored(100, finished="r1"), 1.0)
-    subject.handle(TimePassed(), 1.475)
-    assert KillWorker("shipper") not in subject.handle(TimePassed(), 3.4)
-    assert KillWorker("shipper") in subject.handle(TimePassed(), 3.5)
 
 
 def test_refused_next_is_asked_again_with_pauses() -> None:

@@ -4,17 +4,22 @@ import pytest
 
 from lifecycle.asking import MOST_UNCONNECTED
 from lifecycle.events import (
+    Effect,
+    Exit,
+    GoQuiet,
     IntakeHeld,
     KillWorker,
     NextFailed,
     OffsetCommitted,
     ShipmentStalled,
+    ShutdownRequested,
+    StartWorker,
     TimePassed,
     WorkerExited,
 )
 from lifecycle.recovery import MOST_DEATHS
 from lifecycle.states import State
-from tests.lifecycle.test_machine import CAPACITY, invoke, machine, reasons_to_fetch, ships, stored
+from tests.lifecycle.conversation import CAPACITY, invoke, machine, reasons_to_fetch, ships, stored
 
 
 def test_backlog_that_fills_and_gets_nowhere_holds_nobody() -> None:
@@ -143,3 +148,75 @@ def test_refusals_are_no_sign_that_the_platform_is_gone() -> None:
         now = max(now, subject.wakes_at or now)
         subject.handle(TimePassed(), now)
         assert subject.state is State.WAITING
+
+
+def test_dead_worker_is_replaced_at_once_and_the_shipment_repeated() -> None:
+    """The new shipper is told where to go on."""
+    subject = machine()
+    invoke(subject, 0.0)
+    subject.handle(stored(100, finished="r1"), 0.1)
+    effects = subject.handle(WorkerExited("shipper"), 0.2)
+    assert StartWorker("shipper") in effects
+    assert ships(effects) == [(0, 100, "invocation_finished")]
+
+
+def test_dead_collector_starts_the_clock_of_a_hold() -> None:
+    """The runtimeDone may be lost with it; the function may have returned."""
+    subject = machine(budget_s=0.5)
+    invoke(subject, 0.0)
+    assert subject.handle(WorkerExited("collector"), 1.0) == [StartWorker("collector")]
+    assert subject.wakes_at == pytest.approx(1.475)
+    assert reasons_to_fetch(subject.handle(TimePassed(), 1.475)) == ["end_not_told"]
+
+
+def test_collector_that_dies_again_gives_the_hold_its_clock_from_the_beginning() -> None:
+    """It was not there to hear of the end, which may have come at once."""
+    subject = machine(budget_s=0.5)
+    invoke(subject, 0.0)
+    subject.handle(WorkerExited("collector"), 0.2)
+    subject.handle(WorkerExited("collector"), 0.4)
+    assert subject.wakes_at == pytest.approx(0.5)
+    assert reasons_to_fetch(subject.handle(TimePassed(), 0.5)) == ["end_not_told"]
+
+
+def test_workers_that_keep_dying_are_given_up_and_the_function_goes_on() -> None:
+    """It goes quiet, says so once, and keeps asking for the next event."""
+    subject = machine()
+    orders: list[Effect] = []
+    now = 0.0
+    for _ in range(MOST_DEATHS):
+        orders += subject.handle(WorkerExited("collector"), now)
+        now = subject.wakes_at or now
+        orders += subject.handle(TimePassed(), now)
+    assert orders.count(GoQuiet()) == 1
+    assert reasons_to_fetch(invoke(subject, now + 1)) == ["workers_keep_dying"]
+    assert subject.handle(ShutdownRequested("spindown", now + 3), now + 2) == [Exit(0)]
+
+
+def test_shipper_that_is_killed_while_it_has_nothing_to_do_is_always_replaced() -> None:
+    """With the breaker open it delivers nothing for a minute, which is not its fault."""
+    subject = machine()
+    for number in range(3 * MOST_DEATHS):
+        assert subject.handle(WorkerExited("shipper"), float(number)) == [StartWorker("shipper")]
+
+
+def test_shipper_that_dies_before_it_is_ready_is_given_up() -> None:
+    """It may lack a module; nothing is started after that."""
+    subject = machine()
+    now, orders = 0.0, []
+    while GoQuiet() not in orders:
+        orders = subject.handle(WorkerExited("shipper", was_ready=False), now)
+        now = subject.wakes_at or now
+        subject.handle(TimePassed(), now)
+    subject.handle(WorkerExited("collector"), now)
+    assert subject.wakes_at is None
+
+
+def test_shipper_that_ignores_its_deadline_is_replaced() -> None:
+    """It may hang in a name server's hands."""
+    subject = machine()
+    invoke(subject, 0.0)
+    subject.handle(stored(100, finished="r1"), 1.0)
+    subject.handle(TimePassed(), 1.475)
+    assert KillWorker("shipper") not in subject.handle(TimePassed(), 3.4)
+    assert KillWorker("shipper") in subject.handle(TimePassed(), 3.5)
