@@ -112,7 +112,7 @@ fuzz: $(INSTALLED) ## Fuzz what takes input, with atheris (FUZZ_SECONDS=60 a tar
 		$(RUN) -m tests.fuzz $$target --seconds $(FUZZ_SECONDS) $(if $(FUZZ_SEED),--seed $(FUZZ_SEED)) || exit 1; done
 
 .PHONY: docs
-docs: $(INSTALLED) ## Write docs/settings.md from the table in lifecycle/settings.py
+docs: $(INSTALLED) ## Write docs/settings.md from the table in lifecycle/contract/settings.py
 	@$(RUN) -m tools.settings_page
 
 .PHONY: clean

@@ -5,7 +5,7 @@ Error bodies are short JSON that says what came and what was expected.
 
 import msgspec
 
-from collector.items import Problem
+from collector.messages import Problem
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n"

@@ -7,7 +7,7 @@ the shipper does when it meets the same bytes. What an element is, is for others
 import re
 from collections.abc import Iterator
 
-from collector.items import Body, CollectorError
+from collector.messages import Body, CollectorError
 
 # Far beyond what anybody writes; one that goes on opening brackets is not followed to its end.
 MOST_DEPTH = 100_000

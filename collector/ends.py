@@ -7,7 +7,7 @@ from datetime import datetime
 
 import msgspec
 
-from collector.items import Body
+from collector.messages import Body
 
 RUNTIME_DONE = "platform.runtimeDone"
 

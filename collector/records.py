@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from lifecycle.log import LINE_START
-from lifecycle.wire import MOST_IDS
+from lifecycle.contract.log import LINE_START
+from lifecycle.contract.wire import MOST_IDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

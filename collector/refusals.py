@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from collector.items import Problem
-from lifecycle.log import Log
-from lifecycle.wire import Message, Refused
+from collector.messages import Problem
+from lifecycle.contract.log import Log
+from lifecycle.contract.wire import Message, Refused
 
 # After this many lines of a kind, more say nothing new; the supervisor's count goes on.
 MOST_LINES = 10

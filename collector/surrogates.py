@@ -6,7 +6,7 @@ Only then is this module asked: it puts U+FFFD, which is as long, in the place o
 decoder that does not refuse would.
 """
 
-from collector.items import Body
+from collector.messages import Body
 
 _ESCAPE_BYTES = 6
 _REPLACEMENT = rb"\ufffd"

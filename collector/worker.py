@@ -6,11 +6,11 @@ last batches come from the supervisor.
 
 from collections.abc import Iterable
 
-from collector.loop import Collector
-from collector.patience import Patience
-from lifecycle.backlog import Backlog, Writer
-from lifecycle.log import Log
-from lifecycle.settings import Settings
+from collector.server import Collector
+from collector.timeouts import Patience
+from lifecycle.contract.backlog import Backlog, Writer
+from lifecycle.contract.log import Log
+from lifecycle.contract.settings import Settings
 
 
 def run(

@@ -10,8 +10,8 @@ from lifecycle.boot import NotRegisteredError, StrictError, boot, report_init_er
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lifecycle.boot import Booted
-    from lifecycle.log import Log
-    from lifecycle.settings import Settings
+    from lifecycle.contract.log import Log
+    from lifecycle.contract.settings import Settings
 
 
 def main(name: str) -> None:
@@ -37,7 +37,7 @@ def _run(booted: "Booted") -> int:
     if not booted.idle_reason:
         try:
             gc.disable()  # loading makes nothing to collect; the supervisor switches it on again
-            from lifecycle import lean
+            from lifecycle.contract import lean
 
             lean.load()
             from lifecycle.supervisor import supervise
@@ -49,7 +49,7 @@ def _run(booted: "Booted") -> int:
             _log(booted.settings).error("lifecycle.crashed", traceback=format_exc(), effect="nothing more is shipped")
     else:
         _say_idle(booted)
-    from lifecycle.dormant import stay
+    from lifecycle.noop import stay
 
     return stay(booted)
 
@@ -74,7 +74,7 @@ def _say_problems(log: "Log", settings: "Settings") -> None:
 
 
 def _log(settings: "Settings") -> "Log":
-    from lifecycle.log import Log
+    from lifecycle.contract.log import Log
 
     return Log("lifecycle", settings.log_level, settings.secrets())
 

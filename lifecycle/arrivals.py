@@ -4,10 +4,12 @@ from time import monotonic, time
 
 import msgspec
 
-from lifecycle import wire
 from lifecycle.boot import STATUS_OK
-from lifecycle.deadlines import Deadlines
-from lifecycle.events import (
+from lifecycle.contract import wire
+from lifecycle.contract.log import Log
+from lifecycle.extensions_api import Answer
+from lifecycle.machine.deadlines import Deadlines
+from lifecycle.machine.events import (
     BatchStored,
     Event,
     IntakeHeld,
@@ -17,8 +19,6 @@ from lifecycle.events import (
     ShipmentStalled,
     ShutdownRequested,
 )
-from lifecycle.local_api import Answer
-from lifecycle.log import Log
 
 
 class NextEvent(msgspec.Struct, rename="camel"):

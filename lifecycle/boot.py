@@ -10,8 +10,9 @@ import _socket
 import os
 from time import monotonic
 
-from lifecycle.kinds import is_port
-from lifecycle.local_api import (
+from lifecycle.contract.setting_types import is_port
+from lifecycle.contract.settings import Problem, Settings
+from lifecycle.extensions_api import (
     SANDBOX_HOST,
     Answer,
     AnswerReader,
@@ -20,7 +21,6 @@ from lifecycle.local_api import (
     Requests,
     names_other_api,
 )
-from lifecycle.settings import Problem, Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

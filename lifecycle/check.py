@@ -14,9 +14,9 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
 
-from lifecycle.kinds import Setting
-from lifecycle.log import SHORTEST_SECRET
-from lifecycle.settings import Settings
+from lifecycle.contract.log import SHORTEST_SECRET
+from lifecycle.contract.setting_types import Setting
+from lifecycle.contract.settings import Settings
 from lifecycle.strictness import pattern_problems
 
 HIDDEN = "(hidden)"

@@ -6,12 +6,12 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
-from lifecycle import wire
 from lifecycle.arrivals import fields
-from lifecycle.backlog import Backlog
-from lifecycle.events import Ship
-from lifecycle.log import Log
-from lifecycle.settings import Settings
+from lifecycle.contract import wire
+from lifecycle.contract.backlog import Backlog
+from lifecycle.contract.log import Log
+from lifecycle.contract.settings import Settings
+from lifecycle.machine.events import Ship
 from lifecycle.workers import Position, Worker, collector_body, shipper_body
 
 DIGEST_KEY_BYTES = 16

@@ -4,7 +4,7 @@ Fed with what the workers report; a report counts whole or not at all, so the eq
 two halves.
 """
 
-from lifecycle.wire import Refused, Repeated, Shipped, Stalled, Stored
+from lifecycle.contract.wire import Refused, Repeated, Shipped, Stalled, Stored
 
 # What is dropped because a setting says so, under the setting's name, and our own lines that came back.
 INTENDED = frozenset(("own_line", "platform_logs", "signals", "min_level", "keep", "drop", "sample"))

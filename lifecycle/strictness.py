@@ -3,8 +3,8 @@
 Otherwise the shipper says it, when it needs its rules, and no cold start waits for `re`.
 """
 
-from lifecycle.kinds import Patterns
-from lifecycle.settings import Problem, Settings
+from lifecycle.contract.setting_types import Patterns
+from lifecycle.contract.settings import Problem, Settings
 
 _ARROW = "=>"
 

@@ -7,11 +7,15 @@ import select
 from time import monotonic
 
 from lifecycle.arrivals import NextReader, event_of, fields
-from lifecycle.backlog import Backlog
 from lifecycle.boot import Booted
+from lifecycle.contract.backlog import Backlog
+from lifecycle.contract.log import Log
+from lifecycle.contract.settings import Settings
 from lifecycle.crew import Crew
-from lifecycle.deadlines import MS_PER_S, SHUTDOWN_S
-from lifecycle.events import (
+from lifecycle.extensions_api import LocalApiError
+from lifecycle.ledger import Ledger
+from lifecycle.machine.deadlines import MS_PER_S, SHUTDOWN_S
+from lifecycle.machine.events import (
     Effect,
     Event,
     Exit,
@@ -27,18 +31,14 @@ from lifecycle.events import (
     TimePassed,
     WorkerExited,
 )
-from lifecycle.flush import FlushPolicy
-from lifecycle.ledger import Ledger
-from lifecycle.local_api import LocalApiError
-from lifecycle.log import Log
-from lifecycle.machine import Machine
-from lifecycle.settings import Settings
-from lifecycle.states import State
+from lifecycle.machine.flush import FlushPolicy
+from lifecycle.machine.machine import Machine
+from lifecycle.machine.states import State
 from lifecycle.workers import name_process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from lifecycle.spool import Spool
+    from lifecycle.contract.spool import Spool
 
 # How long /next waits for workers that warm up; they go on warming after it.
 WARM_LIMIT_S = 5.0
@@ -285,6 +285,6 @@ def _instance_id() -> str:
 def _spool(settings: Settings) -> "Spool | None":
     if not settings.spool_bytes:
         return None
-    from lifecycle.spool import Spool
+    from lifecycle.contract.spool import Spool
 
     return Spool(settings.spool_path, settings.spool_bytes)

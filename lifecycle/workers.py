@@ -13,10 +13,10 @@ from contextlib import suppress
 
 import msgspec
 
-from lifecycle import wire
-from lifecycle.backlog import Backlog
-from lifecycle.log import Log
-from lifecycle.settings import Settings
+from lifecycle.contract import wire
+from lifecycle.contract.backlog import Backlog
+from lifecycle.contract.log import Log
+from lifecycle.contract.settings import Settings
 
 REPORTS_PIPE_BYTES = 1_048_576
 

@@ -10,16 +10,16 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from lifecycle.log import Log
-from lifecycle.settings import Settings
-from shipper.answers import Answer
-from shipper.destinations.choose import chosen, headers, is_compressed, otlp_address, timeout_s
-from shipper.destinations.resource import service_name
+from lifecycle.contract.log import Log
+from lifecycle.contract.settings import Settings
+from shipper.check_records import specimen
+from shipper.delivery.outcome import Outcome, Verdict
+from shipper.destinations.registry import chosen, headers, is_compressed, otlp_address, timeout_s
 from shipper.hints import hint
-from shipper.outcome import Outcome, Verdict
-from shipper.quoting import HIDDEN, Quoting
-from shipper.specimens import specimen
-from shipper.wanted import LOGS, METRICS, SIGNALS, TRACES
+from shipper.model.resource import service_name
+from shipper.model.wanted import LOGS, METRICS, SIGNALS, TRACES
+from shipper.transport.quoting import HIDDEN, Quoting
+from shipper.transport.response import Answer
 
 RECORDS = {LOGS: "log record", TRACES: "span", METRICS: "metric"}
 

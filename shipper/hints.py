@@ -1,7 +1,7 @@
 """What a person can do about a record that was not taken: by the status of the answer, or by why there was none."""
 
-from shipper.answers import Answer
-from shipper.outcome import Outcome
+from shipper.delivery.outcome import Outcome
+from shipper.transport.response import Answer
 
 # By the first digits of the status: the longest that is known counts.
 _ANSWERED = {

@@ -8,15 +8,15 @@ from collections import deque
 
 import msgspec
 
-from lifecycle import wire
-from lifecycle.backlog import Backlog
-from lifecycle.log import Log
-from lifecycle.wire import MOST_TEXT, Shipped, Stalled
-from shipper.batches import Batch, Position
-from shipper.correlate import packed
-from shipper.counts import Counts
-from shipper.orders import Orders
-from shipper.sizes import sizes_at
+from lifecycle.contract import wire
+from lifecycle.contract.backlog import Backlog
+from lifecycle.contract.log import Log
+from lifecycle.contract.wire import MOST_TEXT, Shipped, Stalled
+from shipper.commands import Orders
+from shipper.delivery.batch import Batch, Position
+from shipper.delivery.counts import Counts
+from shipper.model.context import packed
+from shipper.model.sizes import sizes_at
 
 # Of batches up to this size, requests that follow one upon the other share a report: little is repeated should we die.
 _SMALL_BATCH_BYTES = 65_536

@@ -7,26 +7,26 @@ report (`reports`).
 import time
 from collections.abc import Iterator
 
-from lifecycle.backlog import Backlog
-from lifecycle.frames import BrokenFrameError
-from lifecycle.heap import LARGE_BYTES, give_back_large_blocks
-from lifecycle.log import Log
-from lifecycle.settings import Settings
-from lifecycle.wire import Ship
-from shipper.batches import Batch, Limits, Position
-from shipper.correlate import unpacked
-from shipper.cutter import Cutter
-from shipper.delivery import Delivery
-from shipper.destinations.choose import chosen
+from lifecycle.contract.backlog import Backlog
+from lifecycle.contract.frames import BrokenFrameError
+from lifecycle.contract.heap import LARGE_BYTES, give_back_large_blocks
+from lifecycle.contract.log import Log
+from lifecycle.contract.settings import Settings
+from lifecycle.contract.wire import Ship
+from shipper.commands import Orders
+from shipper.delivery.batch import Batch, Limits, Position
+from shipper.delivery.delivery import Delivery
+from shipper.destinations.registry import chosen
 from shipper.errors import HeldError, SupervisorGoneError
-from shipper.orders import Orders
+from shipper.model.context import unpacked
+from shipper.model.wanted import METRICS, TRACES, wanted_by
+from shipper.pipeline import Cutter
 from shipper.reports import NOWHERE, Reports
-from shipper.wanted import METRICS, TRACES, wanted_by
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from shipper.destinations.base import Destination
-    from shipper.rules import Rules
+    from shipper.destinations.interfaces import Destination
+    from shipper.rules.rules import Rules
 
 
 def warm(settings: Settings) -> None:
@@ -34,8 +34,9 @@ def warm(settings: Settings) -> None:
     import httptools  # noqa: F401
     import tenacity  # noqa: F401
 
-    from shipper import exceptions, json_lines, phases  # noqa: F401
-    from shipper.transport import default_tls_context
+    from shipper.invocations import phases  # noqa: F401
+    from shipper.parse import exceptions, json_lines  # noqa: F401
+    from shipper.transport.pool import default_tls_context
 
     addresses = (
         settings.destination,
@@ -48,9 +49,9 @@ def warm(settings: Settings) -> None:
         default_tls_context()
     signals = settings.wanted_signals()
     if TRACES in signals:
-        from shipper.destinations import otlp_spans  # noqa: F401
+        from shipper.destinations.otlp import spans as otlp_spans  # noqa: F401
     if METRICS in signals:
-        from shipper.destinations import otlp_metrics  # noqa: F401
+        from shipper.destinations.otlp import metrics as otlp_metrics  # noqa: F401
 
 
 def run(*, commands: int, reports: int, backlog: Backlog, settings: Settings, log: Log) -> None:
@@ -244,6 +245,6 @@ def _rules(settings: Settings, log: Log) -> "Rules | None":
     is_whole = settings.sample >= 1 and not (settings.min_level or settings.drop or settings.keep or settings.redact)
     if is_whole:
         return None
-    from shipper.rules import Rules
+    from shipper.rules.rules import Rules
 
     return Rules(settings, log)

@@ -16,7 +16,7 @@ SUPERVISOR = BOOT | {
     *("httptools", "itertools", "keyword", "math", "mmap", "msgspec", "operator", "re", "reprlib", "select", "struct"),
     "types",
 }
-LEAN = "from lifecycle import lean; lean.load(); import lifecycle.supervisor"
+LEAN = "from lifecycle.contract import lean; lean.load(); import lifecycle.supervisor"
 
 
 def imported(code: str) -> set[str]:

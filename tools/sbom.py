@@ -85,7 +85,7 @@ def bill(packed: Iterable[Path], targets: Iterable[Target], output: Path, bundle
 def own_version(output: Path) -> str:
     """The version that the packed shipper says it is of; 0 if it says none."""
     with zipfile.ZipFile(output) as packed:
-        name = "tailrace/shipper/destinations/resource.py"
+        name = "tailrace/shipper/model/resource.py"
         text = packed.read(name).decode() if name in packed.namelist() else ""
     found = re.search(r'^VERSION = "([^"]+)"', text, re.MULTILINE)
     return found[1] if found else "0"

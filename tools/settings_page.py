@@ -1,4 +1,4 @@
-"""Writes docs/settings.md from the table in lifecycle/settings.py: `python -m tools.settings_page`.
+"""Writes docs/settings.md from the table in lifecycle/contract/settings.py: `python -m tools.settings_page`.
 
 The words are the table's; this module owns how the page is divided and laid out.
 """
@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lifecycle.kinds import PREFIX, Setting
-from lifecycle.settings import Settings
+from lifecycle.contract.setting_types import PREFIX, Setting
+from lifecycle.contract.settings import Settings
 
 PAGE = Path("docs/settings.md")
 
 INTRODUCTION = f"""\
 # Settings
 
-<!-- Written by `make -f layer.mk docs` from the table in lifecycle/settings.py. Change it there. -->
+<!-- Written by `make -f layer.mk docs` from the table in lifecycle/contract/settings.py. Change it there. -->
 
 Every setting is an environment variable of the function. None is required: without a destination Tailrace
 says so once and stays out of the way.

@@ -5,8 +5,8 @@ import os
 import stat
 from collections.abc import Sequence
 
+from shipper.delivery.outcome import DONE, Outcome, Verdict
 from shipper.destinations.lines import Lines
-from shipper.outcome import DONE, Outcome, Verdict
 
 
 class File:

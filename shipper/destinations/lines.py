@@ -7,13 +7,13 @@ event of the documented shape stands whole under `"event"`, what is not JSON as 
 
 import msgspec
 
-from lifecycle.frames import Frame
-from lifecycle.settings import Settings
-from shipper.batches import Encoder
-from shipper.correlate import Context, request_id_of
-from shipper.destinations.resource import readable, service_name
-from shipper.formats import FORMATS, told
-from shipper.telemetry import AnyEvent, BrokenEvent, Event, OddEvent, WiderEvent
+from lifecycle.contract.frames import Frame
+from lifecycle.contract.settings import Settings
+from shipper.delivery.batch import Encoder
+from shipper.model.context import Context, request_id_of
+from shipper.model.events import AnyEvent, BrokenEvent, Event, OddEvent, WiderEvent
+from shipper.model.resource import readable, service_name
+from shipper.parse.text_formats import FORMATS, told
 
 _MOST_REMEMBERED = 512
 

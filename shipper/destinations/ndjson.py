@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from shipper.delivery.outcome import Outcome
+from shipper.destinations.http import Post
 from shipper.destinations.lines import Lines
-from shipper.destinations.post import Post
-from shipper.outcome import Outcome
 
 CONTENT_TYPE = "application/x-ndjson"
 

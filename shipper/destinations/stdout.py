@@ -9,9 +9,9 @@ import select
 import time
 from collections.abc import Callable, Sequence
 
+from shipper.delivery.outcome import DONE, Outcome, Verdict
 from shipper.destinations.lines import Lines
-from shipper.names import Wait
-from shipper.outcome import DONE, Outcome, Verdict
+from shipper.transport.resolver import Wait
 
 LOGGER = "tailrace.stdout"
 

@@ -14,17 +14,17 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from lifecycle.backlog import Backlog, Writer
-from lifecycle.frames import Frame
-from lifecycle.log import Log
-from lifecycle.settings import Settings
-from shipper.batches import Limits, Position
-from shipper.correlate import NOTHING
-from shipper.cutter import Cutter
-from shipper.destinations.choose import chosen
+from lifecycle.contract.backlog import Backlog, Writer
+from lifecycle.contract.frames import Frame
+from lifecycle.contract.log import Log
+from lifecycle.contract.settings import Settings
+from shipper.delivery.batch import Limits, Position
 from shipper.destinations.lines import Lines
-from shipper.destinations.otlp import LogRecords
-from shipper.telemetry import events
+from shipper.destinations.otlp.destination import LogRecords
+from shipper.destinations.registry import chosen
+from shipper.model.context import NOTHING
+from shipper.model.events import events
+from shipper.pipeline import Cutter
 
 RECORDS = 1200
 FRAMES = 10

@@ -12,14 +12,14 @@ from typing import Any
 
 import msgspec
 
-from collector.loop import Collector
-from collector.patience import Patience
+from collector.server import Collector
+from collector.timeouts import Patience
 from collector.worker import run
-from lifecycle import wire
-from lifecycle.backlog import Backlog, Writer
-from lifecycle.frames import Frame
-from lifecycle.log import Log
-from lifecycle.settings import Settings
+from lifecycle.contract import wire
+from lifecycle.contract.backlog import Backlog, Writer
+from lifecycle.contract.frames import Frame
+from lifecycle.contract.log import Log
+from lifecycle.contract.settings import Settings
 
 KEY = b"0123456789abcdef"
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.elements import MOST_DEPTH, SplitError, elements
-from shipper import elements as shippers
+from shipper.model import elements as shippers
 
 JSON = st.recursive(
     st.none() | st.integers() | st.text(st.characters(codec="utf-8") | st.sampled_from('[]{},"\\'), max_size=5),

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.envelope import MOST_EVENTS, BadBatchError, read
+from collector.batch import MOST_EVENTS, BadBatchError, read
 from collector.records import MOST_IDS_BYTES, MOST_LOST
-from lifecycle import wire
-from lifecycle.log import LINE_START
+from lifecycle.contract import wire
+from lifecycle.contract.log import LINE_START
 from tests.collector.support import batch, event
 
 anything = st.recursive(

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.http_intake import CHUNKED_PORTION_BYTES, HEADER_LIMIT_BYTES, PORTION_BYTES, HttpIntake
-from collector.items import Batch, Continue, Item, Problem
+from collector.http_parser import CHUNKED_PORTION_BYTES, HEADER_LIMIT_BYTES, PORTION_BYTES, HttpIntake
+from collector.messages import Batch, Continue, Item, Problem
 from tests.collector.support import chunked, post
 
 LIMIT = 1000

@@ -2,13 +2,13 @@
 
 import pytest
 
-from collector.envelope import BadBatchError
-from collector.keeper import Keeper
-from lifecycle import wire
-from lifecycle.backlog import Backlog, Writer
-from lifecycle.frames import BacklogFullError
-from lifecycle.log import Log
-from lifecycle.wire import RECENT_BATCHES
+from collector.batch import BadBatchError
+from collector.store import Keeper
+from lifecycle.contract import wire
+from lifecycle.contract.backlog import Backlog, Writer
+from lifecycle.contract.frames import BacklogFullError
+from lifecycle.contract.log import Log
+from lifecycle.contract.wire import RECENT_BATCHES
 from tests.collector.support import KEY, batch, event
 
 

@@ -3,9 +3,9 @@
 import time
 from contextlib import suppress
 
-from collector.keeper import MOST_PROBLEMS
-from collector.patience import Patience
-from collector.service import MOST_REFUSED
+from collector.handler import MOST_REFUSED
+from collector.store import MOST_PROBLEMS
+from collector.timeouts import Patience
 from tests.collector.support import Running, batch, event, post
 
 BIG = "x" * 900_000

@@ -5,14 +5,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from collector.http_intake import HttpIntake
-from collector.patience import SLACK_S, TICK_S, AwakeClock, Patience, wait_s
-from collector.peer import Peer
-from collector.peers import KEPT_PEERS, MOST_PEERS, PEER_BYTES, Peers
+from collector.connection import Peer
+from collector.http_parser import HttpIntake
+from collector.limits import KEPT_PEERS, MOST_PEERS, PEER_BYTES, Peers
+from collector.line_parser import LineIntake
 from collector.refusals import MOST_LINES, Refusals
-from collector.tcp_lines import LineIntake
-from lifecycle import wire
-from lifecycle.log import Log
+from collector.timeouts import SLACK_S, TICK_S, AwakeClock, Patience, wait_s
+from lifecycle.contract import wire
+from lifecycle.contract.log import Log
 from tests.collector.support import post
 
 LIMIT = 1 << 20
@@ -191,7 +191,7 @@ def test_an_answer_that_is_not_taken_is_not_waited_for_long(room: Room) -> None:
 def test_a_freeze_adds_no_more_than_the_wait_it_fell_into(monkeypatch: pytest.MonkeyPatch) -> None:
     """An hour frozen in a tick of half a second is a tick; an endless wait depended on nothing."""
     time_s = 100.0
-    monkeypatch.setattr("collector.patience.time.monotonic", lambda: time_s)
+    monkeypatch.setattr("collector.timeouts.time.monotonic", lambda: time_s)
     clock = AwakeClock()
     time_s += 0.25
     clock.advance(TICK_S)
@@ -214,7 +214,7 @@ def test_waits_are_cut_into_ticks_only_when_something_is_due() -> None:
 
 def test_every_refusal_is_reported_and_few_are_logged() -> None:
     """Ten lines of a reason, the last of which says that it is; other reasons have their own ten."""
-    from collector.items import Problem
+    from collector.messages import Problem
 
     lines: list[bytes] = []
     sent: list[wire.Message] = []

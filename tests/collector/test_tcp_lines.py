@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.items import Item, Lines, Problem
-from collector.tcp_lines import MOST_BYTES, PORTION_BYTES, LineIntake
+from collector.line_parser import MOST_BYTES, PORTION_BYTES, LineIntake
+from collector.messages import Item, Lines, Problem
 
 LIMIT = 10
 

@@ -9,13 +9,13 @@ import time
 
 import pytest
 
-from collector.patience import Patience
-from collector.peers import MOST_PEERS
+from collector.limits import MOST_PEERS
 from collector.refusals import MOST_LINES
-from lifecycle import wire
-from lifecycle.backlog import Backlog
-from lifecycle.log import LINE_START
-from lifecycle.spool import Spool
+from collector.timeouts import Patience
+from lifecycle.contract import wire
+from lifecycle.contract.backlog import Backlog
+from lifecycle.contract.log import LINE_START
+from lifecycle.contract.spool import Spool
 from tests.collector.support import GIVE_UP_S, Running, batch, chunked, event, post
 
 ID = "459921b5-681c-4a96-beb0-81e0aa586026"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lifecycle.settings import Settings
+from lifecycle.contract.settings import Settings
 from tests.e2e.conftest import HANDLER, LAYER, NAME, Run, Start
 from tests.sandbox import Destination, Environment, Function, Platform
 

@@ -14,7 +14,7 @@ import hcl2
 import pytest
 import yaml
 
-from lifecycle.settings import Settings
+from lifecycle.contract.settings import Settings
 from tests.examples.support import EXAMPLES, INSTALL, ROOT, SECRET, ZIP, linted, snippets
 
 FILES = sorted(path for path in EXAMPLES.rglob("*") if path.is_file() and "__pycache__" not in path.parts)

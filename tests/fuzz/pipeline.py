@@ -9,21 +9,21 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from collector import answers
-from collector.envelope import BadBatchError, Envelope, read
-from collector.http_intake import HttpIntake
-from collector.items import Batch, Continue, Item, Lines, Problem
-from collector.keeper import MOST_PROBLEMS, Keeper
-from collector.tcp_lines import LineIntake
-from lifecycle.log import Log
-from lifecycle.settings import Settings
-from shipper.batches import Encoder, Limits, Position
-from shipper.cutter import Cutter
+from collector.batch import BadBatchError, Envelope, read
+from collector.http_parser import HttpIntake
+from collector.line_parser import LineIntake
+from collector.messages import Batch, Continue, Item, Lines, Problem
+from collector.store import MOST_PROBLEMS, Keeper
+from lifecycle.contract.log import Log
+from lifecycle.contract.settings import Settings
+from shipper.delivery.batch import Encoder, Limits, Position
 from shipper.destinations.lines import Lines as LineEncoder
-from shipper.destinations.otlp import LogRecords
+from shipper.destinations.otlp.destination import LogRecords
+from shipper.pipeline import Cutter
 from tests.shipper.support import frame_of
 
 if TYPE_CHECKING:
-    from lifecycle.backlog import Writer
+    from lifecycle.contract.backlog import Writer
 
 LIMIT_BYTES = 200_000
 

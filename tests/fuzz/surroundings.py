@@ -4,10 +4,10 @@ import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
-from lifecycle.local_api import Answer, AnswerReader, LocalApiError, Requests
-from lifecycle.log import Log
-from lifecycle.settings import Settings
-from shipper.destinations.choose import chosen
+from lifecycle.contract.log import Log
+from lifecycle.contract.settings import Settings
+from lifecycle.extensions_api import Answer, AnswerReader, LocalApiError, Requests
+from shipper.destinations.registry import chosen
 from tests.fuzz.pipeline import SILENT
 
 IDENTIFIER = "lambda-extension-identifier"

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from collector.batch import read
 from collector.elements import elements
-from collector.envelope import read
-from collector.http_intake import HEADER_LIMIT_BYTES
+from collector.http_parser import HEADER_LIMIT_BYTES
 from collector.surrogates import mended
 from tests.fuzz import pipeline, strategies
 

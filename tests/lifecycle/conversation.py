@@ -1,14 +1,14 @@
 """What tests of the machine say to it, and hear of what it orders."""
 
-from lifecycle.events import (
+from lifecycle.machine.events import (
     BatchStored,
     Effect,
     FetchNext,
     Invoked,
     Ship,
 )
-from lifecycle.flush import FlushPolicy
-from lifecycle.machine import Machine
+from lifecycle.machine.flush import FlushPolicy
+from lifecycle.machine.machine import Machine
 
 CAPACITY = 10_000
 

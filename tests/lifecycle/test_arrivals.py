@@ -6,10 +6,10 @@ import msgspec
 import pytest
 
 from lifecycle.arrivals import NextReader, event_of, fields
-from lifecycle.events import BatchStored, Invoked, NextFailed, ShutdownRequested
-from lifecycle.local_api import Answer
-from lifecycle.log import Log
-from lifecycle.wire import Shipped, Stored
+from lifecycle.contract.log import Log
+from lifecycle.contract.wire import Shipped, Stored
+from lifecycle.extensions_api import Answer
+from lifecycle.machine.events import BatchStored, Invoked, NextFailed, ShutdownRequested
 
 
 def reader() -> tuple[NextReader, list[bytes]]:

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from lifecycle.backlog import HEADER_BYTES, Backlog, Writer
-from lifecycle.frames import BacklogFullError, BrokenFrameError, FrameTooLargeError
+from lifecycle.contract.backlog import HEADER_BYTES, Backlog, Writer
+from lifecycle.contract.frames import BacklogFullError, BrokenFrameError, FrameTooLargeError
 
 DIGEST = b"digest12"
 

@@ -244,7 +244,7 @@ print(*sorted(set(sys.modules) - bare))
     with PlatformStub(OK_REGISTER, OK) as platform:
         command = [sys.executable, "-IS", "-c", code, platform.host_port]
         out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    ours = ("boot", "kinds", "local_api", "settings")
+    ours = ("boot", "contract", "contract.setting_types", "contract.settings", "extensions_api")
     assert out.split() == ["_socket", "lifecycle", *(f"lifecycle.{name}" for name in ours)]
 
 

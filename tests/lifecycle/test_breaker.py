@@ -4,11 +4,11 @@ from itertools import pairwise
 
 import pytest
 
-from lifecycle.events import BatchStored, Effect, FetchNext, Invoked, OffsetCommitted, Ship, ShipmentStalled
-from lifecycle.flush import CROWDED_SHARE, FIRST_PROBE_S, LONGEST_PROBE_S, FlushPolicy
-from lifecycle.machine import Machine
-from lifecycle.situation import UNHELD_SHIPMENT_S
-from lifecycle.states import State
+from lifecycle.machine.events import BatchStored, Effect, FetchNext, Invoked, OffsetCommitted, Ship, ShipmentStalled
+from lifecycle.machine.flush import CROWDED_SHARE, FIRST_PROBE_S, LONGEST_PROBE_S, FlushPolicy
+from lifecycle.machine.machine import Machine
+from lifecycle.machine.situation import UNHELD_SHIPMENT_S
+from lifecycle.machine.states import State
 
 CAPACITY_BYTES = 8_388_608
 RUN_S = 0.005

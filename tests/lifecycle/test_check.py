@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lifecycle import check
-from lifecycle.settings import Settings
+from lifecycle.contract.settings import Settings
 from tests.sandbox import Destination, Partial, Status
 from tests.sandbox.backend_faults import Action
 from tests.sandbox.http1 import Request
@@ -455,7 +455,7 @@ class TestProgram:
 def test_the_extension_never_loads_it() -> None:
     """It is for people; no process of ours imports it."""
     program = (
-        "import sys, lifecycle.__main__, lifecycle.supervisor, lifecycle.dormant, collector.worker, shipper.worker;"
+        "import sys, lifecycle.__main__, lifecycle.supervisor, lifecycle.noop, collector.worker, shipper.worker;"
         "print([name for name in sys.modules if name.endswith('.check')])"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, text=True)

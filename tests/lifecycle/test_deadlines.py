@@ -2,7 +2,7 @@
 
 import pytest
 
-from lifecycle.deadlines import SHUTDOWN_S, UNKNOWN_TIMEOUT_S, Deadlines
+from lifecycle.machine.deadlines import SHUTDOWN_S, UNKNOWN_TIMEOUT_S, Deadlines
 
 HOUR_S = 3600.0
 EPOCH_S = 1_780_000_000.0

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lifecycle.flush import CROWDED_SHARE, Choice, FlushPolicy
+from lifecycle.machine.flush import CROWDED_SHARE, Choice, FlushPolicy
 
 
 def policy(

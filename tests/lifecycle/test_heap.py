@@ -16,7 +16,7 @@ def anonymous_bytes():
 """
 
 BLOCKS = """
-from lifecycle.heap import give_back_large_blocks
+from lifecycle.contract.heap import give_back_large_blocks
 if {is_told}:
     give_back_large_blocks()
     give_back_large_blocks()
@@ -30,9 +30,9 @@ print(anonymous_bytes() - before)
 """
 
 BATCHES = """
-from collector.keeper import Keeper
-from lifecycle.backlog import Backlog, Writer
-from lifecycle.log import Log
+from collector.store import Keeper
+from lifecycle.contract.backlog import Backlog, Writer
+from lifecycle.contract.log import Log
 backlog = Backlog(16_000_000)
 keeper = Keeper(Writer(backlog, end=0, released=0), lambda message: None, (), b"key", Log("collector"))
 

@@ -10,7 +10,7 @@ from tests.test_budget import LAYER
 
 def run(code: str) -> str:
     """Standard output of `code` after a lean start from the layer; what it raises is the test's failure."""
-    start = f"import sys; sys.path.insert(0, {str(LAYER)!r}); from lifecycle import lean; lean.load()"
+    start = f"import sys; sys.path.insert(0, {str(LAYER)!r}); from lifecycle.contract import lean; lean.load()"
     program = f"{start}; lean.load_structlog()\n{code}"
     return subprocess.run([sys.executable, "-IS", "-c", program], capture_output=True, text=True, check=True).stdout
 
@@ -77,7 +77,7 @@ except TypeError as exc:
 def test_a_first_line_brings_neither_asyncio_nor_tls_nor_logging() -> None:
     """They would be most of what a process that says something has loaded."""
     code = """
-from lifecycle.log import Log
+from lifecycle.contract.log import Log
 Log("shipper").warning("shipper.something_said", count=1)
 print(*{"asyncio", "ssl", "logging", "socket", "pickle"} & set(sys.modules))
 """

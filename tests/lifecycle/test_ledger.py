@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lifecycle.contract.wire import Refused, Repeated, Shipped, Stalled, Stored
 from lifecycle.ledger import Ledger
-from lifecycle.wire import Refused, Repeated, Shipped, Stalled, Stored
 
 DIGEST = bytes(8)
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lifecycle.local_api import Answer, AnswerReader, LocalApiError, Requests
-from lifecycle.settings import Settings
+from lifecycle.contract.settings import Settings
+from lifecycle.extensions_api import Answer, AnswerReader, LocalApiError, Requests
 
 # What is sent, and the status, body and keep-alive it means.
 ANSWERS = [

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lifecycle.asking import MOST_UNCONNECTED
-from lifecycle.ending import QUIET_S
-from lifecycle.events import (
+from lifecycle.machine.asking import MOST_UNCONNECTED
+from lifecycle.machine.ending import QUIET_S
+from lifecycle.machine.events import (
     BatchStored,
     Event,
     Exit,
@@ -24,9 +24,9 @@ from lifecycle.events import (
     TimePassed,
     WorkerExited,
 )
-from lifecycle.machine import IllegalEventError, Machine
-from lifecycle.situation import UNHELD_SHIPMENT_S
-from lifecycle.states import LEGAL_EVENTS, State
+from lifecycle.machine.machine import IllegalEventError, Machine
+from lifecycle.machine.situation import UNHELD_SHIPMENT_S
+from lifecycle.machine.states import LEGAL_EVENTS, State
 from tests.lifecycle.conversation import CAPACITY, invoke, machine, reasons_to_fetch, ships, stored
 
 

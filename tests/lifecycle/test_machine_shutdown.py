@@ -2,8 +2,8 @@
 
 import pytest
 
-from lifecycle.ending import LAST_REPORT_S, QUIET_S, SHUTDOWN_MARGIN_S
-from lifecycle.events import (
+from lifecycle.machine.ending import LAST_REPORT_S, QUIET_S, SHUTDOWN_MARGIN_S
+from lifecycle.machine.events import (
     Exit,
     IntakeHeld,
     KillWorker,
@@ -16,9 +16,9 @@ from lifecycle.events import (
     TimePassed,
     WorkerExited,
 )
-from lifecycle.machine import Machine
-from lifecycle.situation import UNHELD_SHIPMENT_S
-from lifecycle.states import State
+from lifecycle.machine.machine import Machine
+from lifecycle.machine.situation import UNHELD_SHIPMENT_S
+from lifecycle.machine.states import State
 from tests.lifecycle.conversation import invoke, machine, reasons_to_fetch, ships, stored
 
 

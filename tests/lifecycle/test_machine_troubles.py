@@ -2,8 +2,8 @@
 
 import pytest
 
-from lifecycle.asking import MOST_UNCONNECTED
-from lifecycle.events import (
+from lifecycle.machine.asking import MOST_UNCONNECTED
+from lifecycle.machine.events import (
     Effect,
     Exit,
     GoQuiet,
@@ -17,8 +17,8 @@ from lifecycle.events import (
     TimePassed,
     WorkerExited,
 )
-from lifecycle.recovery import MOST_DEATHS
-from lifecycle.states import State
+from lifecycle.machine.recovery import MOST_DEATHS
+from lifecycle.machine.states import State
 from tests.lifecycle.conversation import CAPACITY, invoke, machine, reasons_to_fetch, ships, stored
 
 

@@ -1,6 +1,6 @@
 """When a dead worker is replaced: at once, with backoff, not at all."""
 
-from lifecycle.recovery import FIRST_PAUSE_S, IMMEDIATE, MOST_DEATHS, Recovery
+from lifecycle.machine.recovery import FIRST_PAUSE_S, IMMEDIATE, MOST_DEATHS, Recovery
 
 
 def test_first_deaths_are_answered_at_once_the_next_with_doubling_pauses() -> None:

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lifecycle.kinds import percent_decoded
-from lifecycle.settings import Settings
+from lifecycle.contract.setting_types import percent_decoded
+from lifecycle.contract.settings import Settings
 
 
 def problems(**environ: str) -> list[dict[str, str]]:

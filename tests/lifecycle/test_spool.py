@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lifecycle.backlog import Backlog, Writer
-from lifecycle.frames import BacklogFullError, BrokenFrameError, Frame, is_spooled
-from lifecycle.spool import Spool
+from lifecycle.contract.backlog import Backlog, Writer
+from lifecycle.contract.frames import BacklogFullError, BrokenFrameError, Frame, is_spooled
+from lifecycle.contract.spool import Spool
 
 DIGEST = b"digest12"
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from lifecycle import wire
+from lifecycle.contract import wire
 from lifecycle.ledger import INTENDED, Ledger
 
 

@@ -5,7 +5,7 @@ import json
 import socket
 from typing import Any
 
-from lifecycle.wire import Shipped
+from lifecycle.contract.wire import Shipped
 from tests.shipper.support import Server, http
 from tests.shipper.test_worker import Supervisor
 

@@ -4,9 +4,9 @@ import os
 import ssl
 import time
 
-from shipper import address
-from shipper.orders import Orders
-from shipper.transport import Transport
+from shipper.commands import Orders
+from shipper.transport import address
+from shipper.transport.pool import Transport
 from tests.shipper.support import Clock, Lines
 
 REQUEST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nok"

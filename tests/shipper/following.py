@@ -12,12 +12,12 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from shipper.batches import Limits, Position
-from shipper.correlate import NOTHING, Context, packed, unpacked
-from shipper.cutter import Cutter
-from shipper.destinations.choose import chosen
-from shipper.rules import Rules
-from shipper.wanted import wanted_by
+from shipper.delivery.batch import Limits, Position
+from shipper.destinations.registry import chosen
+from shipper.model.context import NOTHING, Context, packed, unpacked
+from shipper.model.wanted import wanted_by
+from shipper.pipeline import Cutter
+from shipper.rules.rules import Rules
 from tests.sandbox.received import attributes_of, value_of
 from tests.shipper.support import Lines, backlog_of, settings_of
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 
-from lifecycle.backlog import Backlog, Writer
-from lifecycle.frames import Frame
-from lifecycle.log import Log
-from lifecycle.settings import Settings
-from shipper.outcome import DONE, Outcome
+from lifecycle.contract.backlog import Backlog, Writer
+from lifecycle.contract.frames import Frame
+from lifecycle.contract.log import Log
+from lifecycle.contract.settings import Settings
+from shipper.delivery.outcome import DONE, Outcome
 
 TIME = "2024-05-20T16:29:45.008Z"
 TIME_NS = 1_716_222_585_008_000_000

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shipper.answers import Answer, outcome_of, retry_after_s
-from shipper.correlate import NOTHING, Context, packed, unpacked
-from shipper.outcome import Verdict
-from shipper.times import Times
+from shipper.delivery.outcome import Verdict
+from shipper.model.context import NOTHING, Context, packed, unpacked
+from shipper.parse.times import Times
+from shipper.transport.response import Answer, outcome_of, retry_after_s
 from tests.shipper.support import TIME, TIME_NS
 
 

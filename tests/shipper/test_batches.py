@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lifecycle.frames import Frame
-from shipper.batches import Batch, Encoder, Limits, Position
-from shipper.correlate import NOTHING, Context
-from shipper.cutter import Cutter
-from shipper.telemetry import AnyEvent, Event
-from shipper.wanted import Wanted
+from lifecycle.contract.frames import Frame
+from shipper.delivery.batch import Batch, Encoder, Limits, Position
+from shipper.model.context import NOTHING, Context
+from shipper.model.events import AnyEvent, Event
+from shipper.model.wanted import Wanted
+from shipper.pipeline import Cutter
 from tests.shipper.support import Lines, backlog_of, event, frame_of, start
 
 OWN = event('{"logger":"tailrace.shipper"}\n', "extension")

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shipper.batches import Batch, Limits, Position
-from shipper.delivery import Delivery
+from shipper.delivery.batch import Batch, Limits, Position
+from shipper.delivery.delivery import Delivery
+from shipper.delivery.outcome import DONE, Outcome, Verdict
 from shipper.errors import HeldError
-from shipper.outcome import DONE, Outcome, Verdict
 from tests.shipper.support import Inbox, Lines, Timing
 
 UNAVAILABLE = Outcome(verdict=Verdict.RETRY, reason="status_503")

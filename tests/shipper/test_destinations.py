@@ -12,19 +12,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lifecycle.log import LINE_START
-from shipper import address
-from shipper.correlate import NOTHING, Context
-from shipper.destinations import choose, resource
+from lifecycle.contract.log import LINE_START
+from shipper.delivery.outcome import DONE, Verdict
+from shipper.destinations import registry as choose
 from shipper.destinations.file import File
+from shipper.destinations.http import merged
 from shipper.destinations.lines import Lines
 from shipper.destinations.ndjson import Ndjson
-from shipper.destinations.otlp import Otlp
-from shipper.destinations.post import merged
+from shipper.destinations.otlp.destination import Otlp
 from shipper.destinations.stdout import LOGGER, Stdout
-from shipper.outcome import DONE, Verdict
-from shipper.proxies import proxy_for
-from shipper.telemetry import events, is_own
+from shipper.model import resource
+from shipper.model.context import NOTHING, Context
+from shipper.model.events import events, is_own
+from shipper.transport import address
+from shipper.transport.proxy import proxy_for
 from tests.shipper.support import REQUEST_ID, TIME, event, frame, frame_of, settings_of
 from tests.shipper.support import Lines as LogLines
 from tests.shipper.test_telemetry import JSON

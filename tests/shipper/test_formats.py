@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shipper.exceptions import Told, in_text
-from shipper.formats import NOTHING, told
-from shipper.levels import NUMBERS, number_of
-from shipper.strings import may_hold_exception
+from shipper.model.strings import may_hold_exception
+from shipper.parse.exceptions import Told, in_text
+from shipper.parse.levels import NUMBERS, number_of
+from shipper.parse.text_formats import NOTHING, told
 from tests.shipper.following import attributes, followed
 from tests.shipper.support import REQUEST_ID, event
 

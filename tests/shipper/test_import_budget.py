@@ -11,7 +11,7 @@ SCRIPT = """
 import sys
 import msgspec
 sys.path.insert(0, {root!r})
-from lifecycle import backlog, log, settings, wire
+from lifecycle.contract import backlog, log, settings, wire
 before = set(sys.modules)
 from shipper import worker
 import os, threading, _socket, _thread
@@ -56,7 +56,7 @@ def test_warming_imports_what_is_otherwise_late() -> None:
     """Where init is on nobody's path."""
     script = """if True:
         import sys
-        from lifecycle.settings import Settings
+        from lifecycle.contract.settings import Settings
         from shipper.worker import warm
         warm(Settings({"TAILRACE_DESTINATION": "https://backend.example/"}))
         print({"ssl", "tenacity", "httptools"} <= set(sys.modules))

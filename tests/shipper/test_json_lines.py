@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shipper.json_lines import line_of, members_of
+from shipper.parse.json_lines import line_of, members_of
 from tests.sandbox.received import value_of
 from tests.shipper.following import attributes, followed
 from tests.shipper.support import REQUEST_ID, event

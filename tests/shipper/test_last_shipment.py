@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from lifecycle.wire import Shipped, Stalled
+from lifecycle.contract.wire import Shipped, Stalled
 from tests.shipper.backend import EVERY, Backend, settled
 from tests.shipper.story import R2, invocation, stories
 from tests.shipper.support import Server, backlog_of, http

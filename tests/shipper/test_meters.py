@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lifecycle.ledger import INTENDED
-from shipper import meters
-from shipper.correlate import Context, Meters
+from shipper.invocations import meters
+from shipper.model.context import Context, Meters
 from tests.shipper.following import Seen, followed
 from tests.shipper.story import BEGIN_NS, R1, done, init, invocation, line, ns, report, start
 
@@ -170,7 +170,7 @@ def test_buckets_tell_milliseconds_from_minutes() -> None:
 
 def test_all_that_is_measured_fits_a_context() -> None:
     """Every instrument with large counts, two open invocations, and a ledger."""
-    from shipper.correlate import MOST_PACKED, packed, unpacked
+    from shipper.model.context import MOST_PACKED, packed, unpacked
 
     values: dict[int, list[int | float]] = {
         n: [10**6] * (meters.HEAD + len(i.bounds) + 1 if i.bounds else 1) for n, i in enumerate(meters.TABLE)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from shipper.commands import Orders
 from shipper.errors import ExchangeError
-from shipper.names import Names
-from shipper.orders import Orders
+from shipper.transport.resolver import Names
 
 
 def test_a_name_that_takes_long_to_resolve_costs_the_timeout(tmp_path: Path) -> None:

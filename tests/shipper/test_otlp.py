@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shipper.correlate import NOTHING, Context
-from shipper.destinations import anyvalue, resource
-from shipper.destinations.choose import chosen
-from shipper.destinations.otlp import LogRecords, rejected_in
-from shipper.telemetry import events
+from shipper.destinations.otlp import json_values as anyvalue
+from shipper.destinations.otlp.destination import LogRecords, rejected_in
+from shipper.destinations.registry import chosen
+from shipper.model import resource
+from shipper.model.context import NOTHING, Context
+from shipper.model.events import events
 from tests.shipper.support import OBSERVED_NS, REQUEST_ID, TIME, TIME_NS, event, frame, frame_of, settings_of
 from tests.shipper.support import Lines as LogLines
 from tests.shipper.test_telemetry import FIXTURES, JSON

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from shipper.patterns import BLANK, MOST_MATCH_S, REST_S, Pattern, Patterns
+from shipper.rules.patterns import BLANK, MOST_MATCH_S, REST_S, Pattern, Patterns
 from tests.shipper.following import followed
 from tests.shipper.support import Clock, Lines, event
 
@@ -85,7 +85,7 @@ def test_a_signal_at_any_moment_leaves_neither_timer_nor_error(monkeypatch: pyte
     """Before, during and just after the match: it raises within the guard or not at all."""
     patterns = Patterns(Lines().log, Clock())
     (pattern,) = patterns.compiled("TAILRACE_DROP", ["a"])
-    monkeypatch.setattr("shipper.patterns.REST_S", 0.0)
+    monkeypatch.setattr("shipper.rules.patterns.REST_S", 0.0)
     patterns.is_found(pattern, "a")  # the handler is there now
     found = []
     for moment in range(60):
@@ -131,8 +131,8 @@ def test_a_slow_pattern_is_ended_in_a_process_of_its_own() -> None:
     """The timer is the process's, and does not outlive the match."""
     script = f"""if True:
         import time
-        from lifecycle.log import Log
-        from shipper.patterns import Patterns
+        from lifecycle.contract.log import Log
+        from shipper.rules.patterns import Patterns
         patterns = Patterns(Log("x", "error"))
         (evil,) = patterns.compiled("X", [{EVIL!r}])
         print(patterns.is_found(evil, {VICTIM!r}))

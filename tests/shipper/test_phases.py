@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shipper.correlate import MOST_PACKED, NOTHING, Context, Invocation, Meters, packed, unpacked
+from shipper.model.context import MOST_PACKED, NOTHING, Context, Invocation, Meters, packed, unpacked
 from tests.shipper.following import MANAGED, attributes, followed
 from tests.shipper.story import R1, R2, TRACE_ID, done, init, invocation, start
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from lifecycle.wire import Shipped, Stalled
-from shipper import troubles
+from lifecycle.contract.wire import Shipped, Stalled
+from shipper.delivery import health as troubles
 from tests.shipper.backend import EVERY, Backend, settled
 from tests.shipper.story import R2, invocation, ns, stories
 from tests.shipper.support import Server, backlog_of, http

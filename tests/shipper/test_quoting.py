@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shipper.quoting import HIDDEN, MOST_SHOWN, Quoting
+from shipper.transport.quoting import HIDDEN, MOST_SHOWN, Quoting
 
 
 def test_text_is_shown_as_it_is_on_one_line() -> None:

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from lifecycle import wire
-from lifecycle.wire import Ship, Shipped, Stalled
-from shipper import troubles
-from shipper.destinations.choose import chosen
-from shipper.orders import Orders
-from shipper.outcome import DONE, Outcome, Verdict
+from lifecycle.contract import wire
+from lifecycle.contract.wire import Ship, Shipped, Stalled
+from shipper.commands import Orders
+from shipper.delivery import health as troubles
+from shipper.delivery.outcome import DONE, Outcome, Verdict
+from shipper.destinations.registry import chosen
 from shipper.worker import Worker
 from tests.shipper.backend import EVERY
 from tests.shipper.story import stories

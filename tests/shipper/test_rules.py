@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from shipper.batches import Position
-from shipper.patterns import BLANK
-from shipper.redaction import redacted
+from shipper.delivery.batch import Position
+from shipper.rules.patterns import BLANK
+from shipper.rules.redaction import redacted
 from tests.shipper.following import attributes, followed
 from tests.shipper.story import R1, R2, done, invocation, line, report, start
 from tests.shipper.support import event
@@ -209,10 +209,10 @@ def test_without_rules_nothing_of_them_is_loaded() -> None:
     """Nor of what else a run of plain lines does not use."""
     script = """if True:
         import sys
-        from lifecycle.log import Log
-        from lifecycle.settings import Settings
+        from lifecycle.contract.log import Log
+        from lifecycle.contract.settings import Settings
         from shipper import worker
-        from shipper.destinations.choose import chosen
+        from shipper.destinations.registry import chosen
         log = Log("x")
         settings = Settings({"TAILRACE_DESTINATION": "otlp"})
         chosen(settings, lambda *_: 0, log)

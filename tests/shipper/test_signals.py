@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from lifecycle import wire
-from lifecycle.settings import Settings
-from lifecycle.wire import Ship, Shipped, Stalled
-from shipper.correlate import unpacked
+from lifecycle.contract import wire
+from lifecycle.contract.settings import Settings
+from lifecycle.contract.wire import Ship, Shipped, Stalled
+from shipper.model.context import unpacked
 from tests.shipper.backend import EVERY, Backend, settled
 from tests.shipper.story import R2, done, invocation, line, start
 from tests.shipper.support import Server, backlog_of, http

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from shipper import address
-from shipper.connection import Connection
 from shipper.errors import ExchangeError
-from shipper.names import Names
-from shipper.transport import Transport
+from shipper.transport import address
+from shipper.transport.connection import Connection
+from shipper.transport.pool import Transport
+from shipper.transport.resolver import Names
 from tests.shipper.client import REQUEST, Client
 from tests.shipper.support import Behaviour, Server, http
 

@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from lifecycle import wire
+from lifecycle.contract import wire
 from shipper.errors import ExchangeError, SupervisorGoneError
-from shipper.transport import MOST_IDLE_S
+from shipper.transport.pool import MOST_IDLE_S
 from tests.shipper.client import Client
 from tests.shipper.support import Server, http
 

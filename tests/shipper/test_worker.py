@@ -12,9 +12,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from lifecycle import wire
-from lifecycle.backlog import Backlog
-from lifecycle.wire import Ship, Shipped, Stalled
+from lifecycle.contract import wire
+from lifecycle.contract.backlog import Backlog
+from lifecycle.contract.wire import Ship, Shipped, Stalled
 from shipper.worker import run
 from tests.shipper.support import Lines, Server, backlog_of, event, http, settings_of, start
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shipper.xray import SPAN_DIGITS, Tracing, hex_id, parsed, trace_id_of
+from shipper.parse.xray import SPAN_DIGITS, Tracing, hex_id, parsed, trace_id_of
 
 ROOT = "1-6352a70e-1e2c502e358361800241fd45"
 TRACE_ID = "6352a70e1e2c502e358361800241fd45"

@@ -123,8 +123,8 @@ def test_a_layer_without_bytecode_would_be_noticed(opt: Path, tmp_path: Path) ->
     shutil.copytree(opt, bare, ignore=shutil.ignore_patterns("*.pyc"))
     command = ("/var/lang/bin/python3", "-ISv", "/opt/extensions/tailrace")
     said = life(slash_opt.entered(tmp_path / "extensions", bare, prefix(Target.running()), *command), ON_DEMAND)
-    assert "/opt/tailrace/lifecycle/machine.py" in compiled_here(said)
-    assert "/opt/tailrace/shipper/delivery.py" in compiled_here(said)
+    assert "/opt/tailrace/lifecycle/machine/machine.py" in compiled_here(said)
+    assert "/opt/tailrace/shipper/delivery/delivery.py" in compiled_here(said)
     assert written(said) != []
 
 
@@ -139,7 +139,7 @@ def test_no_module_of_ours_brings_typing_in(opt: Path, target: Target) -> None:
     program = f"""
 import sys
 sys.path.insert(0, {str(library)!r})
-from lifecycle import lean
+from lifecycle.contract import lean
 lean.load()
 import {", ".join(modules)}
 print("typing" in sys.modules)

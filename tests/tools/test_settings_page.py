@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from lifecycle.settings import Settings
+from lifecycle.contract.settings import Settings
 from tests.tools.conftest import ROOT
 from tools import settings_page
 

@@ -1,0 +1,182 @@
+"""What the supervisor must know of a batch, read without reading the records.
+
+The fast path looks at each event's `type` and skips its record; what AWS may send one day (an element that is
+not an object, a type that is not a string) takes a slow path that keeps every valid JSON array. Skipping does
+not look into strings, so UTF-8 is checked apart: what passes here is JSON that the shipper can split into
+records. Numbers beyond any float pass as well, they are JSON. An element that nests deeper than the interpreter
+recurses is not looked into: it is kept with the others, since a function may log whatever it was sent.
+
+Source: lambda-apis.md, sections 2 and 4; RFC 8259.
+"""
+
+import codecs
+from itertools import islice
+
+import msgspec
+
+from collector.elements import SplitError, elements
+from collector.messages import Body, CollectorError
+from collector.records import MOST_LOST, is_own, last_ids, loss
+from collector.surrogates import mended
+
+RUNTIME_DONE = "platform.runtimeDone"
+REPORT = "platform.report"
+LOGS_DROPPED = "platform.logsDropped"
+EXTENSION = "extension"
+
+# The platform sends at most 10,000 events at once. Two bytes can be an element: four MiB of them would take 150 MiB
+# here, and become 600 MB of records.
+MOST_EVENTS = 100_000
+
+# Text validated at once: a decoded copy exists for the length of a check only, and stays in the cache.
+_UTF8_STEP_BYTES = 65_536
+
+
+class Envelope(msgspec.Struct, frozen=True, kw_only=True):
+    """A batch and what it says at a glance.
+
+    Attributes:
+        payload: The JSON array, as delivered but for lone surrogates (see `surrogates`).
+        events: Elements of the array.
+        finished: Request ids whose platform.runtimeDone is in it, the last `MOST_IDS`.
+        reported: Request ids whose platform.report is in it, likewise.
+        lost_events: Records that platform.logsDropped says the platform gave up.
+        lost_bytes: Likewise, bytes.
+        is_own: Nothing but our own log lines, coming back.
+    """
+
+    payload: Body
+    events: int
+    finished: tuple[str, ...] = ()
+    reported: tuple[str, ...] = ()
+    lost_events: int = 0
+    lost_bytes: int = 0
+    is_own: bool = False
+
+
+class BadBatchError(CollectorError):
+    """A body is not a JSON array.
+
+    Attributes:
+        reason: `malformed`, `not_an_array`, `too_deep` or `too_many`.
+        got: What came.
+        expected: What would have been right.
+    """
+
+    def __init__(self, reason: str, got: str, expected: str = "a JSON array") -> None:
+        super().__init__(f"{reason}: got {got}, expected {expected}")
+        self.reason = reason
+        self.got = got
+        self.expected = expected
+
+
+class _Event(msgspec.Struct, gc=False):
+    type: str
+    record: msgspec.Raw = msgspec.Raw()
+
+
+_NO_EVENT = _Event("")
+_events = msgspec.json.Decoder(list[_Event])
+_anything = msgspec.json.Decoder(msgspec.Raw)
+_elements = msgspec.json.Decoder(list[msgspec.Raw])
+_event = msgspec.json.Decoder(_Event)
+
+
+def read(body: Body) -> Envelope:
+    """Reads a request body.
+
+    Raises:
+        BadBatchError: It is not a JSON array, or not one that the platform would send.
+    """
+    if not _is_utf8(body):
+        raise BadBatchError("malformed", "bytes that are not UTF-8")
+    try:
+        return _summary(body, _read_events(body))
+    except BadBatchError as error:
+        whole = mended(body) if error.reason == "malformed" else None
+        if whole is None:
+            raise
+        return _summary(whole, _read_events(whole))
+
+
+def _read_events(body: Body) -> list[_Event]:
+    events = _decoded(body)
+    if len(events) > MOST_EVENTS:
+        raise BadBatchError("too_many", f"more than {MOST_EVENTS} events", "no more than the platform sends")
+    return events
+
+
+def _decoded(body: Body) -> list[_Event]:
+    """The events; one more than `MOST_EVENTS` where there may be many more."""
+    try:
+        try:
+            return _events.decode(body)
+        except msgspec.ValidationError:
+            _anything.decode(body)  # whether it is JSON comes before what JSON it is
+            if body.count(b",") >= MOST_EVENTS:  # as many elements, perhaps, and each would be an object here
+                return _read_one_by_one(body)
+            return [_read_event(element) for element in _elements.decode(body)]
+    except msgspec.ValidationError as exc:
+        raise BadBatchError("not_an_array", str(exc)) from exc
+    except msgspec.DecodeError as exc:
+        raise BadBatchError("malformed", str(exc)) from exc
+    except RecursionError:
+        return _read_one_by_one(body)
+
+
+def _read_one_by_one(body: Body) -> list[_Event]:
+    try:
+        return [_read_element(element) for element in islice(elements(body), MOST_EVENTS + 1)]
+    except SplitError as exc:
+        raise BadBatchError(exc.reason, str(exc)) from exc
+    except msgspec.DecodeError as exc:
+        raise BadBatchError("malformed", str(exc)) from exc
+
+
+def _read_element(element: bytes) -> _Event:
+    try:
+        _anything.decode(element)
+    except RecursionError:
+        return _NO_EVENT
+    return _read_event(element)
+
+
+def _read_event(element: msgspec.Raw | bytes) -> _Event:
+    try:
+        return _event.decode(element)
+    except msgspec.ValidationError:
+        return _NO_EVENT
+
+
+def _summary(body: Body, events: list[_Event]) -> Envelope:
+    finished: list[msgspec.Raw] = []
+    reported: list[msgspec.Raw] = []
+    lost: list[msgspec.Raw] = []
+    noted = {RUNTIME_DONE: finished, REPORT: reported, LOGS_DROPPED: lost}
+    for event in events:
+        if event.type in noted:
+            noted[event.type].append(event.record)
+    losses = [loss(record) for record in lost]
+    return Envelope(
+        payload=body,
+        events=len(events),
+        finished=last_ids(finished),
+        reported=last_ids(reported),
+        lost_events=min(sum(records for records, _ in losses), MOST_LOST),
+        lost_bytes=min(sum(size for _, size in losses), MOST_LOST),
+        is_own=bool(events) and all(event.type == EXTENSION and is_own(event.record) for event in events),
+    )
+
+
+def _is_utf8(body: Body) -> bool:
+    if body.isascii():
+        return True
+    view = memoryview(body)
+    at = 0
+    try:
+        while at < len(view):
+            is_last = at + _UTF8_STEP_BYTES >= len(view)
+            at += codecs.utf_8_decode(view[at : at + _UTF8_STEP_BYTES], "strict", is_last)[1]
+    except UnicodeDecodeError:
+        return False
+    return True

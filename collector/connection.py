@@ -1,0 +1,224 @@
+"""One connection: its socket, what came by it and what is still to go out.
+
+Never decides what to answer (`service` does) and never waits: the socket does not block.
+"""
+
+import _socket
+import math
+from collections import deque
+from contextlib import suppress
+
+import msgspec
+
+from collector.messages import Item, payload_bytes
+from collector.store import Prepared
+from collector.timeouts import Patience
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+else:
+    Protocol = object
+
+
+class Intake(Protocol):
+    """What turns a connection's bytes into items."""
+
+    @property
+    def is_within(self) -> bool:
+        """Whether something has begun and is not complete."""
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes kept of what is not complete."""
+
+    @property
+    def appetite_bytes(self) -> int:
+        """How much to read at once."""
+
+    def receive(self, data: memoryview | bytes) -> list[Item]:
+        """Takes what the peer sent."""
+
+    def finish(self) -> list[Item]:
+        """The peer sends no more."""
+
+    def expire(self) -> list[Item]:
+        """The peer was too slow."""
+
+    def close(self) -> None:
+        """Lets go of what is kept."""
+
+
+class Held(msgspec.Struct):
+    """A batch that waits for room in the backlog.
+
+    Attributes:
+        prepared: The batch.
+        keep_alive: Whether the connection serves another request after its answer.
+        since_s: Awake time when the wait began.
+        has_tried_spool: Whether it waited long enough to go to the spool.
+    """
+
+    prepared: Prepared
+    keep_alive: bool
+    since_s: float
+    has_tried_spool: bool = False
+
+
+class Peer:
+    """One connection.
+
+    Attributes:
+        number: Names it in the log.
+        items: What is to be answered, in order.
+        held: The batch that waits for room; nothing else of the connection is served meanwhile.
+        unsent: Bytes of answers the peer has not taken.
+        is_ending: The last answer is given.
+        has_finished: The peer sends no more.
+        is_named: The log knows of it.
+        has_spoken: It has sent something.
+        has_kept: A batch of it was kept: it is the platform's, or as good as.
+        is_lines: It sends lines, not requests.
+        accepted_s: Awake time when it came.
+        progress_s: Awake time of the last byte either way.
+        started_s: Awake time of the first byte of what is incomplete; None: nothing is.
+        rested_s: Awake time since when we do not read; None: we do.
+        lingering_s: Awake time when the last answer was out; None: it is not.
+        refused: Problems answered since a batch was kept.
+        mask: What epoll watches for; 0: not registered.
+        counted_bytes: What the collector's account says of it.
+    """
+
+    __slots__ = (
+        "accepted_s", "counted_bytes", "fd", "has_finished", "has_kept", "has_spoken", "held", "intake", "is_ending",
+        "is_lines", "is_named", "items", "lingering_s", "mask", "number", "progress_s", "refused", "rested_s", "sock",
+        "started_s", "unsent",
+    )  # fmt: skip
+
+    def __init__(self, sock: _socket.socket, intake: Intake, number: int, now_s: float, *, is_lines: bool) -> None:
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.intake = intake
+        self.number = number
+        self.is_lines = is_lines
+        self.items: deque[Item] = deque()
+        self.held: Held | None = None
+        self.unsent = b""
+        self.is_ending = False
+        self.has_finished = False
+        self.has_spoken = False
+        self.has_kept = False
+        self.is_named = False
+        self.accepted_s = self.progress_s = now_s
+        self.started_s: float | None = None
+        self.rested_s: float | None = None
+        self.lingering_s: float | None = None
+        self.refused = 0
+        self.mask = 0
+        self.counted_bytes = 0
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Telemetry it keeps in memory."""
+        held = len(self.held.prepared.envelope.payload) if self.held else 0
+        return self.intake.buffered_bytes + held + (sum(map(payload_bytes, self.items)) if self.items else 0)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is under way on it."""
+        return self.started_s is None and not (self.items or self.held or self.unsent)
+
+    @property
+    def is_served(self) -> bool:
+        """Whether all that came by it is answered and the answers are sent."""
+        return not (self.items or self.held or self.unsent)
+
+    def receive(self, buffer: memoryview, now_s: float) -> None:
+        """Reads once; what it completes is added to `items`."""
+        wanted = len(buffer) if self.lingering_s is not None else min(len(buffer), self.intake.appetite_bytes)
+        try:
+            count = self.sock.recv_into(buffer, wanted)
+        except BlockingIOError:
+            return
+        except OSError:
+            count = 0
+        if self.lingering_s is not None:
+            self.has_finished = self.has_finished or not count
+            return
+        self.progress_s = now_s
+        self.has_spoken = True
+        if count:
+            self.items += self.intake.receive(buffer[:count])
+        else:
+            self.has_finished = True
+            self.items += self.intake.finish()
+        if not self.intake.is_within:
+            self.started_s = None
+        elif self.started_s is None or self.items:  # a new request
+            self.started_s = now_s
+            self._acknowledge()
+
+    def _acknowledge(self) -> None:
+        """Acknowledges what came at once, since more is to come.
+
+        A peer that writes head and body apart may wait for the first to be acknowledged (RFC 896), and the kernel here
+        for something to send with it, 40 ms: an invocation would be held that much longer.
+        """
+        with suppress(OSError):  # it may be gone, which the next read tells
+            self.sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_QUICKACK, 1)
+
+    def send(self, now_s: float) -> None:
+        """Sends what it can of `unsent`; a peer that is gone has no use for the rest."""
+        try:
+            count = self.sock.send(self.unsent)
+        except BlockingIOError:
+            return
+        except OSError:
+            self.unsent = b""
+            self.is_ending = self.has_finished = True
+            return
+        self.unsent = self.unsent[count:]
+        self.progress_s = now_s
+
+    def end_output(self, now_s: float) -> None:
+        """Says that no answer follows, and waits for the peer to close."""
+        self.lingering_s = now_s
+        self.started_s = None
+        self.intake.close()
+        try:
+            self.sock.shutdown(_socket.SHUT_WR)
+        except OSError:
+            self.has_finished = True
+
+    def rest(self, now_s: float) -> None:
+        """We stop reading: from now on the peer's silence is ours."""
+        if self.rested_s is None:
+            self.rested_s = now_s
+
+    def resume(self, now_s: float) -> None:
+        """We read again: the pause does not count against the peer."""
+        if self.rested_s is None:
+            return
+        if self.started_s is not None:
+            self.started_s += now_s - self.rested_s
+        self.progress_s = now_s
+        self.rested_s = None
+
+    def due_s(self, patience: Patience, *, is_pressed: bool) -> float:
+        """Awake time when the peer was too slow; infinite when nothing is expected of it."""
+        if self.lingering_s is not None:
+            return self.lingering_s + patience.linger_s
+        if self.unsent:
+            return self.progress_s + (patience.pressed_stall_s if is_pressed else patience.stall_s)
+        if self.started_s is None or self.rested_s is not None:
+            return math.inf
+        if is_pressed:
+            return min(self.progress_s + patience.pressed_stall_s, self.started_s + patience.pressed_request_s)
+        if self.is_lines:  # a stream of lines has no requests, and its platform never connects again
+            return math.inf
+        return min(self.progress_s + patience.stall_s, self.started_s + patience.request_s)
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self.intake.close()
+        self.sock.close()

@@ -1,0 +1,232 @@
+"""Keeps batches: reads what a batch is about, writes it to the backlog, and tells the supervisor.
+
+A batch counts as kept once `Stored` is in the pipe: only then may the platform have its answer. One that is
+among the last few kept is acknowledged and not kept twice, also when another process kept it.
+"""
+
+import _blake2
+import time
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from collector import batch as envelope
+from collector.ends import last_end_epoch_s
+from collector.messages import Body, Problem
+from lifecycle.contract.backlog import Writer
+from lifecycle.contract.frames import DIGEST_BYTES, FrameTooLargeError
+from lifecycle.contract.heap import LARGE_BYTES, give_back_large_blocks
+from lifecycle.contract.log import Log
+from lifecycle.contract.wire import RECENT_BATCHES, Message, Repeated, Stored
+
+# Lines of one read that are refused one by one; beyond these they are counted together.
+MOST_PROBLEMS = 16
+
+
+class Prepared(msgspec.Struct, frozen=True, kw_only=True):
+    """A batch that is ready to be written.
+
+    Attributes:
+        envelope: The batch and what it says at a glance.
+        digest: What tells it from others.
+        once: Whether the same batch is not kept twice.
+        connection: Number of the connection it came by.
+        since_ns: When its reading began, for the log.
+    """
+
+    envelope: envelope.Envelope
+    digest: bytes
+    once: bool
+    connection: int
+    since_ns: int
+
+
+class Keeper:
+    """Writes batches to the backlog.
+
+    Args:
+        writer: The collector's end of the ring.
+        send: Puts a message into the supervisor's pipe.
+        recent: Digests of the batches kept last, oldest first.
+        digest_key: Key of the digests, the same for every process of an environment.
+        log: Where to follow a batch.
+
+    Attributes:
+        digest_key: As given, until the environment is restored from a snapshot.
+    """
+
+    def __init__(
+        self,
+        writer: Writer,
+        send: Callable[[Message], None],
+        recent: Iterable[bytes],
+        digest_key: bytes,
+        log: Log,
+    ) -> None:
+        self._writer = writer
+        self._send = send
+        self._recent = dict.fromkeys(recent)
+        self.digest_key = digest_key
+        self._log = log
+
+    def release(self, through: int) -> None:
+        """Everything before `through` is delivered: its room is free."""
+        self._writer.release(through)
+        if self._log.is_debug:
+            used = self._writer.end - self._writer.released
+            self._log.debug("collector.backlog_released", through=through, used_bytes=used)
+
+    def prepare(self, body: Body, *, connection: int) -> Prepared | None:
+        """Reads a request body; None when there is nothing to keep of it, and it is to be acknowledged.
+
+        Raises:
+            envelope.BadBatchError: It is not a JSON array.
+        """
+        since_ns = time.perf_counter_ns()
+        if len(body) >= LARGE_BYTES:
+            give_back_large_blocks()
+        digest = self._digest(body)
+        read = envelope.read(body)
+        if not read.events or read.is_own:
+            return None
+        prepared = Prepared(envelope=read, digest=digest, once=True, connection=connection, since_ns=since_ns)
+        return None if self._is_repeated(prepared) else prepared
+
+    def prepare_lines(self, lines: list[bytes], *, connection: int) -> tuple[Prepared | None, list[Problem]]:
+        """Joins lines into one array; None when nothing is to be kept. Malformed lines are refused one by one."""
+        since_ns = time.perf_counter_ns()
+        problems: list[Problem] = []
+        read = _joined(lines) if all(line.startswith(b"{") for line in lines) else None
+        if read is None or read.events != len(lines):  # a broken line, or two that are one only when joined
+            sound, problems = _sorted_out(lines)
+            read = _joined(sound) if sound else None
+        if read is None or read.is_own:
+            return None, problems
+        if len(read.payload) >= LARGE_BYTES:
+            give_back_large_blocks()
+        # Not looked for again, so it may be of the moment: the same text twice in a millisecond is two records.
+        digest = self._digest(read.payload, salt=since_ns.to_bytes(8, "little"))
+        return Prepared(envelope=read, digest=digest, once=False, connection=connection, since_ns=since_ns), problems
+
+    @property
+    def can_spill(self) -> bool:
+        """Whether there is somewhere to keep what a full backlog does not take."""
+        return self._writer.can_spill
+
+    def recover(self) -> None:
+        """Reports what a predecessor, or an environment before a reset, left in the spool."""
+        batches = events = 0
+        for frame in self._writer.recover():
+            batches, events = batches + 1, events + frame.events
+            size = len(frame.payload)
+            digest = frame.digest
+            self._send(Stored(start=frame.start, end=frame.end, events=frame.events, body_bytes=size, digest=digest))
+            self._recent[digest] = None
+        if batches:
+            self._log.info("collector.spool_recovered", batches=batches, events=events)
+
+    def store(self, prepared: Prepared, *, spills: bool = False) -> None:
+        """Writes a batch to the backlog and reports it, unless it was kept meanwhile.
+
+        Args:
+            prepared: The batch.
+            spills: Whether it may go to the spool when the backlog is full.
+
+        Raises:
+            BacklogFullError: There is no room until more is released; nothing was written.
+            envelope.BadBatchError: There will never be.
+        """
+        if self._is_repeated(prepared):
+            return
+        read, digest = prepared.envelope, prepared.digest
+        try:
+            start, end = self._writer.append(
+                read.payload,
+                events=read.events,
+                observed_ns=time.time_ns(),
+                digest=digest,
+                spills=spills,
+            )
+        except FrameTooLargeError as exc:
+            raise envelope.BadBatchError("too_large", str(exc), "a batch that fits the backlog") from exc
+        self._send(
+            Stored(
+                start=start,
+                end=end,
+                events=read.events,
+                body_bytes=len(read.payload),
+                digest=digest,
+                finished=read.finished,
+                reported=read.reported,
+                finished_epoch_s=last_end_epoch_s(read.payload) if read.finished else 0.0,
+                lost_events=read.lost_events,
+                lost_bytes=read.lost_bytes,
+            )
+        )
+        if prepared.once:
+            self._recent[digest] = None
+            while len(self._recent) > RECENT_BATCHES:
+                del self._recent[next(iter(self._recent))]
+        if self._log.is_debug:
+            self._log.debug(
+                "collector.batch_stored",
+                connection=prepared.connection,
+                start=start,
+                end=end,
+                events=read.events,
+                body_bytes=len(read.payload),
+                digest=digest.hex(),
+                finished=read.finished,
+                reported=read.reported,
+                took_us=(time.perf_counter_ns() - prepared.since_ns) // 1000,
+            )
+
+    def _digest(self, body: Body, salt: bytes = b"") -> bytes:
+        return _blake2.blake2b(body, digest_size=DIGEST_BYTES, key=self.digest_key, salt=salt).digest()
+
+    def _is_repeated(self, prepared: Prepared) -> bool:
+        """Whether a batch was kept before, which is then reported."""
+        if not prepared.once or prepared.digest not in self._recent:
+            return False
+        events = prepared.envelope.events
+        self._send(Repeated(events=events, digest=prepared.digest))
+        if self._log.is_debug:
+            self._log.debug(
+                "collector.batch_repeated",
+                connection=prepared.connection,
+                events=events,
+                body_bytes=len(prepared.envelope.payload),
+                digest=prepared.digest.hex(),
+            )
+        return True
+
+
+def _joined(lines: list[bytes]) -> envelope.Envelope | None:
+    """The lines as one JSON array; None when that is not one."""
+    try:
+        return envelope.read(b"[" + b",".join(lines) + b"]")
+    except envelope.BadBatchError:
+        return None
+
+
+def _sorted_out(lines: list[bytes]) -> tuple[list[bytes], list[Problem]]:
+    """The lines that are one JSON value each, and a problem for each of the others that is not blank.
+
+    Those beyond `MOST_PROBLEMS` share one.
+    """
+    sound: list[bytes] = []
+    problems: list[Problem] = []
+    further = further_bytes = 0
+    for line in lines:
+        if not line.strip():
+            continue
+        read = _joined([line]) if line.lstrip().startswith(b"{") else None
+        if read is not None and read.events == 1:
+            sound.append(line)
+        elif len(problems) < MOST_PROBLEMS:
+            problems.append(Problem("malformed", 0, "a line that is not", "one JSON object", len(line)))
+        else:
+            further, further_bytes = further + 1, further_bytes + len(line)
+    if further:
+        problems.append(Problem("malformed", 0, f"{further} more lines that are not", "one JSON object", further_bytes))
+    return sound, problems

@@ -1,0 +1,1 @@
+"""What the three processes share: settings, messages, backlog, log. Imports nothing else of ours."""

@@ -1,0 +1,264 @@
+"""The shared ring of frames between collector and shipper.
+
+Anonymous shared memory made before the fork, so it outlives any worker. A frame never wraps, the rest of the ring
+before it is skipped. There is one writer and one reader, and an offset counts only once it came over a pipe: nothing
+here is a lock or is read to find out how far the other side got.
+
+When nothing is waiting, the next frame starts at the ring's beginning, so a quiet function touches a few pages and not
+the whole ring. The jump shows as a `start` past the previous `end`. After more than that, what is delivered goes back
+to the kernel: the ring takes as much memory as waits in it, not as much as ever did.
+
+With a spool, a ring that stays full goes on in files: a jump frame in the ring says where. Until everything in the
+spool is delivered what comes goes there, so that the order stays; then the ring is used again.
+"""
+
+import mmap
+from collections.abc import Iterator
+
+from lifecycle.contract.frames import (
+    DIGEST_BYTES,
+    HEADER,
+    BacklogFullError,
+    BrokenFrameError,
+    Frame,
+    FrameTooLargeError,
+    Kind,
+    first_of,
+    is_spooled,
+    stretch_of,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lifecycle.contract.spool import Found, Spool
+
+HEADER_BYTES = HEADER.size
+_TARGET_BYTES = 8
+_NO_DIGEST = bytes(DIGEST_BYTES)
+
+# Of the ring's beginning so much stays, for it is used first: a few batches of the platform's default size.
+KEPT_BYTES = 1024 * 1024
+
+# Kept free behind every frame where there is a spool: a jump to it, and what that would skip at the ring's end.
+_JUMP_BYTES = 2 * (HEADER_BYTES + _TARGET_BYTES)
+
+
+class Backlog:
+    """The memory itself. Made once, before the fork.
+
+    Args:
+        capacity_bytes: Size of the ring, headers included.
+        spool: Where it overflows to; None: nowhere.
+        kept_bytes: Of the ring's beginning, what is never given back to the kernel: a multiple of a page's size.
+    """
+
+    def __init__(self, capacity_bytes: int, spool: "Spool | None" = None, *, kept_bytes: int = KEPT_BYTES) -> None:
+        self.capacity_bytes = capacity_bytes
+        self.kept_bytes = kept_bytes
+        self.spool = spool
+        self.memory = mmap.mmap(-1, capacity_bytes)
+        self._view = memoryview(self.memory)
+
+    def frames(self, since: int, until: int) -> Iterator[Frame]:
+        """The frames in [since, until), oldest first.
+
+        Raises:
+            BrokenFrameError: `since` is not where a frame starts, or `until` not where one ends.
+        """
+        offset = since
+        while offset < until:
+            if is_spooled(offset):
+                found = self._spooled(offset)
+                if found.frame is not None:
+                    yield found.frame
+                offset = found.target or found.end
+                continue
+            at = offset % self.capacity_bytes
+            room = self.capacity_bytes - at
+            if room < HEADER_BYTES:
+                offset += room
+                continue
+            length, kind, events, observed_ns, digest = HEADER.unpack_from(self._view, at)
+            end = offset + HEADER_BYTES + length
+            if kind > Kind.JUMP or length > room - HEADER_BYTES or end > until:
+                raise BrokenFrameError(
+                    f"offset {offset}: got kind {kind} and {length} bytes, expected a frame that ends by {until}"
+                )
+            payload = self._view[at + HEADER_BYTES : at + HEADER_BYTES + length]
+            if kind == Kind.BATCH:
+                yield Frame(offset, end, events, observed_ns, digest, payload)
+            offset = int.from_bytes(payload, "little") if kind == Kind.JUMP else end
+
+    def _spooled(self, offset: int) -> "Found":
+        if self.spool is None:
+            raise BrokenFrameError(f"offset {offset} lies in the spool, and there is none")
+        return self.spool.read(offset)
+
+
+class Writer:
+    """The collector's end.
+
+    Args:
+        backlog: The ring.
+        end: Offset where the last reported frame ended.
+        released: Everything before this offset may be written over.
+    """
+
+    def __init__(self, backlog: Backlog, *, end: int, released: int) -> None:
+        self._backlog = backlog
+        self._spool = backlog.spool
+        self._kept_free = 0 if backlog.spool is None else _JUMP_BYTES
+        self._memory = memoryview(backlog.memory)
+        self.end = end
+        self.released = self._returned = released
+
+    @property
+    def can_spill(self) -> bool:
+        """Whether there is a spool for what the ring does not take."""
+        return self._spool is not None
+
+    def release(self, through: int) -> None:
+        """Frees everything before `through`; an older offset changes nothing."""
+        if through <= self.released:
+            return
+        if self._spool is not None and stretch_of(through) > stretch_of(self.released):
+            self._spool.discard_before(stretch_of(through))
+        if stretch_of(through) == stretch_of(self.end) and not is_spooled(through):
+            self._give_back(through)
+        self.released = through
+        if is_spooled(self.end) and through >= self.end:
+            self._return_to_ring()
+
+    def _give_back(self, through: int) -> None:
+        """Gives the kernel back the ring's pages before `through` that nothing waits in."""
+        capacity = self._backlog.capacity_bytes
+        since = max(self._returned, self.end - capacity)  # what lies before that has been written over
+        while since < through:
+            lap = since - since % capacity
+            first, last = since - lap, min(through - lap, capacity)
+            first = max(first + -first % mmap.PAGESIZE, self._backlog.kept_bytes)
+            last -= last % mmap.PAGESIZE if last < capacity else 0
+            if first < last:
+                try:
+                    self._backlog.memory.madvise(mmap.MADV_REMOVE, first, last - first)
+                except OSError:  # a kernel that cannot: nothing is lost but memory
+                    self._backlog.kept_bytes = capacity
+            since = max(since, lap + last)
+            if last < capacity:
+                break
+        self._returned = since
+
+    def recover(self) -> Iterator[Frame]:
+        """Goes on behind what the spool holds past `end`: left by a predecessor, or by an environment before a reset.
+
+        Yields:
+            The frames found, oldest first; each is to be reported as stored.
+        """
+        if self._spool is None:
+            return
+        for stretch in self._spool.stretches():
+            if stretch < stretch_of(self.end):
+                continue
+            offset = max(self.end, first_of(stretch))
+            if stretch > stretch_of(self.end):
+                # The jump may not have been written, and its segment may have broken off.
+                self._jump(self.end, offset)
+            for found in self._spool.found(stretch, offset):
+                self.end = found.target or found.end
+                if found.frame is not None:
+                    yield found.frame
+
+    def append(
+        self,
+        payload: bytes | bytearray | memoryview,
+        *,
+        events: int,
+        observed_ns: int,
+        digest: bytes,
+        spills: bool = False,
+    ) -> tuple[int, int]:
+        """Writes one frame.
+
+        Args:
+            payload: The batch.
+            events: Telemetry events in it.
+            observed_ns: When it was received, nanoseconds since the epoch.
+            digest: 8 bytes that name it.
+            spills: Whether it may go to the spool when the ring is full.
+
+        Returns:
+            Its start and end. `start` may lie past the previous end.
+
+        Raises:
+            BacklogFullError: There is no room until more is released; nothing was written.
+            FrameTooLargeError: There will never be; nothing was written.
+        """
+        capacity = self._backlog.capacity_bytes
+        needed = HEADER_BYTES + len(payload)
+        if needed + self._kept_free > capacity:
+            raise FrameTooLargeError(f"frame of {needed} bytes, expected no more than {capacity - self._kept_free}")
+        header = HEADER.pack(len(payload), Kind.BATCH, events, observed_ns, digest)
+        if is_spooled(self.end):
+            if self.released < self.end:
+                return self._append_spooled(self.end, header, payload)
+            self._return_to_ring()
+        at = self.end % capacity
+        room = capacity - at
+        start, released = self.end, self.released
+        if released >= self.end and at:  # nothing waits: begin anew at the ring's start
+            start = released = self._returned = self.end + room
+        elif needed > room:
+            start = self.end + room
+        if start + needed + self._kept_free - released > capacity:
+            if spills and self._spool is not None:
+                return self._append_spooled(first_of(stretch_of(self.end) + 1), header, payload)
+            raise BacklogFullError(f"frame of {needed} bytes, {capacity - (self.end - released)} free")
+        if start > self.end and released < start and room >= HEADER_BYTES:
+            HEADER.pack_into(self._memory, at, room - HEADER_BYTES, Kind.SKIP, 0, 0, _NO_DIGEST)
+        at = start % capacity
+        self._memory[at : at + HEADER_BYTES] = header
+        self._memory[at + HEADER_BYTES : at + needed] = payload
+        self.released = released
+        self.end = start + needed
+        return start, self.end
+
+    def _append_spooled(self, start: int, header: bytes, payload: bytes | bytearray | memoryview) -> tuple[int, int]:
+        from lifecycle.contract.spool import SpoolFullError
+
+        spool = self._spool
+        if spool is None:
+            raise BacklogFullError("the spool is gone")
+        stretch = stretch_of(start)
+        if start - first_of(stretch) >= spool.segment_bytes:
+            start = first_of(stretch + 2)
+        try:
+            end = spool.write(start, Kind.BATCH, header, payload)
+            if stretch_of(start) != stretch_of(self.end):
+                self._jump(self.end, start)
+        except SpoolFullError as exc:
+            raise BacklogFullError(str(exc)) from exc
+        self.end = end
+        return start, end
+
+    def _jump(self, offset: int, target: int) -> None:
+        """Writes at `offset` that the backlog goes on at `target`."""
+        header = HEADER.pack(_TARGET_BYTES, Kind.JUMP, 0, 0, _NO_DIGEST)
+        payload = target.to_bytes(_TARGET_BYTES, "little")
+        if is_spooled(offset) and self._spool is not None:
+            self._spool.write(offset, Kind.JUMP, header, payload)
+            return
+        capacity = self._backlog.capacity_bytes
+        at = offset % capacity
+        room = capacity - at
+        if room < HEADER_BYTES + _TARGET_BYTES:
+            if room >= HEADER_BYTES:
+                HEADER.pack_into(self._memory, at, room - HEADER_BYTES, Kind.SKIP, 0, 0, _NO_DIGEST)
+            at = 0
+        self._memory[at : at + HEADER_BYTES + _TARGET_BYTES] = header + payload
+
+    def _return_to_ring(self) -> None:
+        """The spool is delivered: its files go, and offsets go on in the ring."""
+        after = stretch_of(self.end) + 1
+        if self._spool is not None:
+            self._spool.discard_before(after)
+        self.end = self.released = self._returned = first_of(after)

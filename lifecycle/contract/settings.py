@@ -1,0 +1,431 @@
+"""The environment, declared as a table and read once.
+
+Every setting is one row in the body of `Settings`, of one of the kinds in `kinds`; the table parses, documents itself
+(`docs/settings.md` is generated from it) and names the variable that a misspelt one was meant to be.
+Nothing else in Tailrace reads the environment. A bad value never raises: it becomes a `Problem`, and the
+default is used instead.
+
+Runs before the first call to the platform, so it imports nothing but the kinds.
+"""
+
+from lifecycle.contract.setting_types import (
+    PREFIX,
+    Address,
+    BadValueError,
+    Choice,
+    Flag,
+    Names,
+    Pairs,
+    Patterns,
+    Port,
+    Ratio,
+    Setting,
+    Text,
+    Whole,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any
+
+# What a local OTLP receiver listens on by convention (OpenTelemetry, OTLP exporter specification).
+DEFAULT_OTLP_ENDPOINT = "http://localhost:4318"
+
+
+class Problem:
+    """A setting that was not usable, and what is used instead.
+
+    Attributes:
+        variable: Name of the environment variable.
+        value: What it held; "(hidden)" when it may hold a secret.
+        expected: What would have been right.
+        used: What is used instead.
+    """
+
+    __slots__ = ("expected", "unknown", "used", "value", "variable")
+
+    def __init__(self, variable: str, value: str, expected: str, used: str, *, unknown: bool = False) -> None:
+        self.variable = variable
+        self.value = value
+        self.expected = expected
+        self.used = used
+        self.unknown = unknown
+
+    def explained(self) -> "dict[str, str]":
+        """The problem as fields of a log line; an unknown name gets the nearest known one."""
+        expected = self.expected
+        if self.unknown:
+            from difflib import get_close_matches
+
+            ours = [row.variable.removeprefix(PREFIX) for row in Settings.table() if row.variable.startswith(PREFIX)]
+            near = get_close_matches(self.variable.removeprefix(PREFIX), ours, n=1)
+            if near:
+                expected = f"{expected}; did you mean {PREFIX}{near[0]}?"
+        return {"variable": self.variable, "value": self.value, "expected": expected, "used": self.used}
+
+
+class Settings:
+    """The table, and the values one environment gives it.
+
+    Args:
+        environ: Names and values, as `os.environ` has them.
+
+    Attributes:
+        problems: What was not usable, in the order of the table, unknown names last.
+    """
+
+    enabled = Flag(default=True, about="0 keeps the extension registered and otherwise idle.")
+    strict = Flag(default=False, about="1 turns a bad setting into an init error; meant for staging.")
+    log_level = Choice(
+        "warning",
+        "The extension's own log.",
+        options=("debug", "info", "warning", "error"),
+    )
+
+    destination = Address(
+        "Where telemetry goes. Unset: the OTLP endpoint below; with neither, nothing is subscribed or shipped.",
+        schemes=("otlp", "otlp+http", "otlp+https", "http", "https", "file", "stdout"),
+    )
+    headers = Pairs((), "Headers sent with every request, over those of OTEL_EXPORTER_OTLP_HEADERS.", secret=True)
+    compression = Choice(
+        "",
+        "Content encoding of requests; over OTEL_EXPORTER_OTLP_COMPRESSION. Unset: gzip.",
+        options=("gzip", "none"),
+    )
+
+    signals = Names(
+        (),
+        "What to make of it. Unset: all that the destination takes, which is every signal that an OTLP endpoint is "
+        "set for, and logs alone for any other destination.",
+        options=("logs", "traces", "metrics"),
+    )
+
+    types = Names(
+        ("platform", "function"),
+        "What to subscribe to.",
+        options=("platform", "function", "extension"),
+    )
+    api = Choice(
+        "telemetry",
+        "By which API to subscribe; logs is the superseded one, for functions where it is in use already.",
+        options=("telemetry", "logs"),
+    )
+    protocol = Choice("http", "How the platform delivers; http is acknowledged.", options=("http", "tcp"))
+    listen_host = Text("", "Address to listen on. Unset: that of sandbox.localdomain, else loopback.")
+    listen_port = Port(0, "Port to listen on; 0: the kernel chooses.", low=0, high=65535)
+    buffer_items = Whole(1000, "Platform's buffer: a batch leaves at this many events.", low=1000, high=10_000)
+    buffer_bytes = Whole(
+        262_144,
+        "Platform's buffer: a batch leaves at this size.",
+        low=262_144,
+        high=1_048_576,
+        unit="bytes",
+    )
+    buffer_ms = Whole(25, "Platform's buffer: a batch leaves at this age.", low=25, high=30_000, unit="ms")
+
+    platform_logs = Flag(
+        default=False,
+        about="1 ships the platform's events as log records, too: start, report, extension, …",
+    )
+    trace_unsampled = Flag(
+        default=False,
+        about="1 makes spans also of invocations that X-Ray's sampling decision leaves out.",
+    )
+    min_level = Choice(
+        "",
+        "Least severity of a log record; one that tells no severity is shipped.",
+        options=("trace", "debug", "info", "warn", "error", "fatal"),
+    )
+    keep = Patterns("Log records are shipped only if one of these is found in the body.")
+    drop = Patterns("Log records are dropped if one of these is found in the body; after TAILRACE_KEEP.")
+    redact = Patterns(
+        "What is replaced in bodies and attributes, by *** unless said: patterns, and the names of ready-made ones, "
+        "which are card, email, bearer, aws_key and jwt.",
+        expected="NAME|PATTERN[=>REPLACEMENT][;…]",
+    )
+    sample = Ratio(
+        1.0,
+        "Share of invocations whose logs and spans are shipped, whole or not at all; one that failed always is.",
+    )
+
+    flush = Choice(
+        "adaptive",
+        "When to ship: adaptive waits for the next invocation if it is expected before the interval ends, "
+        "end ships after every invocation, interval only when the interval has passed.",
+        options=("adaptive", "end", "interval"),
+    )
+    flush_interval_ms = Whole(10_000, "Longest planned age of a record.", low=100, high=900_000, unit="ms")
+    flush_budget_ms = Whole(
+        500,
+        "Longest time a finished invocation is held for delivery.",
+        low=0,
+        high=30_000,
+        unit="ms",
+    )
+
+    backlog_bytes = Whole(
+        8_388_608,
+        "Memory for what is not yet delivered; a delivered batch may take half of it.",
+        low=2_097_152,
+        high=268_435_456,
+        unit="bytes",
+    )
+    spool_bytes = Whole(
+        0,
+        "Files for what a backlog that stays full does not take; 0: none, the platform keeps it.",
+        low=0,
+        high=10_737_418_240,
+        unit="bytes",
+    )
+    spool_path = Text("/tmp/tailrace", "Directory of those files; nobody else's.")  # noqa: S108 - Lambda's only disk
+    batch_bytes = Whole(1_048_576, "Largest request body before compression.", low=4096, high=16_777_216, unit="bytes")
+    batch_records = Whole(2000, "Most records in a request.", low=1, high=100_000)
+    request_timeout_ms = Whole(
+        0,
+        "Longest time for one request; 0: OTEL_EXPORTER_OTLP_TIMEOUT, else 5000.",
+        low=0,
+        high=120_000,
+        unit="ms",
+    )
+    retry_base_ms = Whole(50, "First pause before a retry, at most; it doubles.", low=1, high=60_000, unit="ms")
+    retry_max_ms = Whole(5000, "Longest pause before a retry.", low=1, high=600_000, unit="ms")
+
+    otlp_endpoint = Address(
+        "OTLP base address; /v1/logs, /v1/traces and /v1/metrics are appended.",
+        schemes=("http", "https"),
+        variable="OTEL_EXPORTER_OTLP_ENDPOINT",
+        expected="http(s)://HOST[:PORT][/PATH]",
+    )
+    otlp_logs_endpoint = Address(
+        "OTLP address for logs, used as it is.",
+        schemes=("http", "https"),
+        variable="OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
+        expected="http(s)://HOST[:PORT][/PATH]",
+    )
+    otlp_traces_endpoint = Address(
+        "OTLP address for traces, used as it is.",
+        schemes=("http", "https"),
+        variable="OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        expected="http(s)://HOST[:PORT][/PATH]",
+    )
+    otlp_metrics_endpoint = Address(
+        "OTLP address for metrics, used as it is.",
+        schemes=("http", "https"),
+        variable="OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+        expected="http(s)://HOST[:PORT][/PATH]",
+    )
+    otlp_headers = Pairs((), "Headers of OTLP requests.", variable="OTEL_EXPORTER_OTLP_HEADERS", secret=True)
+    otlp_logs_headers = Pairs(
+        (),
+        "Headers of OTLP log requests, over the general ones.",
+        variable="OTEL_EXPORTER_OTLP_LOGS_HEADERS",
+        secret=True,
+    )
+    otlp_traces_headers = Pairs(
+        (),
+        "Headers of OTLP trace requests, over the general ones.",
+        variable="OTEL_EXPORTER_OTLP_TRACES_HEADERS",
+        secret=True,
+    )
+    otlp_metrics_headers = Pairs(
+        (),
+        "Headers of OTLP metric requests, over the general ones.",
+        variable="OTEL_EXPORTER_OTLP_METRICS_HEADERS",
+        secret=True,
+    )
+    otlp_compression = Choice(
+        "",
+        "Compression of OTLP requests.",
+        options=("gzip", "none"),
+        variable="OTEL_EXPORTER_OTLP_COMPRESSION",
+    )
+    otlp_logs_compression = Choice(
+        "",
+        "Compression of OTLP log requests.",
+        options=("gzip", "none"),
+        variable="OTEL_EXPORTER_OTLP_LOGS_COMPRESSION",
+    )
+    otlp_traces_compression = Choice(
+        "",
+        "Compression of OTLP trace requests.",
+        options=("gzip", "none"),
+        variable="OTEL_EXPORTER_OTLP_TRACES_COMPRESSION",
+    )
+    otlp_metrics_compression = Choice(
+        "",
+        "Compression of OTLP metric requests.",
+        options=("gzip", "none"),
+        variable="OTEL_EXPORTER_OTLP_METRICS_COMPRESSION",
+    )
+    otlp_protocol = Choice(
+        "http/json",
+        "Encoding of OTLP; this extension speaks http/json only.",
+        options=("http/json",),
+        variable="OTEL_EXPORTER_OTLP_PROTOCOL",
+    )
+    otlp_logs_protocol = Choice(
+        "http/json",
+        "Encoding of OTLP logs; this extension speaks http/json only.",
+        options=("http/json",),
+        variable="OTEL_EXPORTER_OTLP_LOGS_PROTOCOL",
+    )
+    otlp_traces_protocol = Choice(
+        "http/json",
+        "Encoding of OTLP traces; this extension speaks http/json only.",
+        options=("http/json",),
+        variable="OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+    )
+    otlp_metrics_protocol = Choice(
+        "http/json",
+        "Encoding of OTLP metrics; this extension speaks http/json only.",
+        options=("http/json",),
+        variable="OTEL_EXPORTER_OTLP_METRICS_PROTOCOL",
+    )
+    otlp_timeout_ms = Whole(
+        0,
+        "Longest time for one OTLP request; 0: unset.",
+        low=0,
+        high=120_000,
+        unit="ms",
+        variable="OTEL_EXPORTER_OTLP_TIMEOUT",
+    )
+    otlp_logs_timeout_ms = Whole(
+        0,
+        "Longest time for one OTLP log request; 0: unset.",
+        low=0,
+        high=120_000,
+        unit="ms",
+        variable="OTEL_EXPORTER_OTLP_LOGS_TIMEOUT",
+    )
+    otlp_traces_timeout_ms = Whole(
+        0,
+        "Longest time for one OTLP trace request; 0: unset.",
+        low=0,
+        high=120_000,
+        unit="ms",
+        variable="OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
+    )
+    otlp_metrics_timeout_ms = Whole(
+        0,
+        "Longest time for one OTLP metric request; 0: unset.",
+        low=0,
+        high=120_000,
+        unit="ms",
+        variable="OTEL_EXPORTER_OTLP_METRICS_TIMEOUT",
+    )
+    metrics_temporality = Choice(
+        "delta",
+        "Whether sums and histograms count since the last export (delta, lowmemory) or since the environment began.",
+        options=("delta", "cumulative", "lowmemory"),
+        variable="OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
+    )
+    service_name = Text("", "`service.name`. Unset: the function's name.", variable="OTEL_SERVICE_NAME")
+    resource_attributes = Pairs((), "Further resource attributes.", variable="OTEL_RESOURCE_ATTRIBUTES")
+    https_proxy = Text("", "Proxy for https destinations.", variable="HTTPS_PROXY", secret=True)
+    no_proxy = Text("", "Hosts reached without the proxy, comma-separated.", variable="NO_PROXY")
+
+    def __init__(self, environ: "Mapping[str, str]") -> None:
+        self.values: dict[str, Any] = {}
+        self.problems: list[Problem] = []
+        known = set()
+        for setting in self.table():
+            known.add(setting.variable)
+            self.values[setting.attribute] = setting.default
+            # What is not UTF-8 arrives as lone surrogates, which no encoder takes further on.
+            text = environ.get(setting.variable, "").encode("utf-8", "replace").decode().strip()
+            if not text:  # an empty variable is an unset one (OpenTelemetry's rule, and a template's habit)
+                continue
+            try:
+                self.values[setting.attribute] = setting.read(text)
+            except BadValueError:
+                shown = "(hidden)" if setting.secret else text
+                used = setting.shown(setting.default) or "nothing"
+                self.problems.append(Problem(setting.variable, shown, setting.expected, used))
+        for name in environ:
+            if name.startswith(PREFIX) and name not in known:
+                # The value may be a misspelt secret's.
+                self.problems.append(Problem(name, "(hidden)", "a known setting's name", "nothing", unknown=True))
+        self.function = Function(environ)
+        if self.api == "logs" and self.function.is_managed:
+            self.values["api"] = "telemetry"
+            self.problems.append(Problem("TAILRACE_API", "logs", "telemetry: there is no Logs API here", "telemetry"))
+        self.api_host_port = environ.get("AWS_LAMBDA_RUNTIME_API", "")
+
+    @classmethod
+    def table(cls) -> "Iterator[Setting]":
+        """The rows, in the order of declaration."""
+        return (row for row in vars(cls).values() if isinstance(row, Setting))
+
+    @property
+    def has_destination(self) -> bool:
+        """Whether there is anywhere to ship to."""
+        return bool(
+            self.destination
+            or self.otlp_endpoint
+            or self.otlp_logs_endpoint
+            or self.otlp_traces_endpoint
+            or self.otlp_metrics_endpoint
+        )
+
+    def wanted_signals(self) -> "tuple[str, ...]":
+        """What to make of the telemetry: what is asked for, as far as the destination takes it."""
+        if self.destination and not self.destination.startswith("otlp"):
+            return ("logs",)
+        if self.signals:
+            return self.signals
+        if self.destination or self.otlp_endpoint:
+            return ("logs", "traces", "metrics")
+        own = (
+            ("logs", self.otlp_logs_endpoint),
+            ("traces", self.otlp_traces_endpoint),
+            ("metrics", self.otlp_metrics_endpoint),
+        )
+        return tuple(signal for signal, address in own if address)
+
+    @property
+    def batch_limit_bytes(self) -> int:
+        """Largest batch the collector takes from the platform: what always fits once the backlog drains."""
+        return self.backlog_bytes // 2
+
+    def secrets(self) -> "Iterator[str]":
+        """Texts that must not appear in any line: header values, and what addresses carry beside the host."""
+        for setting in self.table():
+            if not setting.secret:
+                continue
+            value = self.values[setting.attribute]
+            if isinstance(value, tuple):
+                for _, text in value:
+                    yield text
+            elif value:
+                address, _, query = value.partition("?")
+                user, _, place = (address.partition("//")[2] or address).rpartition("@")
+                # A webhook's path is its key; an OTLP endpoint's is not.
+                path = place.partition("/")[2] if value.startswith(("http:", "https:")) else ""
+                is_webhook = setting.attribute == "destination"
+                for text in (user, query, path if is_webhook else ""):
+                    if text:
+                        yield text
+
+
+class Function:
+    """What the platform says of the function it runs; "" where it is silent.
+
+    Source: "Lambda environment variables", AWS Lambda developer guide.
+    """
+
+    __slots__ = ("account_id", "initialization_type", "instance_id", "memory_mb", "name", "region", "version")
+
+    def __init__(self, environ: "Mapping[str, str]") -> None:
+        self.name = environ.get("AWS_LAMBDA_FUNCTION_NAME", "")
+        self.version = environ.get("AWS_LAMBDA_FUNCTION_VERSION", "")
+        self.memory_mb = environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "")
+        self.region = environ.get("AWS_REGION", "")
+        self.initialization_type = environ.get("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand")
+        self.account_id = ""  # told at registration
+        self.instance_id = ""  # chosen by the supervisor: 16 hex digits, new in every environment
+
+    @property
+    def is_managed(self) -> bool:
+        """Lambda Managed Instances: no INVOKE events, no freeze, invocations interleave."""
+        return self.initialization_type == "lambda-managed-instances"

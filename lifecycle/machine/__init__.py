@@ -1,0 +1,1 @@
+"""The supervisor's decisions, pure: events in, commands out."""

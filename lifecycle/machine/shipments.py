@@ -1,0 +1,134 @@
+"""Where the backlog stands and what the shipper is at. Pure facts, no decisions about when."""
+
+import msgspec
+
+from lifecycle.machine.events import Ship
+
+# A shipper that does not end a shipment this long after its deadline is stuck, and replaced. One that was told at
+# shutdown to end it has less, since its successor needs the time: more than a batch takes on a small processor share.
+STUCK_AFTER_S = 2.0
+STUCK_AFTER_CUT_S = 0.5
+
+
+class Shipment(msgspec.Struct, frozen=True):
+    """What the shipper was told last.
+
+    Attributes:
+        until: Where it is to get.
+        deadline: When it is to stop.
+        began: When it was first ordered.
+        held: Whether an invocation is held for it.
+        is_cut: Whether it was told to end at once.
+        is_final: Whether it was told that nothing comes after it.
+    """
+
+    until: int
+    deadline: float
+    began: float
+    held: bool
+    is_cut: bool = False
+    is_final: bool = False
+
+    @property
+    def stuck_at(self) -> float:
+        """When a shipper that has not ended it by then is stuck."""
+        return self.deadline + (STUCK_AFTER_CUT_S if self.is_cut else STUCK_AFTER_S)
+
+
+class Shipments:
+    """Offsets of the backlog and the shipment under way.
+
+    Args:
+        now: The present moment.
+
+    Attributes:
+        end: Offset where the backlog ends.
+        shipped: Committed offset.
+        skip: Records of the frame at `shipped` that are done.
+        current: The shipment under way.
+        waiting_since: When the oldest record that waits was stored or, after a delivery, at the latest; None when
+            nothing waits.
+        last_ended: When a shipment last ended.
+        last_committed: When the destination last took something.
+        owes: The shipper makes something of what it knows should nothing more come.
+        has_stalled: The last shipment ended without delivery.
+        filled_since: Since when more than half of the backlog has waited; None while less does.
+    """
+
+    def __init__(self, now: float) -> None:
+        self.end = self.shipped = self.skip = 0
+        self.current: Shipment | None = None
+        self.waiting_since: float | None = None
+        self.last_ended = self.last_committed = now
+        self.owes = self.has_stalled = False
+        self.filled_since: float | None = None
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes of the backlog that are not yet delivered."""
+        return self.end - self.shipped
+
+    def note_fill(self, capacity_bytes: int, now: float) -> None:
+        """Sees whether more than half of the backlog waits."""
+        if 2 * self.waiting_bytes <= capacity_bytes:
+            self.filled_since = None
+        elif self.filled_since is None:
+            self.filled_since = now
+
+    def stuck_at(self, patience_s: float) -> float | None:
+        """When a backlog that fills counts as stuck, should the destination take nothing; None while it is not filled.
+
+        A full backlog sends the platform away, and with it the news that the function has finished.
+        """
+        return None if self.filled_since is None else max(self.filled_since, self.last_committed) + patience_s
+
+    def stored(self, start: int, end: int, now: float) -> None:
+        """A frame was stored at [start, end)."""
+        if self.shipped == self.end:
+            self.shipped = start  # the ring may have begun anew
+            self.waiting_since = now
+        self.end = end
+
+    def committed(self, through: int, skip: int, now: float, *, waits: bool = False) -> float | None:
+        """The shipper got to (through, skip).
+
+        Args:
+            through: Offset of a frame.
+            skip: Records of it that are done.
+            now: The present moment.
+            waits: That is all it can do before more telemetry is there: nothing is to be held for the rest.
+
+        Returns:
+            Seconds that the shipment took if it is complete with this.
+        """
+        self.shipped, self.skip, self.last_committed = through, skip, now
+        self.waiting_since = now if self.waiting_bytes else None
+        if self.current is None or (through < self.current.until and not waits):
+            return None
+        self.has_stalled = waits
+        took_s = now - self.current.began
+        self.ended(now)
+        return took_s
+
+    def stalled(self, now: float) -> None:
+        """The shipment ended without delivery."""
+        self.has_stalled = True
+        self.ended(now)
+
+    def ended(self, now: float) -> None:
+        """The shipment is over, or the shipper that was at it."""
+        self.current = None
+        self.last_ended = now
+
+    def order(self, now: float, deadline: float, reason: str, *, held: bool, is_final: bool = False) -> Ship:
+        """A shipment of all that waits; it replaces the one under way."""
+        began = self.current.began if self.current else now
+        self.current = Shipment(until=self.end, deadline=deadline, began=began, held=held, is_final=is_final)
+        return Ship(self.shipped, self.skip, self.end, deadline, reason, is_final)
+
+    def cut(self, now: float, reason: str) -> Ship:
+        """An end to the shipment under way; it is answered as one that stalled."""
+        order = self.order(now, now, reason, held=False)
+        if self.current:
+            self.current = msgspec.structs.replace(self.current, is_cut=True)
+        return order

@@ -1,0 +1,43 @@
+"""The extension when there is nothing to ship: it keeps calling /next, so the function never waits for it.
+
+Also the last resort when the rest of the extension cannot be loaded or fails.
+"""
+
+import os
+import signal
+from time import sleep
+
+from lifecycle.boot import STATUS_OK
+from lifecycle.extensions_api import LocalApiError
+from lifecycle.machine.asking import Asking
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lifecycle.boot import Booted
+
+
+def stay(booted: "Booted") -> int:
+    """Answers every event at once until SHUTDOWN, SIGTERM or SIGINT.
+
+    Returns:
+        Exit status: 0 after SHUTDOWN, 1 when the platform is gone.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: os._exit(0))
+    asking = Asking()
+    while not asking.is_platform_gone:
+        try:
+            booted.ask_next()
+            answer = booted.connection.wait()
+        except (OSError, LocalApiError):
+            booted.connection.close()
+            asking.failed(0)
+        else:
+            if answer.status == STATUS_OK:
+                if answer.text("eventType") == "SHUTDOWN":
+                    return 0
+                asking.answered()
+                continue
+            asking.failed(answer.status)
+        sleep(asking.pause_s)
+    return 1

@@ -1,0 +1,132 @@
+"""What the supervisor wants now, and every wait of the shipper.
+
+Owns the command pipe. Each wait, for a socket or for a pause, watches that pipe as well, so a deadline can be
+moved and a supervisor's death be noticed in the middle of anything.
+"""
+
+import select
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from lifecycle.contract import wire
+from shipper.errors import SupervisorGoneError
+
+_READABLE = select.POLLIN | select.POLLHUP | select.POLLERR
+
+# What need not be said at once is said when a wait gets as long as this: most answers come sooner.
+_LONG_WAIT_MS = 50
+
+# poll(2) takes an int of milliseconds; nothing here waits longer in one call.
+_LONGEST_POLL_MS = 60_000
+
+
+class Orders:
+    """The command pipe.
+
+    Args:
+        commands: Read end of the pipe.
+        clock: Monotonic seconds.
+
+    Attributes:
+        until: Offset to deliver up to, as last ordered.
+        deadline: Monotonic seconds at which the shipment under way stops.
+        is_final: Nothing comes after the shipment under way.
+        ledger: The supervisor's counts, as last told.
+        restored: What the last restore from a snapshot changed; None once it has been seen to.
+        unsaid: Called, once, when a wait gets long: says what could be said together with what is waited for.
+    """
+
+    def __init__(self, commands: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._commands = commands
+        self._clock = clock
+        self._poll = select.poll()
+        self._poll.register(commands, select.POLLIN)
+        self.until = 0
+        self.deadline = 0.0
+        self.is_final = False
+        self.ledger: dict[str, int] = {}
+        self.restored: wire.Restored | None = None
+        self.unsaid: Callable[[], None] | None = None
+
+    def next(self) -> wire.Ship:
+        """Blocks until there is something to ship.
+
+        Raises:
+            SupervisorGoneError: There never will be.
+        """
+        while True:
+            self._poll.poll()
+            ship = self._taken()
+            if ship is not None:
+                return ship
+
+    def time_left_s(self) -> float:
+        """Seconds until the deadline; negative when it has passed."""
+        return self.deadline - self._clock()
+
+    def wait(self, fd: int, events: int, until: float) -> int:
+        """Waits until `fd` is ready, until the time `until` or until the deadline.
+
+        Args:
+            fd: What to wait for; -1 waits for time alone.
+            events: select.POLLIN, select.POLLOUT or both.
+            until: Monotonic seconds.
+
+        Returns:
+            poll(2)'s events of `fd`; 0 when the time is over.
+
+        Raises:
+            SupervisorGoneError: The command pipe was closed meanwhile.
+        """
+        if fd >= 0:
+            self._poll.register(fd, events)
+        try:
+            while True:
+                left_s = min(until, self.deadline) - self._clock()
+                # Rounded up: poll(2) must not return early and make this a busy loop.
+                longest_ms = _LONGEST_POLL_MS if self.unsaid is None else _LONG_WAIT_MS
+                left_ms = min(max(0, int(left_s * 1000 + 0.999)), longest_ms)
+                ready = dict(self._poll.poll(left_ms))
+                if self._commands in ready:
+                    self._taken()
+                if fd in ready:
+                    return ready[fd]
+                if not ready:
+                    self.say()
+                if not ready and self._clock() >= min(until, self.deadline):
+                    return 0
+        finally:
+            if fd >= 0:
+                self._poll.unregister(fd)
+
+    def say(self) -> None:
+        """Has said what is unsaid."""
+        unsaid, self.unsaid = self.unsaid, None
+        if unsaid is not None:
+            unsaid()
+
+    def pause(self, seconds: float) -> None:
+        """Sleeps, but not past the deadline."""
+        self.wait(-1, 0, self._clock() + seconds)
+
+    def _taken(self) -> wire.Ship | None:
+        try:
+            packet = wire.receive(self._commands)
+        except BlockingIOError:
+            return None
+        if not packet:
+            raise SupervisorGoneError
+        try:
+            order = wire.shipper_commands.decode(packet)
+        except msgspec.MsgspecError as exc:  # the two ends are of one build; go on rather than die
+            raise SupervisorGoneError(f"got {len(packet)} bytes, expected an order") from exc
+        if isinstance(order, wire.Restored):
+            self.restored = order
+            return None
+        self.until = order.until
+        self.deadline = order.deadline
+        self.is_final = order.is_final
+        self.ledger = order.ledger
+        return order

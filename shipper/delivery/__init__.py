@@ -1,0 +1,1 @@
+"""Batches to their destination: sent, tried again, split, isolated, given up."""

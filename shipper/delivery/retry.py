@@ -1,0 +1,81 @@
+"""Tries again: full-jitter exponential backoff by tenacity.
+
+The only module that imports tenacity, and it is imported when the first retry is needed: a healthy run never
+pays for it. Clock and sleep are the caller's.
+"""
+
+import os
+from collections.abc import Callable
+
+from shipper.delivery.outcome import Outcome, Verdict
+
+# A pause leaves at least three times its length for what follows it: a try that is not made helps nobody, and at
+# shutdown there is no other time. It need not be shorter than the first one, though.
+_SHARE = 4
+
+
+def even() -> float:
+    """A number from 0 up to 1, from the kernel: a restored snapshot does not repeat it."""
+    return int.from_bytes(os.urandom(7), "little") / 2**56
+
+
+def persist(
+    first: Outcome,
+    again: Callable[[], Outcome],
+    *,
+    base_s: float,
+    most_s: float,
+    time_left_s: Callable[[], float],
+    pause: Callable[[float], None],
+    said: Callable[[Outcome, int, float], None],
+    jitter: Callable[[], float] = even,
+) -> Outcome:
+    """Repeats a try until it ends otherwise than in RETRY, or the next pause would pass the deadline.
+
+    A pause is drawn evenly from zero to `base_s * 2**(tries - 1)`, at most `most_s` ("Full Jitter", AWS
+    Architecture Blog, 2015), nor more than a share of the time left, and is never shorter than what the destination
+    asked for.
+
+    Args:
+        first: Outcome of the first try, which was made without this module.
+        again: Makes another.
+        base_s: Bound of the first pause.
+        most_s: Bound of any.
+        time_left_s: Seconds until the deadline, which may move meanwhile.
+        pause: Sleeps.
+        said: Told of each failed try that is to be repeated: outcome, its number, pause in seconds.
+        jitter: Draws from [0, 1).
+
+    Returns:
+        The last try's outcome.
+    """
+    import tenacity
+
+    made = [first]
+
+    def attempt() -> Outcome:
+        return made.pop() if made else again()
+
+    def outcome_of(state: tenacity.RetryCallState) -> Outcome:
+        if state.outcome is None:
+            raise TypeError("tenacity asked about a try that was not made")
+        result: Outcome = state.outcome.result()
+        return result
+
+    def wait(state: tenacity.RetryCallState) -> float:
+        # The exponent is bounded so that a long night makes no huge number of it.
+        bound_s = min(most_s, base_s * (1 << min(state.attempt_number - 1, 30)), max(base_s, time_left_s() / _SHARE))
+        return max(jitter() * bound_s, outcome_of(state).retry_after_s)
+
+    def stop(state: tenacity.RetryCallState) -> bool:
+        return state.upcoming_sleep >= time_left_s()
+
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_result(lambda outcome: outcome.verdict is Verdict.RETRY),
+        wait=wait,
+        stop=stop,
+        sleep=pause,
+        before_sleep=lambda state: said(outcome_of(state), state.attempt_number, state.upcoming_sleep),
+        retry_error_callback=outcome_of,
+    )
+    return retrying(attempt)

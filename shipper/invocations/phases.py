@@ -1,0 +1,300 @@
+"""Invocations, inits and restores: what their events say together.
+
+Owns how the context moves on with an event, which spans are complete with it and what is measured. Pure: an event and
+a context in, what follows out. Source: AWS, "Converting Lambda Telemetry API Event objects to OpenTelemetry Spans":
+start, runtimeDone and report make one span.
+"""
+
+import msgspec
+
+from shipper.invocations import invocation as invocations
+from shipper.invocations import meters
+from shipper.invocations.attributes import attributes_of, bounded
+from shipper.model.context import MOST_ID, Child, Context, Invocation, Phase
+from shipper.model.events import Event
+from shipper.model.records import Announced, ChildSpan, Dropped, Ended, PhaseEnded, PhaseStarted, Started, record_of
+from shipper.model.span import Span, generated, ids_of
+from shipper.model.wanted import Wanted
+from shipper.parse.times import Times, duration_ns
+from shipper.parse.xray import SPAN_DIGITS, TRACE_DIGITS, hex_id, parsed
+
+replace = msgspec.structs.replace
+
+# Parts of a phase; the platform tells of three or four.
+MOST_CHILDREN = 8
+
+# Invocations that wait for their reports: the platform is one behind, seldom two; on Managed Instances as many may run
+# at a time as AWS_LAMBDA_MAX_CONCURRENCY says.
+MOST_OPEN = 4
+MOST_INTERLEAVED = 256
+
+# An init this much older than the moment it was delivered was told again by a restored snapshot: events are delivered
+# within seconds, and no init lasts longer than a quarter of an hour.
+STALE_NS = 20 * 60 * 1_000_000_000
+
+
+class Moved(msgspec.Struct, frozen=True, gc=False):
+    """What an event came to.
+
+    Attributes:
+        context: After it.
+        spans: Complete with it.
+        is_strange: It is not understood.
+        is_part: A span or a metric is made from it.
+    """
+
+    context: Context
+    spans: tuple[Span, ...] = ()
+    is_strange: bool = False
+    is_part: bool = False
+
+
+class Phases:
+    """Follows the stream.
+
+    Args:
+        wanted: What is to be made.
+    """
+
+    def __init__(self, wanted: Wanted) -> None:
+        self._wanted = wanted
+        self._times = Times()
+
+    def moved(self, event: Event, seed: str, observed_ns: int, context: Context) -> Moved:
+        """What a platform event comes to.
+
+        Args:
+            event: Of any type.
+            seed: Names this very event.
+            observed_ns: When it was received.
+            context: Before it.
+        """
+        raw = bytes(event.record)
+        if event.type == "platform.fault":
+            return Moved(invocations.faulted(context, raw), is_strange=True)
+        record = record_of(event.type, raw)
+        if record is None:
+            return Moved(context, is_strange=True)
+        at_ns = self._times.unix_ns(event.time) or observed_ns
+        match record:
+            case Started():
+                return self._started(record, at_ns, context)
+            case Ended():
+                return self._ended(event.type, record, at_ns, context)
+            case PhaseStarted():
+                return Moved(self._phase_started(event.type, record, seed, at_ns, observed_ns, context), is_part=True)
+            case PhaseEnded():
+                return self._phase_ended(event.type, record, seed, at_ns, context)
+            case Announced() | Dropped():
+                return Moved(context)
+
+    def finished(self, context: Context, now_ns: int) -> tuple[Context, tuple[Span, ...]]:
+        """The environment is at its end: what is still open gets its span from what is known of it.
+
+        Returns:
+            The context after it, and the spans.
+        """
+        spans: list[Span] = []
+        for one in context.open:
+            context, lost = self._given_up(one, context, now_ns)
+            spans += lost
+        phase = context.phase
+        if phase is not None and not phase.is_stale and self._wanted.traces:
+            error = phase.error_type or invocations.UNREPORTED
+            spans.append(self._phase_span(replace(phase, error_type=error), max(now_ns, phase.start_ns)))
+        return replace(context, open=(), phase=None), tuple(spans)
+
+    def noticed(self, line: bytes, context: Context) -> Context:
+        """The context after a line that may tell that its invocation fails."""
+        from shipper.parse.exceptions import is_out_of_memory, is_timeout
+        from shipper.parse.told import exception_in
+
+        text, exception, request_id = exception_in(line)
+        error = exception.type if exception is not None and exception.is_uncaught else ""
+        if is_timeout(text):
+            error = invocations.TIMEOUT
+        is_oom = is_out_of_memory(text)
+        if not error and not is_oom:
+            return context
+        return invocations.noted(context, request_id or context.request_id, error, is_oom=is_oom)
+
+    # Invocations.
+
+    def _started(self, record: Started, at_ns: int, context: Context) -> Moved:
+        tracing = parsed(record.tracing.value if record.tracing else "")
+        invocation = Invocation(
+            request_id=record.request_id[:MOST_ID],
+            trace_id=tracing.trace_id,
+            span_id=hex_id(record.tracing.span_id if record.tracing else "", SPAN_DIGITS),
+            parent_id=tracing.parent_id,
+            sampled=tracing.sampled,
+            start_ns=at_ns,
+            is_cold=context.is_cold,
+            attributes=bounded(dict(attributes_of(record, "request_id", "tracing"))),
+        )
+        if self._wanted.traces:
+            trace_id, span_id = ids_of(invocation)
+            invocation = replace(invocation, trace_id=trace_id, span_id=span_id)
+        spans: list[Span] = []
+        before = context.invocation(invocation.request_id)
+        if before is not None and before.done_ns:
+            # Lambda tries an asynchronous invocation again under the same id; the first try was not reported.
+            context, spans = self._given_up(before, context, at_ns)
+        open_ = (*(one for one in context.open if one.request_id != invocation.request_id), invocation)
+        while len(open_) > (MOST_INTERLEAVED if self._wanted.interleaved else MOST_OPEN):
+            # Its report is lost: the platform tells of one invocation after the other.
+            context, lost = self._given_up(open_[0], context, at_ns)
+            spans += lost
+            open_ = open_[1:]
+        began = context.meters
+        if self._wanted.metrics and not began.since_ns:
+            began = replace(began, since_ns=at_ns)  # no init was told: a point must span some time all the same
+        context = replace(context, is_cold=False, open=open_, meters=began)
+        if self._wanted.interleaved:
+            # What follows belongs to the init no more, and to no invocation that the stream could tell.
+            return Moved(replace(context, trace_id="", span_id="", flags=0), tuple(spans), is_part=True)
+        context = replace(
+            context,
+            request_id=invocation.request_id,
+            trace_id=invocation.trace_id,
+            span_id=invocation.span_id,
+            flags=invocation.flags,
+        )
+        return Moved(context, tuple(spans), is_part=True)
+
+    def _given_up(self, one: Invocation, context: Context, now_ns: int) -> tuple[Context, list[Span]]:
+        """The context and the span, if any, of an invocation that will not be reported any more."""
+        span, taken = invocations.unreported(one, context, now_ns, self._wanted)
+        return self._measured(context, one.done_ns or now_ns, *taken), [span] if span else []
+
+    def _ended(self, kind: str, record: Ended, at_ns: int, context: Context) -> Moved:
+        request_id = record.request_id[:MOST_ID]
+        invocation = context.invocation(request_id)
+        children = self._children(record.spans)
+        if kind == "platform.report":
+            span, taken = invocations.reported(invocation, record, at_ns, children, context, self._wanted)
+            open_ = tuple(one for one in context.open if one.request_id != request_id)
+            context = self._measured(replace(context, open=open_), at_ns, *taken)
+            return Moved(context, (span,) if span else (), is_part=True)
+        if kind == "platform.end" or invocation is None or invocation.done_ns:
+            return Moved(context, is_part=True)
+        done = invocations.done(invocation, record, at_ns, children)
+        open_ = tuple(done if one is invocation else one for one in context.open)
+        return Moved(self._measured(replace(context, open=open_), at_ns, *invocations.outcome(done)), is_part=True)
+
+    # Inits and restores.
+
+    def _phase_started(
+        self, kind: str, record: PhaseStarted, seed: str, at_ns: int, observed_ns: int, context: Context
+    ) -> Context:
+        is_restore = kind == "platform.restoreStart"
+        is_snapshot = record.initialization_type == "snap-start" and not is_restore
+        if is_snapshot:
+            # Every copy of a snapshot may tell its init again: it is one and the same span.
+            seed = f"{record.function_arn or record.function_name}:{record.function_version} {at_ns}"
+        phase = Phase(
+            kind="restore" if is_restore else "init",
+            seed=seed,
+            start_ns=at_ns,
+            initialization_type=record.initialization_type,
+            is_stale=is_snapshot and observed_ns - at_ns > STALE_NS,
+            attributes=bounded(dict(attributes_of(record, "function_name", "function_version"))),
+        )
+        began = context.meters
+        if not began.since_ns and not phase.is_stale:
+            began = replace(began, since_ns=at_ns)
+        is_cold = is_restore or record.initialization_type == "on-demand"
+        running = context.invocation(context.request_id)
+        if record.phase == "invoke" and running is not None and not running.done_ns:
+            # The init before it failed, and this one is part of the invocation that has begun: its lines are, too.
+            open_ = tuple(replace(one, is_cold=is_cold) if one is running else one for one in context.open)
+            return replace(context, phase=phase, open=open_, has_init=True, meters=began)
+        # Lines before the first invocation belong to it, where it gets a span.
+        has_span = self._wanted.traces and not phase.is_stale
+        trace_id, span_id = _ids_of(phase) if has_span else ("", "")
+        return replace(
+            context,
+            phase=phase,
+            is_cold=is_cold,
+            has_init=True,
+            meters=began,
+            request_id="",
+            trace_id=trace_id,
+            span_id=span_id,
+            flags=int(has_span),
+        )
+
+    def _phase_ended(self, kind: str, record: PhaseEnded, seed: str, at_ns: int, context: Context) -> Moved:
+        name = "restore" if kind.startswith("platform.restore") else "init"
+        phase = context.phase
+        if phase is None or phase.kind != name:
+            if not kind.endswith("Report"):
+                return Moved(context, is_part=True)
+            duration_ms = record.metrics.duration_ms if record.metrics else None
+            start_ns = at_ns - duration_ns(duration_ms)
+            phase = Phase(kind=name, seed=seed, start_ns=start_ns, initialization_type=record.initialization_type)
+        phase = replace(
+            phase,
+            status=record.status or phase.status,
+            error_type=record.error_type or phase.error_type,
+            children=(*phase.children, *self._children(record.spans))[:MOST_CHILDREN],
+            attributes=bounded({**phase.attributes, **dict(attributes_of(record, "metrics", "spans", "error_type"))}),
+        )
+        if not kind.endswith("Report"):
+            return Moved(replace(context, phase=phase), is_part=True)
+        context = replace(context, phase=None)
+        if phase.is_stale:
+            return Moved(context, is_part=True)
+        span = self._phase_span(phase, at_ns)
+        duration_s = meters.seconds(record.metrics.duration_ms if record.metrics else None)
+        if name == "restore":
+            taken = ((meters.RESTORE_DURATION, duration_s),)
+        else:
+            # A snapshot's init was made once, before any of its copies.
+            is_snapshot = phase.initialization_type == "snap-start"
+            taken = ((meters.INIT_DURATION, None if is_snapshot else duration_s),)
+        context = self._measured(replace(context, has_init=True), at_ns, *taken)
+        if self._wanted.traces:
+            context = replace(context, link=(span.trace_id, span.span_id))
+        return Moved(context, (span,) if self._wanted.traces else (), is_part=True)
+
+    def _phase_span(self, phase: Phase, end_ns: int) -> Span:
+        failed = phase.error_type or (phase.status if phase.status not in ("", "success") else "")
+        attributes = dict(phase.attributes)
+        trace_id, span_id = _ids_of(phase)
+        if phase.initialization_type == "on-demand" or phase.kind == "restore":
+            attributes["faas.coldstart"] = True
+        return Span(
+            name=f"{self._wanted.service} {phase.kind}",
+            trace_id=trace_id,
+            span_id=span_id,
+            start_ns=phase.start_ns,
+            end_ns=max(phase.start_ns, end_ns),
+            error=failed,
+            message=f"The {phase.kind} failed: {failed}" if failed else "",
+            attributes=attributes,
+            children=phase.children,
+        )
+
+    def _children(self, spans: list[ChildSpan]) -> tuple[Child, ...]:
+        found = []
+        for span in spans[:MOST_CHILDREN]:
+            start_ns = self._times.unix_ns(span.start)
+            if start_ns is not None:
+                said = bounded(dict(attributes_of(span, "name", "start", "duration_ms")))
+                end_ns = start_ns + duration_ns(span.duration_ms)
+                found.append(Child(span.name[:MOST_ID], start_ns, end_ns, said))
+        return tuple(found)
+
+    def _measured(self, context: Context, at_ns: int, *taken: tuple[int, float | None]) -> Context:
+        if not taken or not self._wanted.metrics:
+            return context
+        return replace(context, meters=meters.measured(context.meters, at_ns, *taken))
+
+
+def _ids_of(phase: Phase) -> tuple[str, str]:
+    """Trace and span id of an init or restore."""
+    return (
+        generated(f"trace {phase.kind} {phase.seed}", TRACE_DIGITS),
+        generated(f"span {phase.kind} {phase.seed}", SPAN_DIGITS),
+    )

@@ -1,0 +1,204 @@
+"""The events of a frame, decoded as little as possible.
+
+Owns the shape of the envelope, `{"time", "type", "record"}` (Telemetry API schemas 2022-07-01 to 2025-01-29,
+Logs API), and is tolerant of all else: an event of any other shape comes out as an `OddEvent`, never not at
+all. Records stay raw JSON. A large frame is decoded in pieces, so memory is bounded by a piece.
+"""
+
+import re
+from collections.abc import Iterator
+
+import msgspec
+
+from lifecycle.contract.frames import Frame
+from lifecycle.contract.log import LINE_START
+from shipper.model.elements import BrokenArrayError, elements
+from shipper.model.repair import has_lone_surrogates, with_valid_escapes, with_valid_utf8
+
+# The platform's default batch is this large, and no more is kept of what is not JSON.
+PIECE_BYTES = 262_144
+
+# Decoded at once: an event costs about 250 bytes decoded beside 200 of JSON. Below 128 KB malloc(3) takes and returns
+# memory within the heap; each larger block that is freed has it keep twice as much of what is free from then on.
+DECODED_BYTES = 65_536
+
+# Boundaries tried before a piece is split the slow way: each failure costs a scan of a piece.
+_MOST_BOUNDARIES = 16
+
+_ARRAY = re.compile(rb"\s*\[")
+
+# Cannot occur inside a JSON string, where each quote has a backslash before it. It can occur in a nested
+# array; a piece cut there is unbalanced, fails to decode, and the next boundary is tried.
+_BOUNDARY = re.compile(rb'\}\s*(,)\s*\{\s*"(?:time|type|record)"')
+
+
+class Event(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """An event of the shape the platform documents.
+
+    Attributes:
+        record: Valid JSON, white space around it removed.
+    """
+
+    time: str
+    type: str
+    record: msgspec.Raw
+
+
+class WiderEvent(Event, gc=False):
+    """An event with members beside those the platform documents."""
+
+    others: dict[str, msgspec.Raw]
+
+
+class OddEvent(msgspec.Struct, gc=False):
+    """Valid JSON that is not such an event.
+
+    Attributes:
+        time: Its `time`, if that is text.
+        json: All of it.
+    """
+
+    time: str
+    json: bytes
+
+
+class BrokenEvent(msgspec.Struct, gc=False):
+    """Bytes of a frame that are not JSON: everything from here to its end.
+
+    Attributes:
+        text: The bytes, as text without its right edge if there were too many.
+        events: How many events they stand for.
+        lost_bytes: How many were cut.
+        body_bytes: How many there were.
+    """
+
+    text: str
+    events: int
+    lost_bytes: int
+    body_bytes: int
+
+
+AnyEvent = Event | OddEvent | BrokenEvent
+
+_events = msgspec.json.Decoder(list[Event])
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_text = msgspec.json.Decoder(str)
+_anything = msgspec.json.Decoder(msgspec.Raw)
+_own_start = msgspec.json.encode(LINE_START)[:-1]
+_own_object_start = LINE_START.encode()
+
+
+def events(frame: Frame) -> Iterator[AnyEvent]:
+    """The events of a frame in order, each exactly once."""
+    payload = frame.payload
+    count = 0
+    try:
+        if len(payload) <= DECODED_BYTES:
+            decoded = _decoded(bytes(payload))
+            if decoded is not None:
+                yield from decoded
+                return
+        for event in _in_pieces(payload):
+            yield event
+            count += 1
+    except BrokenArrayError as exc:
+        rest = bytes(payload[exc.at :])
+        kept = rest[:PIECE_BYTES].decode("utf-8", "replace")
+        size = len(rest) + frame.damaged_bytes
+        yield BrokenEvent(kept, max(1, frame.events - count), max(0, len(rest) - PIECE_BYTES), size)
+
+
+def is_own(event: AnyEvent) -> bool:
+    """Whether the event is a line of our own log that came back."""
+    if not isinstance(event, Event) or event.type != "extension":
+        return False
+    record = bytes(event.record)
+    if record.startswith((_own_start, _own_object_start)):
+        return True
+    if not record.startswith(b"{"):
+        return False
+    logger = _members.decode(record).get("logger")  # the platform may have written the object anew
+    return logger is not None and bytes(logger).startswith(b'"tailrace.')
+
+
+def _in_pieces(payload: memoryview) -> Iterator[AnyEvent]:
+    """The events of a payload, decoded a piece at a time, and one by one where that fails.
+
+    Raises:
+        BrokenArrayError: The payload is not an array; what came before that was yielded.
+    """
+    head = _ARRAY.match(payload)
+    if head is None:
+        raise BrokenArrayError(0)
+    at = head.end()
+    while at < len(payload):
+        end, decoded = _piece(payload, at)
+        if decoded is None:
+            break
+        yield from decoded
+        at = end
+    else:
+        return
+    for element in elements(bytes(payload), at):
+        yield _shaped(element)
+
+
+def _piece(payload: memoryview, at: int) -> tuple[int, list[Event] | None]:
+    """The events from `at` to the next boundary past a piece's size, and where they end."""
+    end = at + DECODED_BYTES
+    for _ in range(_MOST_BOUNDARIES):
+        boundary = _BOUNDARY.search(payload, end) if end < len(payload) else None
+        if boundary is None:
+            return len(payload), _decoded(b"".join((b"[", payload[at:])))
+        end = boundary.end(1)
+        decoded = _decoded(b"".join((b"[", payload[at : end - 1], b"]")))
+        if decoded is not None:
+            return end, decoded
+    return at, None
+
+
+def _decoded(array: bytes) -> list[Event] | None:
+    """The events of an array; None when they must be looked at one by one."""
+    array = with_valid_utf8(array)
+    try:
+        return _events.decode(array)
+    except msgspec.ValidationError:
+        return None
+    except (msgspec.DecodeError, RecursionError):
+        if not has_lone_surrogates(array):
+            return None
+    try:
+        return _events.decode(with_valid_escapes(array))
+    except (msgspec.DecodeError, RecursionError):
+        return None
+
+
+def _shaped(element: bytes) -> AnyEvent:
+    """One array element, whatever it is.
+
+    Raises:
+        BrokenArrayError: It is not JSON.
+    """
+    text = with_valid_escapes(with_valid_utf8(element))
+    try:
+        _anything.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        kept = text[:PIECE_BYTES].decode("utf-8", "ignore")
+        return BrokenEvent(kept, 1, max(0, len(text) - PIECE_BYTES), len(element))
+    if not text.startswith(b"{"):
+        return OddEvent("", text)
+    try:
+        members = _members.decode(text)
+    except RecursionError:  # it takes a level more than looking it over did
+        return OddEvent("", text)
+    time, kind, record = _str(members.pop("time", None)), _str(members.pop("type", None)), members.pop("record", None)
+    if time is None or kind is None or record is None:
+        return OddEvent(time or "", text)
+    return WiderEvent(time, kind, record, members) if members else Event(time, kind, record)
+
+
+def _str(raw: msgspec.Raw | None) -> str | None:
+    try:
+        return None if raw is None else _text.decode(raw)
+    except (msgspec.MsgspecError, RecursionError):
+        return None

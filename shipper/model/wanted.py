@@ -1,0 +1,56 @@
+"""What is to be made of the telemetry: the settings as the pipeline needs them."""
+
+import msgspec
+
+from lifecycle.contract.settings import Settings
+
+LOGS = "logs"
+TRACES = "traces"
+METRICS = "metrics"
+
+# In this order a batch's signals are sent: a destination that takes only some of them has had the lines by then.
+SIGNALS = (LOGS, TRACES, METRICS)
+
+_NS_PER_MS = 1_000_000
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be made.
+
+    Attributes:
+        logs: Log records.
+        traces: Spans.
+        metrics: Metrics.
+        platform_logs: Log records also of the platform's events.
+        unsampled: Spans also where X-Ray's decision is against them.
+        interleaved: Invocations overlap, so the stream does not tell which one a line belongs to.
+        interval_ns: Metrics are exported no more often.
+        is_cumulative: Metrics count from the environment's beginning.
+        service: The function's name, as spans have it.
+    """
+
+    logs: bool = True
+    traces: bool = False
+    metrics: bool = False
+    platform_logs: bool = True
+    unsampled: bool = False
+    interleaved: bool = False
+    interval_ns: int = 10_000 * _NS_PER_MS
+    is_cumulative: bool = False
+    service: str = "function"
+
+
+def wanted_by(settings: Settings) -> Wanted:
+    """What one environment's settings want."""
+    signals = settings.wanted_signals()
+    return Wanted(
+        logs=LOGS in signals,
+        traces=TRACES in signals,
+        metrics=METRICS in signals,
+        platform_logs=settings.platform_logs,
+        unsampled=settings.trace_unsampled,
+        interleaved=settings.function.is_managed,
+        interval_ns=settings.flush_interval_ms * _NS_PER_MS,
+        is_cumulative=settings.metrics_temporality == "cumulative",
+        service=settings.function.name or "function",
+    )

@@ -1,0 +1,1 @@
+"""What a line says: text and JSON, levels, times, exceptions, trace context."""

@@ -1,0 +1,119 @@
+r"""Text lines as Lambda's runtimes and common libraries write them: level, time and request id, told from the start.
+
+Looks at the raw JSON string, in which a tab is `\t` (two characters), so nothing is decoded. A line of no known format
+says nothing; what is recognised is only read, the body stays what was written.
+"""
+
+import re
+
+from shipper.parse.levels import NUMBERS, number_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_ID = rb"(?P<id>[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})"
+_LEVEL = rb"(?P<level>[A-Z]{4,11})"
+_WORD = rb"(?P<level>[A-Za-z]{4,11})"
+# Go's slog: `INFO`, and `INFO+2` for what lies between its levels.
+_SLOG = rb"(?P<level>[A-Za-z]{4,11}(?:[+-]\d{1,2})?)"
+# Only a time with a fraction and a zone is better than the platform's own.
+_EXACT = rb"(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{1,9}(?:Z|[+-]\d\d:\d\d))"
+_INEXACT = rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?"
+_TIME = rb"(?:" + _EXACT + rb"|" + _INEXACT + rb")"
+
+# By the byte that a line begins with, the formats it may be of, tried in turn.
+_SOURCES: tuple[tuple[bytes, bytes], ...] = (
+    # Python: `[INFO]\t2024-05-20T16:29:45.008Z\t<request id>\tmessage`. Java's LambdaLogger, and what Python's runtime
+    # says of an uncaught exception: `[INFO] message`.
+    (b"[", rb"\[" + _LEVEL + rb" {0,2}\](?: |\\t(?:" + _TIME + rb"\\t" + _ID + rb"?\\t)?)"),
+    # Node.js: `2024-05-20T16:29:45.008Z\t<request id or undefined>\tINFO\tmessage`. .NET: the same, `info`.
+    # Go's zap: the same without a request id.
+    (b"2", _TIME + rb"\\t(?:(?:undefined|" + _ID + rb")?\\t)?" + _WORD + rb"\\t"),
+    # What the platform says of a timeout.
+    (b"2", _TIME + rb" " + _ID + rb" (?P<error>Task timed out)"),
+    # Java: `2024-05-20 16:29:45 <request id> INFO  Handler:25 - message`, `… [main] INFO  Handler - message`. Rust:
+    # `2024-05-20T16:29:45.008123Z  INFO handler: message`.
+    (b"2", _TIME + rb" +(?:\[[^\]\\]{0,60}\] +)?(?:" + _ID + rb" +)?" + _LEVEL + rb"[ :]"),
+    # Logback, unset: `16:29:45.008 [main] INFO  com.example.Handler - message`.
+    (b"012", rb"\d\d:\d\d:\d\d[.,]\d{3} \[[^\]\\]{0,60}\] +" + _LEVEL + rb" "),
+    # Go's slog without a handler of its own: `2024/05/20 16:29:45 INFO message`.
+    (b"2", rb"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d(?:\.\d+)? " + _SLOG + rb" "),
+    # As Python's manual has it: `2024-05-20 16:29:45,008 - name - INFO - message`.
+    (b"2", _TIME + rb" - [\w.]{1,80} - " + _LEVEL + rb" - "),
+    # Ruby: `I, [2024-05-20T16:29:45.008123 #8]  INFO -- <request id>: message`.
+    (b"DIWEFA", rb"[DIWEFA], \[[0-9T:. #-]{20,60}\] +" + _LEVEL + rb" -- " + _ID + rb"?"),
+    # Python's logging, unset: `INFO:root:message`. By hand: `ERROR: message`.
+    (b"ACDEFINTVW", _LEVEL + rb"(?::[ \w]|\\t| - | \| )"),
+    # Go's slog and logrus, logfmt: `time=2024-05-20T16:29:45.008Z level=INFO msg=…`.
+    (b"t", rb'(?:time|ts)=(?:\\")?' + _TIME + rb'(?:[+-]\d\d:\d\d)?(?:\\")? level=' + _SLOG + rb"[ \"]"),
+    (b"l", rb"level=" + _SLOG + rb"[ \"]"),
+    # .NET's console logger: `info: Shop.Function[0]`, the message in the next line.
+    (b"cdftiw", rb"(?P<level>trce|dbug|info|warn|fail|crit): [\w.+`<>]{1,120}\[-?\d{1,10}\]"),
+    # What the platform says of a runtime that exited; with a status as the Logs API's fault.
+    (b"R", rb"RequestId: " + _ID + rb"(?P<error> Error: | Process exited|\\tStatus: )"),
+    # What emulators print among a function's lines.
+    (b"SER", rb"(?:START|END|REPORT) RequestId: " + _ID),
+)
+
+
+class Format:
+    """One format, compiled when the first line of its kind comes.
+
+    Attributes:
+        match: Its pattern's.
+        level: Number of the group that tells the level; 0 for none.
+        request_id: Likewise.
+        time: Likewise.
+        error: Of a group that says the line tells an error.
+    """
+
+    def __init__(self, source: bytes) -> None:
+        self._source = b'"' + source
+        self.level = self.request_id = self.time = self.error = 0
+        self.match: Callable[[bytes], re.Match[bytes] | None] = self._first_match
+
+    def _first_match(self, line: bytes) -> "re.Match[bytes] | None":
+        compiled = re.compile(self._source)
+        groups = compiled.groupindex
+        self.level, self.request_id, self.time = groups.get("level", 0), groups.get("id", 0), groups.get("time", 0)
+        self.error = groups.get("error", 0)
+        self.match = compiled.match
+        return self.match(line)
+
+
+# By a line's second byte, after the quote.
+FORMATS: dict[int, tuple[Format, ...]] = {}
+for _starts, _source in _SOURCES:
+    for _start in _starts:
+        FORMATS[_start] = (*FORMATS.get(_start, ()), Format(_source))
+
+_LEVELS = {spelt.encode(): spelt for name in NUMBERS for spelt in (name, name.lower(), name.capitalize())}
+_LOGFMT_ID = re.compile(rb'\b(?:aws_?)?request_?id=(?:\\")?' + _ID, re.IGNORECASE)
+
+Told = tuple[str, str, str]
+NOTHING: Told = ("", "", "")
+
+
+def told(line: bytes) -> Told:
+    """Level, request id and time that a raw JSON string begins with; "" for what it does not say plainly."""
+    for form in FORMATS.get(line[1], ()):
+        found = form.match(line)
+        if found is not None:
+            break
+    else:
+        return NOTHING
+    level = ""
+    if form.error:
+        level = "ERROR"
+    elif form.level:
+        word = found[form.level]
+        level = _LEVELS.get(word) or str(word, "ascii")
+        if word not in _LEVELS and not number_of(level):
+            return NOTHING
+    request_id = found[form.request_id] if form.request_id else None
+    time = found[form.time] if form.time else None
+    if request_id is None and line[1] in b"tl":
+        named = _LOGFMT_ID.search(line)
+        request_id = named["id"] if named else None
+    return level, str(request_id, "ascii") if request_id else "", str(time, "ascii") if time else ""

@@ -1,0 +1,78 @@
+"""Which invocations are shipped: a share of them, drawn by request id, and every one that failed.
+
+Whether one failed is known when it ends, and its lines come before: so the rest of the stream is looked at first. Where
+the end is not there yet, nothing from the invocation's first line on is cut, until it is or there is no room to wait.
+"""
+
+import zlib
+from collections.abc import Iterator
+
+from lifecycle.contract.frames import Frame
+from shipper.model.events import Event, events
+from shipper.model.records import Ended, Started, record_of
+from shipper.model.strings import may_tell_failure
+from shipper.parse.exceptions import is_out_of_memory, is_timeout
+from shipper.parse.told import exception_in
+
+
+class Sample:
+    """Draws.
+
+    Args:
+        ratio: Share of invocations, from 0 to 1.
+    """
+
+    def __init__(self, ratio: float) -> None:
+        self._below = int(ratio * 2**32)
+        self._failed: set[str] = set()
+        self._ended: set[str] = set()
+        self._is_final = False
+
+    def look_ahead(self, frames: Iterator[Frame], *, is_final: bool, is_report: bool) -> None:
+        """Finds out how the invocations in some frames went.
+
+        Args:
+            frames: What is to be cut next.
+            is_final: Nothing can be waited for: what has no end in them counts as failed.
+            is_report: Only platform.report tells an end, as on Managed Instances.
+        """
+        self._failed, self._ended, self._is_final = set(), set(), is_final
+        running = ""
+        for frame in frames:
+            for event in events(frame):
+                if not isinstance(event, Event):
+                    continue
+                raw = bytes(event.record)
+                if event.type.startswith("platform."):
+                    running = self._note(event.type, raw, running, is_report=is_report)
+                elif event.type == "function" and may_tell_failure(raw):
+                    text, exception, request_id = exception_in(raw)
+                    is_uncaught = exception is not None and exception.is_uncaught
+                    if is_uncaught or is_out_of_memory(text) or is_timeout(text):
+                        self._failed.add(request_id or running)
+
+    def _note(self, kind: str, raw: bytes, running: str, *, is_report: bool) -> str:
+        record = record_of(kind, raw)
+        if isinstance(record, Started):
+            # One at a time: the one before is over, whether its end was told or not.
+            if running and not is_report:
+                self._ended.add(running)
+            return record.request_id
+        if isinstance(record, Ended) and kind != "platform.end":
+            if record.error_type or record.status not in ("", "success"):
+                self._failed.add(record.request_id)
+            elif kind == "platform.report" or not is_report:
+                self._ended.add(record.request_id)
+        return running
+
+    def takes(self, request_id: str) -> bool:
+        """Whether an invocation is drawn, however it went."""
+        return not request_id or zlib.crc32(request_id.encode()) < self._below
+
+    def verdict(self, request_id: str) -> bool | None:
+        """Whether an invocation that is not drawn is shipped; None while that cannot be told."""
+        if request_id in self._failed:
+            return True
+        if request_id in self._ended:
+            return False
+        return True if self._is_final else None

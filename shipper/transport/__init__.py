@@ -1,0 +1,1 @@
+"""Bytes to a server and back: addresses, connections, TLS, proxies, HTTP."""
