@@ -8,6 +8,9 @@ FAULTS ?=
 MINUTES ?= 3
 SEED ?=
 
+# Another layer, unpacked, that the bench holds this one against.
+AGAINST ?=
+
 # What the layer is built for. Empty: every Python and both architectures that Lambda has.
 PYTHONS ?=
 ARCHS ?=
@@ -100,8 +103,8 @@ soak: layer ## Thousands of invocations with random faults and kills (MINUTES=3,
 	@$(RUN) -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 .PHONY: bench
-bench: layer ## Measure start, memory, CPU and what the function is charged
-	@$(RUN) -m tests.bench
+bench: layer ## Measure start, memory, CPU and what the function is charged (AGAINST=another layer's extensions/: both, in turn)
+	@$(RUN) -m tests.bench$(if $(AGAINST),.compare '$(AGAINST)')
 
 # atheris is no tool of the project: it is fetched for this target alone, and lies apart.
 .PHONY: fuzz

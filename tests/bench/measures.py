@@ -102,14 +102,20 @@ def asked(extensions: Path) -> tuple[float, float]:
 
 
 def load(
-    invocations: int = 3, lines: int = 20_000, line_bytes: int = 150, *, flush: str, is_json: bool = False
+    invocations: int = 3,
+    lines: int = 20_000,
+    line_bytes: int = 150,
+    *,
+    flush: str,
+    is_json: bool = False,
+    extensions: Path = EXTENSIONS,
 ) -> Load:
     """Ships `invocations` × `lines` lines while memory is watched.
 
     With the policy `end` all of them are shipped before CPU is read. With `adaptive` more of them wait at a time, and a
     part leaves at shutdown.
     """
-    with _environment(freeze=True, timeout_s=120.0, TAILRACE_FLUSH=flush) as (backend, env):
+    with _environment(freeze=True, timeout_s=120.0, extensions=extensions, TAILRACE_FLUSH=flush) as (backend, env):
         env.invoke({"lines": 0})
         before_ms = _cpu_ms(env)
         with _watched(env) as peak:
