@@ -95,9 +95,10 @@ def send(settings: Settings) -> Iterator[Answered]:
     try:
         for signal in _signals(settings):
             answers.clear()
-            body = destination.prepare(signal, specimen(destination, signal, is_cumulative=is_cumulative))
+            endpoint = destination.endpoints[signal]
+            request = endpoint.build(specimen(destination, signal, is_cumulative=is_cumulative))
             started = time.monotonic()
-            outcome = destination.send(signal, body)
+            outcome = endpoint.send(request)
             took_ms = (time.monotonic() - started) * 1000
             yield _answered(settings, signal, outcome, answers[-1] if answers else None, took_ms, quoting)
     finally:
@@ -164,7 +165,7 @@ def _answered(
     elif outcome.verdict is Verdict.DONE:
         # The extension would take it for an acknowledgement, as any client of OTLP.
         said, what_next = f"{said} with a page of HTML", PAGE
-    elif outcome.verdict is Verdict.UNTAKEN and not _is_asked_for(settings, signal):
+    elif outcome.verdict is Verdict.UNSUPPORTED and not _is_asked_for(settings, signal):
         is_well = True
         said = f"{said}: {signal} are not known there, and would be switched off"
     else:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Protocol
 
+    from shipper.delivery.interfaces import Request
     from shipper.delivery.outcome import Outcome
 else:
     Protocol = object
@@ -65,17 +66,17 @@ class Parcel:
         records: As the destination's body has them.
         rows: For each, the row of the batch it came from.
         done: How many, from the first, are delivered or dropped.
-        body: The request for those that are not, if it has been made ahead of its turn.
+        request: The one for those that are not, if it has been made ahead of its turn.
         answered: Waits for the answer to it, if it has been sent, too.
     """
 
-    __slots__ = ("answered", "body", "done", "records", "rows")
+    __slots__ = ("answered", "done", "records", "request", "rows")
 
     def __init__(self) -> None:
         self.records: list[bytes] = []
         self.rows: list[int] = []
         self.done = 0
-        self.body = b""
+        self.request: Request | None = None
         self.answered: Callable[[], Outcome] | None = None
 
 

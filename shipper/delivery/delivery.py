@@ -27,6 +27,11 @@ _LEAST_BATCH_BYTES = 4096
 # What the ledger calls records that a signal's endpoint took neither in time nor while there was room to wait.
 UNDELIVERED = "undelivered"
 
+# What it calls records that were given up for what was answered.
+TOO_LARGE = "too_large"
+REFUSED = "refused"
+UNTAKEN = "untaken"
+
 # Of batches up to this size all bodies are made before the first is sent: one right after the other costs half of what
 # it costs after a wait, in which others have used the processor's caches.
 _SMALL_BATCH_BYTES = 65_536
@@ -149,11 +154,11 @@ class Delivery:
             if outcome.verdict is Verdict.DONE:
                 batch.rejected += self._rejected(outcome, high - low)
                 self._try_suspects_again(signal, suspects, batch, parcel)
-            elif outcome.verdict is Verdict.UNTAKEN:
+            elif outcome.verdict is Verdict.UNSUPPORTED:
                 self._leave(signal, outcome, batch)
                 settled(batch)
                 break
-            elif outcome.verdict not in (Verdict.TOO_LARGE, Verdict.REFUSED):
+            elif outcome.verdict not in (Verdict.SPLIT, Verdict.REFUSED):
                 raise HeldError(outcome.reason, outcome.retry_after_s)
             elif high - low > 1:
                 middle = (low + high) // 2
@@ -177,7 +182,7 @@ class Delivery:
 
     def _leave(self, signal: str, outcome: Outcome, batch: Batch) -> None:
         """Gives up what the destination knows no records of: nothing is wrong with it, and other signals go on."""
-        batch.lose(signal, outcome.verdict.value)
+        batch.lose(signal, UNTAKEN)
         self._log.warning(
             "shipper.signal_untaken",
             signal=signal,
@@ -193,7 +198,7 @@ class Delivery:
         """
         low, end = ranges[0]
         outcome = self._tries.persist(signal, parcel, end - 1, end)
-        if outcome.verdict in (Verdict.TOO_LARGE, Verdict.REFUSED):
+        if outcome.verdict in (Verdict.SPLIT, Verdict.REFUSED):
             return False
         if outcome.verdict is not Verdict.DONE:
             raise HeldError(outcome.reason, outcome.retry_after_s)
@@ -210,7 +215,7 @@ class Delivery:
         suspects.is_proven = True
         for at, _ in suspects.taken():
             outcome = self._tries.persist(signal, parcel, at, at + 1)
-            if outcome.verdict in (Verdict.TOO_LARGE, Verdict.REFUSED):
+            if outcome.verdict in (Verdict.SPLIT, Verdict.REFUSED):
                 self._give_up(outcome, batch, parcel, at)
             elif outcome.verdict is Verdict.DONE:
                 batch.rejected += self._rejected(outcome, 1)
@@ -238,7 +243,7 @@ class Delivery:
 
     def _shrink(self, outcome: Outcome, parcel: Parcel, low: int, high: int) -> None:
         """Remembers what was too large, so that the next batches need not find out again."""
-        if outcome.verdict is not Verdict.TOO_LARGE:
+        if outcome.verdict is not Verdict.SPLIT:
             return
         half = sum(map(len, parcel.records[low:high])) // 2
         if half < self._limits.batch_bytes:
@@ -246,7 +251,7 @@ class Delivery:
             self._log.info("shipper.batch_limit_lowered", batch_bytes=self._limits.batch_bytes, reason=outcome.reason)
 
     def _give_up(self, outcome: Outcome, batch: Batch, parcel: Parcel, at: int) -> None:
-        reason = outcome.verdict.value
+        reason = TOO_LARGE if outcome.verdict is Verdict.SPLIT else REFUSED
         row = parcel.rows[at]
         batch.lost[row] = reason
         position = batch.position(row)

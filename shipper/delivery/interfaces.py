@@ -1,41 +1,103 @@
-"""What cutting and delivering need of others. Types only: nothing loads this at run time."""
+"""What delivery needs of others: of a destination, and of the shipment's clock.
 
-from collections.abc import Callable, Sequence
+A destination is a composition: for each signal it takes there is an endpoint, with limits of its own, that makes
+requests of records and sends them. Delivery splits, repeats and isolates by the outcomes; it knows no HTTP.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
 
 from shipper.delivery.outcome import Outcome
-from shipper.model.context import Meters
-from shipper.model.span import Span
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Protocol
+
+    from shipper.model.context import Meters
+    from shipper.model.span import Span
 else:
     Protocol = object
 
 
-class SeveralAtOnce(Protocol):
-    """A destination that takes the request of one signal while it is at another's."""
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What an endpoint says it takes; 0: it does not say.
 
-    def begin(self, signal: str, body: bytes, within_s: float) -> Callable[[], Outcome] | None:
-        """Sends a request; what is returned waits for its answer. None if it cannot be sent in time."""
+    Attributes:
+        request_bytes: Largest body.
+        request_items: Most records in a request.
+        item_bytes: Largest record; one that is larger is dropped without being sent.
+        is_compressed: `request_bytes` counts the body as it is sent, and not as it is before compression.
+    """
+
+    request_bytes: int = 0
+    request_items: int = 0
+    item_bytes: int = 0
+    is_compressed: bool = False
 
 
-class Destination(Protocol):
-    """Where parcels go."""
+NO_LIMITS = Limits()
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What an endpoint made of some records, ready to be sent. Delivery reads its sizes, the endpoint the rest.
+
+    Attributes:
+        body: As sent.
+        body_bytes: Its size before compression.
+        method: For HTTP, like what follows.
+        target: Path and query, as the request's first line has them.
+        headers: Those that belong to this request, not to all of the endpoint.
+    """
+
+    body: bytes
+    body_bytes: int
+    method: str = "POST"
+    target: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class Endpoint(Protocol):
+    """Where the records of one signal go."""
 
     @property
     def label(self) -> str:
         """Scheme, host and path, or file name: what may be logged."""
 
-    def prepare(self, signal: str, records: Sequence[bytes]) -> bytes:
-        """The request body for some records, compressed."""
+    @property
+    def limits(self) -> Limits:
+        """What it takes at once."""
 
-    def send(self, signal: str, body: bytes) -> Outcome:
-        """Makes one request; never raises for what a destination or a network does."""
+    def build(self, items: Sequence[bytes], key: str = "") -> Request:
+        """The request for some records.
+
+        Args:
+            items: As the encoder wrote them.
+            key: Of all of them, where the encoder gives records keys by which requests are grouped.
+        """
+
+    def send(self, request: Request) -> Outcome:
+        """Makes the request and waits for its answer; never raises for what a server or a network does."""
+
+    def begin(self, request: Request, within_s: float) -> Callable[[], Outcome] | None:
+        """Sends the request without waiting for its answer.
+
+        Returns:
+            What waits for the answer. None if the request cannot be sent within `within_s`, or not while another is
+            under way: then nothing has been sent.
+        """
+
+
+class Destination(Protocol):
+    """Where telemetry goes."""
 
     @property
-    def several(self) -> SeveralAtOnce | None:
-        """How it takes several signals at once; None when it does not."""
+    def label(self) -> str:
+        """Scheme, host and path, or file name: what may be logged."""
+
+    @property
+    def endpoints(self) -> Mapping[str, Endpoint]:
+        """By signal."""
 
 
 class Timing(Protocol):
@@ -61,8 +123,8 @@ class Shapes(Protocol):
 
     untaken: set[str]
 
-    def span(self, span: Span) -> bytes:
+    def span(self, span: "Span") -> bytes:
         """A span as a record."""
 
-    def metrics(self, meters: Meters, ledger: dict[str, int], *, is_cumulative: bool) -> list[bytes]:
+    def metrics(self, meters: "Meters", ledger: dict[str, int], *, is_cumulative: bool) -> list[bytes]:
         """What was measured as records."""

@@ -1,19 +1,25 @@
 """What became of one request, in the words that delivery acts on."""
 
 import enum
+from collections.abc import Mapping
 
 import msgspec
 
 
 class Verdict(enum.Enum):
-    """What an answer means for the records in the request; UNTAKEN: the destination knows no records of this kind."""
+    """What an answer means for the records in the request.
+
+    DONE: taken. RETRY: may be taken later, or elsewhere nothing is known. SPLIT: too large. REFUSED: these records will
+    not be taken. HELD: nothing will be taken before somebody has changed something. UNSUPPORTED: nothing here takes
+    records of this signal.
+    """
 
     DONE = "done"
     RETRY = "retry"
-    TOO_LARGE = "too_large"
+    SPLIT = "split"
     REFUSED = "refused"
     HELD = "held"
-    UNTAKEN = "untaken"
+    UNSUPPORTED = "unsupported"
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,8 +29,11 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         verdict: What to do next.
         reason: `status_503`, `timeout`, `unauthorised`, `file_enospc`, …; "" when all is well.
         retry_after_s: Seconds the destination asked to wait; 0 when it did not.
-        rejected: Records the destination took no part of in a request it otherwise accepted.
-        detail: What the system said of it; never content or secrets.
+        rejected: Records the destination did not take, without saying which, of a request it otherwise accepted.
+        detail: Phase and address, or what the system said of it; never content or secrets.
+        said: The server's own sentence of why, as it may be shown: bounded, quoted, without secrets; "" for none.
+        items: What became of single records, by their index in the request, where that is not what became of all: an
+            outcome of DONE, RETRY, SPLIT or REFUSED, which has no items of its own.
     """
 
     verdict: Verdict
@@ -32,6 +41,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     retry_after_s: float = 0.0
     rejected: int = 0
     detail: str = ""
+    said: str = ""
+    items: Mapping[int, "Outcome"] = {}
 
 
 DONE = Outcome(verdict=Verdict.DONE)

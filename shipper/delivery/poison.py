@@ -39,7 +39,7 @@ class Suspects:
         if len(self.refused) != 1:
             return False
         at, outcome = self.refused[0]
-        return outcome.verdict is Verdict.TOO_LARGE and len(records[at]) >= least_bytes
+        return outcome.verdict is Verdict.SPLIT and len(records[at]) >= least_bytes
 
     def taken(self) -> list[tuple[int, Outcome]]:
         """The suspects, who are none any more."""

@@ -17,7 +17,7 @@ from shipper.delivery.outcome import Outcome, Verdict
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from shipper.delivery.health import Troubles
-    from shipper.delivery.interfaces import Destination, Timing
+    from shipper.delivery.interfaces import Destination, Request, Timing
 
 # Share of the time left that may go into sending other signals ahead: the first one comes first.
 _AHEAD_SHARE = 0.25
@@ -53,7 +53,8 @@ class Tries:
     ) -> None:
         self.counts = Counts()
         self.reserved_s = 0.0
-        self._destination = destination
+        self._label = destination.label
+        self._endpoints = destination.endpoints
         self._timing = timing
         self._base_s = base_s
         self._most_s = most_s
@@ -75,7 +76,7 @@ class Tries:
         if self._troubles is None:
             from shipper.delivery.health import Troubles
 
-            self._troubles = Troubles(self._destination.label, self._log, self._jitter, self._clock)
+            self._troubles = Troubles(self._label, self._log, self._jitter, self._clock)
         return self._troubles
 
     def is_put_off(self, signal: str) -> bool:
@@ -93,16 +94,17 @@ class Tries:
 
     def prepare(self, signal: str, parcel: Parcel) -> None:
         """Makes the request for what is not done of a parcel, ahead of its turn."""
-        if not parcel.body:
-            parcel.body = self._destination.prepare(signal, parcel.records[parcel.done :])
+        if parcel.request is None:
+            parcel.request = self._endpoints[signal].build(parcel.records[parcel.done :])
 
     def begin(self, signal: str, parcel: Parcel) -> None:
         """Sends it, too, if the destination can be at several: unless the signal was put off, and may take long."""
-        several = self._destination.several
-        if several is None or parcel.answered is not None or self._has_been_put_off(signal):
+        if parcel.answered is not None or self._has_been_put_off(signal):
             return
-        self.prepare(signal, parcel)
-        parcel.answered = several.begin(signal, parcel.body, self._timing.time_left_s() * _AHEAD_SHARE)
+        endpoint = self._endpoints[signal]
+        if parcel.request is None:
+            parcel.request = endpoint.build(parcel.records[parcel.done :])
+        parcel.answered = endpoint.begin(parcel.request, self._timing.time_left_s() * _AHEAD_SHARE)
 
     def persist(self, signal: str, parcel: Parcel, low: int, high: int) -> Outcome:
         """Sends the records [low, high) until that ends otherwise than in RETRY or the time is over."""
@@ -110,14 +112,14 @@ class Tries:
         if answered is None and self._timing.time_left_s() <= 0:
             return Outcome(verdict=Verdict.HELD, reason=self._reason(signal))
         # What was made ahead is for all that is not done, which is what is sent first.
-        body, parcel.body = parcel.body, b""
-        body = body or self._destination.prepare(signal, parcel.records[low:high])
+        made, parcel.request = parcel.request, None
+        request = self._endpoints[signal].build(parcel.records[low:high]) if made is None else made
         was_put_off = self._has_been_put_off(signal)
-        outcome = self._tried(signal, body, answered)
+        outcome = self._tried(signal, request, answered)
         if outcome.verdict is Verdict.RETRY and not was_put_off:
             outcome = backoff.persist(
                 outcome,
-                lambda: self._tried_again(signal, body),
+                lambda: self._tried_again(signal, request),
                 base_s=self._base_s,
                 most_s=self._most_s,
                 time_left_s=lambda: self._timing.time_left_s() - self.reserved_s,
@@ -127,10 +129,10 @@ class Tries:
             )
         return outcome
 
-    def _tried(self, signal: str, body: bytes, answered: Callable[[], Outcome] | None = None) -> Outcome:
+    def _tried(self, signal: str, request: "Request", answered: Callable[[], Outcome] | None = None) -> Outcome:
         self.counts.requests += 1
-        self.counts.wire_bytes += len(body)
-        outcome = answered() if answered is not None else self._destination.send(signal, body)
+        self.counts.wire_bytes += len(request.body)
+        outcome = answered() if answered is not None else self._endpoints[signal].send(request)
         if outcome.verdict is Verdict.RETRY and outcome.reason == "timeout" and self._timing.time_left_s() <= 0:
             # The destination may be well: it was the shipment that had no time.
             outcome = msgspec.structs.replace(outcome, reason=self._reason(signal))
@@ -142,11 +144,11 @@ class Tries:
                 self._troubles.went_well(signal)
         return outcome
 
-    def _tried_again(self, signal: str, body: bytes) -> Outcome:
+    def _tried_again(self, signal: str, request: "Request") -> Outcome:
         if self._timing.time_left_s() <= 0:
             return Outcome(verdict=Verdict.HELD, reason=self._reason(signal))
         self.counts.retries += 1
-        return self._tried(signal, body)
+        return self._tried(signal, request)
 
     def _has_been_put_off(self, signal: str) -> bool:
         return self._troubles is not None and self._troubles.has_been_put_off(signal)

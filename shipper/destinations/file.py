@@ -5,8 +5,10 @@ import os
 import stat
 from collections.abc import Sequence
 
+from shipper.delivery.interfaces import NO_LIMITS, Request
 from shipper.delivery.outcome import DONE, Outcome, Verdict
 from shipper.destinations.lines import Lines
+from shipper.model.wanted import LOGS
 
 
 class File:
@@ -20,7 +22,8 @@ class File:
         lines: Writes events.
     """
 
-    shapes = several = None
+    shapes = None
+    limits = NO_LIMITS
 
     def __init__(self, path: str, lines: Lines) -> None:
         self.label = f"file:{path}"
@@ -28,23 +31,31 @@ class File:
         self._path = path
         self._fd = -1
 
-    def prepare(self, signal: str, records: Sequence[bytes]) -> bytes:
-        """The lines."""
-        del signal
-        return b"".join(records)
+    @property
+    def endpoints(self) -> "dict[str, File]":
+        """Lines are all that is written here."""
+        return {LOGS: self}
 
-    def send(self, signal: str, body: bytes) -> Outcome:
+    def build(self, items: Sequence[bytes], key: str = "") -> Request:
+        """The lines."""
+        del key
+        body = b"".join(items)
+        return Request(body=body, body_bytes=len(body))
+
+    def send(self, request: Request) -> Outcome:
         """Appends the lines; all of them or none."""
-        del signal
         try:
             if self._fd < 0:
                 self._fd = self._opened()
-            self._append(body)
+            self._append(request.body)
         except OSError as exc:
             self.close()  # a file moved away or a volume mounted anew is found by opening it again
             name = errno.errorcode.get(exc.errno or 0, "error").lower()
             return Outcome(verdict=Verdict.RETRY, reason=f"file_{name}", detail=str(exc.strerror))
         return DONE
+
+    def begin(self, request: Request, within_s: float) -> None:
+        """Nothing is gained by it."""
 
     def close(self) -> None:
         """Closes the file."""

@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Callable, Iterable, Sequence
 
 from lifecycle.contract.log import Log
+from shipper.delivery.interfaces import Request
 from shipper.delivery.outcome import Outcome, Verdict
 from shipper.errors import ExchangeError
 from shipper.transport.address import Address
@@ -86,11 +87,18 @@ class Post:
         lines = [f"POST {address.target} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
         self._head = "\r\n".join(lines).encode("utf-8", "surrogateescape") + b"\r\nContent-Length: "
 
-    def body(self, head: bytes, records: Sequence[bytes], separator: bytes, tail: bytes) -> bytes:
+    def request(self, head: bytes, records: Sequence[bytes], separator: bytes, tail: bytes) -> Request:
         """Head, records joined by a separator, and tail; compressed if so set."""
+        records_bytes = sum(map(len, records))
+        return Request(
+            body=self._body(head, records, separator, tail, records_bytes),
+            body_bytes=len(head) + records_bytes + len(separator) * max(0, len(records) - 1) + len(tail),
+        )
+
+    def _body(self, head: bytes, records: Sequence[bytes], separator: bytes, tail: bytes, records_bytes: int) -> bytes:
         if not self._compress:
             return head + separator.join(records) + tail
-        if sum(map(len, records)) <= _SMALL_BYTES:
+        if records_bytes <= _SMALL_BYTES:
             gzip = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _SMALL_GZIP_WBITS, _SMALL_MEM_LEVEL)
             return gzip.compress(b"%b%b%b" % (head, separator.join(records), tail)) + gzip.flush()
         gzip = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_WBITS)
@@ -107,20 +115,20 @@ class Post:
         started = self._clock()
         if self._log.is_debug:
             self._log.debug("shipper.request_sent", destination=self.label, wire_bytes=len(body))
-        return self._awaited(lambda: self._transport.exchange(self._request(body), self._timeout_s), started)
+        return self._awaited(lambda: self._transport.exchange(self._message(body), self._timeout_s), started)
 
     def begin(self, body: bytes, within_s: float) -> Answered | None:
         """Sends a request on a connection of its own; None if that takes longer than `within_s`."""
         started = self._clock()
         try:
-            answered = self._transport.begin(self._request(body), within_s, self._timeout_s)
+            answered = self._transport.begin(self._message(body), within_s, self._timeout_s)
         except ExchangeError as exc:
             self._log.debug("shipper.request_not_begun", destination=self.label, reason=exc.reason)
             return None
         self._log.debug("shipper.request_begun", destination=self.label, wire_bytes=len(body))
         return lambda: self._awaited(answered, started)
 
-    def _request(self, body: bytes) -> bytes:
+    def _message(self, body: bytes) -> bytes:
         return b"%b%d\r\n\r\n%b" % (self._head, len(body), body)
 
     def _awaited(self, answered: Callable[[], Answer], started: float) -> tuple[Outcome, Answer | None]:

@@ -1,6 +1,6 @@
 """What every destination offers. Types only: nothing loads this at run time."""
 
-from shipper.delivery import interfaces as needs
+from shipper.delivery import interfaces
 from shipper.delivery.batch import Encoder
 from shipper.delivery.interfaces import Shapes
 
@@ -11,7 +11,7 @@ else:
     Protocol = object
 
 
-class Destination(needs.Destination, Protocol):
+class Destination(interfaces.Destination, Protocol):
     """A place that takes telemetry."""
 
     @property

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 
+from shipper.delivery.interfaces import NO_LIMITS, Request
 from shipper.delivery.outcome import Outcome
 from shipper.destinations.http import Post
 from shipper.destinations.lines import Lines
+from shipper.model.wanted import LOGS
 
 CONTENT_TYPE = "application/x-ndjson"
 
@@ -17,22 +19,30 @@ class Ndjson:
         lines: Writes events.
     """
 
-    shapes = several = None
+    shapes = None
+    limits = NO_LIMITS
 
     def __init__(self, post: Post, lines: Lines) -> None:
         self.label = post.label
         self.encoder = lines
         self._post = post
 
-    def prepare(self, signal: str, records: Sequence[bytes]) -> bytes:
-        """The lines; whatever the signal, they are alike."""
-        del signal
-        return self._post.body(b"", records, b"", b"")
+    @property
+    def endpoints(self) -> "dict[str, Ndjson]":
+        """Lines are all that is written here."""
+        return {LOGS: self}
 
-    def send(self, signal: str, body: bytes) -> Outcome:
+    def build(self, items: Sequence[bytes], key: str = "") -> Request:
+        """The lines."""
+        del key
+        return self._post.request(b"", items, b"", b"")
+
+    def send(self, request: Request) -> Outcome:
         """Makes one request."""
-        del signal
-        return self._post.send(body)[0]
+        return self._post.send(request.body)[0]
+
+    def begin(self, request: Request, within_s: float) -> None:
+        """Nothing is gained by it."""
 
     def close(self) -> None:
         """Hangs up."""

@@ -9,8 +9,10 @@ import select
 import time
 from collections.abc import Callable, Sequence
 
+from shipper.delivery.interfaces import NO_LIMITS, Request
 from shipper.delivery.outcome import DONE, Outcome, Verdict
 from shipper.destinations.lines import Lines
+from shipper.model.wanted import LOGS
 from shipper.transport.resolver import Wait
 
 LOGGER = "tailrace.stdout"
@@ -31,7 +33,8 @@ class Stdout:
         clock: Monotonic seconds.
     """
 
-    shapes = several = None
+    shapes = None
+    limits = NO_LIMITS
 
     def __init__(self, lines: Lines, wait: Wait, fd: int = 1, clock: Callable[[], float] = time.monotonic) -> None:
         self.label = "stdout:"
@@ -41,14 +44,20 @@ class Stdout:
         self._clock = clock
         self._is_torn = False
 
-    def prepare(self, signal: str, records: Sequence[bytes]) -> bytes:
-        """The lines."""
-        del signal
-        return b"".join(records)
+    @property
+    def endpoints(self) -> "dict[str, Stdout]":
+        """Lines are all that is written here."""
+        return {LOGS: self}
 
-    def send(self, signal: str, body: bytes) -> Outcome:
+    def build(self, items: Sequence[bytes], key: str = "") -> Request:
+        """The lines."""
+        del key
+        body = b"".join(items)
+        return Request(body=body, body_bytes=len(body))
+
+    def send(self, request: Request) -> Outcome:
         """Writes the lines, as many whole ones at a time as fit a piece."""
-        del signal
+        body = request.body
         until = self._clock() + _TIMEOUT_S
         if self._is_torn:
             body = b"\n" + body
@@ -64,6 +73,9 @@ class Stdout:
                 return Outcome(verdict=Verdict.RETRY, reason="stdout", detail=str(exc.strerror))
             self._is_torn = body[at - 1 : at] != b"\n"
         return DONE
+
+    def begin(self, request: Request, within_s: float) -> None:
+        """Nothing is gained by it."""
 
     def close(self) -> None:
         """Nothing: standard output stays open."""

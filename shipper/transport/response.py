@@ -147,7 +147,7 @@ def outcome_of(answer: Answer, now_epoch_s: Callable[[], float] = time.time) -> 
     if status in _RETRIED or (status in _SERVER_ERROR and status != _NOT_IMPLEMENTED):
         return Outcome(verdict=Verdict.RETRY, reason=reason, retry_after_s=retry_after_s(answer.headers, now_epoch_s))
     if status == _TOO_LARGE:
-        return Outcome(verdict=Verdict.TOO_LARGE, reason=reason)
+        return Outcome(verdict=Verdict.SPLIT, reason=reason)
     if status in _ABOUT_RECORDS:
         return Outcome(verdict=Verdict.REFUSED, reason=reason)
     if status in _UNAUTHORISED:

@@ -93,7 +93,7 @@ def bench(name: str, body: bytes, rounds: int) -> None:
         sizes = 0
         for batch in cutter.batches(backlog.frames(0, writer.end), Position(0)):
             for signal, parcel in batch.parcels.items():
-                sizes += len(destination.prepare(signal, parcel.records))
+                sizes += len(destination.endpoints[signal].build(parcel.records).body)
         return sizes
 
     records = mapped(LogRecords())

@@ -131,7 +131,7 @@ def followed(
     seen = Seen(context=context, position=start)
     for batch in cutter.batches(backlog.frames(start.through, end), start):
         for signal, parcel in batch.parcels.items():
-            _read(seen, signal, destination.prepare(signal, parcel.records))
+            _read(seen, signal, destination.endpoints[signal].build(parcel.records).body)
         events, dropped = batch.tally(0, batch.rows)
         seen.events += events
         for reason, count in dropped.items():

@@ -12,6 +12,7 @@ from lifecycle.contract.backlog import Backlog, Writer
 from lifecycle.contract.frames import Frame
 from lifecycle.contract.log import Log
 from lifecycle.contract.settings import Settings
+from shipper.delivery.interfaces import NO_LIMITS, Request
 from shipper.delivery.outcome import DONE, Outcome
 
 TIME = "2024-05-20T16:29:45.008Z"
@@ -103,27 +104,41 @@ class Inbox:
     """A destination in memory, which answers as it is told."""
 
     label = "memory:"
-    several = None
+    limits = NO_LIMITS
 
     def __init__(self, answer: Callable[[list[bytes]], Outcome] = lambda _records: DONE) -> None:
         self.answer = answer
         self.requests: list[list[bytes]] = []
         self.delivered: list[bytes] = []
 
-    def prepare(self, signal: str, records: Sequence[bytes]) -> bytes:
-        """The records, so that `send` knows them."""
-        assert signal == "logs"
-        return msgspec.msgpack.encode(list(records))
+    @property
+    def endpoints(self) -> dict[str, "Inbox"]:
+        """One for each signal that a test may send."""
+        return {"logs": self, "traces": self}
 
-    def send(self, signal: str, body: bytes) -> Outcome:
+    def build(self, items: Sequence[bytes], key: str = "") -> Request:
+        """The records, so that `send` knows them."""
+        del key
+        body = msgspec.msgpack.encode(list(items))
+        return Request(body=body, body_bytes=len(body))
+
+    def begin(self, request: Request, within_s: float) -> Callable[[], Outcome] | None:
+        """Not at once."""
+        del request, within_s
+        return None
+
+    def send(self, request: Request) -> Outcome:
         """Answers as told."""
-        assert signal == "logs"
-        records = msgspec.msgpack.decode(body, type=list[bytes])
+        records = msgspec.msgpack.decode(request.body, type=list[bytes])
         self.requests.append(records)
         outcome = self.answer(records)
         if outcome is DONE:
             self.delivered += records
         return outcome
+
+
+def request_of(body: bytes) -> Request:
+    return Request(body=body, body_bytes=len(body))
 
 
 Behaviour = Callable[[socket.socket], None]

@@ -18,7 +18,7 @@ from tests.shipper.support import TIME, TIME_NS
     [
         ((200, 201, 202, 204), Verdict.DONE),
         ((408, 425, 429, 500, 502, 503, 504, 599), Verdict.RETRY),
-        ((413,), Verdict.TOO_LARGE),
+        ((413,), Verdict.SPLIT),
         ((400, 422), Verdict.REFUSED),
         ((401, 403, 404, 405, 501, 301, 302, 304, 307, 308, 600), Verdict.HELD),
     ],

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from shipper.delivery.batch import Batch, Limits, Position
 from shipper.delivery.delivery import Delivery
+from shipper.delivery.interfaces import Request
 from shipper.delivery.outcome import DONE, Outcome, Verdict
 from shipper.errors import HeldError
 from tests.shipper.support import Inbox, Lines, Timing
@@ -16,7 +17,7 @@ from tests.shipper.support import Inbox, Lines, Timing
 UNAVAILABLE = Outcome(verdict=Verdict.RETRY, reason="status_503")
 TIMEOUT = Outcome(verdict=Verdict.RETRY, reason="timeout")
 REFUSED = Outcome(verdict=Verdict.REFUSED, reason="status_400")
-TOO_LARGE = Outcome(verdict=Verdict.TOO_LARGE, reason="status_413")
+TOO_LARGE = Outcome(verdict=Verdict.SPLIT, reason="status_413")
 UNAUTHORISED = Outcome(verdict=Verdict.HELD, reason="unauthorised")
 
 
@@ -323,22 +324,25 @@ def test_the_bodies_of_a_small_batch_are_made_before_the_first_is_sent() -> None
             super().__init__()
             self.steps: list[str] = []
 
-        def prepare(self, signal: str, records: Sequence[bytes]) -> bytes:
-            self.steps.append(f"prepare {signal}")
-            return b"".join(records)
+        def build(self, items: Sequence[bytes], key: str = "") -> Request:
+            del key
+            body = b"".join(items)
+            self.steps.append(f"build {len(body)}")
+            return Request(body=body, body_bytes=len(body))
 
-        def send(self, signal: str, body: bytes) -> Outcome:
-            self.steps.append(f"send {signal} {len(body)}")
+        def send(self, request: Request) -> Outcome:
+            self.steps.append(f"send {len(request.body)}")
             return DONE
 
     scene = Scene(in_turn())
     for size, steps in (
-        (10, ["prepare logs", "prepare traces", "send logs 10", "send traces 3"]),
-        (70_000, ["prepare logs", "send logs 70000", "prepare traces", "send traces 3"]),
+        (10, ["build 10", "build 3", "send 10", "send 3"]),
+        (70_000, ["build 70000", "send 70000", "build 3", "send 3"]),
     ):
         batch = batch_of(b"x" * size)
         batch.add("traces", b"abc")
-        scene.delivery._tries._destination = watched = Watched()  # noqa: SLF001 - the scene has no other use for one
+        watched = Watched()
+        scene.delivery._tries._endpoints = watched.endpoints  # noqa: SLF001 - the scene has no other use for one
         scene.deliver(batch)
         assert watched.steps == steps
 
@@ -348,18 +352,18 @@ def test_a_request_made_ahead_is_for_the_whole_and_used_once() -> None:
     sent: list[bytes] = []
 
     class Picky(Inbox):
-        def prepare(self, signal: str, records: Sequence[bytes]) -> bytes:
-            del signal
-            return b"".join(records)
+        def build(self, items: Sequence[bytes], key: str = "") -> Request:
+            del key
+            body = b"".join(items)
+            return Request(body=body, body_bytes=len(body))
 
-        def send(self, signal: str, body: bytes) -> Outcome:
-            del signal
-            sent.append(body)
+        def send(self, request: Request) -> Outcome:
+            sent.append(request.body)
             return REFUSED if len(sent) == 1 else DONE
 
     scene = Scene(in_turn())
     batch = batch_of(b"a", b"b")
     batch.add("traces", b"abc")
-    scene.delivery._tries._destination = Picky()  # noqa: SLF001 - the scene has no other use for one
+    scene.delivery._tries._endpoints = Picky().endpoints  # noqa: SLF001 - the scene has no other use for one
     scene.deliver(batch)
     assert sent == [b"ab", b"a", b"b", b"abc"]

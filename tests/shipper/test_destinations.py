@@ -26,7 +26,7 @@ from shipper.model.context import NOTHING, Context
 from shipper.model.events import events, is_own
 from shipper.transport import address
 from shipper.transport.proxy import proxy_for
-from tests.shipper.support import REQUEST_ID, TIME, event, frame, frame_of, settings_of
+from tests.shipper.support import REQUEST_ID, TIME, event, frame, frame_of, request_of, settings_of
 from tests.shipper.support import Lines as LogLines
 from tests.shipper.test_telemetry import JSON
 
@@ -152,7 +152,7 @@ def test_no_setting_keeps_the_shipper_from_starting(environ: dict[str, str]) -> 
     lines = LogLines()
     settings = settings_of(**{"TAILRACE_DESTINATION": "otlp+https://h"} | environ)
     destination = choose.chosen(settings, ready, lines.log)
-    destination.prepare("logs", [b"{}"])
+    destination.endpoints["logs"].build([b"{}"])
     assert lines.events() == (["shipper.proxy_ignored"] if "HTTPS_PROXY" in environ else [])
     assert "hunter" not in str(lines.written)
 
@@ -235,7 +235,7 @@ def test_stdout_writes_whole_lines_in_pieces_that_do_not_mix() -> None:
     """Each write a pipe takes whole (PIPE_BUF), lines longer than that in several."""
     reader, writer = os.pipe2(os.O_DIRECT | os.O_NONBLOCK)  # packets: a read is a write
     body = b"".join(b"x" * length + b"\n" for length in (1000, 3000, 90, 5000, 10))
-    assert Stdout(Lines(settings_of()), ready, writer).send("logs", body) == DONE
+    assert Stdout(Lines(settings_of()), ready, writer).send(request_of(body)) == DONE
     os.close(writer)
     packets = []
     while packet := os.read(reader, 10_000):
@@ -246,7 +246,7 @@ def test_stdout_writes_whole_lines_in_pieces_that_do_not_mix() -> None:
 
 
 def test_stdout_that_nobody_reads_is_tried_again_later() -> None:
-    outcome = Stdout(Lines(settings_of()), lambda _fd, _events, _until: 0).send("logs", b"x\n")
+    outcome = Stdout(Lines(settings_of()), lambda _fd, _events, _until: 0).send(request_of(b"x\n"))
     assert (outcome.verdict, outcome.reason) == (Verdict.RETRY, "timeout")
 
 
@@ -254,7 +254,7 @@ def test_a_file_is_appended_to_and_its_directories_are_made(tmp_path: Path) -> N
     path = tmp_path / "a" / "b" / "out.ndjson"
     for _ in range(2):
         file = File(str(path), Lines(settings_of()))
-        assert [file.send("logs", b"1\n"), file.send("logs", b"2\n")] == [DONE, DONE]
+        assert [file.send(request_of(b"1\n")), file.send(request_of(b"2\n"))] == [DONE, DONE]
         file.close()
     assert path.read_text() == "1\n2\n1\n2\n"
     assert stat.S_IMODE(path.stat().st_mode) & 0o133 == 0
@@ -264,7 +264,7 @@ def test_a_line_torn_by_a_killed_process_spoils_no_other(tmp_path: Path) -> None
     path = tmp_path / "out"
     path.write_bytes(b'{"torn')
     file = File(str(path), Lines(settings_of()))
-    file.send("logs", b"1\n")
+    file.send(request_of(b"1\n"))
     file.close()
     assert path.read_bytes() == b'{"torn\n1\n'
 
@@ -284,11 +284,11 @@ def test_a_full_disk_leaves_no_half_batch(tmp_path: Path, monkeypatch: pytest.Mo
         return write(fd, data[:3])
 
     monkeypatch.setattr(os, "write", full)
-    outcome = file.send("logs", b"1234567\n")
+    outcome = file.send(request_of(b"1234567\n"))
     assert (outcome.verdict, outcome.reason) == (Verdict.RETRY, "file_enospc")
     assert path.read_bytes() == b"before\n"
     monkeypatch.undo()
-    assert file.send("logs", b"1234567\n") == DONE
+    assert file.send(request_of(b"1234567\n")) == DONE
     assert path.read_bytes() == b"before\n1234567\n"
     file.close()
 
@@ -296,10 +296,10 @@ def test_a_full_disk_leaves_no_half_batch(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_file_that_was_moved_away_is_made_anew(tmp_path: Path) -> None:
     path = tmp_path / "out"
     file = File(str(path), Lines(settings_of()))
-    file.send("logs", b"1\n")
+    file.send(request_of(b"1\n"))
     path.unlink()
-    assert file.send("logs", b"2\n").reason == "file_enoent"
-    assert file.send("logs", b"2\n") == DONE
+    assert file.send(request_of(b"2\n")).reason == "file_enoent"
+    assert file.send(request_of(b"2\n")) == DONE
     assert path.read_bytes() == b"2\n"
     file.close()
 
@@ -308,12 +308,12 @@ def test_a_fifo_nobody_reads_does_not_block(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     reader = os.open(tmp_path / "fifo", os.O_RDONLY | os.O_NONBLOCK)
     file = File(str(tmp_path / "fifo"), Lines(settings_of()))
-    assert file.send("logs", b"x" * 1_000_000 + b"\n").reason == "file_eagain"
+    assert file.send(request_of(b"x" * 1_000_000 + b"\n")).reason == "file_eagain"
     assert select.select([reader], [], [], 0)[0]
     os.close(reader)
     file.close()
 
 
 def test_a_directory_in_the_files_place_is_said(tmp_path: Path) -> None:
-    outcome = File(str(tmp_path), Lines(settings_of())).send("logs", b"x\n")
+    outcome = File(str(tmp_path), Lines(settings_of())).send(request_of(b"x\n"))
     assert (outcome.verdict, outcome.reason) == (Verdict.RETRY, "file_eisdir")

@@ -248,7 +248,7 @@ def test_a_request_is_an_export_request_of_one_resource() -> None:
         AWS_REGION="eu-north-1",
     )
     destination = chosen(settings, lambda _fd, _events, _until: 0, LogLines().log)
-    request = json.loads(gzip.decompress(destination.prepare("logs", [b'{"a":1}'] * 70)))
+    request = json.loads(gzip.decompress(destination.endpoints["logs"].build([b'{"a":1}'] * 70).body))
     ((resource_logs,),) = request.values()
     attributes = {pair["key"]: pair["value"] for pair in resource_logs["resource"]["attributes"]}
     assert attributes["service.name"] == text("hello")
@@ -264,7 +264,7 @@ def test_a_small_body_takes_little_memory_to_compress(records: int) -> None:
     destination = chosen(settings, lambda _fd, _events, _until: 0, LogLines().log)
     sent = [b'{"a":"%d","b":"%b"}' % (number, b"x" * 300) for number in range(records)]
     tracemalloc.start()
-    body = destination.prepare("logs", sent)
+    body = destination.endpoints["logs"].build(sent).body
     _, peak_bytes = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     ((resource_logs,),) = json.loads(gzip.decompress(body)).values()

@@ -3,7 +3,7 @@
 import fcntl
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -14,26 +14,28 @@ from lifecycle.contract import wire
 from lifecycle.contract.wire import Ship, Shipped, Stalled
 from shipper.commands import Orders
 from shipper.delivery import health as troubles
+from shipper.delivery.interfaces import NO_LIMITS, Request
 from shipper.delivery.outcome import DONE, Outcome, Verdict
 from shipper.destinations.registry import chosen
+from shipper.model.wanted import SIGNALS
 from shipper.worker import Worker
 from tests.shipper.backend import EVERY
 from tests.shipper.story import stories
-from tests.shipper.support import Lines, backlog_of, settings_of
+from tests.shipper.support import Lines, backlog_of, request_of, settings_of
 
 HELD = Outcome(verdict=Verdict.HELD, reason="unauthorised")
 UNAVAILABLE = Outcome(verdict=Verdict.RETRY, reason="status_503", retry_after_s=1e6)
 TIMEOUT = Outcome(verdict=Verdict.RETRY, reason="timeout")
 REFUSED = Outcome(verdict=Verdict.REFUSED, reason="status_400")
 REJECTED = Outcome(verdict=Verdict.DONE, rejected=1)
-UNTAKEN = Outcome(verdict=Verdict.UNTAKEN, reason="status_404")
+UNSUPPORTED = Outcome(verdict=Verdict.UNSUPPORTED, reason="status_404")
 
 FRAMES = 5
 EVENTS = 4
 
 # What a request meets: an answer, at once or after a wait that is long, or so long that the deadline passes.
 answers = st.tuples(
-    st.sampled_from([DONE, DONE, DONE, HELD, UNAVAILABLE, REFUSED, REJECTED, UNTAKEN]),
+    st.sampled_from([DONE, DONE, DONE, HELD, UNAVAILABLE, REFUSED, REJECTED, UNSUPPORTED]),
     st.sampled_from(["at once", "at once", "late", "never"]),
 )
 # What a shipment is: frames more than the last one had, and whether a new shipper makes it.
@@ -48,13 +50,18 @@ class Endpoints:
         self.settings = settings_of(**environ, **EVERY)
         otlp = chosen(self.settings, orders.wait, Lines("error").log)
         assert otlp.shapes is not None
-        self.label, self.encoder, self.shapes, self.prepare = "memory:", otlp.encoder, otlp.shapes, otlp.prepare
-        self.several = self if is_several else None
+        self.label, self.encoder, self.shapes = "memory:", otlp.encoder, otlp.shapes
+        self.is_several = is_several
         self.requests = 0
         self._orders = orders
         self._script = script
 
-    def send(self, signal: str, _body: bytes) -> Outcome:
+    @property
+    def endpoints(self) -> dict[str, "Endpoint"]:
+        """One for each signal."""
+        return {signal: Endpoint(self, signal) for signal in SIGNALS}
+
+    def answered(self, signal: str) -> Outcome:
         """Answers as told."""
         self.requests += 1
         outcome, moment = next(self._script, (DONE, "at once"))
@@ -63,18 +70,40 @@ class Endpoints:
         if moment == "never":
             self._orders.deadline = 0.0
             return TIMEOUT
-        if outcome is UNTAKEN:
+        if outcome is UNSUPPORTED:
             if signal == "logs":
                 return DONE
             self.shapes.untaken.add(signal)
         return outcome
 
-    def begin(self, signal: str, body: bytes, _within_s: float) -> Callable[[], Outcome]:
-        """Likewise, later."""
-        return lambda: self.send(signal, body)
-
     def close(self) -> None:
         """Nothing."""
+
+
+class Endpoint:
+    """That of one signal."""
+
+    label = "memory:"
+    limits = NO_LIMITS
+
+    def __init__(self, all_of_them: Endpoints, signal: str) -> None:
+        self._all = all_of_them
+        self._signal = signal
+
+    def build(self, items: Sequence[bytes], key: str = "") -> Request:
+        """What nobody reads."""
+        del key
+        return request_of(b"".join(items))
+
+    def send(self, request: Request) -> Outcome:
+        """Answers as told."""
+        del request
+        return self._all.answered(self._signal)
+
+    def begin(self, request: Request, within_s: float) -> Callable[[], Outcome] | None:
+        """Likewise, later."""
+        del within_s
+        return (lambda: self.send(request)) if self._all.is_several else None
 
 
 class Told:
@@ -119,7 +148,7 @@ class Told:
     st.sampled_from([1e-9, 60.0]),
     st.sampled_from([12_000, 4_000_000]),
 )
-@example([(HELD, "at once"), (HELD, "at once"), (UNTAKEN, "at once")], [(0, False)], True, 2000, 60.0, 4_000_000)
+@example([(HELD, "at once"), (HELD, "at once"), (UNSUPPORTED, "at once")], [(0, False)], True, 2000, 60.0, 4_000_000)
 def test_every_event_is_told_of_once(
     script: list[tuple[Outcome, str]],
     orders_given: list[tuple[int, bool]],

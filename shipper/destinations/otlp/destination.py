@@ -9,6 +9,7 @@ from itertools import groupby
 
 import msgspec
 
+from shipper.delivery.interfaces import NO_LIMITS, Request
 from shipper.delivery.outcome import DONE, UNKNOWN_PATH, Outcome, Verdict
 from shipper.destinations.http import Post
 from shipper.destinations.otlp.json_values import any_value, key_value
@@ -58,6 +59,38 @@ class ExportResponse(msgspec.Struct):
 _responses = msgspec.json.Decoder(ExportResponse)
 
 
+class OtlpEndpoint:
+    """Where one signal goes.
+
+    Args:
+        otlp: The receiver.
+        signal: Which one.
+        post: Takes requests to its address.
+    """
+
+    limits = NO_LIMITS
+
+    def __init__(self, otlp: "Otlp", signal: str, post: Post) -> None:
+        self.label = post.label
+        self._otlp = otlp
+        self._signal = signal
+        self._post = post
+
+    def build(self, items: Sequence[bytes], key: str = "") -> Request:
+        """An Export…ServiceRequest."""
+        del key
+        return self._otlp.build(self._signal, items)
+
+    def send(self, request: Request) -> Outcome:
+        """Makes one request and reads what of it was rejected."""
+        return self._otlp.read(self._signal, *self._post.send(request.body))
+
+    def begin(self, request: Request, within_s: float) -> Callable[[], Outcome] | None:
+        """Sends a request ahead."""
+        answered = self._post.begin(request.body, within_s)
+        return None if answered is None else lambda: self._otlp.read(self._signal, *answered())
+
+
 class Otlp:
     """A receiver of OTLP.
 
@@ -71,6 +104,7 @@ class Otlp:
         self.encoder = LogRecords()
         self.untaken: set[str] = set()
         self._posts = posts
+        self.endpoints = {signal: OtlpEndpoint(self, signal, post) for signal, post in posts.items()}
         self._taken: set[str] = set()
         pairs = b",".join([key_value(name, any_value(_to_json(value))) for name, value in resource.items()])
         self._heads = {
@@ -82,11 +116,6 @@ class Otlp:
     @property
     def shapes(self) -> "Otlp":
         """It takes every signal."""
-        return self
-
-    @property
-    def several(self) -> "Otlp":
-        """Each signal has a request of its own."""
         return self
 
     def span(self, span: "Span") -> bytes:
@@ -106,11 +135,11 @@ class Otlp:
 
         return list(encoded(meters, ledger, is_cumulative=is_cumulative))
 
-    def prepare(self, signal: str, records: Sequence[bytes]) -> bytes:
+    def build(self, signal: str, records: Sequence[bytes]) -> Request:
         """An Export…ServiceRequest."""
         post, head = self._posts[signal], self._heads[signal]
         if Scoped not in set(map(type, records)):
-            return post.body(head + self._scope(signal, ""), records, b",", b"]}]}]}")
+            return post.request(head + self._scope(signal, ""), records, b",", b"]}]}]}")
         # Nothing is joined before it is compressed: only the first and the last record of a scope are written anew.
         pieces: list[bytes] = []
         for scope, group in groupby(records, _scope_of):
@@ -118,23 +147,15 @@ class Otlp:
             pieces += group
             pieces[first] = self._scope(signal, scope) + pieces[first]
             pieces[-1] += b"]}"
-        return post.body(head, pieces, b",", b"]}]}")
+        return post.request(head, pieces, b",", b"]}]}")
 
-    def send(self, signal: str, body: bytes) -> Outcome:
-        """Makes one request and reads what of it was rejected."""
-        return self._read(signal, *self._posts[signal].send(body))
-
-    def begin(self, signal: str, body: bytes, within_s: float) -> Callable[[], Outcome] | None:
-        """Sends a request ahead."""
-        answered = self._posts[signal].begin(body, within_s)
-        return None if answered is None else lambda: self._read(signal, *answered())
-
-    def _read(self, signal: str, outcome: Outcome, answer: "Answer | None") -> Outcome:
+    def read(self, signal: str, outcome: Outcome, answer: "Answer | None") -> Outcome:
+        """What became of a request of a signal, by its answer."""
         if outcome.verdict is Verdict.DONE:
             self._taken.add(signal)
         elif outcome.reason in UNKNOWN_PATH and self._is_unknown(signal):
             self.untaken.add(signal)
-            return Outcome(verdict=Verdict.UNTAKEN, reason=outcome.reason)
+            return Outcome(verdict=Verdict.UNSUPPORTED, reason=outcome.reason)
         if outcome.verdict is not Verdict.DONE or answer is None:
             return outcome
         rejected = rejected_in(answer.body)
