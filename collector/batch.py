@@ -9,15 +9,13 @@ recurses is not looked into: it is kept with the others, since a function may lo
 Source: lambda-apis.md, sections 2 and 4; RFC 8259.
 """
 
-import codecs
 from itertools import islice
 
 import msgspec
 
-from collector.elements import SplitError, elements
 from collector.messages import Body, CollectorError
-from collector.records import MOST_LOST, is_own, last_ids, loss
-from collector.surrogates import mended
+from collector.records import MOST_LOST, last_ids, loss
+from lifecycle.contract.json_text import SplitError, elements, is_own_line, is_utf8, with_valid_escapes
 
 RUNTIME_DONE = "platform.runtimeDone"
 REPORT = "platform.report"
@@ -28,15 +26,12 @@ EXTENSION = "extension"
 # here, and become 600 MB of records.
 MOST_EVENTS = 100_000
 
-# Text validated at once: a decoded copy exists for the length of a check only, and stays in the cache.
-_UTF8_STEP_BYTES = 65_536
-
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     """A batch and what it says at a glance.
 
     Attributes:
-        payload: The JSON array, as delivered but for lone surrogates (see `surrogates`).
+        payload: The JSON array, as delivered but for lone surrogates.
         events: Elements of the array.
         finished: Request ids whose platform.runtimeDone is in it, the last `MOST_IDS`.
         reported: Request ids whose platform.report is in it, likewise.
@@ -88,13 +83,13 @@ def read(body: Body) -> Envelope:
     Raises:
         BadBatchError: It is not a JSON array, or not one that the platform would send.
     """
-    if not _is_utf8(body):
+    if not is_utf8(body):
         raise BadBatchError("malformed", "bytes that are not UTF-8")
     try:
         return _summary(body, _read_events(body))
     except BadBatchError as error:
-        whole = mended(body) if error.reason == "malformed" else None
-        if whole is None:
+        whole = with_valid_escapes(body) if error.reason == "malformed" else body
+        if whole is body:
             raise
         return _summary(whole, _read_events(whole))
 
@@ -164,19 +159,5 @@ def _summary(body: Body, events: list[_Event]) -> Envelope:
         reported=last_ids(reported),
         lost_events=min(sum(records for records, _ in losses), MOST_LOST),
         lost_bytes=min(sum(size for _, size in losses), MOST_LOST),
-        is_own=bool(events) and all(event.type == EXTENSION and is_own(event.record) for event in events),
+        is_own=bool(events) and all(event.type == EXTENSION and is_own_line(event.record) for event in events),
     )
-
-
-def _is_utf8(body: Body) -> bool:
-    if body.isascii():
-        return True
-    view = memoryview(body)
-    at = 0
-    try:
-        while at < len(view):
-            is_last = at + _UTF8_STEP_BYTES >= len(view)
-            at += codecs.utf_8_decode(view[at : at + _UTF8_STEP_BYTES], "strict", is_last)[1]
-    except UnicodeDecodeError:
-        return False
-    return True

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 import msgspec
 
-from lifecycle.contract.log import LINE_START
 from lifecycle.contract.wire import MOST_IDS
 
 TYPE_CHECKING = False
@@ -27,11 +26,6 @@ MOST_IDS_BYTES = 1900
 
 # A count above this is nonsense, and would not fit MessagePack's integers once added up.
 MOST_LOST = 2**53
-
-# Our lines name themselves first; more of a record need not be looked at.
-_OWN_HEAD_BYTES = 64
-_OWN_MARK = b"tailrace."
-_OWN_LOGGER = "tailrace."
 
 
 class _Request(msgspec.Struct):
@@ -88,16 +82,3 @@ def _count(value: object) -> int:
         return min(max(int(float(value)), 0), MOST_LOST)
     except (ValueError, OverflowError):
         return 0
-
-
-def is_own(raw: msgspec.Raw) -> bool:
-    """Whether an extension's record is a line of our own log, as text or as the object it was parsed into."""
-    if _OWN_MARK not in bytes(memoryview(raw)[:_OWN_HEAD_BYTES]):
-        return False
-    try:
-        record = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, RecursionError):
-        return False
-    if isinstance(record, dict):
-        return str(record.get("logger", "")).startswith(_OWN_LOGGER)
-    return isinstance(record, str) and record.startswith(LINE_START)

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
-LINE_START = '{"logger":"tailrace.'
+LOGGER_START = "tailrace."
+LINE_START = f'{{"logger":"{LOGGER_START}'
 BLANK = "***"
 
 # A shorter value would blank parts of innocent words.
@@ -96,7 +97,7 @@ class Log:
     def _ordered(self, _logger: object, level: str, event_dict: "dict[str, Any]") -> "dict[str, Any]":
         event = event_dict.pop("event")
         time = event_dict.pop("time")
-        logger = f"tailrace.{self.component}"
+        logger = LOGGER_START + self.component
         return {"logger": logger, "level": level, "event": event, "time": time, "pid": os.getpid(), **event_dict}
 
 
@@ -136,7 +137,7 @@ def _plain_line(component: str, level: str, event: str, fields: dict[str, object
     """A line without the libraries: they may be what cannot be loaded."""
     import json
 
-    line = {"logger": f"tailrace.{component}", "level": level, "event": event, **fields}
+    line = {"logger": LOGGER_START + component, "level": level, "event": event, **fields}
     return json.dumps(line, separators=(",", ":")).encode() + b"\n"
 
 

@@ -11,9 +11,7 @@ from collections.abc import Iterator
 import msgspec
 
 from lifecycle.contract.frames import Frame
-from lifecycle.contract.log import LINE_START
-from shipper.model.elements import BrokenArrayError, elements
-from shipper.model.repair import has_lone_surrogates, with_valid_escapes, with_valid_utf8
+from lifecycle.contract.json_text import SplitError, elements, is_own_line, with_valid_escapes, with_valid_utf8
 
 # The platform's default batch is this large, and no more is kept of what is not JSON.
 PIECE_BYTES = 262_144
@@ -84,8 +82,6 @@ _events = msgspec.json.Decoder(list[Event])
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _text = msgspec.json.Decoder(str)
 _anything = msgspec.json.Decoder(msgspec.Raw)
-_own_start = msgspec.json.encode(LINE_START)[:-1]
-_own_object_start = LINE_START.encode()
 
 
 def events(frame: Frame) -> Iterator[AnyEvent]:
@@ -101,7 +97,7 @@ def events(frame: Frame) -> Iterator[AnyEvent]:
         for event in _in_pieces(payload):
             yield event
             count += 1
-    except BrokenArrayError as exc:
+    except SplitError as exc:
         rest = bytes(payload[exc.at :])
         kept = rest[:PIECE_BYTES].decode("utf-8", "replace")
         size = len(rest) + frame.damaged_bytes
@@ -110,26 +106,18 @@ def events(frame: Frame) -> Iterator[AnyEvent]:
 
 def is_own(event: AnyEvent) -> bool:
     """Whether the event is a line of our own log that came back."""
-    if not isinstance(event, Event) or event.type != "extension":
-        return False
-    record = bytes(event.record)
-    if record.startswith((_own_start, _own_object_start)):
-        return True
-    if not record.startswith(b"{"):
-        return False
-    logger = _members.decode(record).get("logger")  # the platform may have written the object anew
-    return logger is not None and bytes(logger).startswith(b'"tailrace.')
+    return isinstance(event, Event) and event.type == "extension" and is_own_line(event.record)
 
 
 def _in_pieces(payload: memoryview) -> Iterator[AnyEvent]:
     """The events of a payload, decoded a piece at a time, and one by one where that fails.
 
     Raises:
-        BrokenArrayError: The payload is not an array; what came before that was yielded.
+        SplitError: The payload is not an array; what came before that was yielded.
     """
     head = _ARRAY.match(payload)
     if head is None:
-        raise BrokenArrayError(0)
+        raise SplitError("not_an_array", 0)
     at = head.end()
     while at < len(payload):
         end, decoded = _piece(payload, at)
@@ -165,10 +153,11 @@ def _decoded(array: bytes) -> list[Event] | None:
     except msgspec.ValidationError:
         return None
     except (msgspec.DecodeError, RecursionError):
-        if not has_lone_surrogates(array):
+        mended = with_valid_escapes(array)
+        if mended is array:
             return None
     try:
-        return _events.decode(with_valid_escapes(array))
+        return _events.decode(mended)
     except (msgspec.DecodeError, RecursionError):
         return None
 
@@ -177,7 +166,7 @@ def _shaped(element: bytes) -> AnyEvent:
     """One array element, whatever it is.
 
     Raises:
-        BrokenArrayError: It is not JSON.
+        SplitError: It is not JSON.
     """
     text = with_valid_escapes(with_valid_utf8(element))
     try:

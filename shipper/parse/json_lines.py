@@ -8,7 +8,7 @@ import re
 
 import msgspec
 
-from shipper.model.repair import has_lone_surrogates, with_valid_escapes
+from lifecycle.contract.json_text import with_valid_escapes
 from shipper.model.strings import may_hold_exception
 from shipper.parse.exceptions import PANIC, Told, in_text, stack_of
 from shipper.parse.levels import name_of, number_of
@@ -117,7 +117,7 @@ def members_of(raw: bytes) -> dict[str, bytes] | None:
         if not text.endswith(b"}"):
             return None
         # An escape within the string was an escaped escape so far.
-        found = _members.decode(with_valid_escapes(text) if has_lone_surrogates(text) else text)
+        found = _members.decode(with_valid_escapes(text))
     except (msgspec.MsgspecError, RecursionError):
         return None
     return {name: bytes(value) for name, value in found.items()}

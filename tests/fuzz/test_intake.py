@@ -5,9 +5,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from collector.batch import read
-from collector.elements import elements
 from collector.http_parser import HEADER_LIMIT_BYTES
-from collector.surrogates import mended
+from lifecycle.contract.json_text import elements, with_valid_escapes
 from tests.fuzz import pipeline, strategies
 
 quick = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -43,7 +42,7 @@ def test_lines_are_kept_the_same_however_they_are_cut(sent: bytes, data: st.Data
 def _lines(frames: list[bytes]) -> list[bytes]:
     """The lines less our own, which are kept only beside others."""
     # Lone surrogates are mended where the line could be read, or another of its frame could not.
-    lines = [mended(line) or line for frame in frames for line in elements(frame)]
+    lines = [with_valid_escapes(line) for frame in frames for line in elements(frame)]
     return [line for line in lines if not read(b"[" + line + b"]").is_own]
 
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lifecycle.contract.json_text import with_valid_escapes
 from lifecycle.contract.log import LINE_START
 from shipper.model import events as telemetry
 from shipper.model.events import AnyEvent, BrokenEvent, Event, OddEvent, WiderEvent, events, is_own
-from shipper.model.repair import with_valid_escapes
 from tests.shipper.support import TIME, event, frame, frame_of
 
 FIXTURES = Path(__file__).parents[3] / "shared" / "fixtures"

@@ -1,7 +1,7 @@
 """What of a line stands beside its text in a log record: a JSON line's members, an exception."""
 
+from lifecycle.contract.json_text import without_newline
 from shipper.destinations.otlp.json_values import any_value, key_value, object_value, plain_value, text_value
-from shipper.model.strings import without_newline
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,12 +10,13 @@ from types import ModuleType
 import msgspec
 
 from lifecycle.contract.frames import Frame
+from lifecycle.contract.json_text import without_newline
 from shipper.delivery.batch import Encoder
 from shipper.destinations.otlp.attributes import body_of, exception_attributes
 from shipper.destinations.otlp.json_values import any_value, key_value, text_value
 from shipper.model.context import Context, request_id_of
 from shipper.model.events import AnyEvent, BrokenEvent, Event, OddEvent, WiderEvent
-from shipper.model.strings import may_hold_exception, without_newline
+from shipper.model.strings import may_hold_exception
 from shipper.parse.levels import NUMBERS, number_of
 from shipper.parse.text_formats import FORMATS, told
 from shipper.parse.times import Times

@@ -1,0 +1,199 @@
+r"""JSON text, looked at and mended without decoding it: collector and shipper must see the same in the same bytes.
+
+Were an array split differently here and there, the ledger would not hold; were its text mended differently, what the
+collector takes could not be read where it is shipped. So both ask this module, which knows no telemetry but our own
+lines, needs no recursion, and no memory beyond one element or one copy.
+
+Source: RFC 8259.
+"""
+
+import codecs
+import re
+
+import msgspec
+
+from lifecycle.contract.log import LINE_START, LOGGER_START
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import TypeVar
+
+    AnyText = TypeVar("AnyText", bound=bytes | bytearray)
+
+# A body is a bytearray when it came in pieces.
+Text = bytes | bytearray
+
+# Far beyond what anybody writes; one that goes on opening brackets is not followed to its end.
+MOST_DEPTH = 100_000
+
+_START = re.compile(rb"[ \t\r\n]*\[[ \t\r\n]*")
+_END = re.compile(rb"[ \t\r\n]*\Z")
+_SPACE = b" \t\r\n"
+# A string is passed over by finding its end: a pattern for all of it keeps over a hundred bytes for each of its own.
+_BETWEEN = re.compile(rb'[",\[\]{}]')
+_INSIDE = re.compile(rb'["\[\]{}]')
+
+# Text validated at once: a decoded copy exists for the length of a check only, and stays in the cache.
+_UTF8_STEP_BYTES = 65_536
+
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+# Every escape is consumed whole, so that an escaped backslash before `u` is not taken for one.
+_ESCAPES = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a pair: right
+    rb"|(u[dD][89a-fA-F][0-9a-fA-F]{2})"  # half of one
+    rb"|.)",
+    re.DOTALL,
+)
+_REPLACEMENT = rb"\ufffd"
+
+# Within so much of a string stands what begins each of our lines.
+_OWN_HEAD_BYTES = 64
+
+
+class SplitError(Exception):
+    """The bytes are not a JSON array.
+
+    Attributes:
+        reason: `not_an_array`, `malformed` or `too_deep`.
+        at: Where the part begins that cannot be split.
+    """
+
+    def __init__(self, reason: str, at: int) -> None:
+        super().__init__(f"no array element at byte {at}")
+        self.reason = reason
+        self.at = at
+
+
+def elements(array: Text, start: int | None = None) -> "Iterator[bytes]":
+    """The elements of an array in order, white space around them removed.
+
+    Counts brackets outside strings and looks at nothing else: what an element is, is for others to find out. The slow
+    way, for what msgspec must not be asked.
+
+    Args:
+        array: The JSON text.
+        start: Just past the array's `[`, or past the comma after an element; None: the array is all of the text.
+
+    Raises:
+        SplitError: It is no array, does not end, or nests deeper than `MOST_DEPTH`.
+    """
+    start = _first(array) if start is None else start
+    begin = at = start
+    depth = 0
+    while (found := (_INSIDE if depth else _BETWEEN).search(array, at)) is not None:
+        at = found.end()
+        mark = array[at - 1]
+        if mark == b'"'[0]:
+            at = _string_end(array, at, begin)
+        elif mark in b"[{":
+            depth += 1
+            if depth > MOST_DEPTH:
+                raise SplitError("too_deep", begin)
+        elif depth and mark in b"]}":
+            depth -= 1
+        elif depth == 0:
+            element = bytes(array[begin : at - 1]).strip(_SPACE)
+            is_empty_array = mark == b"]"[0] and begin == start
+            if mark == b"}"[0] or not (element or is_empty_array):
+                raise SplitError("malformed", begin)
+            if element:
+                yield element
+            begin = at
+            if mark == b"]"[0]:
+                if _END.match(array, at) is None:
+                    raise SplitError("malformed", begin)
+                return
+    raise SplitError("malformed", begin)
+
+
+def _first(array: Text) -> int:
+    """Where the first element is to begin."""
+    head = _START.match(array)
+    if head is None:
+        raise SplitError("not_an_array", 0)
+    return head.end()
+
+
+def _string_end(array: Text, at: int, begin: int) -> int:
+    """Just past the quote that ends the string begun before `at`: one with an even number of backslashes before it."""
+    while (quote := array.find(b'"', at)) >= 0:
+        last = quote
+        while last > at and array[last - 1] == b"\\"[0]:
+            last -= 1
+        at = quote + 1
+        if (quote - last) % 2 == 0:
+            return at
+    raise SplitError("malformed", begin)
+
+
+def is_utf8(text: Text) -> bool:
+    """Whether all of it is UTF-8: msgspec does not look at that in what it skips."""
+    if text.isascii():
+        return True
+    view = memoryview(text)
+    at = 0
+    try:
+        while at < len(view):
+            is_last = at + _UTF8_STEP_BYTES >= len(view)
+            at += codecs.utf_8_decode(view[at : at + _UTF8_STEP_BYTES], "strict", is_last)[1]
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def with_valid_utf8(text: bytes) -> bytes:
+    """`text`, each byte that is not UTF-8 replaced by U+FFFD; the same object when there is none."""
+    return text if is_utf8(text) else text.decode("utf-8", "replace").encode()
+
+
+def with_valid_escapes(text: "AnyText") -> "AnyText | bytes":
+    r"""`text`, each lone surrogate escape replaced by that of U+FFFD, which is as long; the same object without any.
+
+    `"\ud83d"` without its second half is JSON by the grammar (RFC 8259, 8.2), and a function gets there by cutting a
+    text in the middle of an emoji; msgspec refuses it, and so may a backend, with all that is around it. Every decoder
+    that does not refuse it puts U+FFFD there.
+    """
+    if _SURROGATE.search(text) is None:
+        return text
+    mended: bytearray | None = None
+    for found in _ESCAPES.finditer(text):
+        if found[1]:
+            mended = bytearray(text) if mended is None else mended
+            mended[found.start() : found.end()] = _REPLACEMENT
+    return text if mended is None else bytes(mended)
+
+
+def without_newline(raw: bytes) -> bytes:
+    r"""A JSON string less one trailing newline.
+
+    A string that ends in `\\n` ends in a backslash and an n: only after an odd number of backslashes is it
+    a newline.
+    """
+    if not raw.endswith(b'\\n"'):
+        return raw
+    text = raw[:-2]
+    backslashes = len(text) - len(text.rstrip(b"\\"))
+    return raw[:-3] + b'"' if backslashes % 2 else raw
+
+
+class _Line(msgspec.Struct, gc=False):
+    logger: object = None
+
+
+_line = msgspec.json.Decoder(_Line)
+_string = msgspec.json.Decoder(str)
+
+
+def is_own_line(record: "msgspec.Raw | bytes") -> bool:
+    """Whether an extension's record is a line of our own log, as text or as the object that it was parsed into."""
+    view = memoryview(record)
+    head = bytes(view[:_OWN_HEAD_BYTES]).lstrip(_SPACE)
+    try:
+        if head.startswith(b"{"):
+            # The platform may have written the object anew, so the member may stand anywhere in it.
+            logger = _line.decode(record).logger
+            return isinstance(logger, str) and logger.startswith(LOGGER_START)
+        return head.startswith(b'"') and LOGGER_START.encode() in head and _string.decode(record).startswith(LINE_START)
+    except (msgspec.MsgspecError, RecursionError):
+        return False
