@@ -17,7 +17,7 @@ from shipper.delivery.outcome import Outcome, Verdict
 from shipper.destinations.registry import chosen, headers, is_compressed, otlp_address, timeout_s
 from shipper.hints import hint
 from shipper.model.resource import service_name
-from shipper.model.wanted import LOGS, METRICS, SIGNALS, TRACES
+from shipper.model.signals import LOGS, METRICS, SIGNALS, TRACES
 from shipper.transport.quoting import HIDDEN, Quoting
 from shipper.transport.response import Answer
 

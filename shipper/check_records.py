@@ -13,9 +13,9 @@ from lifecycle.contract.frames import DIGEST_BYTES, Frame
 from shipper.destinations.interfaces import Destination
 from shipper.model.context import NOTHING, Meters
 from shipper.model.events import Event
+from shipper.model.signals import LOGS, TRACES
 from shipper.model.span import Span
-from shipper.model.wanted import LOGS, TRACES
-from shipper.parse.xray import SPAN_DIGITS, TRACE_DIGITS
+from shipper.model.trace_ids import SPAN_DIGITS, TRACE_DIGITS
 
 TEXT = "A test record from Tailrace: lifecycle.check --send"
 SPAN_NAME = "tailrace.check"

@@ -12,10 +12,9 @@ from lifecycle.contract.frames import Frame
 from lifecycle.contract.log import Log
 from shipper.delivery.batch import Batch, Encoder, Limits, Position
 from shipper.model.context import Context
-from shipper.model.events import AnyEvent, BrokenEvent, Event, OddEvent, events, is_own
-from shipper.model.sizes import size_of
+from shipper.model.events import AnyEvent, BrokenEvent, Event, OddEvent, events, is_own, size_of
+from shipper.model.signals import LOGS, METRICS, TRACES, Selection
 from shipper.model.strings import may_tell_failure
-from shipper.model.wanted import LOGS, METRICS, TRACES, Wanted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ class Cutter:
         encoder: Writes log records.
         limits: Looked at anew for every record.
         log: Says what could not be written.
-        wanted: What is to be made.
+        selection: What is made.
         shapes: Writes spans and metrics; None where the destination takes none.
         rules: What leaves; None for everything.
 
@@ -78,14 +77,14 @@ class Cutter:
         encoder: Encoder,
         limits: Limits,
         log: Log,
-        wanted: Wanted | None = None,
+        selection: Selection | None = None,
         shapes: "Shapes | None" = None,
         rules: "Rules | None" = None,
     ) -> None:
         self._encoder = encoder
         self._limits = limits
         self._log = log
-        self._wanted = wanted or Wanted()
+        self._selection = selection or Selection()
         self._shapes = shapes
         self._rules = rules
         self._phases: Phases | None = None
@@ -107,7 +106,7 @@ class Cutter:
 
     def _cut(self, frames: Iterator[Frame], start: Position) -> Iterator[Batch]:
         limits, row_of, encoder, encode = self._limits, self._row, self._encoder, self._encoder.encode
-        is_plain = self._rules is None and self._wanted.logs and not self._is_untaken(LOGS)
+        is_plain = self._rules is None and self._selection.logs and not self._is_untaken(LOGS)
         self.waits = False
         context, skip = start.context, start.skip
         end = last = start
@@ -165,7 +164,7 @@ class Cutter:
             is_pressed: There is no room to wait for more.
         """
         if self._rules is not None and self._rules.looks_ahead:
-            self._rules.look_ahead(frames, is_final=self.is_final or is_pressed, is_report=self._wanted.interleaved)
+            self._rules.look_ahead(frames, is_final=self.is_final or is_pressed, is_report=self._selection.interleaved)
 
     def _begin(self, frame: Frame) -> None:
         self._encoder.begin(frame)
@@ -182,7 +181,7 @@ class Cutter:
             end: Where the batch stands that is made.
             is_beginning: It is the end of the shipment before, which was not reported.
         """
-        context, wanted, shapes = end.context, self._wanted, self._shapes
+        context, selection, shapes = end.context, self._selection, self._shapes
         if shapes is None:
             return None
         batch = Batch()
@@ -192,13 +191,13 @@ class Cutter:
                 if TRACES not in shapes.untaken and self._is_in_sample(span, context):
                     batch.add(TRACES, shapes.span(span))
         meters = context.meters
-        if wanted.metrics and METRICS not in shapes.untaken and meters.values:
-            from shipper.invocations.meters import exported, is_due
+        if selection.metrics and METRICS not in shapes.untaken and meters.values:
+            from shipper.model.meters import exported, is_due
 
-            if is_due(meters, wanted.interval_ns) or (self.is_final and not is_beginning):
-                for record in shapes.metrics(meters, self.ledger, is_cumulative=wanted.is_cumulative):
+            if is_due(meters, selection.interval_ns) or (self.is_final and not is_beginning):
+                for record in shapes.metrics(meters, self.ledger, is_cumulative=selection.is_cumulative):
                     batch.add(METRICS, record)
-                context = context.with_meters(exported(meters, self.ledger, is_cumulative=wanted.is_cumulative))
+                context = context.with_meters(exported(meters, self.ledger, is_cumulative=selection.is_cumulative))
         batch.close(Position(end.through, end.skip, context))
         return batch if context is not end.context else None
 
@@ -238,8 +237,8 @@ class Cutter:
             raw = bytes(event.record)
             if may_tell_failure(raw):
                 row.context = self._following.noticed(raw, row.context)
-        if not self._wanted.logs or self._is_untaken(LOGS):
-            row.reason = UNTAKEN if self._wanted.logs else NO_LOGS
+        if not self._selection.logs or self._is_untaken(LOGS):
+            row.reason = UNTAKEN if self._selection.logs else NO_LOGS
             return
         if self._rules is not None:
             judged = self._rules.judged(event, row.context)
@@ -252,10 +251,10 @@ class Cutter:
     def _of_platform(self, event: Event, index: int, row: Row) -> None:
         moved = self._following.moved(event, f"{self._seed}-{index}", self._observed_ns, row.context)
         before, row.context = row.context, moved.context
-        wanted, shapes = self._wanted, self._shapes
+        selection, shapes = self._selection, self._shapes
         if shapes is not None and TRACES not in shapes.untaken:
             row.spans = tuple(shapes.span(span) for span in moved.spans if self._is_in_sample(span, before))
-        if wanted.logs and not self._is_untaken(LOGS) and (wanted.platform_logs or moved.is_strange):
+        if selection.logs and not self._is_untaken(LOGS) and (selection.platform_logs or moved.is_strange):
             shown: AnyEvent = event
             if self._rules is not None:
                 judged = self._rules.judged_of_platform(event, before)
@@ -268,7 +267,7 @@ class Cutter:
                 row.record = self._encoder.encode(shown, index, row.context)
                 return
         # What a span or a metric is made of has left once those have.
-        if moved.is_part and shapes is not None and (wanted.traces or wanted.metrics):
+        if moved.is_part and shapes is not None and (selection.traces or selection.metrics):
             row.reason = ""
         else:
             row.reason = row.reason or NO_PLATFORM_LOGS
@@ -284,7 +283,7 @@ class Cutter:
         if self._phases is None:
             from shipper.invocations.phases import Phases
 
-            self._phases = Phases(self._wanted)
+            self._phases = Phases(self._selection)
         return self._phases
 
 

@@ -16,7 +16,7 @@ from shipper.commands import Orders
 from shipper.delivery.batch import Batch, Position
 from shipper.delivery.counts import Counts
 from shipper.model.context import packed
-from shipper.model.sizes import sizes_at
+from shipper.model.events import sizes_at
 
 # Of batches up to this size, requests that follow one upon the other share a report: little is repeated should we die.
 _SMALL_BATCH_BYTES = 65_536

@@ -19,7 +19,7 @@ from shipper.delivery.delivery import Delivery
 from shipper.destinations.registry import chosen
 from shipper.errors import HeldError, SupervisorGoneError
 from shipper.model.context import unpacked
-from shipper.model.wanted import METRICS, TRACES, wanted_by
+from shipper.model.signals import METRICS, TRACES, selected_by
 from shipper.pipeline import Cutter
 from shipper.reports import NOWHERE, Reports
 
@@ -104,8 +104,8 @@ class Worker:
         self._backlog = backlog
         self._log = log
         limits = Limits(settings.batch_bytes, settings.batch_records)
-        wanted = wanted_by(settings)
-        self._cutter = Cutter(destination.encoder, limits, log, wanted, destination.shapes, _rules(settings, log))
+        selection = selected_by(settings)
+        self._cutter = Cutter(destination.encoder, limits, log, selection, destination.shapes, _rules(settings, log))
         # What a shipment that stalled was at: the next one goes on with it, and repeats nothing that was taken.
         self._unfinished: Batch | None = None
         # Where the next batch begins; what is committed may be behind it.
@@ -118,7 +118,7 @@ class Worker:
             most_s=settings.retry_max_ms / 1000,
             log=log,
         )
-        owes = (wanted.traces or wanted.metrics) and destination.shapes is not None
+        owes = (selection.traces or selection.metrics) and destination.shapes is not None
         self._reports = Reports(reports, orders, backlog, self._delivery.counts, log, owes=owes)
 
     def ship(self, ship: Ship) -> None:

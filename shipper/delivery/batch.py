@@ -9,7 +9,7 @@ import msgspec
 from lifecycle.contract.frames import Frame
 from shipper.model.context import NOTHING, Context
 from shipper.model.events import AnyEvent
-from shipper.model.wanted import SIGNALS
+from shipper.model.signals import SIGNALS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

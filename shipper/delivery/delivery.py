@@ -15,7 +15,7 @@ from shipper.delivery.outcome import UNKNOWN_PATH, Outcome, Verdict
 from shipper.delivery.poison import Patience, Suspects
 from shipper.delivery.sender import Tries
 from shipper.errors import HeldError
-from shipper.model.wanted import LOGS
+from shipper.model.signals import LOGS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from shipper.delivery.interfaces import NO_LIMITS, Request
 from shipper.delivery.outcome import Outcome
 from shipper.destinations.http import Post
 from shipper.destinations.lines import Lines
-from shipper.model.wanted import LOGS
+from shipper.model.signals import LOGS
 
 CONTENT_TYPE = "application/x-ndjson"
 

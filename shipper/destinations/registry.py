@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from lifecycle.contract.log import Log
 from lifecycle.contract.settings import DEFAULT_OTLP_ENDPOINT, Settings
-from shipper.model.wanted import LOGS, METRICS, TRACES
+from shipper.model.signals import LOGS, METRICS, TRACES
 from shipper.transport.resolver import Wait
 
 TYPE_CHECKING = False

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from shipper.delivery.interfaces import NO_LIMITS, Request
 from shipper.delivery.outcome import DONE, Outcome, Verdict
 from shipper.destinations.lines import Lines
-from shipper.model.wanted import LOGS
+from shipper.model.signals import LOGS
 from shipper.transport.resolver import Wait
 
 LOGGER = "tailrace.stdout"

@@ -4,7 +4,7 @@ import functools
 
 import msgspec
 
-from shipper.model.records import Part
+from shipper.model.platform_records import Part
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

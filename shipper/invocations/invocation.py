@@ -4,14 +4,14 @@ import re
 
 import msgspec
 
-from shipper.invocations import meters
 from shipper.invocations.attributes import attributes_of, bounded
+from shipper.model import meters
 from shipper.model.context import MOST_ID, Child, Context, Invocation
-from shipper.model.records import Ended, Metrics
-from shipper.model.span import Span, ids_of
-from shipper.model.wanted import Wanted
+from shipper.model.platform_records import Ended, Metrics
+from shipper.model.signals import Selection
+from shipper.model.span import Span
+from shipper.model.trace_ids import SPAN_DIGITS, hex_id, ids_of, trace_header
 from shipper.parse.times import duration_ns
-from shipper.parse.xray import SPAN_DIGITS, hex_id, parsed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,9 +38,9 @@ _MEMORY_ERRORS = ("OutOfMemory", "MemoryError", "NoMemoryError")
 Taken = tuple[tuple[int, float | None], ...]
 
 
-def is_traced(invocation: Invocation, wanted: Wanted) -> bool:
+def is_traced(invocation: Invocation, selection: Selection) -> bool:
     """Whether the invocation gets a span."""
-    return wanted.traces and (wanted.unsampled or invocation.sampled is not False)
+    return selection.traces and (selection.unsampled or invocation.sampled is not False)
 
 
 def done(invocation: Invocation, record: Ended, at_ns: int, children: tuple[Child, ...]) -> Invocation:
@@ -118,7 +118,7 @@ def reported(
     at_ns: int,
     children: tuple[Child, ...],
     context: Context,
-    wanted: Wanted,
+    selection: Selection,
 ) -> tuple[Span | None, Taken]:
     """The span of an invocation, complete with its platform.report, and what that measures.
 
@@ -129,7 +129,7 @@ def reported(
         at_ns: Its time.
         children: Parts that it tells.
         context: Before it.
-        wanted: What is to be made.
+        selection: What is made.
     """
     metrics = record.metrics or Metrics()
     was_seen = invocation is not None
@@ -144,7 +144,7 @@ def reported(
         children=(*one.children, *children),
         done_ms=metrics.duration_ms if one.done_ms is None else one.done_ms,
     )
-    init_ms = None if context.has_init or wanted.interleaved else metrics.init_duration_ms
+    init_ms = None if context.has_init or selection.interleaved else metrics.init_duration_ms
     if init_ms is not None:
         one = replace(one, is_cold=True)  # the Logs API tells of no init but here
     taken: Taken = (
@@ -157,24 +157,26 @@ def reported(
         taken += outcome(one, metrics)
     elif had_ended and failure(one) and not knew_oom and is_out_of_memory(one, metrics):
         taken += ((meters.OUT_OF_MEMORY, 1),)
-    if not is_traced(one, wanted):
+    if not is_traced(one, selection):
         return None, taken
     attributes = {**one.attributes, **dict(_said(record)), **dict(attributes_of(metrics))}
-    return _span(one, max(at_ns, one.start_ns), attributes, context, wanted, metrics), taken
+    return _span(one, max(at_ns, one.start_ns), attributes, context, selection, metrics), taken
 
 
-def unreported(invocation: Invocation, context: Context, now_ns: int, wanted: Wanted) -> tuple[Span | None, Taken]:
+def unreported(
+    invocation: Invocation, context: Context, now_ns: int, selection: Selection
+) -> tuple[Span | None, Taken]:
     """The span of an invocation whose report never came, and what its end counts if nothing has counted it."""
     end_ns = max(invocation.done_ns or now_ns, invocation.start_ns)
     one = invocation if invocation.status or failure(invocation) else replace(invocation, error_type=UNREPORTED)
     taken = () if invocation.done_ns else outcome(one)
-    if not is_traced(one, wanted):
+    if not is_traced(one, selection):
         return None, taken
-    return _span(one, end_ns, one.attributes, context, wanted), taken
+    return _span(one, end_ns, one.attributes, context, selection), taken
 
 
 def _unseen(record: Ended, metrics: Metrics, at_ns: int) -> Invocation:
-    tracing = parsed(record.tracing.value if record.tracing else "")
+    tracing = trace_header(record.tracing.value if record.tracing else "")
     return Invocation(
         request_id=record.request_id,
         trace_id=tracing.trace_id,
@@ -190,7 +192,7 @@ def _span(
     end_ns: int,
     attributes: "dict[str, Any]",
     context: Context,
-    wanted: Wanted,
+    selection: Selection,
     metrics: Metrics | None = None,
 ) -> Span:
     trace_id, span_id = ids_of(one)
@@ -205,7 +207,7 @@ def _span(
         UNREPORTED: "The environment ended before the platform told how this invocation went",
     }
     return Span(
-        name=wanted.service,
+        name=selection.service,
         trace_id=trace_id,
         span_id=span_id,
         parent_id=one.parent_id,

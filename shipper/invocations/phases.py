@@ -8,15 +8,24 @@ start, runtimeDone and report make one span.
 import msgspec
 
 from shipper.invocations import invocation as invocations
-from shipper.invocations import meters
 from shipper.invocations.attributes import attributes_of, bounded
+from shipper.model import meters
 from shipper.model.context import MOST_ID, Child, Context, Invocation, Phase
 from shipper.model.events import Event
-from shipper.model.records import Announced, ChildSpan, Dropped, Ended, PhaseEnded, PhaseStarted, Started, record_of
-from shipper.model.span import Span, generated, ids_of
-from shipper.model.wanted import Wanted
+from shipper.model.platform_records import (
+    Announced,
+    ChildSpan,
+    Dropped,
+    Ended,
+    PhaseEnded,
+    PhaseStarted,
+    Started,
+    record_of,
+)
+from shipper.model.signals import Selection
+from shipper.model.span import Span
+from shipper.model.trace_ids import SPAN_DIGITS, TRACE_DIGITS, generated, hex_id, ids_of, trace_header
 from shipper.parse.times import Times, duration_ns
-from shipper.parse.xray import SPAN_DIGITS, TRACE_DIGITS, hex_id, parsed
 
 replace = msgspec.structs.replace
 
@@ -53,11 +62,11 @@ class Phases:
     """Follows the stream.
 
     Args:
-        wanted: What is to be made.
+        selection: What is made.
     """
 
-    def __init__(self, wanted: Wanted) -> None:
-        self._wanted = wanted
+    def __init__(self, selection: Selection) -> None:
+        self._selection = selection
         self._times = Times()
 
     def moved(self, event: Event, seed: str, observed_ns: int, context: Context) -> Moved:
@@ -99,7 +108,7 @@ class Phases:
             context, lost = self._given_up(one, context, now_ns)
             spans += lost
         phase = context.phase
-        if phase is not None and not phase.is_stale and self._wanted.traces:
+        if phase is not None and not phase.is_stale and self._selection.traces:
             error = phase.error_type or invocations.UNREPORTED
             spans.append(self._phase_span(replace(phase, error_type=error), max(now_ns, phase.start_ns)))
         return replace(context, open=(), phase=None), tuple(spans)
@@ -121,7 +130,7 @@ class Phases:
     # Invocations.
 
     def _started(self, record: Started, at_ns: int, context: Context) -> Moved:
-        tracing = parsed(record.tracing.value if record.tracing else "")
+        tracing = trace_header(record.tracing.value if record.tracing else "")
         invocation = Invocation(
             request_id=record.request_id[:MOST_ID],
             trace_id=tracing.trace_id,
@@ -132,7 +141,7 @@ class Phases:
             is_cold=context.is_cold,
             attributes=bounded(dict(attributes_of(record, "request_id", "tracing"))),
         )
-        if self._wanted.traces:
+        if self._selection.traces:
             trace_id, span_id = ids_of(invocation)
             invocation = replace(invocation, trace_id=trace_id, span_id=span_id)
         spans: list[Span] = []
@@ -141,16 +150,16 @@ class Phases:
             # Lambda tries an asynchronous invocation again under the same id; the first try was not reported.
             context, spans = self._given_up(before, context, at_ns)
         open_ = (*(one for one in context.open if one.request_id != invocation.request_id), invocation)
-        while len(open_) > (MOST_INTERLEAVED if self._wanted.interleaved else MOST_OPEN):
+        while len(open_) > (MOST_INTERLEAVED if self._selection.interleaved else MOST_OPEN):
             # Its report is lost: the platform tells of one invocation after the other.
             context, lost = self._given_up(open_[0], context, at_ns)
             spans += lost
             open_ = open_[1:]
         began = context.meters
-        if self._wanted.metrics and not began.since_ns:
+        if self._selection.metrics and not began.since_ns:
             began = replace(began, since_ns=at_ns)  # no init was told: a point must span some time all the same
         context = replace(context, is_cold=False, open=open_, meters=began)
-        if self._wanted.interleaved:
+        if self._selection.interleaved:
             # What follows belongs to the init no more, and to no invocation that the stream could tell.
             return Moved(replace(context, trace_id="", span_id="", flags=0), tuple(spans), is_part=True)
         context = replace(
@@ -164,7 +173,7 @@ class Phases:
 
     def _given_up(self, one: Invocation, context: Context, now_ns: int) -> tuple[Context, list[Span]]:
         """The context and the span, if any, of an invocation that will not be reported any more."""
-        span, taken = invocations.unreported(one, context, now_ns, self._wanted)
+        span, taken = invocations.unreported(one, context, now_ns, self._selection)
         return self._measured(context, one.done_ns or now_ns, *taken), [span] if span else []
 
     def _ended(self, kind: str, record: Ended, at_ns: int, context: Context) -> Moved:
@@ -172,7 +181,7 @@ class Phases:
         invocation = context.invocation(request_id)
         children = self._children(record.spans)
         if kind == "platform.report":
-            span, taken = invocations.reported(invocation, record, at_ns, children, context, self._wanted)
+            span, taken = invocations.reported(invocation, record, at_ns, children, context, self._selection)
             open_ = tuple(one for one in context.open if one.request_id != request_id)
             context = self._measured(replace(context, open=open_), at_ns, *taken)
             return Moved(context, (span,) if span else (), is_part=True)
@@ -210,7 +219,7 @@ class Phases:
             open_ = tuple(replace(one, is_cold=is_cold) if one is running else one for one in context.open)
             return replace(context, phase=phase, open=open_, has_init=True, meters=began)
         # Lines before the first invocation belong to it, where it gets a span.
-        has_span = self._wanted.traces and not phase.is_stale
+        has_span = self._selection.traces and not phase.is_stale
         trace_id, span_id = _ids_of(phase) if has_span else ("", "")
         return replace(
             context,
@@ -254,9 +263,9 @@ class Phases:
             is_snapshot = phase.initialization_type == "snap-start"
             taken = ((meters.INIT_DURATION, None if is_snapshot else duration_s),)
         context = self._measured(replace(context, has_init=True), at_ns, *taken)
-        if self._wanted.traces:
+        if self._selection.traces:
             context = replace(context, link=(span.trace_id, span.span_id))
-        return Moved(context, (span,) if self._wanted.traces else (), is_part=True)
+        return Moved(context, (span,) if self._selection.traces else (), is_part=True)
 
     def _phase_span(self, phase: Phase, end_ns: int) -> Span:
         failed = phase.error_type or (phase.status if phase.status not in ("", "success") else "")
@@ -265,7 +274,7 @@ class Phases:
         if phase.initialization_type == "on-demand" or phase.kind == "restore":
             attributes["faas.coldstart"] = True
         return Span(
-            name=f"{self._wanted.service} {phase.kind}",
+            name=f"{self._selection.service} {phase.kind}",
             trace_id=trace_id,
             span_id=span_id,
             start_ns=phase.start_ns,
@@ -287,7 +296,7 @@ class Phases:
         return tuple(found)
 
     def _measured(self, context: Context, at_ns: int, *taken: tuple[int, float | None]) -> Context:
-        if not taken or not self._wanted.metrics:
+        if not taken or not self._selection.metrics:
             return context
         return replace(context, meters=meters.measured(context.meters, at_ns, *taken))
 

@@ -6,11 +6,11 @@ all. Records stay raw JSON. A large frame is decoded in pieces, so memory is bou
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 import msgspec
 
-from lifecycle.contract.frames import Frame
+from lifecycle.contract.frames import BrokenFrameError, Frame
 from lifecycle.contract.json_text import SplitError, elements, is_own_line, with_valid_escapes, with_valid_utf8
 
 # The platform's default batch is this large, and no more is kept of what is not JSON.
@@ -78,6 +78,12 @@ class BrokenEvent(msgspec.Struct, gc=False):
 
 AnyEvent = Event | OddEvent | BrokenEvent
 
+# The start of a frame, and the index of an event in it.
+Place = tuple[int, int]
+
+_ENVELOPE_BYTES = len('{"time":"","type":"","record":}')
+_MEMBER_BYTES = len(',"":')
+
 _events = msgspec.json.Decoder(list[Event])
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _text = msgspec.json.Decoder(str)
@@ -107,6 +113,39 @@ def events(frame: Frame) -> Iterator[AnyEvent]:
 def is_own(event: AnyEvent) -> bool:
     """Whether the event is a line of our own log that came back."""
     return isinstance(event, Event) and event.type == "extension" and is_own_line(event.record)
+
+
+def size_of(event: AnyEvent) -> int:
+    """Bytes of an event as the platform delivered it, which is how the ledger counts those that are dropped.
+
+    White space between its own members does not count: the platform writes none.
+    """
+    if isinstance(event, BrokenEvent):
+        return event.body_bytes
+    if isinstance(event, OddEvent):
+        return len(event.json)
+    size = _ENVELOPE_BYTES + _length(event.time) + _length(event.type) + len(event.record)
+    if type(event) is WiderEvent:
+        size += sum(_MEMBER_BYTES + _length(name) + len(value) for name, value in event.others.items())
+    return size
+
+
+def sizes_at(frames: Iterable[Frame], places: Collection[Place]) -> dict[Place, int]:
+    """Bytes of the events at some places, which are still in the backlog; frames that are gone say nothing."""
+    indexes: dict[int, set[int]] = {}
+    for start, index in places:
+        indexes.setdefault(start, set()).add(index)
+    found: dict[Place, int] = {}
+    try:
+        for frame in frames:
+            sought = indexes.pop(frame.start, None)
+            if sought is not None:
+                found |= {(frame.start, at): size_of(event) for at, event in enumerate(events(frame)) if at in sought}
+            if not indexes:
+                break
+    except BrokenFrameError:
+        pass  # a file of the spool went since it was read: what was dropped is counted, its size is not
+    return found
 
 
 def _in_pieces(payload: memoryview) -> Iterator[AnyEvent]:
@@ -191,3 +230,7 @@ def _str(raw: msgspec.Raw | None) -> str | None:
         return None if raw is None else _text.decode(raw)
     except (msgspec.MsgspecError, RecursionError):
         return None
+
+
+def _length(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())

@@ -10,10 +10,10 @@ import msgspec
 
 from lifecycle.contract.json_text import with_valid_escapes
 from shipper.model.strings import may_hold_exception
+from shipper.model.trace_ids import SPAN_DIGITS, hex_id, trace_id_of
 from shipper.parse.exceptions import PANIC, Told, in_text, stack_of
 from shipper.parse.levels import name_of, number_of
 from shipper.parse.times import Times
-from shipper.parse.xray import SPAN_DIGITS, hex_id, trace_id_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from lifecycle.contract.settings import Settings
 from shipper.invocations.invocation import failure
 from shipper.model.context import Context
 from shipper.model.events import AnyEvent, BrokenEvent, Event, OddEvent, WiderEvent
-from shipper.model.records import Ended, Started, record_of
+from shipper.model.platform_records import Ended, Started, record_of
 from shipper.model.span import Span
 from shipper.parse.json_lines import line_of, members_of
 from shipper.parse.levels import LEAST, number_of

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from lifecycle.contract.frames import Frame
 from shipper.model.events import Event, events
-from shipper.model.records import Ended, Started, record_of
+from shipper.model.platform_records import Ended, Started, record_of
 from shipper.model.strings import may_tell_failure
 from shipper.parse.exceptions import is_out_of_memory, is_timeout
 from shipper.parse.told import exception_in

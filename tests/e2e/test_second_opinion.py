@@ -19,7 +19,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, Metric
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from shipper.invocations.meters import TABLE
+from shipper.model.meters import TABLE
 from tests.e2e.conftest import HANDLER, NAME, ZIP, Start
 from tests.sandbox import Destination
 from tests.sandbox.realparts import UnavailableError, rotel_path

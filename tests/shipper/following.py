@@ -15,7 +15,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from shipper.delivery.batch import Limits, Position
 from shipper.destinations.registry import chosen
 from shipper.model.context import NOTHING, Context, packed, unpacked
-from shipper.model.wanted import wanted_by
+from shipper.model.signals import selected_by
 from shipper.pipeline import Cutter
 from shipper.rules.rules import Rules
 from tests.sandbox.received import attributes_of, value_of
@@ -123,7 +123,7 @@ def followed(
     has_rules = any(getattr(settings, name) for name in ("min_level", "keep", "drop", "redact")) or settings.sample < 1
     rules = Rules(settings, lines.log) if has_rules else None
     limits = Limits(settings.batch_bytes, batch_records)
-    cutter = Cutter(destination.encoder, limits, lines.log, wanted_by(settings), destination.shapes, rules)
+    cutter = Cutter(destination.encoder, limits, lines.log, selected_by(settings), destination.shapes, rules)
     cutter.is_final, cutter.ledger = is_final, ledger or {}
     backlog, end = backlog_of(*frames)
     start = since or Position(0, 0, context)

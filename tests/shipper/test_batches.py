@@ -10,7 +10,7 @@ from lifecycle.contract.frames import Frame
 from shipper.delivery.batch import Batch, Encoder, Limits, Position
 from shipper.model.context import NOTHING, Context
 from shipper.model.events import AnyEvent, Event
-from shipper.model.wanted import Wanted
+from shipper.model.signals import Selection
 from shipper.pipeline import Cutter
 from tests.shipper.support import Lines, backlog_of, event, frame_of, start
 
@@ -72,7 +72,7 @@ def test_lines_belong_to_the_invocation_before_them() -> None:
 
 def test_where_invocations_interleave_no_line_is_given_to_one() -> None:
     backlog, end = backlog_of([start("r1"), event("b")])
-    cutter = Cutter(Words(), Limits(10_000, 100), Lines().log, Wanted(interleaved=True))
+    cutter = Cutter(Words(), Limits(10_000, 100), Lines().log, Selection(interleaved=True))
     assert records(list(cutter.batches(backlog.frames(0, end), Position(0)))) == [[b"/0/0", b"/0/1"]]
 
 

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from shipper.model.context import NOTHING
-from shipper.model.records import KINDS, ChildSpan, Metrics, Part, Tracing
+from shipper.model.platform_records import KINDS, ChildSpan, Metrics, Part, Tracing
 from tests.sandbox.received import attributes_of, value_of
 from tests.shipper.following import Seen, followed
 from tests.shipper.golden import STORIES, Step

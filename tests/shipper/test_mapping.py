@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shipper.model.records import KINDS
+from shipper.model.platform_records import KINDS
 from tests.shipper.following import attributes, followed
 from tests.shipper.support import REQUEST_ID, event
 from tests.shipper.test_telemetry import FIXTURES, JSON

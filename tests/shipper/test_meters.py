@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lifecycle.ledger import INTENDED
-from shipper.invocations import meters
+from shipper.model import meters
 from shipper.model.context import Context, Meters
 from tests.shipper.following import Seen, followed
 from tests.shipper.story import BEGIN_NS, R1, done, init, invocation, line, ns, report, start

@@ -17,7 +17,7 @@ from shipper.delivery import health as troubles
 from shipper.delivery.interfaces import NO_LIMITS, Request
 from shipper.delivery.outcome import DONE, Outcome, Verdict
 from shipper.destinations.registry import chosen
-from shipper.model.wanted import SIGNALS
+from shipper.model.signals import SIGNALS
 from shipper.worker import Worker
 from tests.shipper.backend import EVERY
 from tests.shipper.story import stories

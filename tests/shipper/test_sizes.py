@@ -5,8 +5,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shipper.model.events import PIECE_BYTES, events
-from shipper.model.sizes import size_of, sizes_at
+from shipper.model.events import PIECE_BYTES, events, size_of, sizes_at
 from tests.shipper.support import backlog_of, event, frame_of
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters='"\\', min_codepoint=32), max_size=20)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shipper.parse.xray import SPAN_DIGITS, Tracing, hex_id, parsed, trace_id_of
+from shipper.model.trace_ids import SPAN_DIGITS, TraceHeader, hex_id, trace_header, trace_id_of
 
 ROOT = "1-6352a70e-1e2c502e358361800241fd45"
 TRACE_ID = "6352a70e1e2c502e358361800241fd45"
@@ -14,19 +14,19 @@ PARENT = "35465b3a9e2f7c6a"
 @pytest.mark.parametrize(
     ("header", "tracing"),
     [
-        (f"Root={ROOT};Parent={PARENT};Sampled=1", Tracing(TRACE_ID, PARENT, sampled=True)),
-        (f"Sampled=0; Root={ROOT.upper()}; Parent={PARENT.upper()}", Tracing(TRACE_ID, PARENT, sampled=False)),
-        (f"Root={ROOT};Lineage=25:a87bd80c:1", Tracing(TRACE_ID)),
-        (f"Root={ROOT};Parent={PARENT};Sampled=?", Tracing(TRACE_ID, PARENT)),
-        (f"Root=1-00000000-{'0' * 24};Parent={'0' * 16};Sampled=1", Tracing(sampled=True)),
-        ("Root=1-6352a70e-1e2c;Parent=xyz", Tracing()),
-        ("Self=1;;=;Root", Tracing()),
-        ("", Tracing()),
+        (f"Root={ROOT};Parent={PARENT};Sampled=1", TraceHeader(TRACE_ID, PARENT, sampled=True)),
+        (f"Sampled=0; Root={ROOT.upper()}; Parent={PARENT.upper()}", TraceHeader(TRACE_ID, PARENT, sampled=False)),
+        (f"Root={ROOT};Lineage=25:a87bd80c:1", TraceHeader(TRACE_ID)),
+        (f"Root={ROOT};Parent={PARENT};Sampled=?", TraceHeader(TRACE_ID, PARENT)),
+        (f"Root=1-00000000-{'0' * 24};Parent={'0' * 16};Sampled=1", TraceHeader(sampled=True)),
+        ("Root=1-6352a70e-1e2c;Parent=xyz", TraceHeader()),
+        ("Self=1;;=;Root", TraceHeader()),
+        ("", TraceHeader()),
     ],
 )
-def test_a_header_is_read_as_far_as_it_is_valid(header: str, tracing: Tracing) -> None:
+def test_a_header_is_read_as_far_as_it_is_valid(header: str, tracing: TraceHeader) -> None:
     """In any order; ids of nothing but zeros are none (W3C Trace Context)."""
-    assert parsed(header) == tracing
+    assert trace_header(header) == tracing
 
 
 def test_a_trace_id_may_be_in_w3cs_form() -> None:
@@ -36,7 +36,7 @@ def test_a_trace_id_may_be_in_w3cs_form() -> None:
 
 @given(st.text())
 def test_any_text_gives_valid_ids_or_none(text: str) -> None:
-    tracing = parsed(f"Root={text};Parent={text}")
+    tracing = trace_header(f"Root={text};Parent={text}")
     assert len(tracing.trace_id) in (0, 32)
     assert len(tracing.parent_id) in (0, 16)
-    parsed(text)
+    trace_header(text)

@@ -16,7 +16,7 @@ from shipper.destinations.otlp.json_values import any_value, key_value
 from shipper.destinations.otlp.logs import LogRecords, Scoped
 from shipper.model.context import Meters
 from shipper.model.resource import VERSION
-from shipper.model.wanted import LOGS, METRICS, TRACES
+from shipper.model.signals import LOGS, METRICS, TRACES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

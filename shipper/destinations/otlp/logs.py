@@ -181,7 +181,7 @@ class LogRecords(Encoder):
 
     def _of_platform(self, event: Event, raw: bytes, more: bytes, index: int) -> bytes:
         """A platform event: one readable line, and what it says as an attribute. Unknown ones as they are."""
-        from shipper.model.records import record_of
+        from shipper.model.platform_records import record_of
         from shipper.parse.platform_lines import line_of
 
         record = record_of(event.type, raw)

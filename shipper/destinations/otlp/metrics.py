@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import msgspec
 
 from shipper.destinations.otlp.json_values import key_value, plain_value
-from shipper.invocations.meters import HEAD, TABLE, Instrument
 from shipper.model.context import Meters
+from shipper.model.meters import HEAD, TABLE, Instrument
 
 _DELTA, _CUMULATIVE = 1, 2
 

@@ -4,7 +4,8 @@ import msgspec
 
 from shipper.destinations.otlp.json_values import attribute
 from shipper.model.context import Child
-from shipper.model.span import Span, child_id
+from shipper.model.span import Span
+from shipper.model.trace_ids import child_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

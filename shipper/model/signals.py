@@ -1,4 +1,4 @@
-"""What is to be made of the telemetry: the settings as the pipeline needs them."""
+"""The signals, and which of them are made of the telemetry: the settings as the pipeline needs them."""
 
 import msgspec
 
@@ -14,8 +14,8 @@ SIGNALS = (LOGS, TRACES, METRICS)
 _NS_PER_MS = 1_000_000
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be made.
+class Selection(msgspec.Struct, frozen=True, kw_only=True):
+    """What is made.
 
     Attributes:
         logs: Log records.
@@ -40,10 +40,10 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     service: str = "function"
 
 
-def wanted_by(settings: Settings) -> Wanted:
-    """What one environment's settings want."""
+def selected_by(settings: Settings) -> Selection:
+    """What one environment's settings ask for."""
     signals = settings.wanted_signals()
-    return Wanted(
+    return Selection(
         logs=LOGS in signals,
         traces=TRACES in signals,
         metrics=METRICS in signals,
