@@ -31,7 +31,7 @@ PROFILE ?=
 LAYER_NAME ?= tailrace
 
 ifeq ($(wildcard layer.mk),)
-$(error Run make where layer.mk lies: make -C DIRECTORY -f layer.mk TARGET)
+$(error Run make where layer.mk lies: make -C DIRECTORY TARGET)
 endif
 
 .DEFAULT_GOAL := help
@@ -66,7 +66,7 @@ layer-standalone: $(INSTALLED) ## Build build/tailrace-standalone.zip, which bri
 
 .PHONY: publish
 publish: $(INSTALLED) ## Publish build/tailrace-layer.zip (REGIONS=eu-central-1,us-east-1, PROFILE=…, LAYER_NAME=tailrace)
-	@test -e $(ZIP) || { echo 'There is no $(ZIP). First: make -f layer.mk layer' >&2; exit 1; }
+	@test -e $(ZIP) || { echo 'There is no $(ZIP). First: make layer' >&2; exit 1; }
 	@$(RUN) -m tools.publish --zip $(ZIP) --name '$(LAYER_NAME)' --regions '$(REGIONS)' --profile '$(PROFILE)'
 
 .PHONY: pythons
@@ -129,7 +129,7 @@ ifneq ($(wildcard $(RUN)),)
 SAME := import sys; print(sys.version_info[:2])
 ifneq ($(shell $(PYTHON) -c '$(SAME)'),$(shell $(RUN) -c '$(SAME)'))
 ifeq ($(filter clean help,$(MAKECMDGOALS)),)
-$(error $(VENV) is of another Python than $(PYTHON). Remove it with "make -f layer.mk clean", or name another: VENV=build/venv)
+$(error $(VENV) is of another Python than $(PYTHON). Remove it with "make clean", or name another: VENV=build/venv)
 endif
 endif
 endif

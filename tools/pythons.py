@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tools.target import Target, Version, dotted
 
-# What `make -f layer.mk pythons` fetches.
+# What `make pythons` fetches.
 FETCHED = Path(__file__).parents[1] / "build" / "pythons"
 
 # Long enough for a wrapper script that starts other programs, short enough for one that waits for ever.

@@ -15,7 +15,7 @@ PAGE = Path("docs/settings.md")
 INTRODUCTION = f"""\
 # Settings
 
-<!-- Written by `make -f layer.mk docs` from the table in lifecycle/contract/settings.py. Change it there. -->
+<!-- Written by `make docs` from the table in lifecycle/contract/settings.py. Change it there. -->
 
 Every setting is an environment variable of the function. None is required: without a destination Tailrace
 says so once and stays out of the way.

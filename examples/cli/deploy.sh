@@ -11,7 +11,7 @@ function=${1:?$usage}
 endpoint=${2:?$usage}
 secret=${3:-}
 zip=$(dirname "$0")/../../build/tailrace-layer.zip
-[ -e "$zip" ] || { echo "There is no $zip. First: make -f layer.mk layer" >&2; exit 1; }
+[ -e "$zip" ] || { echo "There is no $zip. First: make layer" >&2; exit 1; }
 
 layer=$(aws lambda publish-layer-version --layer-name tailrace --zip-file "fileb://$zip" \
     --compatible-runtimes python3.10 python3.11 python3.12 python3.13 python3.14 \

@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     console = Console(highlight=False)
     if not (EXTENSIONS / NAME).exists():
-        console.print("There is no built layer in build/layer. Build it with: make -f layer.mk layer", soft_wrap=True)
+        console.print("There is no built layer in build/layer. Build it with: make layer", soft_wrap=True)
         return NO_LAYER
     environ = {"TAILRACE_FLUSH": options.flush, "TAILRACE_LOG_LEVEL": "debug" if options.verbose else "info"}
     stage.heading(console)

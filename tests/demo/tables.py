@@ -113,7 +113,7 @@ def cost_table(run: Run, *, is_verbose: bool) -> Table:
     if is_verbose:
         table.caption += " The debug log was on: it costs time and memory of its own."
     else:
-        table.caption += " One run says little about times; make -f layer.mk bench measures them."
+        table.caption += " One run says little about times; make bench measures them."
     return table
 
 

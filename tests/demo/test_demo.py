@@ -28,7 +28,7 @@ LIMIT_S = 30
 def finished() -> subprocess.CompletedProcess[str]:
     """The demo, run once."""
     if not (demo.EXTENSIONS / "tailrace").exists():
-        pytest.fail("There is no built layer in build/layer. Build it with: make -f layer.mk layer")
+        pytest.fail("There is no built layer in build/layer. Build it with: make layer")
     return subprocess.run(
         [sys.executable, "-m", "tests.demo"],
         cwd=demo.ROOT,
@@ -126,7 +126,7 @@ def test_a_missing_layer_is_answered_with_the_command_that_builds_it(
     """And with an exit status of its own."""
     monkeypatch.setattr(demo, "EXTENSIONS", tmp_path)
     assert demo.main([]) == demo.NO_LAYER
-    assert "make -f layer.mk layer" in capsys.readouterr().out
+    assert "make layer" in capsys.readouterr().out
 
 
 def test_a_layer_that_does_not_start_is_told_kindly(

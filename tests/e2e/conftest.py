@@ -68,7 +68,7 @@ Start = Callable[..., Run]
 def start() -> Iterator[Start]:
     """Starts environments with the built layer; settings are keywords, the platform and backend may be given."""
     if not (LAYER / "extensions" / NAME).exists():
-        pytest.fail("there is no built layer in build/layer: run make -f layer.mk layer")
+        pytest.fail("there is no built layer in build/layer: run make layer")
     with ExitStack() as stack:
 
         def started(

@@ -1,6 +1,6 @@
 """The examples through the very tools they are for: SAM, CDK, the Serverless Framework, Terraform.
 
-Run by `make -f layer.mk examples`, not with the other tests: the tools are large and come from the network.
+Run by `make examples`, not with the other tests: the tools are large and come from the network.
 """
 
 import hashlib

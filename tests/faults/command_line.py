@@ -24,5 +24,5 @@ def has_layer(told: Console) -> bool:
     """Whether there is a built layer; says how to get one where there is none."""
     if (EXTENSIONS / NAME).exists():
         return True
-    told.print("There is no built layer in build/layer. Build it with: make -f layer.mk layer", soft_wrap=True)
+    told.print("There is no built layer in build/layer. Build it with: make layer", soft_wrap=True)
     return False

@@ -25,7 +25,7 @@ def lines_with_secrets(played: Played) -> list[str]:
 def test_cell_meets_its_requirements_and_prints_no_secret(cell: Cell) -> None:
     """Nothing lost that is not accounted for, nobody held too long, gone in time, and silent about secrets."""
     if not (EXTENSIONS / NAME).exists():
-        pytest.fail("there is no built layer in build/layer: run make -f layer.mk layer")
+        pytest.fail("there is no built layer in build/layer: run make layer")
     played = play(cell, log_level="debug")
     assert played.problems == [], "".join(played.printed[-100:])
     assert any('"level":"debug"' in line for line in played.printed)

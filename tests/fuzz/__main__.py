@@ -1,4 +1,4 @@
-"""Coverage-guided fuzzing of one target: `make -f layer.mk fuzz`, or `python -m tests.fuzz TARGET --seconds 60`.
+"""Coverage-guided fuzzing of one target: `make fuzz`, or `python -m tests.fuzz TARGET --seconds 60`.
 
 atheris is looked for in `build/fuzz/site`, where the make target installs it: it is not one of the project's tools.
 What crashes is saved in `build/fuzz/TARGET/`; give that file's name behind the target to see it crash again.

@@ -19,7 +19,7 @@ SEED = int(os.environ.get("SOAK_SEED", "3"))
 def test_nothing_is_lost_and_nothing_grows(kind: Kind) -> None:
     """Whatever chance brings."""
     if not (EXTENSIONS / NAME).exists():
-        pytest.fail("there is no built layer in build/layer: run make -f layer.mk layer")
+        pytest.fail("there is no built layer in build/layer: run make layer")
     life = live(kind, SEED, SECONDS * kind.share, lambda _count: None)
     assert life.problems == [], (f"seed {SEED}", "".join(life.printed[-60:]))
     assert len(life.measured.held_ms) > 10

@@ -130,7 +130,7 @@ class TestMissingInterpreter:
 
     @pytest.mark.parametrize(("word", "is_strict"), [("STRICT=1", True), ("STRICT=0", False), ("STRICT=", False)])
     def test_makefile_passes_it_on(self, word: str, *, is_strict: bool) -> None:
-        """Make -f layer.mk layer STRICT=1."""
+        """As STRICT=1."""
         command = ["make", "--dry-run", "--always-make", "-f", "layer.mk", "build/tailrace-layer.zip", word]
         # Not what the make that runs this test was told.
         environ = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}

@@ -74,7 +74,7 @@ class TestRun:
     def test_passes_when_tests_ran(self, checkout: Path) -> None:
         """Pythons first, then the tests, then the examples; their output passes through."""
         done = ci_run(checkout, leaving('failures="0" skipped="1" tests="5"'))
-        made = "".join(f"make -f layer.mk {target}\n" for target in ("pythons", "test", "examples"))
+        made = "".join(f"make {target}\n" for target in ("pythons", "test", "examples"))
         assert (done.returncode, done.stdout, done.stderr) == (0, made, "")
 
     @pytest.mark.parametrize(

@@ -149,7 +149,7 @@ print("typing" in sys.modules)
 
 
 @pytest.mark.optional
-@pytest.mark.skipif(not AARCH64, reason="no Python for aarch64: make -f layer.mk pythons fetches one on Debian")
+@pytest.mark.skipif(not AARCH64, reason="no Python for aarch64: make pythons fetches one on Debian")
 @pytest.mark.parametrize("interpreter", AARCH64, ids=lambda path: path.name)
 def test_on_an_emulated_aarch64_everything_is_delivered(opt: Path, interpreter: Path, tmp_path: Path) -> None:
     """The same zip, its aarch64 half, instruction by instruction."""

@@ -10,7 +10,7 @@ from tools import settings_page
 
 
 def test_page_is_up_to_date() -> None:
-    """Run `make -f layer.mk docs` when this fails."""
+    """Run `make docs` when this fails."""
     assert (ROOT / settings_page.PAGE).read_text(encoding="utf-8") == settings_page.page()
 
 

@@ -34,7 +34,7 @@ RUNTIMES = Path(__file__).parent / "runtimes"
 PYTHON_DIST = real_interpreter().parents[1]
 VERSION = sys.version_info[:2]
 
-# What `make -f layer.mk pythons` fetches.
+# What `make pythons` fetches.
 FOREIGN = pythons.FETCHED / "debian-foreign-aarch64"
 
 NEEDED = {"node": "node", "binary": "gcc"}
@@ -294,7 +294,7 @@ def built_for_aarch64(output: Path, *arguments: str) -> "subprocess.CompletedPro
 
 @pytest.mark.e2e
 @pytest.mark.optional
-@pytest.mark.skipif(not AARCH64, reason="no Python for aarch64: make -f layer.mk pythons fetches one on Debian")
+@pytest.mark.skipif(not AARCH64, reason="no Python for aarch64: make pythons fetches one on Debian")
 def test_on_an_emulated_aarch64_everything_is_delivered(tmp_path: Path) -> None:
     """By the Python it brings, built on a machine that cannot run it."""
     if slash_opt.why_not():
@@ -310,7 +310,7 @@ def test_on_an_emulated_aarch64_everything_is_delivered(tmp_path: Path) -> None:
 
 
 @pytest.mark.optional
-@pytest.mark.skipif(not AARCH64, reason="no Python for aarch64: make -f layer.mk pythons fetches one on Debian")
+@pytest.mark.skipif(not AARCH64, reason="no Python for aarch64: make pythons fetches one on Debian")
 def test_interpreter_of_another_architecture_than_asked_for_is_refused(tmp_path: Path) -> None:
     """It would fail every function it is attached to."""
     done = built_for_aarch64(tmp_path / "standalone.zip", "--archs", "x86_64")
