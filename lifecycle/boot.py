@@ -10,7 +10,7 @@ import _socket
 import os
 from time import monotonic
 
-from lifecycle.contract.setting_types import is_port
+from lifecycle.contract.schemes import is_port
 from lifecycle.contract.settings import Problem, Settings
 from lifecycle.extensions_api import (
     SANDBOX_HOST,

@@ -15,14 +15,12 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping
 
 from lifecycle.contract.log import SHORTEST_SECRET
+from lifecycle.contract.schemes import scheme_of
 from lifecycle.contract.setting_types import Setting
 from lifecycle.contract.settings import Settings
 from lifecycle.strictness import pattern_problems
 
 HIDDEN = "(hidden)"
-
-# Settings whose whole path may be a key: a webhook's.
-WEBHOOKS = ("destination",)
 
 OK = 0
 HAS_PROBLEMS = 1
@@ -149,7 +147,8 @@ def shown(setting: Setting, value: object) -> str:
         return setting.shown(value)
     if isinstance(value, tuple):
         return ",".join(f"{name}={HIDDEN}" for name, _ in value)
-    return address_shown(str(value), hides_path=setting.attribute in WEBHOOKS)
+    scheme = scheme_of(str(value)) if setting.attribute == "destination" else None
+    return address_shown(str(value), hides_path=scheme is not None and scheme.path_is_secret)
 
 
 def address_shown(text: str, *, hides_path: bool = False) -> str:
@@ -157,7 +156,7 @@ def address_shown(text: str, *, hides_path: bool = False) -> str:
 
     Args:
         text: The address.
-        hides_path: Whether the path of a plain HTTP address is left out as well.
+        hides_path: Whether the path is left out as well.
     """
     scheme, slashes, rest = text.partition("//")
     if not slashes:
@@ -168,7 +167,7 @@ def address_shown(text: str, *, hides_path: bool = False) -> str:
     _, at, host = authority.rpartition("@")
     if "@" in rest[cut:] and not slash:  # what was cut may be the end of a password
         host, cut = "", 0
-    if hides_path and scheme.lower() in ("http:", "https:") and len(path) >= SHORTEST_SECRET:
+    if hides_path and len(path) >= SHORTEST_SECRET:
         path = HIDDEN
     return f"{scheme}{slashes}{HIDDEN + '@' if at else ''}{host}{slash}{path}{HIDDEN if cut < len(rest) else ''}"
 

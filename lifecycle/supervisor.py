@@ -75,7 +75,7 @@ class Supervisor:
         self._booted = booted
         self._log = Log("lifecycle", settings.log_level, settings.secrets())
         self._ledger = Ledger()
-        self._tells_ledger = "metrics" in settings.wanted_signals()
+        self._tells_ledger = "metrics" in settings.exported_signals()
         self._next_reader = NextReader(self._log)
         self._exit_status: int | None = None
         # A snapshot's copies would all be alike; each makes itself one of a kind at its first invocation.

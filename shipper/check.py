@@ -111,7 +111,7 @@ def _is_otlp(settings: Settings) -> bool:
 
 def _signals(settings: Settings) -> tuple[str, ...]:
     """What would be shipped, in the order in which it would be."""
-    wanted = settings.wanted_signals()
+    wanted = settings.exported_signals()
     return tuple(signal for signal in SIGNALS if signal in wanted)
 
 

@@ -47,7 +47,7 @@ def warm(settings: Settings) -> None:
     )
     if any(address.startswith(("https:", "otlp+https:")) for address in addresses):
         default_tls_context()
-    signals = settings.wanted_signals()
+    signals = settings.exported_signals()
     if TRACES in signals:
         from shipper.destinations.otlp import spans as otlp_spans  # noqa: F401
     if METRICS in signals:

@@ -10,6 +10,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Protocol
 
+    from lifecycle.contract.schemes import Scheme
+
     class Values(Protocol):
         """Where rows keep what they were given, by attribute."""
 
@@ -17,8 +19,6 @@ if TYPE_CHECKING:
 
 
 PREFIX = "TAILRACE_"
-
-DESTINATION_FORMS = "otlp, otlp+http(s)://HOST[:PORT][/PATH], http(s)://HOST[:PORT][/PATH], file:PATH or stdout:"
 
 # Lambda keeps this port for its own Runtime API.
 RESERVED_PORT = 9001
@@ -272,13 +272,11 @@ class Pairs(Setting):
 
 
 class Address(Setting):
-    """Where telemetry goes: one of the forms a destination module takes."""
+    """Where telemetry goes: one of the forms that its schemes have."""
 
     kind = "address"
 
-    def __init__(
-        self, about: str, *, schemes: "tuple[str, ...]", variable: str = "", expected: str = DESTINATION_FORMS
-    ) -> None:
+    def __init__(self, about: str, *, schemes: "dict[str, Scheme]", expected: str, variable: str = "") -> None:
         super().__init__("", about, variable=variable, secret=True)
         self.schemes = schemes
         self.forms = expected
@@ -291,36 +289,12 @@ class Address(Setting):
         return self.forms
 
     def read(self, text: str) -> str:
-        scheme, colon, rest = text.partition(":")
-        scheme = scheme.lower()
-        if scheme not in self.schemes or any(ord(c) <= 32 or ord(c) == 127 for c in text):  # noqa: PLR2004
+        name = text.partition(":")[0]
+        scheme = self.schemes.get(name.lower())
+        rest = text[len(name) :]
+        if scheme is None or not scheme.fits(rest) or any(ord(c) <= 32 or ord(c) == 127 for c in text):  # noqa: PLR2004
             raise BadValueError
-        if scheme == "otlp" and not colon:
-            return scheme
-        if scheme == "stdout" and colon and not rest:
-            return text
-        if scheme == "file" and rest:
-            return text
-        if scheme.endswith(("http", "https")) and rest.startswith("//") and is_authority(rest[2:]):
-            return scheme + ":" + rest
-        raise BadValueError
-
-
-def is_authority(text: str) -> bool:
-    """Whether `text` begins with `[USER@]HOST[:PORT]` whose port, if any, is one (RFC 3986, section 3.2)."""
-    for end in "/?#":
-        text = text.partition(end)[0]
-    host = text.rpartition("@")[2]
-    if host.startswith("["):
-        name, bracket, port = host.partition("]")
-        return len(name) > 2 and bool(bracket) and (not port or (is_port(port[1:]) and port[0] == ":"))  # noqa: PLR2004
-    name, colon, port = host.partition(":")
-    return bool(name) and (not colon or is_port(port))
-
-
-def is_port(text: str) -> bool:
-    """Whether `text` is a TCP port number one can connect to."""
-    return text.isascii() and text.isdigit() and len(text) < 6 and 0 < int(text) < 65536  # noqa: PLR2004
+        return name.lower() + rest
 
 
 def percent_decoded(text: str) -> str:

@@ -8,6 +8,7 @@ default is used instead.
 Runs before the first call to the platform, so it imports nothing but the kinds.
 """
 
+from lifecycle.contract.schemes import LOGS, METRICS, SCHEMES, SERVERS, TRACES, forms, scheme_of
 from lifecycle.contract.setting_types import (
     PREFIX,
     Address,
@@ -85,7 +86,8 @@ class Settings:
 
     destination = Address(
         "Where telemetry goes. Unset: the OTLP endpoint below; with neither, nothing is subscribed or shipped.",
-        schemes=("otlp", "otlp+http", "otlp+https", "http", "https", "file", "stdout"),
+        schemes=SCHEMES,
+        expected=forms(SCHEMES),
     )
     headers = Pairs((), "Headers sent with every request, over those of OTEL_EXPORTER_OTLP_HEADERS.", secret=True)
     compression = Choice(
@@ -193,27 +195,27 @@ class Settings:
 
     otlp_endpoint = Address(
         "OTLP base address; /v1/logs, /v1/traces and /v1/metrics are appended.",
-        schemes=("http", "https"),
+        schemes=SERVERS,
         variable="OTEL_EXPORTER_OTLP_ENDPOINT",
-        expected="http(s)://HOST[:PORT][/PATH]",
+        expected=forms(SERVERS),
     )
     otlp_logs_endpoint = Address(
         "OTLP address for logs, used as it is.",
-        schemes=("http", "https"),
+        schemes=SERVERS,
         variable="OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
-        expected="http(s)://HOST[:PORT][/PATH]",
+        expected=forms(SERVERS),
     )
     otlp_traces_endpoint = Address(
         "OTLP address for traces, used as it is.",
-        schemes=("http", "https"),
+        schemes=SERVERS,
         variable="OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-        expected="http(s)://HOST[:PORT][/PATH]",
+        expected=forms(SERVERS),
     )
     otlp_metrics_endpoint = Address(
         "OTLP address for metrics, used as it is.",
-        schemes=("http", "https"),
+        schemes=SERVERS,
         variable="OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
-        expected="http(s)://HOST[:PORT][/PATH]",
+        expected=forms(SERVERS),
     )
     otlp_headers = Pairs((), "Headers of OTLP requests.", variable="OTEL_EXPORTER_OTLP_HEADERS", secret=True)
     otlp_logs_headers = Pairs(
@@ -368,20 +370,19 @@ class Settings:
             or self.otlp_metrics_endpoint
         )
 
-    def wanted_signals(self) -> "tuple[str, ...]":
+    def exported_signals(self) -> "tuple[str, ...]":
         """What to make of the telemetry: what is asked for, as far as the destination takes it."""
-        if self.destination and not self.destination.startswith("otlp"):
-            return ("logs",)
+        scheme = scheme_of(self.destination)
+        if scheme is not None:
+            return tuple(signal for signal in scheme.signals if signal in self.signals) or scheme.signals
         if self.signals:
             return self.signals
-        if self.destination or self.otlp_endpoint:
-            return ("logs", "traces", "metrics")
         own = (
-            ("logs", self.otlp_logs_endpoint),
-            ("traces", self.otlp_traces_endpoint),
-            ("metrics", self.otlp_metrics_endpoint),
+            (LOGS, self.otlp_logs_endpoint),
+            (TRACES, self.otlp_traces_endpoint),
+            (METRICS, self.otlp_metrics_endpoint),
         )
-        return tuple(signal for signal, address in own if address)
+        return tuple(signal for signal, address in own if address or self.otlp_endpoint)
 
     @property
     def batch_limit_bytes(self) -> int:
@@ -400,12 +401,9 @@ class Settings:
             elif value:
                 address, _, query = value.partition("?")
                 user, _, place = (address.partition("//")[2] or address).rpartition("@")
-                # A webhook's path is its key; an OTLP endpoint's is not.
-                path = place.partition("/")[2] if value.startswith(("http:", "https:")) else ""
-                is_webhook = setting.attribute == "destination"
-                for text in (user, query, path if is_webhook else ""):
-                    if text:
-                        yield text
+                scheme = scheme_of(value) if setting.attribute == "destination" else None
+                path = place.partition("/")[2] if scheme and scheme.path_is_secret else ""
+                yield from filter(None, (user, query, path))
 
 
 class Function:

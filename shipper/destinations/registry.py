@@ -42,7 +42,7 @@ def chosen(settings: Settings, wait: Wait, log: Log, heard: Heard | None = None)
 
     transports: dict[tuple[str, str, int], Transport] = {}
     posts = {}
-    for signal in settings.wanted_signals() or (LOGS,):
+    for signal in settings.exported_signals() or (LOGS,):
         where = otlp_address(settings, signal)
         key = where.scheme, where.host, where.port
         if key not in transports:

@@ -42,7 +42,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
 
 def selected_by(settings: Settings) -> Selection:
     """What one environment's settings ask for."""
-    signals = settings.wanted_signals()
+    signals = settings.exported_signals()
     return Selection(
         logs=LOGS in signals,
         traces=TRACES in signals,

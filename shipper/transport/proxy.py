@@ -1,6 +1,6 @@
 """Which destinations are reached through the proxy."""
 
-from lifecycle.contract.setting_types import is_authority, is_port
+from lifecycle.contract.schemes import is_authority, is_port
 from shipper.errors import ShipperError
 from shipper.transport import address
 from shipper.transport.address import Address

@@ -264,4 +264,4 @@ def test_where_each_signal_goes_is_said_by_opentelemetrys_variables(server: Serv
 def test_signals_are_those_asked_for_as_far_as_the_destination_takes_them(
     environ: dict[str, str], signals: tuple[str, ...]
 ) -> None:
-    assert Settings(environ).wanted_signals() == signals
+    assert Settings(environ).exported_signals() == signals

@@ -1,0 +1,86 @@
+"""The destinations there are, by the scheme of their address: what settings must know before anything is loaded.
+
+What a scheme comes to is the registry's (`shipper/destinations/registry.py`), which has the same schemes: a test holds
+the two equal.
+
+Runs before the first call to the platform, so it imports nothing.
+"""
+
+LOGS = "logs"
+TRACES = "traces"
+METRICS = "metrics"
+EVERY_SIGNAL = (LOGS, TRACES, METRICS)
+
+_SERVER = "://HOST[:PORT][/PATH]"
+
+
+class Scheme:
+    """One way to write a destination.
+
+    Attributes:
+        form: What follows the scheme's name, as one writes it for people: nothing, `:`, `:PATH`, or `://HOST…`.
+        signals: What the destination takes.
+        path_is_secret: The path is a key, as a webhook's, and appears in no line.
+    """
+
+    __slots__ = ("form", "path_is_secret", "signals")
+
+    def __init__(self, form: str, signals: "tuple[str, ...]", *, path_is_secret: bool = False) -> None:
+        self.form = form
+        self.signals = signals
+        self.path_is_secret = path_is_secret
+
+    def fits(self, rest: str) -> bool:
+        """Whether `rest`, all behind the scheme's name, has this form."""
+        if self.form.startswith("://"):
+            return rest.startswith("://") and is_authority(rest[3:])
+        if self.form == ":PATH":
+            return rest.startswith(":") and len(rest) > 1
+        return rest == self.form
+
+
+SCHEMES = {
+    "otlp": Scheme("", EVERY_SIGNAL),
+    "otlp+http": Scheme(_SERVER, EVERY_SIGNAL),
+    "otlp+https": Scheme(_SERVER, EVERY_SIGNAL),
+    "http": Scheme(_SERVER, (LOGS,), path_is_secret=True),
+    "https": Scheme(_SERVER, (LOGS,), path_is_secret=True),
+    "file": Scheme(":PATH", (LOGS,)),
+    "stdout": Scheme(":", (LOGS,)),
+}
+
+# Of OpenTelemetry's own settings.
+SERVERS = {name: Scheme(_SERVER, EVERY_SIGNAL) for name in ("http", "https")}
+
+
+def scheme_of(address: str) -> "Scheme | None":
+    """The scheme of a destination's address; None: there is none such."""
+    return SCHEMES.get(address.partition(":")[0])
+
+
+def forms(schemes: "dict[str, Scheme]") -> str:
+    """How a destination may be written, for people."""
+    texts = []
+    for name, scheme in schemes.items():
+        if name.endswith("s") and name[:-1] in schemes:
+            continue
+        texts.append(f"{name}(s){scheme.form}" if name + "s" in schemes else name + scheme.form)
+    *others, last = texts
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def is_authority(text: str) -> bool:
+    """Whether `text` begins with `[USER@]HOST[:PORT]` whose port, if any, is one (RFC 3986, section 3.2)."""
+    for end in "/?#":
+        text = text.partition(end)[0]
+    host = text.rpartition("@")[2]
+    if host.startswith("["):
+        name, bracket, port = host.partition("]")
+        return len(name) > 2 and bool(bracket) and (not port or (is_port(port[1:]) and port[0] == ":"))  # noqa: PLR2004
+    name, colon, port = host.partition(":")
+    return bool(name) and (not colon or is_port(port))
+
+
+def is_port(text: str) -> bool:
+    """Whether `text` is a TCP port number one can connect to."""
+    return text.isascii() and text.isdigit() and len(text) < 6 and 0 < int(text) < 65536  # noqa: PLR2004
