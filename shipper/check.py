@@ -141,7 +141,7 @@ def _in_words(line: bytes) -> str:
 
 
 def _wait(fd: int, events: int, until: float) -> int:
-    """Waits for a descriptor, or for time alone, as the shipper's orders do."""
+    """Waits for a descriptor, or for time alone, as the shipper's commands do."""
     poll = select.poll()
     if fd >= 0:
         poll.register(fd, events)

@@ -1,4 +1,4 @@
-"""What the supervisor wants now, and every wait of the shipper.
+"""The supervisor's commands, and every wait of the shipper.
 
 Owns the command pipe. Each wait, for a socket or for a pause, watches that pipe as well, so a deadline can be
 moved and a supervisor's death be noticed in the middle of anything.
@@ -13,42 +13,41 @@ import msgspec
 from lifecycle.contract import wire
 from shipper.errors import SupervisorGoneError
 
-_READABLE = select.POLLIN | select.POLLHUP | select.POLLERR
-
-# What need not be said at once is said when a wait gets as long as this: most answers come sooner.
+# A report that can wait for the next one is sent when a wait gets as long as this: most answers come sooner.
 _LONG_WAIT_MS = 50
 
 # poll(2) takes an int of milliseconds; nothing here waits longer in one call.
 _LONGEST_POLL_MS = 60_000
 
 
-class Orders:
+class Commands:
     """The command pipe.
 
     Args:
-        commands: Read end of the pipe.
+        pipe: Its read end.
         clock: Monotonic seconds.
 
     Attributes:
-        until: Offset to deliver up to, as last ordered.
+        until: Offset to deliver up to, by the last command.
         deadline: Monotonic seconds at which the shipment under way stops.
         is_final: Nothing comes after the shipment under way.
-        ledger: The supervisor's counts, as last told.
-        restored: What the last restore from a snapshot changed; None once it has been seen to.
-        unsaid: Called, once, when a wait gets long: says what could be said together with what is waited for.
+        ledger: The supervisor's counts, by the last command.
+        restored: What the last restore from a snapshot changed; None once it has been acted upon.
+        waiting_report: Called, once, when a wait gets long: sends what could be reported together with what is waited
+            for.
     """
 
-    def __init__(self, commands: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._commands = commands
+    def __init__(self, pipe: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._pipe = pipe
         self._clock = clock
         self._poll = select.poll()
-        self._poll.register(commands, select.POLLIN)
+        self._poll.register(pipe, select.POLLIN)
         self.until = 0
         self.deadline = 0.0
         self.is_final = False
         self.ledger: dict[str, int] = {}
         self.restored: wire.Restored | None = None
-        self.unsaid: Callable[[], None] | None = None
+        self.waiting_report: Callable[[], None] | None = None
 
     def next(self) -> wire.Ship:
         """Blocks until there is something to ship.
@@ -58,7 +57,7 @@ class Orders:
         """
         while True:
             self._poll.poll()
-            ship = self._taken()
+            ship = self._received()
             if ship is not None:
                 return ship
 
@@ -86,47 +85,47 @@ class Orders:
             while True:
                 left_s = min(until, self.deadline) - self._clock()
                 # Rounded up: poll(2) must not return early and make this a busy loop.
-                longest_ms = _LONGEST_POLL_MS if self.unsaid is None else _LONG_WAIT_MS
+                longest_ms = _LONGEST_POLL_MS if self.waiting_report is None else _LONG_WAIT_MS
                 left_ms = min(max(0, int(left_s * 1000 + 0.999)), longest_ms)
                 ready = dict(self._poll.poll(left_ms))
-                if self._commands in ready:
-                    self._taken()
+                if self._pipe in ready:
+                    self._received()
                 if fd in ready:
                     return ready[fd]
                 if not ready:
-                    self.say()
+                    self.report()
                 if not ready and self._clock() >= min(until, self.deadline):
                     return 0
         finally:
             if fd >= 0:
                 self._poll.unregister(fd)
 
-    def say(self) -> None:
-        """Has said what is unsaid."""
-        unsaid, self.unsaid = self.unsaid, None
-        if unsaid is not None:
-            unsaid()
+    def report(self) -> None:
+        """Sends the report that waits, if one does."""
+        send, self.waiting_report = self.waiting_report, None
+        if send is not None:
+            send()
 
     def pause(self, seconds: float) -> None:
         """Sleeps, but not past the deadline."""
         self.wait(-1, 0, self._clock() + seconds)
 
-    def _taken(self) -> wire.Ship | None:
+    def _received(self) -> wire.Ship | None:
         try:
-            packet = wire.receive(self._commands)
+            packet = wire.receive(self._pipe)
         except BlockingIOError:
             return None
         if not packet:
             raise SupervisorGoneError
         try:
-            order = wire.shipper_commands.decode(packet)
+            command = wire.shipper_commands.decode(packet)
         except msgspec.MsgspecError as exc:  # the two ends are of one build; go on rather than die
-            raise SupervisorGoneError(f"got {len(packet)} bytes, expected an order") from exc
-        if isinstance(order, wire.Restored):
-            self.restored = order
+            raise SupervisorGoneError(f"got {len(packet)} bytes, expected a command") from exc
+        if isinstance(command, wire.Restored):
+            self.restored = command
             return None
-        self.until = order.until
-        self.deadline = order.deadline
-        self.is_final = order.is_final
-        self.ledger = order.ledger
-        return order
+        self.until = command.until
+        self.deadline = command.deadline
+        self.is_final = command.is_final
+        self.ledger = command.ledger
+        return command

@@ -12,7 +12,7 @@ from lifecycle.contract import wire
 from lifecycle.contract.backlog import Backlog
 from lifecycle.contract.log import Log
 from lifecycle.contract.wire import MOST_TEXT, Shipped, Stalled
-from shipper.commands import Orders
+from shipper.commands import Commands
 from shipper.delivery.batch import Batch, Position
 from shipper.delivery.counts import Counts
 from shipper.model.context import packed
@@ -41,7 +41,7 @@ class Reports:
 
     Args:
         pipe: Its write end.
-        orders: What the reports answer; has said what need not be said at once.
+        commands: What the reports answer; keeps what need not be reported at once.
         backlog: Where sizes are looked up.
         counts: Of requests since the last report.
         log: Says why a shipment stalls.
@@ -53,10 +53,10 @@ class Reports:
     """
 
     def __init__(
-        self, pipe: int, orders: Orders, backlog: Backlog, counts: Counts, log: Log, *, owes: bool = False
+        self, pipe: int, commands: Commands, backlog: Backlog, counts: Counts, log: Log, *, owes: bool = False
     ) -> None:
         self._pipe = pipe
-        self._orders = orders
+        self._commands = commands
         self._backlog = backlog
         self._counts = counts
         self._log = log
@@ -71,13 +71,13 @@ class Reports:
 
     def note(self, batch: Batch) -> None:
         """Tells of a request, or leaves it to the next one's report if that comes soon: each wakes the supervisor."""
-        self._orders.unsaid = self._settle
+        self._commands.waiting_report = self._settle
         if batch.is_done or batch.body_bytes > _SMALL_BATCH_BYTES:
-            self._orders.say()
+            self._commands.report()
 
     def end(self, until: int, *, waits: bool = False) -> None:
         """Tells that a shipment got to `until`; `waits`: that it gets no further now, which is no failure."""
-        self._orders.say()
+        self._commands.report()
         position = self.position
         if not waits:
             position = Position(max(until, position.through), 0, position.context)
@@ -85,14 +85,14 @@ class Reports:
 
     def stall(self, reason: str, retry_after_s: float = 0.0) -> None:
         """Tells that a shipment ends before its time, after what was taken."""
-        self._orders.say()
+        self._commands.report()
         counts = self._counts
         self._log.debug("shipper.shipment_stalled", reason=reason, retry_after_s=retry_after_s)
         wire.send(
             self._pipe,
             Stalled(
                 reason=reason[:MOST_TEXT],
-                deadline=self._orders.deadline,
+                deadline=self._commands.deadline,
                 retry_after_s=retry_after_s,
                 requests=counts.requests,
                 retries=counts.retries,
@@ -135,7 +135,7 @@ class Reports:
         positions = {row: batch.position(row) for row in rows}
         places = {row: (position.through, position.skip) for row, position in positions.items()}
         since, _ = min(places.values())
-        found = sizes_at(self._backlog.frames(since, self._orders.until), places.values())
+        found = sizes_at(self._backlog.frames(since, self._commands.until), places.values())
         return {row: found.get(place, 0) for row, place in places.items()}
 
     def _send(self, position: Position, rested: Rested = _NOTHING, *, waits: bool = False) -> None:

@@ -13,7 +13,7 @@ from lifecycle.contract.heap import LARGE_BYTES, give_back_large_blocks
 from lifecycle.contract.log import Log
 from lifecycle.contract.settings import Settings
 from lifecycle.contract.wire import Ship
-from shipper.commands import Orders
+from shipper.commands import Commands
 from shipper.delivery.batch import Batch, Limits, Position
 from shipper.delivery.delivery import Delivery
 from shipper.destinations.registry import chosen
@@ -64,19 +64,19 @@ def run(*, commands: int, reports: int, backlog: Backlog, settings: Settings, lo
         settings: Of the environment.
         log: The shipper's.
     """
-    orders = Orders(commands)
-    destination = chosen(settings, orders.wait, log)
-    worker = Worker(orders, reports, backlog, settings, destination, log)
+    heard = Commands(commands)
+    destination = chosen(settings, heard.wait, log)
+    worker = Worker(heard, reports, backlog, settings, destination, log)
     log.debug("shipper.started", destination=destination.label, batch_bytes=settings.batch_bytes)
     try:
         while True:
-            ship = orders.next()
-            if orders.restored is not None:
-                settings.function.instance_id = orders.restored.instance_id
-                orders.restored = None
+            ship = heard.next()
+            if heard.restored is not None:
+                settings.function.instance_id = heard.restored.instance_id
+                heard.restored = None
                 destination.close()
-                destination = chosen(settings, orders.wait, log)
-                worker = Worker(orders, reports, backlog, settings, destination, log)
+                destination = chosen(settings, heard.wait, log)
+                worker = Worker(heard, reports, backlog, settings, destination, log)
                 log.debug("shipper.restored", instance_id=settings.function.instance_id)
             worker.ship(ship)
     except (SupervisorGoneError, BrokenPipeError):
@@ -89,7 +89,7 @@ class Worker:
     """One shipment after another.
 
     Args:
-        orders: What the supervisor wants.
+        commands: The supervisor's.
         reports: Where reports go.
         backlog: The shared ring.
         settings: Of the environment.
@@ -98,9 +98,15 @@ class Worker:
     """
 
     def __init__(
-        self, orders: Orders, reports: int, backlog: Backlog, settings: Settings, destination: "Destination", log: Log
+        self,
+        commands: Commands,
+        reports: int,
+        backlog: Backlog,
+        settings: Settings,
+        destination: "Destination",
+        log: Log,
     ) -> None:
-        self._orders = orders
+        self._commands = commands
         self._backlog = backlog
         self._log = log
         limits = Limits(settings.batch_bytes, settings.batch_records)
@@ -112,14 +118,14 @@ class Worker:
         self._cut = NOWHERE
         self._delivery = Delivery(
             destination,
-            orders,
+            commands,
             limits,
             base_s=settings.retry_base_ms / 1000,
             most_s=settings.retry_max_ms / 1000,
             log=log,
         )
         owes = (selection.traces or selection.metrics) and destination.shapes is not None
-        self._reports = Reports(reports, orders, backlog, self._delivery.counts, log, owes=owes)
+        self._reports = Reports(reports, commands, backlog, self._delivery.counts, log, owes=owes)
 
     def ship(self, ship: Ship) -> None:
         """Makes one shipment, and ends it with a report.
@@ -133,7 +139,7 @@ class Worker:
             self._reports.begin_at(self._cut)
             self._unfinished = None
         if self._log.is_debug:
-            budget_ms = round(self._orders.time_left_s() * 1000, 1)
+            budget_ms = round(self._commands.time_left_s() * 1000, 1)
             self._log.debug(
                 "shipper.shipment_started", since=ship.since, skip=ship.skip, until=ship.until, budget_ms=budget_ms
             )
@@ -150,7 +156,7 @@ class Worker:
         is_reported = False
         self._delivery.lacked_time = False
         while True:
-            until, is_final = self._orders.until, self._orders.is_final
+            until, is_final = self._commands.until, self._commands.is_final
             for batch in self._batches(until):
                 started = time.monotonic()
                 if batch.body_bytes >= LARGE_BYTES:
@@ -159,15 +165,15 @@ class Worker:
                 if batch not in reports.open:
                     reports.open.append(batch)
                 self._delivery.deliver(batch, reports.note, behind=self._behind(batch))
-                self._orders.say()
+                self._commands.report()
                 self._unfinished, self._cut = None, batch.end
                 is_reported = True
                 self._say_shipped(batch, started)
                 del batch  # or it would be in memory beside the next one while that is made
-            if reports.open and self._orders.until <= until:
+            if reports.open and self._commands.until <= until:
                 self._deliver_put_off(until)
             # Both may have moved on while a request was under way.
-            if self._orders.until <= until and self._orders.is_final == is_final:
+            if self._commands.until <= until and self._commands.is_final == is_final:
                 break
         if self._delivery.lacked_time and reports.open:
             reports.stall("deadline")
@@ -180,17 +186,17 @@ class Worker:
     def _deliver_put_off(self, until: int) -> None:
         """Tries again what signals still owe, now that lines have left; gives it up where it can wait no longer."""
         note = self._reports.note
-        must_end = self._orders.is_final or self._is_pressed(until, self._reports.position)
+        must_end = self._commands.is_final or self._is_pressed(until, self._reports.position)
         for batch in list(self._reports.open):
             batch.trim()
-            self._delivery.deliver(batch, note, behind=self._behind(batch), even_put_off=self._orders.is_final)
+            self._delivery.deliver(batch, note, behind=self._behind(batch), even_put_off=self._commands.is_final)
             if must_end and not batch.is_done:
                 self._delivery.give_up(batch, note)
 
     def _behind(self, batch: Batch) -> set[str]:
         """Signals that batches before this one owe; in the last shipment nothing is left for later."""
         behind: set[str] = set()
-        if self._orders.is_final:
+        if self._commands.is_final:
             return behind
         for earlier in self._reports.open:
             if earlier is batch:
@@ -204,15 +210,15 @@ class Worker:
         if self._unfinished is not None and not self._unfinished.is_begun:
             self._unfinished = None
             self._reports.open.pop()
-        if self._orders.is_final:
+        if self._commands.is_final:
             self._delivery.begin([batch for batch in self._reports.open if batch is not self._unfinished])
         if self._unfinished is not None:
             yield self._unfinished
         cutter, through = self._cutter, self._cut.through
-        cutter.ledger, cutter.is_final = self._orders.ledger, self._orders.is_final
+        cutter.ledger, cutter.is_final = self._commands.ledger, self._commands.is_final
         cutter.look_ahead(self._backlog.frames(through, until), is_pressed=self._is_pressed(until, self._cut))
         batches = cutter.batches(self._backlog.frames(through, until), self._cut)
-        yield from self._sent_ahead(batches) if self._orders.is_final else batches
+        yield from self._sent_ahead(batches) if self._commands.is_final else batches
 
     def _sent_ahead(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         """Each batch when spans and metrics of the next are under way."""

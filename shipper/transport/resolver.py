@@ -23,7 +23,7 @@ KEPT_S = 300.0
 SockAddress = tuple[int, tuple[object, ...]]
 
 
-# Descriptor, poll(2) events, monotonic seconds → events; see `Orders.wait`.
+# Descriptor, poll(2) events, monotonic seconds → events; see `Commands.wait`.
 Wait = Callable[[int, int, float], int]
 
 

@@ -4,7 +4,7 @@ import os
 import ssl
 import time
 
-from shipper.commands import Orders
+from shipper.commands import Commands
 from shipper.transport import address
 from shipper.transport.pool import Transport
 from tests.shipper.support import Clock, Lines
@@ -16,16 +16,15 @@ class Client:
     """A transport with a command pipe that nobody writes to, unless told."""
 
     def __init__(self, url: str, *, proxy: str = "", context: ssl.SSLContext | None = None) -> None:
-        commands, self.supervisor = os.pipe()
-        self.commands = commands
-        self.orders = Orders(commands)
-        self.orders.deadline = time.monotonic() + 20
+        self._pipe, self.supervisor = os.pipe()
+        self.commands = Commands(self._pipe)
+        self.commands.deadline = time.monotonic() + 20
         self.lines = Lines()
         self.wall = Clock()
         self.transport = Transport(
             address.parse(url),
             address.parse(proxy) if proxy else None,
-            self.orders.wait,
+            self.commands.wait,
             self.lines.log,
             wall_clock=self.wall,
             tls_context=(lambda: context) if context else None,
@@ -39,6 +38,6 @@ class Client:
     def close(self) -> None:
         """Hangs up; the supervisor dies."""
         self.transport.close()
-        for fd in (self.commands, self.supervisor):
+        for fd in (self._pipe, self.supervisor):
             if fd >= 0:
                 os.close(fd)

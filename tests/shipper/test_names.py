@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from shipper.commands import Orders
+from shipper.commands import Commands
 from shipper.errors import ExchangeError
 from shipper.transport.resolver import Names
 
@@ -24,10 +24,10 @@ def test_a_name_that_takes_long_to_resolve_costs_the_timeout(tmp_path: Path) -> 
         assert proceed.wait(10)
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
 
-    commands, supervisor = os.pipe()
-    orders = Orders(commands)
-    orders.deadline = time.monotonic() + 10
-    names = Names(orders.wait, getaddrinfo=getaddrinfo, hosts=str(tmp_path / "none"))
+    pipe, supervisor = os.pipe()
+    commands = Commands(pipe)
+    commands.deadline = time.monotonic() + 10
+    names = Names(commands.wait, getaddrinfo=getaddrinfo, hosts=str(tmp_path / "none"))
     with pytest.raises(ExchangeError) as error:
         names.addresses("backend.example", 443, time.monotonic() + 0.05)
     assert error.value.reason == "timeout"
@@ -39,7 +39,7 @@ def test_a_name_that_takes_long_to_resolve_costs_the_timeout(tmp_path: Path) -> 
     names.forget("backend.example", 443)
     assert names.addresses("backend.example", 443, time.monotonic() + 5) == expected
     assert len(asked) == 2
-    os.close(commands)
+    os.close(pipe)
     os.close(supervisor)
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from lifecycle.contract import wire
 from lifecycle.contract.wire import Ship, Shipped, Stalled
-from shipper.commands import Orders
+from shipper.commands import Commands
 from shipper.delivery import health as troubles
 from shipper.delivery.interfaces import NO_LIMITS, Request
 from shipper.delivery.outcome import DONE, Outcome, Verdict
@@ -45,15 +45,15 @@ shipments = st.tuples(st.integers(0, 2), st.booleans())
 class Endpoints:
     """A destination of every signal that meets what it is told to."""
 
-    def __init__(self, orders: Orders, script: Iterator[tuple[Outcome, str]], *, is_several: bool) -> None:
+    def __init__(self, commands: Commands, script: Iterator[tuple[Outcome, str]], *, is_several: bool) -> None:
         environ = {"TAILRACE_DESTINATION": "otlp+http://localhost:1", "TAILRACE_RETRY_BASE_MS": "1"}
         self.settings = settings_of(**environ, **EVERY)
-        otlp = chosen(self.settings, orders.wait, Lines("error").log)
+        otlp = chosen(self.settings, commands.wait, Lines("error").log)
         assert otlp.shapes is not None
         self.label, self.encoder, self.shapes = "memory:", otlp.encoder, otlp.shapes
         self.is_several = is_several
         self.requests = 0
-        self._orders = orders
+        self._commands = commands
         self._script = script
 
     @property
@@ -66,9 +66,9 @@ class Endpoints:
         self.requests += 1
         outcome, moment = next(self._script, (DONE, "at once"))
         if moment != "at once":
-            self._orders.say()
+            self._commands.report()
         if moment == "never":
-            self._orders.deadline = 0.0
+            self._commands.deadline = 0.0
             return TIMEOUT
         if outcome is UNSUPPORTED:
             if signal == "logs":
@@ -151,7 +151,7 @@ class Told:
 @example([(HELD, "at once"), (HELD, "at once"), (UNSUPPORTED, "at once")], [(0, False)], True, 2000, 60.0, 4_000_000)
 def test_every_event_is_told_of_once(
     script: list[tuple[Outcome, str]],
-    orders_given: list[tuple[int, bool]],
+    shipments_made: list[tuple[int, bool]],
     is_several: bool,  # noqa: FBT001 - drawn
     batch_records: int,
     pause_s: float,
@@ -160,41 +160,41 @@ def test_every_event_is_told_of_once(
     """Taken, put off, given up, rejected, stalled, in one batch or several, by one shipper or by successors."""
     backlog, end = backlog_of(*stories(FRAMES), size=room)
     told = Told(backlog, end)
-    commands, supervisor = os.pipe()
-    orders = Orders(commands)
-    endpoints = Endpoints(orders, iter(script), is_several=is_several)
+    pipe, supervisor = os.pipe()
+    commands = Commands(pipe)
+    endpoints = Endpoints(commands, iter(script), is_several=is_several)
     endpoints.settings.batch_records = batch_records
     worker: Worker | None = None
     shipped = 0
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(troubles, "FIRST_PAUSE_S", pause_s)
-        for number, (more, is_new) in enumerate([*orders_given, (FRAMES, False), (0, False), (0, False)]):
+        for number, (more, is_new) in enumerate([*shipments_made, (FRAMES, False), (0, False), (0, False)]):
             if worker is None or is_new:
-                worker = Worker(orders, told.writing, backlog, endpoints.settings, endpoints, Lines("error").log)
+                worker = Worker(commands, told.writing, backlog, endpoints.settings, endpoints, Lines("error").log)
             shipped = min(FRAMES, shipped + more)
-            orders.until = told.ends[shipped - 1] if shipped else 0
-            orders.deadline = time.monotonic() + 1000
-            orders.is_final = number >= len(orders_given)
+            commands.until = told.ends[shipped - 1] if shipped else 0
+            commands.deadline = time.monotonic() + 1000
+            commands.is_final = number >= len(shipments_made)
             worker.ship(
                 Ship(
                     since=told.last.through,
                     skip=told.last.skip,
-                    until=orders.until,
-                    deadline=orders.deadline,
+                    until=commands.until,
+                    deadline=commands.deadline,
                     context=told.last.context,
-                    is_final=orders.is_final,
+                    is_final=commands.is_final,
                 )
             )
             heard = told.hear()
-            assert orders.unsaid is None
+            assert commands.waiting_report is None
             # Nothing is left for later that could be told of.
             for batch in list(worker._reports.open)[:1]:  # noqa: SLF001
                 assert batch.settled == batch.floor() or not batch.is_begun
             last = heard[-1]
-            assert isinstance(last, Stalled) or last.waits or last.through >= orders.until
+            assert isinstance(last, Stalled) or last.waits or last.through >= commands.until
             assert told.requests == endpoints.requests
-            if orders.is_final and isinstance(last, Shipped):
+            if commands.is_final and isinstance(last, Shipped):
                 assert told.events == EVENTS * FRAMES
-    for fd in (commands, supervisor):
+    for fd in (pipe, supervisor):
         os.close(fd)
     told.close()

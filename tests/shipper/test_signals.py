@@ -1,4 +1,4 @@
-"""Every signal through the shipper's process: orders in, requests and reports out, over real pipes and sockets."""
+"""Every signal through the shipper's process: commands in, requests and reports out, over real pipes and sockets."""
 
 import json
 import socket
@@ -142,7 +142,7 @@ def test_the_last_order_of_all_brings_what_is_open_to_an_end(server: Server) -> 
 def order(supervisor: Supervisor, at: int, context: bytes) -> None:
     deadline = time.monotonic() + 10
     wire.send(
-        supervisor.orders_out, Ship(since=at, skip=0, until=at, deadline=deadline, context=context, is_final=True)
+        supervisor.commands_out, Ship(since=at, skip=0, until=at, deadline=deadline, context=context, is_final=True)
     )
 
 

@@ -55,9 +55,11 @@ def test_unread_session_tickets_do_not_make_a_connection_look_used(server: Serve
     """They come after the handshake, on their own."""
     server.behaviours = [tls(certificate, server.hanging)]
     client = Client("http://unused/")
-    connection = Connection.open((socket.AF_INET, ("127.0.0.1", server.port)), client.orders.wait, time.monotonic() + 5)
+    connection = Connection.open(
+        (socket.AF_INET, ("127.0.0.1", server.port)), client.commands.wait, time.monotonic() + 5
+    )
     connection.start_tls(ssl.create_default_context(cafile=certificate / "cert.pem"), "localhost", time.monotonic() + 5)
-    assert client.orders.wait(connection._sock.fileno(), select.POLLIN, time.monotonic() + 5)  # noqa: SLF001
+    assert client.commands.wait(connection._sock.fileno(), select.POLLIN, time.monotonic() + 5)  # noqa: SLF001
     assert connection.is_idle()
     connection.close()
     client.close()
@@ -110,7 +112,7 @@ def test_one_time_bounds_lookup_handshake_request_and_answer(server: Server, cer
 
     def wait(fd: int, events: int, until: float) -> int:
         ends.append(until)
-        return client.orders.wait(fd, events, until)
+        return client.commands.wait(fd, events, until)
 
     def getaddrinfo(_host: str, port: int, *_rest: int) -> list[object]:
         time.sleep(0.05)  # long enough to be waited for

@@ -178,7 +178,7 @@ def test_a_server_that_reads_nothing_costs_the_timeout(server: Server, client: C
 
 def test_the_deadline_bounds_a_request_before_its_timeout(server: Server, client: Client) -> None:
     server.behaviours = [server.hanging]
-    client.orders.deadline = time.monotonic() + 0.1
+    client.commands.deadline = time.monotonic() + 0.1
     started = time.monotonic()
     with pytest.raises(ExchangeError):
         client.ask(timeout_s=10)
@@ -193,7 +193,7 @@ def test_a_new_order_moves_the_deadline_of_a_request_under_way(server: Server, c
     with pytest.raises(ExchangeError):
         client.ask(timeout_s=10)
     assert time.monotonic() - started < 1
-    assert client.orders.until == 7
+    assert client.commands.until == 7
 
 
 def test_a_supervisor_that_dies_ends_a_request_under_way(server: Server, client: Client) -> None:

@@ -1,4 +1,4 @@
-"""The shipper as the supervisor sees it: orders in, reports out, over real pipes."""
+"""The shipper as the supervisor sees it: commands in, reports out, over real pipes."""
 
 import gzip
 import json
@@ -31,7 +31,7 @@ class Supervisor:
     """Runs the worker in a thread, and talks to it."""
 
     def __init__(self, backlog: Backlog, port: int, **environ: str) -> None:
-        self.orders_in, self.orders_out = os.pipe2(os.O_DIRECT)
+        self.commands_in, self.commands_out = os.pipe2(os.O_DIRECT)
         self.reports_in, self.reports_out = os.pipe2(os.O_DIRECT)
         self.lines = Lines(environ.get("TAILRACE_LOG_LEVEL", "debug"))
         settings = settings_of(
@@ -47,7 +47,7 @@ class Supervisor:
             target=run,
             daemon=True,  # a test that fails is not to keep the others waiting for ever
             kwargs={
-                "commands": self.orders_in,
+                "commands": self.commands_in,
                 "reports": self.reports_out,
                 "backlog": backlog,
                 "settings": settings,
@@ -67,10 +67,10 @@ class Supervisor:
         context: bytes = b"",
         is_final: bool = False,
     ) -> None:
-        """Sends an order."""
+        """Sends a command."""
         self.deadline = time.monotonic() + budget_s
         order = Ship(since=since, skip=skip, until=until, deadline=self.deadline, context=context, is_final=is_final)
-        wire.send(self.orders_out, order)
+        wire.send(self.commands_out, order)
 
     def report(self) -> Shipped | Stalled:
         """Waits for a report."""
@@ -91,10 +91,10 @@ class Supervisor:
 
     def close(self) -> None:
         """Dies, and sees the worker end."""
-        os.close(self.orders_out)
+        os.close(self.commands_out)
         self.thread.join(5)
         assert not self.thread.is_alive()
-        for fd in (self.orders_in, self.reports_in, self.reports_out):
+        for fd in (self.commands_in, self.reports_in, self.reports_out):
             os.close(fd)
 
 
@@ -423,7 +423,7 @@ def test_restored_copy_of_a_snapshot_ships_under_its_own_name_over_a_new_connect
     supervisor = Supervisor(backlog, server.port)
     supervisor.order(first_end)
     supervisor.reports_until(first_end)
-    wire.send(supervisor.orders_out, wire.Restored(digest_key=b"k", instance_id="copy-2"))
+    wire.send(supervisor.commands_out, wire.Restored(digest_key=b"k", instance_id="copy-2"))
     supervisor.order(end, since=first_end)
     supervisor.reports_until(end)
     supervisor.close()
