@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from shipper.destinations.otlp import json_values as anyvalue
 from shipper.destinations.otlp.destination import LogRecords, rejected_in
+from shipper.destinations.otlp.values import MOST_DEPTH
 from shipper.destinations.registry import chosen
 from shipper.model import resource
 from shipper.model.context import NOTHING, Context
@@ -221,7 +222,7 @@ def test_what_nests_too_deep_for_protobuf_stays_text() -> None:
     for _ in range(50):
         value = {"in": value}
     found = json.loads(anyvalue.any_value(json.dumps(value).encode()))
-    for _ in range(anyvalue.MOST_DEPTH):
+    for _ in range(MOST_DEPTH):
         found = found["kvlistValue"]["values"][0]["value"]
     assert json.loads(found["stringValue"])["in"]
 

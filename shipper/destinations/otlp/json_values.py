@@ -8,17 +8,11 @@ from collections.abc import Mapping
 
 import msgspec
 
+from shipper.destinations.otlp.values import LEAST_INT64, MOST_DEPTH, MOST_INT64, number_of
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
-
-# protobuf's parsers stop at 100 nested messages, and a level here is three of them; what lies deeper stays JSON
-# text.
-MOST_DEPTH = 20
-
-_MOST_INT64 = 2**63 - 1
-_LEAST_INT64 = -(2**63)
-_INT64_DIGITS = 19
 
 # Field names repeat from record to record; beyond this many they do not, and remembering stops.
 _MOST_NAMES = 1024
@@ -91,19 +85,15 @@ def attribute(name: str, value: "Any") -> bytes:
             return b'{"key":%b,"value":{"stringValue":%b}}' % (key, _to_json(value))
         if kind is bool:
             return b'{"key":%b,"value":{"boolValue":%b}}' % (key, b"true" if value else b"false")
-        if kind is int and _LEAST_INT64 <= value <= _MOST_INT64:
+        if kind is int and LEAST_INT64 <= value <= MOST_INT64:
             return b'{"key":%b,"value":{"intValue":"%d"}}' % (key, value)
     return key_value(name, plain_value(value))
 
 
 def _number(raw: bytes) -> bytes:
-    if raw.isdigit() and len(raw) < _INT64_DIGITS:
-        return b'{"intValue":"%b"}' % raw
-    if raw.isdigit() or (raw[:1] == b"-" and raw[1:].isdigit()):
-        # Digits beyond int64 stay digits; int() refuses more than 4300 of them.
-        if len(raw) <= len(str(_LEAST_INT64)) and _LEAST_INT64 <= int(raw) <= _MOST_INT64:
-            return b'{"intValue":"%d"}' % int(raw)
+    number = number_of(raw)
+    if number is None:
         return b'{"stringValue":"%b"}' % raw
-    if math.isfinite(float(raw)):
-        return b'{"doubleValue":%b}' % raw
-    return b'{"stringValue":"%b"}' % raw
+    if isinstance(number, int):
+        return b'{"intValue":"%d"}' % number
+    return b'{"doubleValue":%b}' % raw
