@@ -132,8 +132,9 @@ class Otlp:
     def metrics(self, meters: Meters, ledger: dict[str, int], *, is_cumulative: bool) -> list[bytes]:
         """What was measured as records."""
         from shipper.destinations.otlp.metrics import encoded
+        from shipper.model.metrics import export_of
 
-        return list(encoded(meters, ledger, is_cumulative=is_cumulative))
+        return encoded(export_of(meters, ledger, is_cumulative=is_cumulative))
 
     def build(self, signal: str, records: Sequence[bytes]) -> Request:
         """An Export…ServiceRequest."""
