@@ -1,4 +1,4 @@
-"""A backend on loopback: takes OTLP/HTTP JSON and NDJSON, remembers everything, misbehaves on request.
+"""A backend on loopback: takes OTLP/HTTP, protobuf and JSON, and NDJSON, remembers everything, misbehaves on request.
 
 The hot path only keeps bytes; records are read when a test asks, so a heavy load costs little here.
 """
@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tests.sandbox import certificate
+from tests.sandbox import certificate, otlp
 from tests.sandbox.backend_faults import Faults, Hang, Ok, Partial, Reset, Slow, Status
-from tests.sandbox.http1 import HEAD_BYTES, Answer, Request, json_answer, read_request, reset, write_answer
+from tests.sandbox.http1 import HEAD_BYTES, Answer, Request, read_request, reset, write_answer
 from tests.sandbox.loop_thread import LoopThread
 from tests.sandbox.received import Received, ReceivedRequest, decompressed, records_in
 
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from tests.sandbox.backend_faults import Action
-
-_REJECTED = {"logs": "rejectedLogRecords", "traces": "rejectedSpans", "metrics": "rejectedDataPoints"}
 
 
 class Destination:
@@ -218,11 +216,10 @@ class Destination:
         answer: Answer | None = None
         stored, rejected = True, 0
         if isinstance(action, Ok):
-            answer = json_answer(200, {})
+            answer = otlp.answer(request.path, request.headers)
         elif isinstance(action, Partial):
             rejected = action.rejected
-            key = _REJECTED.get(request.path.partition("?")[0].rpartition("/")[2], "rejected")
-            answer = json_answer(200, {"partialSuccess": {key: str(rejected), "errorMessage": action.message}})
+            answer = otlp.answer(request.path, request.headers, rejected, action.message)
         elif isinstance(action, Status):
             stored = action.store or action.code < 300
             answer = Answer(action.code, action.body, action.headers)

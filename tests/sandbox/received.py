@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from tests.sandbox import otlp
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -88,13 +90,18 @@ def records_in(request: ReceivedRequest, index: int) -> list[Received]:
     """Read every record of a request, the rejected ones left out.
 
     Raises:
-        ValueError: The body is not what its path promises.
+        ValueError: The body is not what its path and its content type promise.
     """
     reader = {"logs": _logs, "traces": _spans, "metrics": _metrics}.get(request.signal)
     if reader is None:
         found = list(_lines(request.body, index))
     else:
-        found = list(reader(msgspec.json.decode(request.body), index))
+        body = request.body
+        if otlp.is_protobuf(request.headers):
+            value = otlp.as_json(otlp.from_protobuf(request.signal, body))
+        else:
+            value = msgspec.json.decode(body)
+        found = list(reader(value, index))
     return found[: len(found) - request.rejected]
 
 

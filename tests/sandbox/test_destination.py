@@ -11,8 +11,10 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 
-from tests.sandbox import Destination, Hang, Partial, Reset, Slow, Status, retry_after
+from tests.sandbox import Destination, Hang, Ok, Partial, Reset, Slow, Status, retry_after
+from tests.sandbox.otlp import from_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -237,3 +239,29 @@ def test_records_can_be_appended_to_a_file(tmp_path: Path) -> None:
         post(backend, otlp("c"))
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     assert [line["body"] for line in lines] == ["line a", "line b", "line c"]
+
+
+def test_protobuf_is_read_as_json_is(backend: Destination) -> None:
+    """By its content type; it is answered in kind."""
+    body = from_json("logs", otlp("a", "b")).SerializeToString()
+    backend.faults.script([Ok(), Partial(1, "no")])
+    whole = post(backend, gzip.compress(body), Content_Encoding="gzip", Content_Type="application/x-protobuf")
+    part = post(backend, body, Content_Type="application/x-protobuf")
+    assert [(record.body, record.uid, record.attributes["n"]) for record in backend.records()] == [
+        ("line a", "a", 7),
+        ("line b", "b", 7),
+        ("line a", "a", 7),
+    ]
+    assert backend.records()[0].resource == {"service.name": "demo"}
+    assert (whole.getheader("Content-Type"), whole.data) == ("application/x-protobuf", b"")  # type: ignore[attr-defined]
+    said = ExportLogsServiceResponse.FromString(part.data)  # type: ignore[attr-defined]
+    assert (said.partial_success.rejected_log_records, said.partial_success.error_message) == (1, "no")
+
+
+def test_ids_in_protobuf_are_digits(backend: Destination) -> None:
+    """As in OTLP's JSON."""
+    span = {"traceId": "5b8efff798038103d269b633813fc60c", "spanId": "eee19b7ec3c1b174", "name": "a", "kind": 2}
+    spans = json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}).encode()
+    body = from_json("traces", spans).SerializeToString()
+    post(backend, body, "/v1/traces", Content_Type="application/x-protobuf")
+    assert [one.raw for one in backend.spans()] == [span]
