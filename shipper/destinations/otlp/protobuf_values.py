@@ -1,0 +1,146 @@
+"""JSON to OTLP's AnyValue in protobuf, written by hand: the runtime of protobuf is too heavy for a cold start.
+
+Zero values of members of a oneof are written, as protobuf wants them; other zero values are left out. Texts are valid
+UTF-8, without which decoders refuse the whole request.
+
+Source: opentelemetry/proto/common/v1/common.proto; "Encoding" of the Protocol Buffers documentation.
+"""
+
+import math
+import struct
+from collections.abc import Mapping
+
+import msgspec
+
+from lifecycle.contract.json_text import with_valid_escapes, with_valid_utf8
+from shipper.destinations.otlp.values import MOST_DEPTH, number_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+# Lengths up to this one repeat from record to record, and are remembered as bytes.
+_MOST_REMEMBERED_LENGTH = 2047
+
+# Names of attributes repeat, too. Beyond this many, and beyond this size, they do not.
+_MOST_NAMES = 1024
+_MOST_NAME_BYTES = 128
+
+_UINT64 = 2**64 - 1
+_FALSE, _TRUE = b"\x10\x00", b"\x10\x01"
+
+fixed32 = struct.Struct("<I").pack
+fixed64 = struct.Struct("<Q").pack
+_double = struct.Struct("<cd").pack
+
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_items = msgspec.json.Decoder(list[msgspec.Raw])
+_text = msgspec.json.Decoder(str)
+_to_json = msgspec.json.Encoder().encode
+_varints: dict[int, bytes] = {}
+_keys: dict[str, bytes] = {}
+
+
+def varint(value: int) -> bytes:
+    """A number from 0 on, seven bits a byte, the least first."""
+    known = _varints.get(value)
+    if known is not None:
+        return known
+    rest, written = value >> 7, bytearray((value & 0x7F,))
+    while rest:
+        written[-1] |= 0x80
+        written.append(rest & 0x7F)
+        rest >>= 7
+    found = bytes(written)
+    if value <= _MOST_REMEMBERED_LENGTH:
+        _varints[value] = found
+    return found
+
+
+def field(tag: bytes, content: bytes) -> bytes:
+    """A text, bytes or a message as a field."""
+    return b"%b%b%b" % (tag, varint(len(content)), content)
+
+
+def text_field(tag: bytes, text: str) -> bytes:
+    """A text of ours as a field; nothing for an empty one."""
+    return field(tag, text.encode("utf-8", "replace")) if text else b""
+
+
+def any_value(raw: bytes, depth: int = 0) -> bytes:
+    """The AnyValue of a JSON value, which is valid UTF-8 without white space around it; b"" for null."""
+    mark = raw[:1]
+    if mark == b'"':
+        text = raw[1:-1] if b"\\" not in raw else unescaped(raw)
+        return b"\x0a%b%b" % (varint(len(text)), text)
+    if mark in b"{[":
+        return text_value(raw) if depth >= MOST_DEPTH else _nested(raw, depth)
+    if mark in b"tf":
+        return _TRUE if mark == b"t" else _FALSE
+    if mark == b"n":
+        return b""
+    return _number(raw)
+
+
+def _nested(raw: bytes, depth: int) -> bytes:
+    """The AnyValue of an object or an array."""
+    try:
+        if raw[:1] == b"{":
+            return object_value(_members.decode(raw), depth)
+        items = _items.decode(raw)
+    except RecursionError:  # nested far deeper than anything is written structured
+        return text_value(raw)
+    return field(b"\x2a", b"".join([field(b"\x0a", any_value(bytes(item), depth + 1)) for item in items]))
+
+
+def plain_value(value: "Any") -> bytes:
+    """The AnyValue of a value of ours or of a decoded record."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return text_value(str(value).encode())
+    return any_value(_to_json(value))
+
+
+def object_value(members: Mapping[str, msgspec.Raw | bytes], depth: int = 0) -> bytes:
+    """The AnyValue of a JSON object's members."""
+    pairs = [key_value(b"\x0a", name, any_value(bytes(raw), depth + 1)) for name, raw in members.items()]
+    return field(b"\x32", b"".join(pairs))
+
+
+def text_value(text: bytes) -> bytes:
+    """The AnyValue of a text."""
+    return field(b"\x0a", with_valid_utf8(text))
+
+
+def unescaped(raw: bytes) -> bytes:
+    """The text of a raw JSON string."""
+    try:
+        return _text.decode(raw).encode()
+    except msgspec.DecodeError:  # half of a surrogate pair, which no UTF-8 can say
+        return _text.decode(with_valid_escapes(raw)).encode()
+
+
+def key_value(tag: bytes, name: str, value: bytes) -> bytes:
+    """A KeyValue as the field `tag`; `value` is an AnyValue."""
+    key = _keys.get(name)
+    if key is None:
+        key = field(b"\x0a", name.encode("utf-8", "replace"))
+        if len(_keys) < _MOST_NAMES and len(key) <= _MOST_NAME_BYTES:
+            _keys[name] = key
+    if not value:
+        return b"%b%b%b" % (tag, varint(len(key)), key)
+    head = varint(len(value))
+    return b"%b%b%b\x12%b%b" % (tag, varint(len(key) + 1 + len(head) + len(value)), key, head, value)
+
+
+def attribute(tag: bytes, name: str, value: "Any") -> bytes:
+    """The KeyValue of a value of ours or of a decoded record."""
+    return key_value(tag, name, plain_value(value))
+
+
+def _number(raw: bytes) -> bytes:
+    number = number_of(raw)
+    if number is None:
+        return field(b"\x0a", raw)
+    if isinstance(number, int):
+        return b"\x18%b" % varint(number & _UINT64)
+    return _double(b"\x21", number)
