@@ -167,9 +167,7 @@ $(UNPACKED): $(ZIP)
 # AWS's emulator and an OTLP agent. Without them the tests that need them are skipped, which CI does not accept.
 .PHONY: real
 real: $(INSTALLED)
-	@if test -e tests/sandbox/realparts.py; then \
-		$(RUN) -c 'from tests.sandbox import realparts; realparts.rie_path(); realparts.rotel_path()' || \
-		echo 'AWS'\''s emulator or the OTLP agent could not be fetched: the tests that need them are skipped.' >&2; fi
+	@$(RUN) -m tests.sandbox.realparts
 
 .PHONY: FORCE
 FORCE:

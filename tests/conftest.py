@@ -2,10 +2,14 @@
 
 With REQUIRE_EVERY_TEST=1, which CI sets, a test that is skipped has failed: there, AWS's emulator,
 namespaces and whatever else a test needs must be present. Only a test marked `optional` may be skipped.
+
+What a machine may lack is asked before the test begins: it is then skipped for that, and does not fail for something
+else.
 """
 
 import os
-from collections.abc import Generator
+import resource
+from collections.abc import Generator, Iterator
 from typing import TypeVar
 
 import pytest
@@ -39,3 +43,20 @@ def failed_if_skipped(report: Report) -> Report:
         report.outcome = "failed"
         report.longrepr = f"{reason}\nREQUIRE_EVERY_TEST=1: every test must run."
     return report
+
+
+@pytest.fixture(autouse=True)
+def _descriptors(request: pytest.FixtureRequest) -> Iterator[None]:
+    """As many as a test is marked with may be open while it runs, and no more than before afterwards."""
+    marker = request.node.get_closest_marker("descriptors")
+    if marker is None:
+        yield
+        return
+    (count,) = marker.args
+    soft, hard = limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if resource.RLIM_INFINITY != hard < count:
+        pytest.skip(f"needs {count:,} descriptors, and no more than {hard:,} are allowed here (ulimit -Hn)")
+    if resource.RLIM_INFINITY != soft < count:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)

