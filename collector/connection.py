@@ -1,6 +1,6 @@
 """One connection: its socket, what came by it and what is still to go out.
 
-Never decides what to answer (`service` does) and never waits: the socket does not block.
+Never decides what to answer (`handler` does) and never waits: the socket does not block.
 """
 
 import _socket
@@ -12,7 +12,7 @@ import msgspec
 
 from collector.messages import Item, payload_bytes
 from collector.store import Prepared
-from collector.timeouts import Patience
+from collector.timeouts import Timeouts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ else:
     Protocol = object
 
 
-class Intake(Protocol):
+class Parser(Protocol):
     """What turns a connection's bytes into items."""
 
     @property
@@ -33,7 +33,7 @@ class Intake(Protocol):
         """Bytes kept of what is not complete."""
 
     @property
-    def appetite_bytes(self) -> int:
+    def read_bytes(self) -> int:
         """How much to read at once."""
 
     def receive(self, data: memoryview | bytes) -> list[Item]:
@@ -49,60 +49,60 @@ class Intake(Protocol):
         """Lets go of what is kept."""
 
 
-class Held(msgspec.Struct):
+class WaitingBatch(msgspec.Struct):
     """A batch that waits for room in the backlog.
 
     Attributes:
         prepared: The batch.
         keep_alive: Whether the connection serves another request after its answer.
         since_s: Awake time when the wait began.
-        has_tried_spool: Whether it waited long enough to go to the spool.
+        may_spill: Whether it waited long enough to go to the spool.
     """
 
     prepared: Prepared
     keep_alive: bool
     since_s: float
-    has_tried_spool: bool = False
+    may_spill: bool = False
 
 
-class Peer:
+class Connection:
     """One connection.
 
     Attributes:
         number: Names it in the log.
         items: What is to be answered, in order.
-        held: The batch that waits for room; nothing else of the connection is served meanwhile.
+        waiting: The batch that waits for room; nothing else of the connection is served meanwhile.
         unsent: Bytes of answers the peer has not taken.
         is_ending: The last answer is given.
         has_finished: The peer sends no more.
         is_named: The log knows of it.
         has_spoken: It has sent something.
-        has_kept: A batch of it was kept: it is the platform's, or as good as.
+        has_kept: A batch of it was stored: it is the platform's, or as good as.
         is_lines: It sends lines, not requests.
         accepted_s: Awake time when it came.
         progress_s: Awake time of the last byte either way.
         started_s: Awake time of the first byte of what is incomplete; None: nothing is.
-        rested_s: Awake time since when we do not read; None: we do.
+        paused_s: Awake time since when we do not read; None: we do.
         lingering_s: Awake time when the last answer was out; None: it is not.
-        refused: Problems answered since a batch was kept.
+        refused: Problems answered since a batch was stored.
         mask: What epoll watches for; 0: not registered.
         counted_bytes: What the collector's account says of it.
     """
 
     __slots__ = (
-        "accepted_s", "counted_bytes", "fd", "has_finished", "has_kept", "has_spoken", "held", "intake", "is_ending",
-        "is_lines", "is_named", "items", "lingering_s", "mask", "number", "progress_s", "refused", "rested_s", "sock",
-        "started_s", "unsent",
+        "accepted_s", "counted_bytes", "fd", "has_finished", "has_kept", "has_spoken", "is_ending", "is_lines",
+        "is_named", "items", "lingering_s", "mask", "number", "parser", "paused_s", "progress_s", "refused", "sock",
+        "started_s", "unsent", "waiting",
     )  # fmt: skip
 
-    def __init__(self, sock: _socket.socket, intake: Intake, number: int, now_s: float, *, is_lines: bool) -> None:
+    def __init__(self, sock: _socket.socket, parser: Parser, number: int, now_s: float, *, is_lines: bool) -> None:
         self.sock = sock
         self.fd = sock.fileno()
-        self.intake = intake
+        self.parser = parser
         self.number = number
         self.is_lines = is_lines
         self.items: deque[Item] = deque()
-        self.held: Held | None = None
+        self.waiting: WaitingBatch | None = None
         self.unsent = b""
         self.is_ending = False
         self.has_finished = False
@@ -111,7 +111,7 @@ class Peer:
         self.is_named = False
         self.accepted_s = self.progress_s = now_s
         self.started_s: float | None = None
-        self.rested_s: float | None = None
+        self.paused_s: float | None = None
         self.lingering_s: float | None = None
         self.refused = 0
         self.mask = 0
@@ -120,24 +120,24 @@ class Peer:
     @property
     def buffered_bytes(self) -> int:
         """Telemetry it keeps in memory."""
-        held = len(self.held.prepared.envelope.payload) if self.held else 0
-        return self.intake.buffered_bytes + held + (sum(map(payload_bytes, self.items)) if self.items else 0)
+        waiting = len(self.waiting.prepared.envelope.payload) if self.waiting else 0
+        return self.parser.buffered_bytes + waiting + (sum(map(payload_bytes, self.items)) if self.items else 0)
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing is under way on it."""
-        return self.started_s is None and not (self.items or self.held or self.unsent)
+        return self.started_s is None and not (self.items or self.waiting or self.unsent)
 
     @property
     def is_served(self) -> bool:
         """Whether all that came by it is answered and the answers are sent."""
-        return not (self.items or self.held or self.unsent)
+        return not (self.items or self.waiting or self.unsent)
 
     def receive(self, buffer: memoryview, now_s: float) -> None:
         """Reads once; what it completes is added to `items`."""
-        wanted = len(buffer) if self.lingering_s is not None else min(len(buffer), self.intake.appetite_bytes)
+        most = len(buffer) if self.lingering_s is not None else min(len(buffer), self.parser.read_bytes)
         try:
-            count = self.sock.recv_into(buffer, wanted)
+            count = self.sock.recv_into(buffer, most)
         except BlockingIOError:
             return
         except OSError:
@@ -148,11 +148,11 @@ class Peer:
         self.progress_s = now_s
         self.has_spoken = True
         if count:
-            self.items += self.intake.receive(buffer[:count])
+            self.items += self.parser.receive(buffer[:count])
         else:
             self.has_finished = True
-            self.items += self.intake.finish()
-        if not self.intake.is_within:
+            self.items += self.parser.finish()
+        if not self.parser.is_within:
             self.started_s = None
         elif self.started_s is None or self.items:  # a new request
             self.started_s = now_s
@@ -184,41 +184,41 @@ class Peer:
         """Says that no answer follows, and waits for the peer to close."""
         self.lingering_s = now_s
         self.started_s = None
-        self.intake.close()
+        self.parser.close()
         try:
             self.sock.shutdown(_socket.SHUT_WR)
         except OSError:
             self.has_finished = True
 
-    def rest(self, now_s: float) -> None:
+    def pause(self, now_s: float) -> None:
         """We stop reading: from now on the peer's silence is ours."""
-        if self.rested_s is None:
-            self.rested_s = now_s
+        if self.paused_s is None:
+            self.paused_s = now_s
 
     def resume(self, now_s: float) -> None:
         """We read again: the pause does not count against the peer."""
-        if self.rested_s is None:
+        if self.paused_s is None:
             return
         if self.started_s is not None:
-            self.started_s += now_s - self.rested_s
+            self.started_s += now_s - self.paused_s
         self.progress_s = now_s
-        self.rested_s = None
+        self.paused_s = None
 
-    def due_s(self, patience: Patience, *, is_pressed: bool) -> float:
+    def due_s(self, timeouts: Timeouts, *, is_pressed: bool) -> float:
         """Awake time when the peer was too slow; infinite when nothing is expected of it."""
         if self.lingering_s is not None:
-            return self.lingering_s + patience.linger_s
+            return self.lingering_s + timeouts.linger_s
         if self.unsent:
-            return self.progress_s + (patience.pressed_stall_s if is_pressed else patience.stall_s)
-        if self.started_s is None or self.rested_s is not None:
+            return self.progress_s + (timeouts.pressed_stall_s if is_pressed else timeouts.stall_s)
+        if self.started_s is None or self.paused_s is not None:
             return math.inf
         if is_pressed:
-            return min(self.progress_s + patience.pressed_stall_s, self.started_s + patience.pressed_request_s)
+            return min(self.progress_s + timeouts.pressed_stall_s, self.started_s + timeouts.pressed_request_s)
         if self.is_lines:  # a stream of lines has no requests, and its platform never connects again
             return math.inf
-        return min(self.progress_s + patience.stall_s, self.started_s + patience.request_s)
+        return min(self.progress_s + timeouts.stall_s, self.started_s + timeouts.request_s)
 
     def close(self) -> None:
         """Closes the connection."""
-        self.intake.close()
+        self.parser.close()
         self.sock.close()

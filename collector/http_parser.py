@@ -24,7 +24,7 @@ PORTION_BYTES = 2048
 CHUNKED_PORTION_BYTES = 8192
 
 
-class HttpIntake:
+class HttpParser:
     """Reads one connection.
 
     Args:
@@ -59,7 +59,7 @@ class HttpIntake:
         return len(self._body)
 
     @property
-    def appetite_bytes(self) -> int:
+    def read_bytes(self) -> int:
         """How much to read at once: what is one request's body for certain, and little beside."""
         if self._length:
             return max(self._length - self._body_bytes, 0) + PORTION_BYTES
@@ -71,7 +71,7 @@ class HttpIntake:
             return []
         at = 0
         while at < len(data) and not self.is_over:
-            portion = data[at : at + self.appetite_bytes]
+            portion = data[at : at + self.read_bytes]
             at += len(portion)
             self._feed(self._parser, portion)
         if self._continue_is_due and not self.is_over:

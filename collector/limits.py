@@ -7,19 +7,19 @@ nobody is read: that wait ends by itself. Someone can therefore always go on.
 
 import math
 
-from collector.connection import Peer
+from collector.connection import Connection
 
 # The platform needs one or two; more come from whoever plays with the port.
-MOST_PEERS = 128
+MOST_CONNECTIONS = 128
 
 # Idle connections that brought batches and stay whoever comes: the platform would have to queue behind the crowd.
-KEPT_PEERS = 4
+KEPT_CONNECTIONS = 4
 
 # What each connection may keep beside the one batch that is always possible: a read's worth of small requests.
-PEER_BYTES = 8192
+CONNECTION_BYTES = 8192
 
 
-class Peers:
+class Connections:
     """The open connections.
 
     Args:
@@ -31,9 +31,9 @@ class Peers:
     """
 
     def __init__(self, batch_limit_bytes: int) -> None:
-        self._limit_bytes = batch_limit_bytes + MOST_PEERS * PEER_BYTES
+        self._limit_bytes = batch_limit_bytes + MOST_CONNECTIONS * CONNECTION_BYTES
         self._kept_bytes = 0
-        self.by_fd: dict[int, Peer] = {}
+        self.by_fd: dict[int, Connection] = {}
         self.is_turned_away = False
 
     @property
@@ -43,64 +43,64 @@ class Peers:
 
     @property
     def is_pressed(self) -> bool:
-        """Whether slow peers take what others need."""
+        """Whether slow connections take what others need."""
         return self.is_short or self.is_turned_away
 
     @property
     def is_crowded(self) -> bool:
         """Whether there is one connection too many: the last one may stay, another may not come."""
-        return len(self.by_fd) > MOST_PEERS
+        return len(self.by_fd) > MOST_CONNECTIONS
 
-    def add(self, peer: Peer) -> None:
+    def add(self, connection: Connection) -> None:
         """A connection was accepted."""
-        self.by_fd[peer.fd] = peer
+        self.by_fd[connection.fd] = connection
 
-    def remove(self, peer: Peer) -> None:
+    def remove(self, connection: Connection) -> None:
         """A connection is closed."""
-        del self.by_fd[peer.fd]
-        self._kept_bytes -= peer.counted_bytes
-        peer.counted_bytes = 0
+        del self.by_fd[connection.fd]
+        self._kept_bytes -= connection.counted_bytes
+        connection.counted_bytes = 0
 
-    def count(self, peer: Peer) -> None:
+    def count(self, connection: Connection) -> None:
         """Brings the account of a connection's memory up to date."""
-        kept = peer.buffered_bytes
-        self._kept_bytes += kept - peer.counted_bytes
-        peer.counted_bytes = kept
+        kept = connection.buffered_bytes
+        self._kept_bytes += kept - connection.counted_bytes
+        connection.counted_bytes = kept
 
-    def may_read(self, peer: Peer, *, is_holding: bool) -> bool:
+    def may_read(self, connection: Connection, *, has_waiting: bool) -> bool:
         """Whether a connection may be read now."""
-        if peer.lingering_s is not None:
-            return not peer.has_finished
-        if not peer.is_served or peer.has_finished:
+        if connection.lingering_s is not None:
+            return not connection.has_finished
+        if not connection.is_served or connection.has_finished:
             return False
         if not self.is_short:
             return True
-        return not is_holding and peer is self._first()
+        return not has_waiting and connection is self._first()
 
-    def dispensable(self, *, newest: int, came_before_s: float = -math.inf) -> Peer | None:
+    def least_useful(self, *, newest: int, came_before_s: float = -math.inf) -> Connection | None:
         """The connection to close for the one numbered `newest`: one that lost its use, never one at work.
 
         Over HTTP the one unused for longest: of those that are over, of those idle that never brought anything, of
         those that came before `came_before_s` and never did, busy as they are, and last of those that did, but for
-        the `KEPT_PEERS` used last. A stream of lines is never given up, the platform would not open another: of
+        the `KEPT_CONNECTIONS` used last. A stream of lines is never given up, the platform would not open another: of
         those the newest that never spoke.
         """
-        others = [peer for peer in self.by_fd.values() if peer.number != newest]
-        others.sort(key=lambda peer: (peer.progress_s, peer.number))
-        requests = [peer for peer in others if not peer.is_lines]
-        useful = [peer for peer in requests if peer.is_idle and peer.has_kept]
+        others = [one for one in self.by_fd.values() if one.number != newest]
+        others.sort(key=lambda one: (one.progress_s, one.number))
+        requests = [one for one in others if not one.is_lines]
+        useful = [one for one in requests if one.is_idle and one.has_kept]
         for useless in (
-            [peer for peer in others if peer.lingering_s is not None],
-            [peer for peer in requests if peer.is_idle and not peer.has_kept],
-            [peer for peer in requests if not (peer.has_kept or peer.held) and peer.accepted_s < came_before_s],
-            useful[:-KEPT_PEERS],
+            [one for one in others if one.lingering_s is not None],
+            [one for one in requests if one.is_idle and not one.has_kept],
+            [one for one in requests if not (one.has_kept or one.waiting) and one.accepted_s < came_before_s],
+            useful[:-KEPT_CONNECTIONS],
         ):
             if useless:
                 return useless[0]
-        silent = [peer for peer in others if not peer.has_spoken]
-        return max(silent, key=lambda peer: peer.number) if silent else None
+        silent = [one for one in others if not one.has_spoken]
+        return max(silent, key=lambda one: one.number) if silent else None
 
-    def _first(self) -> Peer | None:
+    def _first(self) -> Connection | None:
         """The connection whose incomplete request began first."""
-        begun = [peer for peer in self.by_fd.values() if peer.started_s is not None]
-        return min(begun, key=lambda peer: (peer.started_s, peer.number)) if begun else None
+        begun = [one for one in self.by_fd.values() if one.started_s is not None]
+        return min(begun, key=lambda one: (one.started_s, one.number)) if begun else None

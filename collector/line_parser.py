@@ -13,18 +13,18 @@ PORTION_BYTES = 2048
 MOST_BYTES = 65_536
 
 
-class LineIntake:
+class LineParser:
     """Reads one connection.
 
     Args:
         line_limit_bytes: Longest line that is taken.
 
     Attributes:
-        appetite_bytes: How much to read at once.
+        read_bytes: How much to read at once.
     """
 
     def __init__(self, line_limit_bytes: int) -> None:
-        self.appetite_bytes = PORTION_BYTES
+        self.read_bytes = PORTION_BYTES
         self._limit = line_limit_bytes
         self._partial = bytearray()
         self._skipped_bytes = 0
@@ -43,7 +43,7 @@ class LineIntake:
         """Takes what the peer sent; returns the lines it completes."""
         *complete, rest = bytes(data).split(b"\n")
         items: list[Item] = []
-        self.appetite_bytes = PORTION_BYTES if len(complete) * SHORT_LINE_BYTES > len(data) else MOST_BYTES
+        self.read_bytes = PORTION_BYTES if len(complete) * SHORT_LINE_BYTES > len(data) else MOST_BYTES
         if complete:
             if self._skipped_bytes:
                 items.append(self._too_long(self._skipped_bytes + len(complete.pop(0))))

@@ -1,4 +1,4 @@
-"""What the intakes find in a peer's bytes: the types that collector modules hand to one another.
+"""What the parsers find in the bytes of a connection: the types that collector modules hand to one another.
 
 Leaf module: it decides nothing and touches nothing.
 """

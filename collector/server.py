@@ -1,24 +1,25 @@
-"""The collector's loop: one thread, one epoll.
+"""The collector's process: one thread, one epoll loop, over the listener, the connections and the supervisor's pipe.
 
-Owns the connections and nothing else: listener and backlog are the supervisor's and outlive it. Ready
-descriptors are served before time is looked at, so nobody is too late whose bytes are already here.
+Owns the connections and nothing else: listener and backlog are the supervisor's and outlive it, and nothing is kept
+here that another collector could not go on from. Ready descriptors are served before time is looked at, so nobody is
+too late whose bytes are already here.
 """
 
+import _socket
+import errno
 import select
 from collections.abc import Iterable
 
-from collector.connection import Peer
-from collector.door import Door
-from collector.handler import Service
-from collector.http_parser import HttpIntake
-from collector.limits import Peers
-from collector.line_parser import LineIntake
+from collector.connection import Connection
+from collector.handler import Handler
+from collector.http_parser import HttpParser
+from collector.limits import Connections
+from collector.line_parser import LineParser
 from collector.messages import CollectorError
-from collector.refusals import Refusals
-from collector.store import Keeper
-from collector.timeouts import TICK_S, AwakeClock, Patience, wait_s
+from collector.store import Store
+from collector.timeouts import TICK_S, AwakeClock, Timeouts, wait_s
 from lifecycle.contract import wire
-from lifecycle.contract.backlog import Writer
+from lifecycle.contract.backlog import Backlog, Writer
 from lifecycle.contract.log import Log
 from lifecycle.contract.settings import Settings
 
@@ -28,13 +29,99 @@ READ_BYTES = 65_536
 # Connections accepted before others are served again.
 ACCEPTS_AT_ONCE = 16
 
+# What accept(2) says of a connection that died while it waited, not of us.
+_DIED_WAITING = (errno.ECONNABORTED, errno.EPROTO)
+
 
 class SupervisorGoneError(CollectorError):
     """Nobody reads the reports any more."""
 
 
-class Collector:
-    """Collects; what it is given is what `worker.run` is given.
+def run(
+    *,
+    listener: int,
+    commands: int,
+    reports: int,
+    backlog: Backlog,
+    end: int,
+    released: int,
+    recent: Iterable[bytes],
+    digest_key: bytes,
+    settings: Settings,
+    log: Log,
+) -> None:
+    """What the supervisor calls in the forked child: collects until the command pipe is closed.
+
+    Args:
+        listener: Descriptor of a listening, non-blocking TCP socket; stays open.
+        commands: Read end of the pipe that brings `wire.Released` and `wire.Restored`.
+        reports: Write end of the pipe that takes `wire.Stored`, `wire.Repeated` and `wire.Refused`.
+        backlog: Where batches are kept.
+        end: Offset where the last reported frame ended.
+        released: Everything before this offset may be written over.
+        recent: Digests of the batches kept last, oldest first.
+        digest_key: Key of the digests.
+        settings: Limits and protocol.
+        log: Where to write lines.
+    """
+    writer = Writer(backlog, end=end, released=released)
+    Server(
+        listener, commands, reports, writer, settings, log, recent=recent, digest_key=digest_key, timeouts=Timeouts()
+    ).run()
+
+
+class Listener:
+    """The listening socket, borrowed from the supervisor: it is never closed here.
+
+    Paused or not says only whether we look; who comes meanwhile waits in the kernel's queue. Built on `_socket`: the
+    module around it would cost 3 ms and 350 KB for nothing that is needed here.
+
+    Args:
+        listener: Descriptor of a listening, non-blocking TCP socket.
+        epoll: What is waited on.
+
+    Attributes:
+        fd: The descriptor.
+        is_paused: Whether nobody is accepted for now.
+    """
+
+    def __init__(self, listener: int, epoll: select.epoll) -> None:
+        self._sock = _socket.socket(fileno=listener)
+        self._epoll = epoll
+        self.fd = listener
+        self.is_paused = True
+
+    def resume(self) -> None:
+        """Looks for who comes."""
+        self._epoll.register(self.fd, select.EPOLLIN)
+        self.is_paused = False
+
+    def pause(self) -> None:
+        """Looks no more."""
+        self._epoll.unregister(self.fd)
+        self.is_paused = True
+
+    def accept(self) -> _socket.socket | None:
+        """The next connection, not blocking; None when nobody waits, or there are no descriptors to be had."""
+        try:
+            fd, _ = self._sock._accept()  # type: ignore[attr-defined]  # noqa: SLF001
+        except BlockingIOError:
+            return None
+        except OSError as exc:
+            if exc.errno not in _DIED_WAITING:
+                self.pause()
+            return None
+        sock = _socket.socket(self._sock.family, self._sock.type, self._sock.proto, fd)
+        sock.setblocking(False)
+        return sock
+
+    def detach(self) -> None:
+        """Lets go of the descriptor without closing it."""
+        self._sock.detach()
+
+
+class Server:
+    """Collects; what it is given is what `run` is given.
 
     Args:
         listener: Descriptor of the listening socket.
@@ -45,7 +132,7 @@ class Collector:
         log: Where to write lines.
         recent: Digests of the batches kept last, oldest first.
         digest_key: Key of the digests.
-        patience: How long to wait for peers and for room.
+        timeouts: How long to wait for the other end of a connection, and for room.
     """
 
     def __init__(
@@ -59,24 +146,25 @@ class Collector:
         *,
         recent: Iterable[bytes],
         digest_key: bytes,
-        patience: Patience,
+        timeouts: Timeouts,
     ) -> None:
         self._commands = commands
         self._reports = reports
         self._log = log
-        self._patience = patience
+        self._timeouts = timeouts
         self._is_lines = settings.protocol == "tcp"
         self._batch_limit_bytes = settings.batch_limit_bytes
         self._clock = AwakeClock()
-        self._peers = Peers(self._batch_limit_bytes)
-        self._keeper = keeper = Keeper(writer, self._report, recent, digest_key, log)
-        keeper.recover()
-        self._service = Service(keeper, Refusals(self._report, log), patience, log)
+        self._connections = Connections(self._batch_limit_bytes)
+        self._store = store = Store(writer, self._report, recent, digest_key, log)
+        store.recover()
+        self._handler = Handler(store, self._report, timeouts, log)
         self._buffer = memoryview(bytearray(READ_BYTES))
         self._accepted = 0
         self._was_short = False
-        self._shut_s = 0.0
-        self._door = Door(listener)
+        self._paused_s = 0.0
+        self._epoll = select.epoll()
+        self._listener = Listener(listener, self._epoll)
         log.debug(
             "collector.started",
             protocol=settings.protocol,
@@ -87,44 +175,44 @@ class Collector:
 
     def run(self) -> None:
         """Collects until the supervisor closes the command pipe or is gone."""
-        with select.epoll() as self._epoll:
+        with self._epoll:
             self._epoll.register(self._commands, select.EPOLLIN)
-            self._door.open(self._epoll)
+            self._listener.resume()
             try:
                 while self._turn():
                     pass
             except SupervisorGoneError:
                 self._log.debug("collector.supervisor_lost")
             finally:
-                for peer in list(self._peers.by_fd.values()):
-                    self._close(peer, "stopped")
-                self._door.leave()
+                for connection in list(self._connections.by_fd.values()):
+                    self._close(connection, "stopped")
+                self._listener.detach()
 
     def _turn(self) -> bool:
         """One wait and what it brings; False when the command pipe is closed."""
         asked_s = wait_s(self._due_s(), self._clock.now_s)
         ready = self._epoll.poll(asked_s)
         self._clock.advance(asked_s)
-        # What the supervisor says comes first: epoll may name a peer before it whose bytes came later.
+        # What the supervisor says comes first: epoll may name a connection before it whose bytes came later.
         for fd, mask in sorted(ready, key=lambda one: one[0] != self._commands):
             if fd == self._commands:
-                if not self._obey():
+                if not self._read_command():
                     return False
-            elif fd == self._door.fd:
+            elif fd == self._listener.fd:
                 self._accept()
-            elif (peer := self._peers.by_fd.get(fd)) is not None:
-                self._serve(peer, mask)
+            elif (connection := self._connections.by_fd.get(fd)) is not None:
+                self._serve(connection, mask)
         self._pass_time()
         return True
 
     def _due_s(self) -> float:
-        is_pressed = self._peers.is_pressed
-        due_s = self._service.due_s
-        for peer in self._peers.by_fd.values():
-            due_s = min(due_s, peer.due_s(self._patience, is_pressed=is_pressed))
-        return due_s if self._door.is_open else min(due_s, self._clock.now_s + TICK_S)
+        is_pressed = self._connections.is_pressed
+        due_s = self._handler.due_s
+        for connection in self._connections.by_fd.values():
+            due_s = min(due_s, connection.due_s(self._timeouts, is_pressed=is_pressed))
+        return min(due_s, self._clock.now_s + TICK_S) if self._listener.is_paused else due_s
 
-    def _obey(self) -> bool:
+    def _read_command(self) -> bool:
         try:
             packet = wire.receive(self._commands)
         except BlockingIOError:
@@ -133,9 +221,9 @@ class Collector:
             return False
         match wire.collector_commands.decode(packet):
             case wire.Released(through=through):
-                self._settle(*self._service.release(through, self._clock.now_s))
+                self._settle(*self._handler.release(through, self._clock.now_s))
             case wire.Restored(digest_key=digest_key):
-                self._keeper.digest_key = digest_key
+                self._store.digest_key = digest_key
         return True
 
     def _report(self, message: wire.Message) -> None:
@@ -146,103 +234,103 @@ class Collector:
 
     def _accept(self) -> None:
         for _ in range(ACCEPTS_AT_ONCE):
-            sock = self._door.accept(self._epoll)
+            sock = self._listener.accept()
             if sock is None:
-                self._shut_s = self._clock.now_s
+                self._paused_s = self._clock.now_s
                 return
             self._accepted += 1
             limit = self._batch_limit_bytes
-            intake = LineIntake(limit) if self._is_lines else HttpIntake(limit)
-            peer = Peer(sock, intake, self._accepted, self._clock.now_s, is_lines=self._is_lines)
-            self._peers.add(peer)
-            self._serve(peer, select.EPOLLIN)
-            if self._peers.is_crowded and not self._make_room():
-                self._peers.is_turned_away = True
-                self._door.shut(self._epoll)
+            parser = LineParser(limit) if self._is_lines else HttpParser(limit)
+            connection = Connection(sock, parser, self._accepted, self._clock.now_s, is_lines=self._is_lines)
+            self._connections.add(connection)
+            self._serve(connection, select.EPOLLIN)
+            if self._connections.is_crowded and not self._make_room():
+                self._connections.is_turned_away = True
+                self._listener.pause()
                 return
 
     def _make_room(self) -> bool:
         """Closes a connection that lost its use for the one that came last; False when there is none."""
-        leaving = self._peers.dispensable(
-            newest=self._accepted, came_before_s=self._clock.now_s - self._patience.pressed_useless_s
+        leaving = self._connections.least_useful(
+            newest=self._accepted, came_before_s=self._clock.now_s - self._timeouts.pressed_useless_s
         )
         if leaving is None:
             return False
         self._close(leaving, "room_needed")
         return True
 
-    def _serve(self, peer: Peer, mask: int) -> None:
+    def _serve(self, connection: Connection, mask: int) -> None:
         now_s = self._clock.now_s
-        may_read = self._peers.may_read(peer, is_holding=self._service.is_holding)
+        may_read = self._connections.may_read(connection, has_waiting=self._handler.has_waiting)
         if mask & ~select.EPOLLOUT and may_read:
-            peer.receive(self._buffer, now_s)
-            self._service.work(peer, now_s)
-        self._settle(peer)
+            connection.receive(self._buffer, now_s)
+            self._handler.handle(connection, now_s)
+        self._settle(connection)
 
-    def _settle(self, *peers: Peer) -> None:
+    def _settle(self, *connections: Connection) -> None:
         """Sends answers, closes what is done, and watches for what may come next."""
         now_s = self._clock.now_s
-        for peer in peers:
-            if peer.unsent:
-                peer.send(now_s)
-            self._peers.count(peer)
-            if peer.is_ending and not peer.unsent and peer.lingering_s is None:
-                peer.end_output(now_s)
-            if peer.has_finished and not peer.unsent and (peer.is_ending or peer.is_served):
-                self._close(peer, "finished")
+        for connection in connections:
+            if connection.unsent:
+                connection.send(now_s)
+            self._connections.count(connection)
+            if connection.is_ending and not connection.unsent and connection.lingering_s is None:
+                connection.end_output(now_s)
+            if connection.has_finished and not connection.unsent and (connection.is_ending or connection.is_served):
+                self._close(connection, "finished")
             else:
-                self._watch(peer)
+                self._watch(connection)
 
-    def _watch(self, peer: Peer) -> None:
-        may_read = self._peers.may_read(peer, is_holding=self._service.is_holding)
-        wanted = (select.EPOLLIN if may_read else 0) | (select.EPOLLOUT if peer.unsent else 0)
+    def _watch(self, connection: Connection) -> None:
+        may_read = self._connections.may_read(connection, has_waiting=self._handler.has_waiting)
+        mask = (select.EPOLLIN if may_read else 0) | (select.EPOLLOUT if connection.unsent else 0)
         if may_read:
-            peer.resume(self._clock.now_s)
+            connection.resume(self._clock.now_s)
         else:
-            peer.rest(self._clock.now_s)
-        if wanted == peer.mask:
+            connection.pause(self._clock.now_s)
+        if mask == connection.mask:
             return
-        if not wanted:  # not watched at all: a reset connection would wake us for ever
-            self._epoll.unregister(peer.fd)
-        elif peer.mask:
-            self._epoll.modify(peer.fd, wanted)
+        if not mask:  # not watched at all: a reset connection would wake us for ever
+            self._epoll.unregister(connection.fd)
+        elif connection.mask:
+            self._epoll.modify(connection.fd, mask)
         else:
-            self._epoll.register(peer.fd, wanted)
-        peer.mask = wanted
+            self._epoll.register(connection.fd, mask)
+        connection.mask = mask
 
     def _pass_time(self) -> None:
         """Ends what took too long, and lets those go on for whom there is room again."""
         now_s = self._clock.now_s
-        if self._service.is_holding:
-            self._settle(*self._service.advance(now_s))
-        is_pressed = self._peers.is_pressed
-        for peer in list(self._peers.by_fd.values()):
-            if peer.due_s(self._patience, is_pressed=is_pressed) > now_s:
+        if self._handler.has_waiting:
+            self._settle(*self._handler.advance(now_s))
+        is_pressed = self._connections.is_pressed
+        for connection in list(self._connections.by_fd.values()):
+            if connection.due_s(self._timeouts, is_pressed=is_pressed) > now_s:
                 continue
-            if peer.lingering_s is not None or peer.unsent:
-                self._close(peer, "too_slow")
+            if connection.lingering_s is not None or connection.unsent:
+                self._close(connection, "too_slow")
             else:
-                peer.items += peer.intake.expire()
-                self._service.work(peer, now_s)
-                self._settle(peer)
-        if not self._door.is_open and self._may_open(now_s):
-            self._peers.is_turned_away = False
-            self._door.open(self._epoll)
-        if self._was_short or self._peers.is_short:
-            self._was_short = self._peers.is_short
-            for peer in self._peers.by_fd.values():
-                self._watch(peer)
+                connection.items += connection.parser.expire()
+                self._handler.handle(connection, now_s)
+                self._settle(connection)
+        if self._listener.is_paused and self._may_accept(now_s):
+            self._connections.is_turned_away = False
+            self._listener.resume()
+        if self._was_short or self._connections.is_short:
+            self._was_short = self._connections.is_short
+            for connection in self._connections.by_fd.values():
+                self._watch(connection)
 
-    def _may_open(self, now_s: float) -> bool:
-        """Whether a shut door has a reason to open: room, or after a lack of descriptors some time."""
-        if self._peers.is_turned_away:
-            return not self._peers.is_crowded or self._make_room()
-        return now_s >= self._shut_s + TICK_S
+    def _may_accept(self, now_s: float) -> bool:
+        """Whether a paused listener has a reason to go on: room, or after a lack of descriptors some time."""
+        if self._connections.is_turned_away:
+            return not self._connections.is_crowded or self._make_room()
+        return now_s >= self._paused_s + TICK_S
 
-    def _close(self, peer: Peer, reason: str) -> None:
-        if peer.mask:
-            self._epoll.unregister(peer.fd)
-        self._peers.remove(peer)
-        peer.close()
-        if peer.is_named:
-            self._log.debug("collector.connection_closed", connection=peer.number, reason=reason)
+    def _close(self, connection: Connection, reason: str) -> None:
+        if connection.mask:
+            self._epoll.unregister(connection.fd)
+        self._connections.remove(connection)
+        connection.close()
+        if connection.is_named:
+            self._log.debug("collector.connection_closed", connection=connection.number, reason=reason)

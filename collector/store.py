@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from collector import batch as envelope
-from collector.ends import last_end_epoch_s
+from collector.batch import BadBatchError, Envelope, read
 from collector.messages import Body, Problem
 from lifecycle.contract.backlog import Writer
 from lifecycle.contract.frames import DIGEST_BYTES, FrameTooLargeError
@@ -34,14 +33,14 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
         since_ns: When its reading began, for the log.
     """
 
-    envelope: envelope.Envelope
+    envelope: Envelope
     digest: bytes
     once: bool
     connection: int
     since_ns: int
 
 
-class Keeper:
+class Store:
     """Writes batches to the backlog.
 
     Args:
@@ -80,33 +79,35 @@ class Keeper:
         """Reads a request body; None when there is nothing to keep of it, and it is to be acknowledged.
 
         Raises:
-            envelope.BadBatchError: It is not a JSON array.
+            BadBatchError: It is not a JSON array.
         """
         since_ns = time.perf_counter_ns()
         if len(body) >= LARGE_BYTES:
             give_back_large_blocks()
         digest = self._digest(body)
-        read = envelope.read(body)
-        if not read.events or read.is_own:
+        envelope = read(body)
+        if not envelope.events or envelope.is_own:
             return None
-        prepared = Prepared(envelope=read, digest=digest, once=True, connection=connection, since_ns=since_ns)
+        prepared = Prepared(envelope=envelope, digest=digest, once=True, connection=connection, since_ns=since_ns)
         return None if self._is_repeated(prepared) else prepared
 
     def prepare_lines(self, lines: list[bytes], *, connection: int) -> tuple[Prepared | None, list[Problem]]:
         """Joins lines into one array; None when nothing is to be kept. Malformed lines are refused one by one."""
         since_ns = time.perf_counter_ns()
         problems: list[Problem] = []
-        read = _joined(lines) if all(line.startswith(b"{") for line in lines) else None
-        if read is None or read.events != len(lines):  # a broken line, or two that are one only when joined
+        envelope = _joined(lines) if all(line.startswith(b"{") for line in lines) else None
+        if envelope is None or envelope.events != len(lines):  # a broken line, or two that are one only when joined
             sound, problems = _sorted_out(lines)
-            read = _joined(sound) if sound else None
-        if read is None or read.is_own:
+            envelope = _joined(sound) if sound else None
+        if envelope is None or envelope.is_own:
             return None, problems
-        if len(read.payload) >= LARGE_BYTES:
+        if len(envelope.payload) >= LARGE_BYTES:
             give_back_large_blocks()
         # Not looked for again, so it may be of the moment: the same text twice in a millisecond is two records.
-        digest = self._digest(read.payload, salt=since_ns.to_bytes(8, "little"))
-        return Prepared(envelope=read, digest=digest, once=False, connection=connection, since_ns=since_ns), problems
+        digest = self._digest(envelope.payload, salt=since_ns.to_bytes(8, "little"))
+        return Prepared(
+            envelope=envelope, digest=digest, once=False, connection=connection, since_ns=since_ns
+        ), problems
 
     @property
     def can_spill(self) -> bool:
@@ -134,33 +135,33 @@ class Keeper:
 
         Raises:
             BacklogFullError: There is no room until more is released; nothing was written.
-            envelope.BadBatchError: There will never be.
+            BadBatchError: There will never be.
         """
         if self._is_repeated(prepared):
             return
-        read, digest = prepared.envelope, prepared.digest
+        envelope, digest = prepared.envelope, prepared.digest
         try:
             start, end = self._writer.append(
-                read.payload,
-                events=read.events,
+                envelope.payload,
+                events=envelope.events,
                 observed_ns=time.time_ns(),
                 digest=digest,
                 spills=spills,
             )
         except FrameTooLargeError as exc:
-            raise envelope.BadBatchError("too_large", str(exc), "a batch that fits the backlog") from exc
+            raise BadBatchError("too_large", str(exc), "a batch that fits the backlog") from exc
         self._send(
             Stored(
                 start=start,
                 end=end,
-                events=read.events,
-                body_bytes=len(read.payload),
+                events=envelope.events,
+                body_bytes=len(envelope.payload),
                 digest=digest,
-                finished=read.finished,
-                reported=read.reported,
-                finished_epoch_s=last_end_epoch_s(read.payload) if read.finished else 0.0,
-                lost_events=read.lost_events,
-                lost_bytes=read.lost_bytes,
+                finished=envelope.finished,
+                reported=envelope.reported,
+                finished_epoch_s=envelope.finished_epoch_s,
+                lost_events=envelope.lost_events,
+                lost_bytes=envelope.lost_bytes,
             )
         )
         if prepared.once:
@@ -173,11 +174,11 @@ class Keeper:
                 connection=prepared.connection,
                 start=start,
                 end=end,
-                events=read.events,
-                body_bytes=len(read.payload),
+                events=envelope.events,
+                body_bytes=len(envelope.payload),
                 digest=digest.hex(),
-                finished=read.finished,
-                reported=read.reported,
+                finished=envelope.finished,
+                reported=envelope.reported,
                 took_us=(time.perf_counter_ns() - prepared.since_ns) // 1000,
             )
 
@@ -201,11 +202,11 @@ class Keeper:
         return True
 
 
-def _joined(lines: list[bytes]) -> envelope.Envelope | None:
+def _joined(lines: list[bytes]) -> Envelope | None:
     """The lines as one JSON array; None when that is not one."""
     try:
-        return envelope.read(b"[" + b",".join(lines) + b"]")
-    except envelope.BadBatchError:
+        return read(b"[" + b",".join(lines) + b"]")
+    except BadBatchError:
         return None
 
 
@@ -220,8 +221,8 @@ def _sorted_out(lines: list[bytes]) -> tuple[list[bytes], list[Problem]]:
     for line in lines:
         if not line.strip():
             continue
-        read = _joined([line]) if line.lstrip().startswith(b"{") else None
-        if read is not None and read.events == 1:
+        envelope = _joined([line]) if line.lstrip().startswith(b"{") else None
+        if envelope is not None and envelope.events == 1:
             sound.append(line)
         elif len(problems) < MOST_PROBLEMS:
             problems.append(Problem("malformed", 0, "a line that is not", "one JSON object", len(line)))

@@ -1,8 +1,8 @@
-"""How long the collector waits for a peer, and by which clock.
+"""How long the collector waits for the other end of a connection, and by which clock.
 
 The environment is frozen between invocations, for minutes, in the middle of anything. Time is therefore
 counted while awake: however long the freeze, one wait adds no more than it was meant to take. Nobody is sent
-away for having been frozen, and a silent peer between two requests is not waited for at all.
+away for having been frozen, and one that is silent between two requests is not waited for at all.
 """
 
 import math
@@ -17,21 +17,21 @@ TICK_S = 0.5
 SLACK_S = 0.1
 
 
-class Patience(msgspec.Struct, frozen=True, kw_only=True):
+class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
     """Limits, in seconds of awake time.
 
     Attributes:
         stall_s: Without a byte of an incomplete request, or of an answer taken: the platform sends a batch over
-            loopback in milliseconds, so this is only ever a peer that is gone or means ill.
+            loopback in milliseconds, so this is only ever somebody who is gone or means ill.
         request_s: From a request's first byte to its last: one byte at a time never ends otherwise.
-        pressed_stall_s: Like `stall_s` when others wait for the room a peer takes.
+        pressed_stall_s: Like `stall_s` when others wait for the room a connection takes.
         pressed_request_s: Like `request_s`, likewise.
         pressed_useless_s: From a connection's acceptance to the first batch kept of it, when others wait for its
             place: one that asks and asks, or never reads, is never at rest.
-        hold_s: How long a batch waits for room in the backlog before 503: a shipment under way usually makes
+        room_s: How long a batch waits for room in the backlog before 503: a shipment under way usually makes
             room sooner, and a client that gave up meanwhile would send the batch again.
         spill_s: How long it waits before it goes to the spool, where there is one.
-        linger_s: For a peer to read the last answer and close; closing first, with its bytes unread, would
+        linger_s: For the other end to read the last answer and close; closing first, with its bytes unread, would
             reset the connection and take the answer away again (RFC 9112, 9.6).
     """
 
@@ -40,7 +40,7 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
     pressed_stall_s: float = 1.0
     pressed_request_s: float = 5.0
     pressed_useless_s: float = 5.0
-    hold_s: float = 2.0
+    room_s: float = 2.0
     spill_s: float = 0.1
     linger_s: float = 5.0
 

@@ -179,7 +179,7 @@ def collector_body(
     def body(commands: int, reports: int) -> None:
         named = log.named("collector")
         with _told(named):
-            from collector.worker import run
+            from collector.server import run
 
             wire.send(reports, wire.Ready())
             run(

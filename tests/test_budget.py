@@ -37,7 +37,7 @@ print(*{{name.partition(".")[0] for name in set(sys.modules) - bare}})
     [
         ("import lifecycle.__main__", BOOT),
         (LEAN, SUPERVISOR),
-        (f"{LEAN}, collector.worker", SUPERVISOR | {"_blake2", "collector"}),
+        (f"{LEAN}, collector.server", SUPERVISOR | {"_blake2", "collector"}),
         (f"{LEAN}, shipper.worker", SUPERVISOR | {"shipper", "zlib"}),
     ],
     ids=["boot", "supervisor", "collector", "shipper"],
@@ -50,4 +50,4 @@ def test_process_imports_no_more_than_its_budget(code: str, budget: set[str]) ->
 @pytest.mark.parametrize("dear", ["structlog", "tenacity", "ssl", "logging", "socket", "json", "random", "threading"])
 def test_dear_modules_are_not_imported_by_any_process_at_start(dear: str) -> None:
     """They wait for the first line, the first retry, the first TLS connection, or for ever."""
-    assert dear not in imported("import lifecycle.supervisor, collector.worker, shipper.worker")
+    assert dear not in imported("import lifecycle.supervisor, collector.server, shipper.worker")

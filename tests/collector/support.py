@@ -12,9 +12,8 @@ from typing import Any
 
 import msgspec
 
-from collector.server import Collector
-from collector.timeouts import Patience
-from collector.worker import run
+from collector.server import Server, run
+from collector.timeouts import Timeouts
 from lifecycle.contract import wire
 from lifecycle.contract.backlog import Backlog, Writer
 from lifecycle.contract.frames import Frame
@@ -110,7 +109,7 @@ class Running:
         end: int = 0,
         released: int = 0,
         recent: Iterable[bytes] = (),
-        patience: Patience | None = None,
+        timeouts: Timeouts | None = None,
         level: str = "warning",
         listener: socket.socket | None = None,
     ) -> None:
@@ -130,16 +129,16 @@ class Running:
         fd = self.listener.fileno()
 
         def work() -> None:
-            if patience is None:
+            if timeouts is None:
                 run(
                     listener=fd, commands=commands, reports=reports, backlog=self.backlog, end=end,
                     released=released, recent=recent, digest_key=KEY, settings=self.settings, log=log,
                 )  # fmt: skip
             else:
                 writer = Writer(self.backlog, end=end, released=released)
-                Collector(
+                Server(
                     fd, commands, reports, writer, self.settings, log,
-                    recent=recent, digest_key=KEY, patience=patience,
+                    recent=recent, digest_key=KEY, timeouts=timeouts,
                 ).run()  # fmt: skip
 
         self.thread = threading.Thread(target=work, daemon=True)

@@ -8,12 +8,12 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from collector import answers
 from collector.batch import BadBatchError, Envelope, read
-from collector.http_parser import HttpIntake
-from collector.line_parser import LineIntake
+from collector.handler import refusal
+from collector.http_parser import HttpParser
+from collector.line_parser import LineParser
 from collector.messages import Batch, Continue, Item, Lines, Problem
-from collector.store import MOST_PROBLEMS, Keeper
+from collector.store import MOST_PROBLEMS, Store
 from lifecycle.contract.log import Log
 from lifecycle.contract.settings import Settings
 from shipper.delivery.batch import Encoder, Limits, Position
@@ -36,16 +36,16 @@ class UnmappableError(AssertionError):
 
 def http(pieces: Iterable[bytes]) -> list[tuple[Any, ...]]:
     """What came by one HTTP connection; returns what was said of it, for comparison."""
-    intake = HttpIntake(LIMIT_BYTES)
+    parser = HttpParser(LIMIT_BYTES)
     said: list[tuple[Any, ...]] = []
     for piece in pieces:
-        was_over = intake.is_over
-        items = intake.receive(memoryview(piece))
+        was_over = parser.is_over
+        items = parser.receive(memoryview(piece))
         assert not (was_over and items), "something was read after the end"
-        assert intake.buffered_bytes <= LIMIT_BYTES
-        assert intake.appetite_bytes > 0
+        assert parser.buffered_bytes <= LIMIT_BYTES
+        assert parser.read_bytes > 0
         said += (_said(item) for item in items if not isinstance(item, Continue))
-    said += (_said(item) for item in intake.finish())
+    said += (_said(item) for item in parser.finish())
     assert not any(is_last for *_, is_last in said[:-1]), "something was said after the end"
     return said
 
@@ -54,28 +54,28 @@ def _said(item: Item) -> tuple[Any, ...]:
     if isinstance(item, Batch):
         return (*batch(bytes(item.body)), not item.keep_alive)
     assert isinstance(item, Problem)
-    answer = answers.refused(item)
+    answer = refusal(item)
     assert answer.startswith(b"HTTP/1.1 %d " % item.status)
     head, _, body = answer.partition(b"\r\n\r\n")
     assert item.is_head or json.loads(body)["error"] == item.reason
-    assert head.count(b"\n") == answers.refused(item).partition(b"\r\n\r\n")[0].count(b"\r\n")
+    assert head.count(b"\n") == refusal(item).partition(b"\r\n\r\n")[0].count(b"\r\n")
     return item.reason, item.status, not item.keep_alive
 
 
 def tcp(pieces: Iterable[bytes]) -> list[bytes]:
     """What came by one TCP connection; returns the lines that are kept."""
-    intake = LineIntake(LIMIT_BYTES)
-    keeper = Keeper(cast("Writer", None), lambda _message: None, (), b"", SILENT)
+    parser = LineParser(LIMIT_BYTES)
+    store = Store(cast("Writer", None), lambda _message: None, (), b"", SILENT)
     kept: list[bytes] = []
     items: list[Item] = []
     for piece in pieces:
-        items += intake.receive(memoryview(piece))
-        assert intake.buffered_bytes <= LIMIT_BYTES
-        assert intake.appetite_bytes > 0
-    items += intake.finish()
+        items += parser.receive(memoryview(piece))
+        assert parser.buffered_bytes <= LIMIT_BYTES
+        assert parser.read_bytes > 0
+    items += parser.finish()
     for item in items:
         if isinstance(item, Lines):
-            prepared, problems = keeper.prepare_lines(item.lines, connection=1)
+            prepared, problems = store.prepare_lines(item.lines, connection=1)
             assert len(problems) <= MOST_PROBLEMS + 1
             if prepared is not None:
                 shipped(prepared.envelope)
@@ -106,7 +106,7 @@ def _read(body: bytes) -> tuple[Envelope | None, str]:
     try:
         return read(body), ""
     except BadBatchError as error:
-        answers.refused(Problem(error.reason, 400, error.got, error.expected))
+        refusal(Problem(error.reason, 400, error.got, error.expected))
         return None, error.reason
 
 

@@ -30,11 +30,11 @@ print(anonymous_bytes() - before)
 """
 
 BATCHES = """
-from collector.store import Keeper
+from collector.store import Store
 from lifecycle.contract.backlog import Backlog, Writer
 from lifecycle.contract.log import Log
 backlog = Backlog(16_000_000)
-keeper = Keeper(Writer(backlog, end=0, released=0), lambda message: None, (), b"key", Log("collector"))
+store = Store(Writer(backlog, end=0, released=0), lambda message: None, (), b"key", Log("collector"))
 
 def kept(number, lines):
     event = b'{{"time":"2024-05-20T16:29:45.008Z","type":"function","record":"%d %b"}}' % (number, b"x" * 900)
@@ -42,7 +42,7 @@ def kept(number, lines):
     for line in range(lines):  # as it comes from a socket
         body += b"[" + event if line == 0 else b"," + event
     body += b"]"
-    keeper.store(keeper.prepare(body, connection=1))
+    store.store(store.prepare(body, connection=1))
 
 for number in range(20):
     kept(number, 5)

@@ -9,9 +9,9 @@ import time
 
 import pytest
 
-from collector.limits import MOST_PEERS
-from collector.refusals import MOST_LINES
-from collector.timeouts import Patience
+from collector.handler import MOST_LINES
+from collector.limits import MOST_CONNECTIONS
+from collector.timeouts import Timeouts
 from lifecycle.contract import wire
 from lifecycle.contract.backlog import Backlog
 from lifecycle.contract.log import LINE_START
@@ -286,7 +286,7 @@ def test_who_comes_later_waits_behind_the_batch_that_waits() -> None:
 
 def test_a_full_backlog_that_stays_full_is_answered_503() -> None:
     """After the hold the platform is told to keep the batch; it is counted; a repeat is stored once there is room."""
-    with Running(patience=Patience(hold_s=0.2)) as collector:
+    with Running(timeouts=Timeouts(room_s=0.2)) as collector:
         client = collector.client()
         assert [client.ask(post(big(name))) for name in "ab"] == [200, 200]
         stored = [collector.stored(), collector.stored()]
@@ -323,7 +323,7 @@ def test_slow_connections_hold_nobody_up() -> None:
 
 def test_a_request_that_stalls_is_ended_after_its_time() -> None:
     """408 on it, while a silent connection between two requests is left alone."""
-    with Running(patience=Patience(stall_s=0.2)) as collector:
+    with Running(timeouts=Timeouts(stall_s=0.2)) as collector:
         idle, slow = collector.client(), collector.client()
         assert idle.ask(post(batch(event("1")))) == 200
         assert slow.ask(post(batch())[:-1]) == 408
@@ -335,7 +335,7 @@ def test_a_request_that_stalls_is_ended_after_its_time() -> None:
 def test_more_connections_than_allowed_close_the_idle_ones() -> None:
     """The newest are served, whoever was idle longest goes."""
     with Running() as collector:
-        clients = [collector.client() for _ in range(MOST_PEERS + 10)]
+        clients = [collector.client() for _ in range(MOST_CONNECTIONS + 10)]
         assert clients[-1].ask(post(batch())) == 200
         assert clients[0].answer() is None
 
@@ -343,7 +343,7 @@ def test_more_connections_than_allowed_close_the_idle_ones() -> None:
 def test_a_spool_that_cannot_be_used_is_said_with_what_it_did_not_take() -> None:
     """Whoever asked for it learns why it is empty."""
     backlog = Backlog(2 << 20, Spool("/proc/self/nowhere", 8 << 20))
-    with Running(backlog=backlog, patience=Patience(hold_s=0.2, spill_s=0.05)) as collector:
+    with Running(backlog=backlog, timeouts=Timeouts(room_s=0.2, spill_s=0.05)) as collector:
         client = collector.client()
         assert [client.ask(post(big(name))) for name in "ab"] == [200, 200]
         assert client.ask(post(big("c"))) == 503
@@ -353,8 +353,8 @@ def test_a_spool_that_cannot_be_used_is_said_with_what_it_did_not_take() -> None
 
 def test_connections_full_of_half_requests_give_way() -> None:
     """When every place is taken by a request that stalls, those are ended soon."""
-    with Running(patience=Patience(pressed_stall_s=0.1)) as collector:
-        for _ in range(MOST_PEERS):
+    with Running(timeouts=Timeouts(pressed_stall_s=0.1)) as collector:
+        for _ in range(MOST_CONNECTIONS):
             collector.client().send(b"POST")
         assert collector.client().ask(post(batch())) == 200
 
@@ -362,9 +362,9 @@ def test_connections_full_of_half_requests_give_way() -> None:
 def test_beyond_the_limit_connections_wait_until_another_is_done() -> None:
     """Every place taken by a request under way: one more is served, the next when a place is free."""
     head = post(b"[]", "Expect: 100-continue")[:-2]
-    with Running(patience=Patience(pressed_stall_s=1000, pressed_request_s=1000)) as collector:
+    with Running(timeouts=Timeouts(pressed_stall_s=1000, pressed_request_s=1000)) as collector:
         busy = []
-        for _ in range(MOST_PEERS + 1):
+        for _ in range(MOST_CONNECTIONS + 1):
             busy.append(collector.client())
             assert busy[-1].ask(head) == 100
         waiting = collector.client()
@@ -379,7 +379,7 @@ def test_beyond_the_limit_connections_wait_until_another_is_done() -> None:
 
 def test_half_sent_bodies_beyond_the_memory_limit_give_way() -> None:
     """Peers that each keep most of a batch and then fall silent: memory is bounded and the next batch is taken."""
-    with Running(patience=Patience(pressed_stall_s=0.1)) as collector:
+    with Running(timeouts=Timeouts(pressed_stall_s=0.1)) as collector:
         size = collector.limit
         hogs = [collector.client() for _ in range(5)]
         senders = [threading.Thread(target=lambda hog=hog: quietly(hog.sock, post(b"x" * size)[:-9])) for hog in hogs]
@@ -497,7 +497,7 @@ def quietly(sock: socket.socket, data: bytes) -> None:
 def test_a_collector_imports_nothing_heavy() -> None:
     """What it needs beside msgspec is httptools and built-in modules."""
     code = (
-        "import sys; sys.path[:0] = sys.argv[1:]; import collector.worker;"
+        "import sys; sys.path[:0] = sys.argv[1:]; import collector.server;"
         "heavy = 'socket logging asyncio ssl http email json hashlib structlog tenacity'.split();"
         "print(*(name for name in heavy if name in sys.modules))"
     )

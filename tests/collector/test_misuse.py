@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from collector.handler import MOST_REFUSED
 from collector.store import MOST_PROBLEMS
-from collector.timeouts import Patience
+from collector.timeouts import Timeouts
 from tests.collector.support import Running, batch, event, post
 
 BIG = "x" * 900_000
@@ -30,7 +30,7 @@ def test_a_connection_that_brings_nothing_but_problems_is_closed() -> None:
 
 def test_a_full_backlog_is_no_problem_of_the_peers() -> None:
     """However often it is answered 503, its connection is kept."""
-    with Running(patience=Patience(hold_s=0.01)) as collector:
+    with Running(timeouts=Timeouts(room_s=0.01)) as collector:
         client = collector.client()
         assert [client.ask(post(batch(event(name + BIG)))) for name in "ab"] == [200, 200]
         assert [client.ask(post(batch(event("c" + BIG)))) for _ in range(MOST_REFUSED + 2)] == [503] * (

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.batch import MOST_EVENTS, BadBatchError, read
-from collector.records import MOST_IDS_BYTES, MOST_LOST
+from collector.batch import MOST_EVENTS, MOST_IDS_BYTES, MOST_LOST, BadBatchError, read
 from lifecycle.contract import wire
 from lifecycle.contract.log import LINE_START
 from tests.collector.support import batch, event
@@ -229,3 +228,36 @@ def test_mended_escapes_are_what_a_lenient_reader_reads(inner: str) -> None:
     assert len(envelope.payload) == len(body)
     if lenient is not None and isinstance(expected[0], str):
         assert json.loads(envelope.payload) == [lenient]
+
+
+DONE = b'{"type":"platform.runtimeDone","record":{"requestId":"r1"},"time":"%b"}'
+LINE = b'{"time":"2024-05-20T16:29:45.008Z","type":"function","record":"platform.runtimeDone"}'
+MOMENT = 1_716_222_585.008
+
+
+def finished_epoch_s(body: bytes) -> float:
+    """When the function ended, as the batch says."""
+    return read(body).finished_epoch_s
+
+
+def test_the_last_end_of_a_batch_counts() -> None:
+    """A replay may hold several."""
+    early, late = DONE % b"2024-05-20T16:29:44.000Z", DONE % b"2024-05-20T16:29:45.008Z"
+    assert finished_epoch_s(b"[%b,%b,%b]" % (LINE, early, late)) == pytest.approx(MOMENT)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[]",
+        b"[%b]" % LINE,
+        b"[%b]" % (DONE % b"yesterday"),
+        b'[{"type":"platform.runtimeDone"}]',
+        b'[{"type":"platform.runtimeDone","time":17}]',
+        b'[{"type":"platform.runtimeDone","time":null},5]',
+        b'[{"type":"platform.runtimeDone","time":' + b"[" * 900 + b"]" * 900 + b"}]",
+    ],
+)
+def test_a_batch_that_does_not_say_says_nothing(body: bytes) -> None:
+    """The age is then estimated."""
+    assert finished_epoch_s(body) == 0.0

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.line_parser import MOST_BYTES, PORTION_BYTES, LineIntake
+from collector.line_parser import MOST_BYTES, PORTION_BYTES, LineParser
 from collector.messages import Item, Lines, Problem
 
 LIMIT = 10
@@ -28,7 +28,7 @@ cases = pytest.mark.parametrize(("sent", "said"), CASES.values(), ids=CASES.keys
 
 def fed(pieces: Iterable[bytes]) -> list[bytes | int]:
     """What an intake says to pieces and the end; blank lines, which mean nothing, left out."""
-    intake = LineIntake(LIMIT)
+    intake = LineParser(LIMIT)
     items: list[Item] = [item for piece in pieces for item in intake.receive(memoryview(piece))]
     assert intake.buffered_bytes <= LIMIT
     items += intake.finish()
@@ -67,7 +67,7 @@ def test_cut_anywhere_it_says_the_same(lines: list[bytes], data: st.DataObject) 
 
 def test_a_long_line_is_not_kept_while_it_is_skipped() -> None:
     """Memory ends at the limit."""
-    intake = LineIntake(LIMIT)
+    intake = LineParser(LIMIT)
     for _ in range(100):
         intake.receive(b"x" * 9)
         assert intake.buffered_bytes <= LIMIT
@@ -76,9 +76,9 @@ def test_a_long_line_is_not_kept_while_it_is_skipped() -> None:
 
 def test_much_is_read_only_of_lines_that_may_be_events() -> None:
     """Little at first, and of short lines: each may be nonsense, and takes its time."""
-    intake = LineIntake(1000)
-    assert intake.appetite_bytes == PORTION_BYTES
+    intake = LineParser(1000)
+    assert intake.read_bytes == PORTION_BYTES
     intake.receive(b'{"time":"2024-05-20T16:29:45.008Z","type":"function","record":""}\n' * 9)
-    assert intake.appetite_bytes == MOST_BYTES
+    assert intake.read_bytes == MOST_BYTES
     intake.receive(b"x\n" * 9)
-    assert intake.appetite_bytes == PORTION_BYTES
+    assert intake.read_bytes == PORTION_BYTES

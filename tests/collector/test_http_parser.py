@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.http_parser import CHUNKED_PORTION_BYTES, HEADER_LIMIT_BYTES, PORTION_BYTES, HttpIntake
+from collector.http_parser import CHUNKED_PORTION_BYTES, HEADER_LIMIT_BYTES, PORTION_BYTES, HttpParser
 from collector.messages import Batch, Continue, Item, Problem
 from tests.collector.support import chunked, post
 
@@ -54,9 +54,9 @@ CASES: dict[str, tuple[bytes, list[tuple[int | bytes, bool]]]] = {
 cases = pytest.mark.parametrize(("sent", "said"), CASES.values(), ids=CASES.keys())
 
 
-def fed(pieces: Iterable[bytes], intake: HttpIntake | None = None) -> list[Item]:
+def fed(pieces: Iterable[bytes], intake: HttpParser | None = None) -> list[Item]:
     """What an intake says to pieces."""
-    intake = intake or HttpIntake(LIMIT)
+    intake = intake or HttpParser(LIMIT)
     return [item for piece in pieces for item in intake.receive(memoryview(piece))]
 
 
@@ -111,7 +111,7 @@ def test_continue_is_asked_for_once_the_headers_are_read_and_only_then() -> None
     """Not before the headers end, not when the body is there already, not for HTTP/1.0, not for an empty body."""
     request = post(b"[1]", "Expect: 100-continue", "X: y")
     head, body = request[:-3], request[-3:]
-    intake = HttpIntake(LIMIT)
+    intake = HttpParser(LIMIT)
     assert fed([head[:-2]], intake) == []
     assert fed([head[-2:]], intake) == [Continue()]
     assert fed([body], intake) == [Batch(b"[1]")]
@@ -137,7 +137,7 @@ def test_a_problem_says_what_came_and_what_was_expected() -> None:
 )
 def test_what_never_ends_is_refused_and_never_kept(endless: bytes) -> None:
     """Blank lines, a header, a chunk extension without end."""
-    intake = HttpIntake(LIMIT)
+    intake = HttpParser(LIMIT)
     if endless == b"x":
         intake.receive(b"POST / HTTP/1.1\r\n")
     elif endless != b"\r\n":
@@ -149,7 +149,7 @@ def test_what_never_ends_is_refused_and_never_kept(endless: bytes) -> None:
 
 def test_a_body_in_tiny_chunks_takes_no_more_memory_than_its_bytes() -> None:
     """The account is of bytes, and bytes is what is kept."""
-    intake = HttpIntake(LIMIT)
+    intake = HttpParser(LIMIT)
     fed([chunked(b"x" * 900, 1)[:-5]], intake)
     assert intake.buffered_bytes == 900
     assert intake.is_within
@@ -157,22 +157,22 @@ def test_a_body_in_tiny_chunks_takes_no_more_memory_than_its_bytes() -> None:
 
 def test_much_is_read_only_of_what_is_one_body() -> None:
     """Where it may be many requests, a turn of the loop must not be filled by one peer's."""
-    intake = HttpIntake(1 << 20)
-    assert intake.appetite_bytes == PORTION_BYTES
+    intake = HttpParser(1 << 20)
+    assert intake.read_bytes == PORTION_BYTES
     fed([post(b"x" * 500_000)[:-500_000]], intake)
-    assert intake.appetite_bytes == 500_000 + PORTION_BYTES
+    assert intake.read_bytes == 500_000 + PORTION_BYTES
     fed([b"x" * 499_999], intake)
-    assert intake.appetite_bytes == 1 + PORTION_BYTES
+    assert intake.read_bytes == 1 + PORTION_BYTES
     fed([b"x"], intake)
-    assert intake.appetite_bytes == PORTION_BYTES
+    assert intake.read_bytes == PORTION_BYTES
     fed([chunked(b"x" * 900, 900)[:-7]], intake)
-    assert intake.appetite_bytes == CHUNKED_PORTION_BYTES
+    assert intake.read_bytes == CHUNKED_PORTION_BYTES
     assert shown(fed([b"\r\n0\r\nContent-Length: 900000\r\n"], intake)) == [(400, False)]
 
 
 def test_the_end_of_a_connection_inside_a_request_is_a_problem() -> None:
     """Between two requests it is none."""
-    intake = HttpIntake(LIMIT)
+    intake = HttpParser(LIMIT)
     fed([post(b"[1]")], intake)
     assert intake.finish() == []
     fed([post(b"[1]")[:-1]], intake)

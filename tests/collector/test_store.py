@@ -3,7 +3,7 @@
 import pytest
 
 from collector.batch import BadBatchError
-from collector.store import Keeper
+from collector.store import Store
 from lifecycle.contract import wire
 from lifecycle.contract.backlog import Backlog, Writer
 from lifecycle.contract.frames import BacklogFullError
@@ -13,19 +13,19 @@ from tests.collector.support import KEY, batch, event
 
 
 class Kept:
-    """A keeper and what it said."""
+    """A store and what it said."""
 
     def __init__(self, capacity: int = 100_000, recent: list[bytes] | None = None) -> None:
         self.backlog = Backlog(capacity)
         self.sent: list[wire.Message] = []
         self.writer = Writer(self.backlog, end=0, released=0)
-        self.keeper = Keeper(self.writer, self.sent.append, recent or [], KEY, Log("collector"))
+        self.store = Store(self.writer, self.sent.append, recent or [], KEY, Log("collector"))
 
     def keep(self, body: bytes) -> None:
         """Prepares and stores, as for a request that need not wait."""
-        prepared = self.keeper.prepare(body, connection=1)
+        prepared = self.store.prepare(body, connection=1)
         if prepared is not None:
-            self.keeper.store(prepared)
+            self.store.store(prepared)
 
     def payloads(self) -> list[bytes]:
         """What the reports are about."""
@@ -37,13 +37,13 @@ def test_nothing_is_reported_that_is_not_in_the_backlog() -> None:
     """A full backlog: no report, and the same batch is stored later as if for the first time."""
     kept = Kept(capacity=200)
     kept.keep(batch(event("a" * 50)))
-    prepared = kept.keeper.prepare(batch(event("b" * 50)), connection=1)
+    prepared = kept.store.prepare(batch(event("b" * 50)), connection=1)
     assert prepared is not None
     with pytest.raises(BacklogFullError):
-        kept.keeper.store(prepared)
+        kept.store.store(prepared)
     assert len(kept.sent) == 1
-    kept.keeper.release(kept.writer.end)
-    kept.keeper.store(prepared)
+    kept.store.release(kept.writer.end)
+    kept.store.store(prepared)
     assert [type(one) for one in kept.sent] == [wire.Stored, wire.Stored]
 
 
@@ -71,7 +71,7 @@ def test_the_last_batches_are_remembered_and_older_ones_are_not() -> None:
 def test_digests_depend_on_the_key_and_the_body() -> None:
     """Eight bytes; another environment's differ."""
     one, other = Kept(), Kept()
-    other.keeper = Keeper(other.writer, other.sent.append, [], b"other", Log("collector"))
+    other.store = Store(other.writer, other.sent.append, [], b"other", Log("collector"))
     for kept in (one, other):
         kept.keep(batch())
         kept.keep(batch(event("x")))
@@ -84,10 +84,10 @@ def test_lines_are_not_deduplicated() -> None:
     """Over TCP nothing is acknowledged, so nothing is sent again."""
     kept = Kept()
     for _ in range(2):
-        prepared, problems = kept.keeper.prepare_lines([batch()[1:-1]], connection=1)
+        prepared, problems = kept.store.prepare_lines([batch()[1:-1]], connection=1)
         assert prepared is not None
         assert problems == []
-        kept.keeper.store(prepared)
+        kept.store.store(prepared)
     assert kept.payloads() == [batch(), batch()]
 
 
@@ -95,7 +95,7 @@ def test_lines_that_are_whole_only_together_are_refused() -> None:
     """Joining must not make sense of what made none."""
     kept = Kept()
     lines = [b'{"type":"a","record":"x', b'y"}', b'{"type":"b"},{"type":"c"}', b"  ", b"[1]", b'{"type":"d"}']
-    prepared, problems = kept.keeper.prepare_lines(lines, connection=1)
+    prepared, problems = kept.store.prepare_lines(lines, connection=1)
     assert prepared is not None
     assert prepared.envelope.payload == b'[{"type":"d"}]'
     assert [problem.body_bytes for problem in problems] == [len(line) for line in lines if len(line) > 2][:-1]
@@ -104,11 +104,11 @@ def test_lines_that_are_whole_only_together_are_refused() -> None:
 def test_two_halves_that_are_valid_together_are_still_two_broken_lines() -> None:
     """Also when every other line is sound and the joined array would be valid JSON."""
     halves = [b'{"type":"a","record":"x', b'y"}']
-    prepared, problems = Kept().keeper.prepare_lines([*halves, batch()[1:-1]], connection=1)
+    prepared, problems = Kept().store.prepare_lines([*halves, batch()[1:-1]], connection=1)
     assert prepared is not None
     assert (prepared.envelope.payload, len(problems)) == (batch(), 2)
 
 
 def test_blank_lines_alone_are_nothing() -> None:
     """Neither stored nor refused."""
-    assert Kept().keeper.prepare_lines([b"", b"\r"], connection=1) == (None, [])
+    assert Kept().store.prepare_lines([b"", b"\r"], connection=1) == (None, [])
