@@ -1,29 +1,41 @@
 """Where telemetry would go, and whether that takes it: what a person may ask of the shipper.
 
-Makes the very destination that the extension would make, and one request of one record for each signal. Never loaded by
-it.
+Makes the very destination that the extension would make, and one request of one record for each signal, which says what
+it is, so that nobody takes it for a function's. Never loaded by the extension.
 """
 
+import os
 import select
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import msgspec
 
+from lifecycle.contract.frames import DIGEST_BYTES, Frame
 from lifecycle.contract.log import Log
 from lifecycle.contract.settings import Settings
-from shipper.check_records import specimen
 from shipper.delivery.outcome import Outcome, Verdict
-from shipper.destinations.registry import chosen, headers, is_compressed, otlp_address, timeout_s
-from shipper.hints import hint
+from shipper.destinations.destination import Destination
+from shipper.destinations.registry import Kind, chosen, kind_of
+from shipper.model.context import NOTHING, Meters
+from shipper.model.events import Event
 from shipper.model.resource import service_name
 from shipper.model.signals import LOGS, METRICS, SIGNALS, TRACES
+from shipper.model.span import Span
+from shipper.model.trace_ids import SPAN_DIGITS, TRACE_DIGITS
 from shipper.transport.quoting import HIDDEN, Quoting
-from shipper.transport.response import Answer
+from shipper.transport.response import Response
 
 RECORDS = {LOGS: "log record", TRACES: "span", METRICS: "metric"}
 
 PAGE = "No receiver of OTLP answers so: is that the address of a site, or of a gate that wants people to log in?"
+
+TEXT = "A test record from Tailrace: lifecycle.check --send"
+SPAN_NAME = "tailrace.check"
+# The metric is that of the extension's own requests, of which this is one.
+LEDGER = {"requests": 1}
+
+_NS_PER_S = 1_000_000_000
 
 _OF_EVERY_LINE = ("logger", "level", "event", "time", "pid")
 
@@ -67,19 +79,17 @@ def route(settings: Settings) -> Route:
     lines: list[bytes] = []
     quoting = Quoting(settings.secrets())
     destination = chosen(settings, _wait, Log("check", "warning", settings.secrets(), lines.append))
-    label = destination.label
     destination.close()
+    endpoints = destination.endpoints
+    labels = {signal: quoting.blanked(endpoint.label) for signal, endpoint in endpoints.items()}
     details = {"service.name": service_name(settings)}
-    labels = {LOGS: quoting.blanked(label)}
-    if not label.startswith(("file:", "stdout")):
-        signals = _signals(settings) if _is_otlp(settings) else ("",)
-        if _is_otlp(settings):
-            labels = {signal: otlp_address(settings, signal).label for signal in signals}
+    places = {signal: endpoint.place for signal, endpoint in endpoints.items() if endpoint.place is not None}
+    if places:
         details = {
-            "encoding": "OTLP as JSON" if _is_otlp(settings) else "a JSON object a line",
-            "compression": _each(signals, lambda signal: "gzip" if is_compressed(settings, signal=signal) else "none"),
-            "timeout": _each(signals, lambda signal: f"{timeout_s(settings, signal=signal):g} s a request"),
-            "headers": _each(signals, lambda signal: _names(headers(settings, signal=signal))),
+            "encoding": kind_of(settings).takes,
+            "compression": _each({signal: "gzip" if at.is_compressed else "none" for signal, at in places.items()}),
+            "timeout": _each({signal: f"{at.timeout_s:g} s a request" for signal, at in places.items()}),
+            "headers": _each({signal: _names(at.headers) for signal, at in places.items()}),
             **details,
         }
     return Route(labels, details, [_in_words(line) for line in lines])
@@ -87,32 +97,24 @@ def route(settings: Settings) -> Route:
 
 def send(settings: Settings) -> Iterator[Answered]:
     """Delivers one record of each signal, once; tells of each as soon as its answer is there."""
-    answers: list[Answer] = []
+    responses: list[Response] = []
     quoting = Quoting(settings.secrets())
     log = Log("check", "error", settings.secrets(), lambda _line: None)
-    destination = chosen(settings, _wait, log, answers.append)
+    destination = chosen(settings, _wait, log, responses.append)
     is_cumulative = settings.metrics_temporality == "cumulative"
     try:
-        for signal in _signals(settings):
-            answers.clear()
-            endpoint = destination.endpoints[signal]
-            request = endpoint.build(specimen(destination, signal, is_cumulative=is_cumulative))
+        for signal in SIGNALS:
+            endpoint = destination.endpoints.get(signal)
+            if endpoint is None:
+                continue
+            responses.clear()
+            request = endpoint.build(record_of(destination, signal, is_cumulative=is_cumulative))
             started = time.monotonic()
             outcome = endpoint.send(request)
             took_ms = (time.monotonic() - started) * 1000
-            yield _answered(settings, signal, outcome, answers[-1] if answers else None, took_ms, quoting)
+            yield _answered(settings, signal, outcome, responses[-1] if responses else None, took_ms, quoting)
     finally:
         destination.close()
-
-
-def _is_otlp(settings: Settings) -> bool:
-    return not settings.destination or settings.destination.startswith("otlp")
-
-
-def _signals(settings: Settings) -> tuple[str, ...]:
-    """What would be shipped, in the order in which it would be."""
-    wanted = settings.exported_signals()
-    return tuple(signal for signal in SIGNALS if signal in wanted)
 
 
 def _is_asked_for(settings: Settings, signal: str) -> bool:
@@ -121,11 +123,11 @@ def _is_asked_for(settings: Settings, signal: str) -> bool:
     return signal in settings.signals or bool(own[signal])
 
 
-def _each(signals: tuple[str, ...], told: Callable[[str], str]) -> str:
-    """What is told of every signal: once, where they are alike."""
-    found = {signal: told(signal) for signal in signals}
-    if len(set(found.values())) == 1:
-        return found[signals[0]]
+def _each(found: dict[str, str]) -> str:
+    """What is found of every signal: once, where they are alike."""
+    texts = list(found.values())
+    if len(set(texts)) == 1:
+        return texts[0]
     return "; ".join(f"{signal}: {text}" for signal, text in found.items())
 
 
@@ -153,10 +155,11 @@ def _wait(fd: int, events: int, until: float) -> int:
 
 
 def _answered(
-    settings: Settings, signal: str, outcome: Outcome, answer: Answer | None, took_ms: float, quoting: Quoting
+    settings: Settings, signal: str, outcome: Outcome, answer: Response | None, took_ms: float, quoting: Quoting
 ) -> Answered:
     is_page = answer is not None and answer.headers.get(b"content-type", b"").lower().startswith(b"text/html")
-    is_well = outcome.verdict is Verdict.DONE and not outcome.rejected and not (is_page and _is_otlp(settings))
+    kind = kind_of(settings)
+    is_well = outcome.verdict is Verdict.DONE and not outcome.rejected and not (is_page and kind.paths)
     said, what_next = (f"answered {answer.status}" if answer else "no answer"), ""
     if is_well:
         said = said if answer else "written"
@@ -173,7 +176,92 @@ def _answered(
         why = "" if answer else f": {outcome.reason}" + (f" ({outcome.detail})" if outcome.detail else "")
         moved_to = quoting.quoted(answer.headers.get(b"location", b"")) if answer else ""
         said = f"{said}{why}" + (f", moved to {moved_to}" if moved_to else "")
-        what_next = hint(outcome, answer, is_otlp=_is_otlp(settings))
+        what_next = advice(outcome, answer, kind)
     encoding = answer.headers.get(b"content-encoding", b"").strip().lower() if answer else b""
     body = quoting.quoted(answer.body, encoding) if answer else ""
     return Answered(signal=signal, is_well=is_well, said=said, took_ms=took_ms, body=body, hint=what_next)
+
+
+def record_of(destination: Destination, signal: str, *, is_cumulative: bool) -> list[bytes]:
+    """The test record of a signal, as the destination's requests have it.
+
+    Args:
+        destination: Writes it.
+        signal: One that the destination takes.
+        is_cumulative: What a metric counts from.
+    """
+    now_ns = time.time_ns()
+    if signal == LOGS or destination.shapes is None:
+        return [_line(destination, now_ns)]
+    if signal == TRACES:
+        return [destination.shapes.span(_span(now_ns))]
+    meters = Meters(since_ns=now_ns - _NS_PER_S, until_ns=now_ns)
+    return destination.shapes.metrics(meters, LEDGER, is_cumulative=is_cumulative)
+
+
+def _line(destination: Destination, now_ns: int) -> bytes:
+    moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now_ns // _NS_PER_S))
+    event = Event(f"{moment}.000Z", "function", msgspec.Raw(msgspec.json.encode(TEXT)))
+    payload = memoryview(msgspec.json.encode([event]))
+    destination.encoder.begin(Frame(0, len(payload), 1, now_ns, os.urandom(DIGEST_BYTES), payload))
+    return destination.encoder.encode(event, 0, NOTHING)
+
+
+def _span(now_ns: int) -> Span:
+    return Span(
+        name=SPAN_NAME,
+        trace_id=os.urandom(TRACE_DIGITS // 2).hex(),
+        span_id=os.urandom(SPAN_DIGITS // 2).hex(),
+        start_ns=now_ns - _NS_PER_S,
+        end_ns=now_ns,
+        attributes={"tailrace.test": TEXT},
+    )
+
+
+# By the first digits of the status: the longest that is known counts.
+_ANSWERED = {
+    "3": "It has moved: name the place it moved to.",
+    "400": "It was understood and refused: is the address one for {takes}, and does it want other headers?",
+    "401": "The key is missing or wrong: are the headers the ones it wants, and is the key whole?",
+    "403": "The key may not send here: is it one for ingestion, of this account and this region? A firewall before the "
+    "backend answers so, too.",
+    "404": "There is nothing at that path.{paths}",
+    "405": "Nothing there takes POST: is the path right?{paths}",
+    "413": "Even one record is too large for it: is the address one for {takes}?",
+    "415": "It does not take this encoding: is the address one for {takes}?",
+    "429": "It takes no more for now: is a quota used up?",
+    "5": "That is the backend's own trouble, or that of a proxy before it: try again.",
+}
+
+_NO_HTTP = "What listens there does not speak HTTP: OTLP over HTTP is usually at port 4318, and gRPC at 4317."
+
+_NOT_ANSWERED = {
+    "resolve": "No address is known for that host: is its name right, and can it be reached from here?",
+    "connect": "Nothing accepts connections there: are host and port right, and is the way there open?",
+    "timeout": "No answer in time: is a firewall or a missing route in the way?",
+    "certificate": "The server's certificate is not trusted here: is the host's name right? SSL_CERT_FILE may name a "
+    "private authority's certificate.",
+    "tls": "That is not TLS, or not a version of it that is taken here: should the address begin with http:// rather "
+    "than https://?",
+    "proxy": "The proxy does not let it through: is HTTPS_PROXY right, user and password included?",
+    "broken_answer": _NO_HTTP,
+    "closed": f"It hung up. {_NO_HTTP} A server that wants TLS needs https://.",
+    "reset": f"It hung up. {_NO_HTTP} A server that wants TLS needs https://.",
+    "file_eacces": "That file may not be written by this user.",
+    "file_erofs": "That file lies where nothing can be written; on Lambda /tmp alone can.",
+}
+
+
+# It may be a server of TLS that is spoken to without, or the other way round.
+_SILENT = "It took the connection and then said nothing: are the port and http:// or https:// the right ones?"
+
+
+def advice(outcome: Outcome, answer: Response | None, kind: Kind) -> str:
+    """What to look at; "" if nothing comes to mind."""
+    if outcome.reason == "timeout" and outcome.detail == "receiving":
+        return _SILENT
+    if answer is None:
+        return _NOT_ANSWERED.get(outcome.reason, "")
+    status = str(answer.status)
+    text = _ANSWERED.get(status) or _ANSWERED.get(status[:1], "")
+    return text.format(takes=kind.takes, paths=f" {kind.paths}" if kind.paths else "")

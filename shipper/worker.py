@@ -16,42 +16,27 @@ from lifecycle.contract.wire import Ship
 from shipper.commands import Commands
 from shipper.delivery.batch import Batch, Limits, Position
 from shipper.delivery.delivery import Delivery
-from shipper.destinations.registry import chosen
+from shipper.destinations import registry
 from shipper.errors import HeldError, SupervisorGoneError
 from shipper.model.context import unpacked
-from shipper.model.signals import METRICS, TRACES, selected_by
+from shipper.model.signals import selected_by
 from shipper.pipeline import Cutter
 from shipper.reports import NOWHERE, Reports
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from shipper.destinations.interfaces import Destination
+    from shipper.destinations.destination import Destination
     from shipper.rules.rules import Rules
 
 
 def warm(settings: Settings) -> None:
     """Loads what shipping may ever need, where init is on nobody's path."""
-    import httptools  # noqa: F401
     import tenacity  # noqa: F401
 
     from shipper.invocations import phases  # noqa: F401
     from shipper.parse import exceptions, json_lines  # noqa: F401
-    from shipper.transport.pool import default_tls_context
 
-    addresses = (
-        settings.destination,
-        settings.otlp_endpoint,
-        settings.otlp_logs_endpoint,
-        settings.otlp_traces_endpoint,
-        settings.otlp_metrics_endpoint,
-    )
-    if any(address.startswith(("https:", "otlp+https:")) for address in addresses):
-        default_tls_context()
-    signals = settings.exported_signals()
-    if TRACES in signals:
-        from shipper.destinations.otlp import spans as otlp_spans  # noqa: F401
-    if METRICS in signals:
-        from shipper.destinations.otlp import metrics as otlp_metrics  # noqa: F401
+    registry.warm(settings)
 
 
 def run(*, commands: int, reports: int, backlog: Backlog, settings: Settings, log: Log) -> None:
@@ -65,7 +50,7 @@ def run(*, commands: int, reports: int, backlog: Backlog, settings: Settings, lo
         log: The shipper's.
     """
     heard = Commands(commands)
-    destination = chosen(settings, heard.wait, log)
+    destination = registry.chosen(settings, heard.wait, log)
     worker = Worker(heard, reports, backlog, settings, destination, log)
     log.debug("shipper.started", destination=destination.label, batch_bytes=settings.batch_bytes)
     try:
@@ -75,7 +60,7 @@ def run(*, commands: int, reports: int, backlog: Backlog, settings: Settings, lo
                 settings.function.instance_id = heard.restored.instance_id
                 heard.restored = None
                 destination.close()
-                destination = chosen(settings, heard.wait, log)
+                destination = registry.chosen(settings, heard.wait, log)
                 worker = Worker(heard, reports, backlog, settings, destination, log)
                 log.debug("shipper.restored", instance_id=settings.function.instance_id)
             worker.ship(ship)

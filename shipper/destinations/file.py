@@ -3,15 +3,29 @@
 import errno
 import os
 import stat
-from collections.abc import Sequence
 
-from shipper.delivery.interfaces import NO_LIMITS, Request
+from lifecycle.contract.log import Log
+from lifecycle.contract.settings import Settings
+from shipper.delivery.interfaces import Request
 from shipper.delivery.outcome import DONE, Outcome, Verdict
-from shipper.destinations.lines import Lines
+from shipper.destinations.destination import Destination, Endpoint
+from shipper.destinations.lines import Lines, joined
 from shipper.model.signals import LOGS
+from shipper.transport.resolver import Wait
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from shipper.destinations.http import Listener
 
 
-class File:
+def made(settings: Settings, wait: Wait, log: Log, heard: "Listener | None" = None) -> Destination:
+    """The destination of an address like file:/tmp/x; see `registry.chosen`."""
+    del wait, log, heard
+    sender = FileSender(settings.destination.partition(":")[2])
+    return Destination(Lines(settings), {LOGS: Endpoint(joined, sender)})
+
+
+class FileSender:
     """Appends lines to a file, whose directories are made.
 
     A batch is one write. What a write leaves torn, at a full disk, is cut off again; what a killed process left
@@ -19,28 +33,14 @@ class File:
 
     Args:
         path: The file.
-        lines: Writes events.
     """
 
-    shapes = None
-    limits = NO_LIMITS
+    place = None
 
-    def __init__(self, path: str, lines: Lines) -> None:
+    def __init__(self, path: str) -> None:
         self.label = f"file:{path}"
-        self.encoder = lines
         self._path = path
         self._fd = -1
-
-    @property
-    def endpoints(self) -> "dict[str, File]":
-        """Lines are all that is written here."""
-        return {LOGS: self}
-
-    def build(self, items: Sequence[bytes], key: str = "") -> Request:
-        """The lines."""
-        del key
-        body = b"".join(items)
-        return Request(body=body, body_bytes=len(body))
 
     def send(self, request: Request) -> Outcome:
         """Appends the lines; all of them or none."""
@@ -56,6 +56,9 @@ class File:
 
     def begin(self, request: Request, within_s: float) -> None:
         """Nothing is gained by it."""
+
+    def warm(self) -> None:
+        """There is nothing to load."""
 
     def close(self) -> None:
         """Closes the file."""

@@ -1,161 +1,269 @@
-"""POST requests: what the destinations behind HTTP have in common."""
+"""Requests over HTTP, and what answers mean: what every destination behind HTTP is composed with.
+
+An endpoint of such a destination has a place (address, headers, time), a way to prove who sends, and a reader of its
+answers; connections are `transport`'s.
+"""
 
 import time
-import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+
+import msgspec
 
 from lifecycle.contract.log import Log
+from lifecycle.contract.settings import Settings
 from shipper.delivery.interfaces import Request
-from shipper.delivery.outcome import Outcome, Verdict
+from shipper.delivery.outcome import DONE, Outcome, Verdict
 from shipper.errors import ExchangeError
-from shipper.transport.address import Address
-from shipper.transport.pool import Transport
-from shipper.transport.response import Answer, outcome_of
+from shipper.transport.address import Address, basic
+from shipper.transport.pool import Pool
+from shipper.transport.request import Headers, gzipped, merged, written
+from shipper.transport.response import MOST_BODY, Response, retry_after_s
 
-# Level 1 costs 1.3 µs a record of 480 bytes, level 6 twice that, for a tenth less on the wire.
-_GZIP_LEVEL = 1
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from shipper.transport.resolver import Wait
 
-# zlib's way to say: with gzip's header and trailer (RFC 1952).
-_GZIP_WBITS = 31
+# OpenTelemetry's own default is 10 s, longer than many a function may run.
+DEFAULT_TIMEOUT_MS = 5000
 
-# Records of up to this size are compressed with a window as large as them (2**13) and tables to match, in 64 KB. zlib's
-# usual 256 KB are more than the heap keeps: the kernel would hand them out, zeroed, and get them back, each time.
-_SMALL_BYTES = 8192
-_SMALL_GZIP_WBITS = 16 + 13
-_SMALL_MEM_LEVEL = 6
+_SUCCESS = range(200, 300)
+_SERVER_ERROR = range(500, 600)
+_NOT_IMPLEMENTED = 501
 
-# Records joined at a time: the whole body is never held beside its compressed form.
-_RECORDS_AT_ONCE = 64
+# Of the client errors, those that may be about the records in the request. The others are about its address
+# (404, 405, 410, 421, redirects, …): no record is at fault, so none is given up.
+_RETRIED = (408, 425, 429)
+_ABOUT_RECORDS = (400, 422)
+_UNAUTHORISED = (401, 403)
+_TOO_LARGE = 413
 
-# They say where a request ends, and how it is encoded: ours alone.
-_RESERVED = (
-    "connection",
-    "content-encoding",
-    "content-length",
-    "expect",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-)
-
-Headers = Iterable[tuple[str, str]]
-Answered = Callable[[], tuple[Outcome, Answer | None]]
+Auth = Callable[[Request], Headers]
+AnswerReader = Callable[[Request, Response], Outcome]
+Listener = Callable[[Response], object]
 
 
-class Post:
-    """Requests to one address.
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """Where requests go, as the settings have it.
+
+    Attributes:
+        headers: What the user has every request say.
+        is_compressed: Whether bodies are gzipped.
+        timeout_s: Longest time for one request.
+    """
+
+    address: Address
+    headers: dict[str, str]
+    is_compressed: bool
+    timeout_s: float
+
+
+def place_of(settings: Settings, address: Address) -> Place:
+    """A place that only TAILRACE's own settings have a say in."""
+    return Place(
+        address=address,
+        headers=merged(settings.headers),
+        is_compressed=(settings.compression or "gzip") == "gzip",
+        timeout_s=(settings.request_timeout_ms or DEFAULT_TIMEOUT_MS) / 1000,
+    )
+
+
+class StaticAuth:
+    """Says with every request the same of who sends it: Basic for an address' user, over it the user's headers.
 
     Args:
-        address: Where to.
-        transport: Takes the bytes there.
-        headers: Sent with every request, beside those that describe it.
-        content_type: Of the body; a user's header may override it.
-        compress: Whether bodies are gzipped.
-        timeout_s: Longest time for one request.
+        place: Names both.
+    """
+
+    def __init__(self, place: Place) -> None:
+        user = place.address.user
+        own = [("Authorization", basic(user))] if user else []
+        self._headers = tuple(merged(own, place.headers.items()).items())
+
+    def __call__(self, request: Request) -> Headers:
+        """Headers for a request."""
+        del request
+        return self._headers
+
+
+class Bodies:
+    """Makes requests of items: one body of them all, joined.
+
+    Args:
+        place: Where they go.
+        content_type: Of the body.
+        target: Path and query; "" for the place's own.
+    """
+
+    def __init__(self, place: Place, content_type: str, target: str = "") -> None:
+        self._is_compressed = place.is_compressed
+        self._target = target or place.address.target
+        encoding = [("Content-Encoding", "gzip")] if place.is_compressed else []
+        self._headers = (("Content-Type", content_type), *encoding)
+
+    def __call__(self, items: Sequence[bytes], key: str = "") -> Request:
+        """A request of items that are complete by themselves."""
+        del key
+        return self.enclosing(b"", items, b"", b"")
+
+    def enclosing(self, head: bytes, items: Sequence[bytes], separator: bytes, tail: bytes) -> Request:
+        """A request of items with something before, between and after them."""
+        body_bytes = len(head) + sum(map(len, items)) + len(separator) * max(0, len(items) - 1) + len(tail)
+        if self._is_compressed:
+            body = gzipped(head, items, separator, tail)
+        else:
+            body = b"%b%b%b" % (head, separator.join(items), tail)
+        return Request(body=body, body_bytes=body_bytes, target=self._target, headers=self._headers)
+
+
+class HttpSender:
+    """Sends requests to one place.
+
+    Args:
+        place: Where to.
+        pool: Has the connections.
+        auth: Says who sends; asked for every try.
+        read: What an answer means.
         log: Tells of requests and answers.
         clock: Monotonic seconds.
-        heard: Takes every answer.
+        heard: Takes every answer, whatever is made of it.
     """
 
     def __init__(
         self,
-        address: Address,
-        transport: Transport,
-        headers: Headers,
-        *,
-        content_type: str,
-        compress: bool,
-        timeout_s: float,
+        place: Place,
+        pool: Pool,
+        auth: Auth,
+        read: AnswerReader,
         log: Log,
+        *,
         clock: Callable[[], float] = time.monotonic,
-        heard: Callable[[Answer], object] | None = None,
+        heard: Listener | None = None,
     ) -> None:
-        self.label = address.label
-        self._transport = transport
-        self._compress = compress
-        self._timeout_s = timeout_s
+        self.place = place
+        self.label = place.address.label
+        self._pool = pool
+        self._auth = auth
+        self._read = read
         self._log = log
         self._clock = clock
         self._heard = heard
-        fields = {"Host": address.authority, "User-Agent": "tailrace", "Content-Type": content_type}
-        if address.authorization:
-            fields["Authorization"] = address.authorization
-        fields = merged(fields.items(), headers)
-        if compress:
-            fields["Content-Encoding"] = "gzip"
-        lines = [f"POST {address.target} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
-        self._head = "\r\n".join(lines).encode("utf-8", "surrogateescape") + b"\r\nContent-Length: "
 
-    def request(self, head: bytes, records: Sequence[bytes], separator: bytes, tail: bytes) -> Request:
-        """Head, records joined by a separator, and tail; compressed if so set."""
-        records_bytes = sum(map(len, records))
-        return Request(
-            body=self._body(head, records, separator, tail, records_bytes),
-            body_bytes=len(head) + records_bytes + len(separator) * max(0, len(records) - 1) + len(tail),
-        )
-
-    def _body(self, head: bytes, records: Sequence[bytes], separator: bytes, tail: bytes, records_bytes: int) -> bytes:
-        if not self._compress:
-            return head + separator.join(records) + tail
-        if records_bytes <= _SMALL_BYTES:
-            gzip = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _SMALL_GZIP_WBITS, _SMALL_MEM_LEVEL)
-            return gzip.compress(b"%b%b%b" % (head, separator.join(records), tail)) + gzip.flush()
-        gzip = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_WBITS)
-        pieces = [gzip.compress(head)]
-        for start in range(0, len(records), _RECORDS_AT_ONCE):
-            if start:
-                pieces.append(gzip.compress(separator))
-            pieces.append(gzip.compress(separator.join(records[start : start + _RECORDS_AT_ONCE])))
-        pieces += (gzip.compress(tail), gzip.flush())
-        return b"".join(pieces)
-
-    def send(self, body: bytes) -> tuple[Outcome, Answer | None]:
-        """Makes one request."""
+    def send(self, request: Request) -> Outcome:
+        """Makes a request and waits for its answer."""
         started = self._clock()
         if self._log.is_debug:
-            self._log.debug("shipper.request_sent", destination=self.label, wire_bytes=len(body))
-        return self._awaited(lambda: self._transport.exchange(self._message(body), self._timeout_s), started)
+            self._log.debug("shipper.request_sent", destination=self.label, wire_bytes=len(request.body))
+        return self._awaited(request, lambda: self._pool.exchange(self.written(request), self.place.timeout_s), started)
 
-    def begin(self, body: bytes, within_s: float) -> Answered | None:
+    def begin(self, request: Request, within_s: float) -> Callable[[], Outcome] | None:
         """Sends a request on a connection of its own; None if that takes longer than `within_s`."""
         started = self._clock()
         try:
-            answered = self._transport.begin(self._message(body), within_s, self._timeout_s)
+            answered = self._pool.begin(self.written(request), within_s, self.place.timeout_s)
         except ExchangeError as exc:
             self._log.debug("shipper.request_not_begun", destination=self.label, reason=exc.reason)
             return None
-        self._log.debug("shipper.request_begun", destination=self.label, wire_bytes=len(body))
-        return lambda: self._awaited(answered, started)
+        self._log.debug("shipper.request_begun", destination=self.label, wire_bytes=len(request.body))
+        return lambda: self._awaited(request, answered, started)
 
-    def _message(self, body: bytes) -> bytes:
-        return b"%b%d\r\n\r\n%b" % (self._head, len(body), body)
+    def written(self, request: Request) -> bytes:
+        """A request's bytes: what it says itself, over it what says who sends it."""
+        usual = (("Host", self.place.address.authority), ("User-Agent", "tailrace"))
+        described = [(name, value) for name, value in request.headers if name == "Content-Encoding"]
+        fields = merged(usual, request.headers, self._auth(request))
+        return written(request.method, request.target, [*fields.items(), *described], request.body)
 
-    def _awaited(self, answered: Callable[[], Answer], started: float) -> tuple[Outcome, Answer | None]:
+    def _awaited(self, request: Request, answered: Callable[[], Response], started: float) -> Outcome:
         try:
-            answer = answered()
+            response = answered()
         except ExchangeError as exc:
             # No retry makes a certificate valid; what is not delivered is kept.
             verdict = Verdict.HELD if exc.reason == "certificate" else Verdict.RETRY
-            return Outcome(verdict=verdict, reason=exc.reason, detail=exc.detail), None
-        outcome = outcome_of(answer)
+            return Outcome(verdict=verdict, reason=exc.reason, detail=exc.detail)
         if self._heard is not None:
-            self._heard(answer)
+            self._heard(response)
         if self._log.is_debug:
             took_ms = round((self._clock() - started) * 1000, 1)
-            self._log.debug("shipper.answer_received", status=answer.status, took_ms=took_ms)
-        return outcome, answer
+            self._log.debug("shipper.answer_received", status=response.status, took_ms=took_ms)
+        return self._read(request, response)
+
+    def warm(self) -> None:
+        """Loads the parser of answers and, where it is spoken, TLS and the authorities it trusts."""
+        import httptools  # noqa: F401
+
+        if self.place.address.is_tls:
+            from shipper.transport.tls import default_context
+
+            default_context()
 
     def close(self) -> None:
         """Hangs up."""
-        self._transport.close()
+        self._pool.close()
 
 
-def merged(*groups: Headers) -> dict[str, str]:
-    """Header fields of several groups, a later one over an earlier one, names compared without case."""
-    fields: dict[str, tuple[str, str]] = {}
-    for group in groups:
-        for name, value in group:
-            if name.lower() not in _RESERVED:
-                fields[name.lower()] = (name, value)
-    return dict(fields.values())
+class Senders:
+    """Makes the senders of a destination; those to one server share its connections.
+
+    Args:
+        settings: Name the proxy.
+        wait: Bounds every wait.
+        log: The shipper's.
+        heard: Takes every answer.
+    """
+
+    def __init__(self, settings: Settings, wait: "Wait", log: Log, heard: Listener | None = None) -> None:
+        self._settings = settings
+        self._wait = wait
+        self._log = log
+        self._heard = heard
+        self._pools: dict[tuple[str, str, int], Pool] = {}
+
+    def sender(
+        self, place: Place, read: AnswerReader, *, auth: Auth | None = None, most_body: int = MOST_BODY
+    ) -> HttpSender:
+        """A sender to a place.
+
+        Args:
+            place: Where to.
+            read: What an answer means.
+            auth: Says who sends; the address' user and the user's headers, if None.
+            most_body: Bytes of an answer that `read` has to see.
+        """
+        address = place.address
+        key = address.scheme, address.host, address.port
+        pool = self._pools.get(key)
+        if pool is None:
+            pool = self._pools[key] = Pool(address, self._proxy(address), self._wait, self._log, most_body=most_body)
+        return HttpSender(place, pool, auth or StaticAuth(place), read, self._log, heard=self._heard)
+
+    def _proxy(self, address: Address) -> Address | None:
+        from shipper.transport.proxy import UnusableProxyError, proxy_for
+
+        try:
+            return proxy_for(address, self._settings.https_proxy, self._settings.no_proxy)
+        except UnusableProxyError:
+            self._log.warning("shipper.proxy_ignored", expected="HTTPS_PROXY=[http://][USER:PASSWORD@]HOST[:PORT]")
+            return None
+
+
+def by_status(request: Request, response: Response) -> Outcome:
+    """The answer reader of a destination whose status says it all."""
+    del request
+    return outcome_of(response)
+
+
+def outcome_of(response: Response, now_epoch_s: Callable[[], float] = time.time) -> Outcome:
+    """What the status of an answer means for the records that were in the request."""
+    status = response.status
+    reason = f"status_{status}"
+    if status in _SUCCESS:
+        return DONE
+    if status in _RETRIED or (status in _SERVER_ERROR and status != _NOT_IMPLEMENTED):
+        return Outcome(verdict=Verdict.RETRY, reason=reason, retry_after_s=retry_after_s(response.headers, now_epoch_s))
+    if status == _TOO_LARGE:
+        return Outcome(verdict=Verdict.SPLIT, reason=reason)
+    if status in _ABOUT_RECORDS:
+        return Outcome(verdict=Verdict.REFUSED, reason=reason)
+    if status in _UNAUTHORISED:
+        return Outcome(verdict=Verdict.HELD, reason="unauthorised", detail=reason)
+    return Outcome(verdict=Verdict.HELD, reason=reason)

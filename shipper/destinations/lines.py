@@ -5,11 +5,14 @@ A line is the event as it came, with our id, the request, its trace and the orig
 event of the documented shape stands whole under `"event"`, what is not JSON as text under `"text"`.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
 from lifecycle.contract.frames import Frame
 from lifecycle.contract.settings import Settings
 from shipper.delivery.batch import Encoder
+from shipper.delivery.interfaces import Request
 from shipper.model.context import Context, request_id_of
 from shipper.model.events import AnyEvent, BrokenEvent, Event, OddEvent, WiderEvent
 from shipper.model.resource import readable, service_name
@@ -78,6 +81,13 @@ class Lines(Encoder):
                 self._texts.clear()
             encoded = self._texts[text] = _to_json(text)
         return encoded
+
+
+def joined(lines: Sequence[bytes], key: str = "") -> Request:
+    """A request of lines, for what is not HTTP."""
+    del key
+    body = b"".join(lines)
+    return Request(body=body, body_bytes=len(body))
 
 
 def one_line(raw: bytes) -> bytes:

@@ -1,49 +1,19 @@
 """Newline-delimited JSON by POST: for any HTTP intake that takes JSON lines."""
 
-from collections.abc import Sequence
-
-from shipper.delivery.interfaces import NO_LIMITS, Request
-from shipper.delivery.outcome import Outcome
-from shipper.destinations.http import Post
+from lifecycle.contract.log import Log
+from lifecycle.contract.settings import Settings
+from shipper.destinations.destination import Destination, Endpoint
+from shipper.destinations.http import Bodies, Listener, Senders, by_status, place_of
 from shipper.destinations.lines import Lines
 from shipper.model.signals import LOGS
+from shipper.transport import address
+from shipper.transport.resolver import Wait
 
 CONTENT_TYPE = "application/x-ndjson"
 
 
-class Ndjson:
-    """An HTTP intake for lines.
-
-    Args:
-        post: Takes requests to its address.
-        lines: Writes events.
-    """
-
-    shapes = None
-    limits = NO_LIMITS
-
-    def __init__(self, post: Post, lines: Lines) -> None:
-        self.label = post.label
-        self.encoder = lines
-        self._post = post
-
-    @property
-    def endpoints(self) -> "dict[str, Ndjson]":
-        """Lines are all that is written here."""
-        return {LOGS: self}
-
-    def build(self, items: Sequence[bytes], key: str = "") -> Request:
-        """The lines."""
-        del key
-        return self._post.request(b"", items, b"", b"")
-
-    def send(self, request: Request) -> Outcome:
-        """Makes one request."""
-        return self._post.send(request.body)[0]
-
-    def begin(self, request: Request, within_s: float) -> None:
-        """Nothing is gained by it."""
-
-    def close(self) -> None:
-        """Hangs up."""
-        self._post.close()
+def made(settings: Settings, wait: Wait, log: Log, heard: Listener | None = None) -> Destination:
+    """The destination of an address like https://…; see `registry.chosen`."""
+    place = place_of(settings, address.parse(settings.destination))
+    sender = Senders(settings, wait, log, heard).sender(place, by_status)
+    return Destination(Lines(settings), {LOGS: Endpoint(Bodies(place, CONTENT_TYPE), sender)})

@@ -1,32 +1,97 @@
-"""The destination that the settings name.
+"""The kinds of destinations, by the schemes of their addresses: the one place that names them all.
 
-Here is the precedence among the variables that may say the same thing: TAILRACE's own over OpenTelemetry's for one
-signal over OpenTelemetry's for all. Only the destination in use is imported.
+Whoever must know something of a destination before it is made, or of all of them, asks here; what the settings must
+know of it, before anything is loaded, stands in `lifecycle.contract.schemes`. Only the destination in use is loaded.
 """
 
-from collections.abc import Callable
+import msgspec
 
 from lifecycle.contract.log import Log
-from lifecycle.contract.settings import DEFAULT_OTLP_ENDPOINT, Settings
-from shipper.model.signals import LOGS, METRICS, TRACES
+from lifecycle.contract.settings import Settings
 from shipper.transport.resolver import Wait
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from shipper.destinations.http import Post
-    from shipper.destinations.interfaces import Destination
-    from shipper.transport.address import Address
-    from shipper.transport.pool import Transport
-    from shipper.transport.response import Answer
+    from collections.abc import Callable
 
-# OpenTelemetry's own default is 10 s, longer than many a function may run.
-DEFAULT_TIMEOUT_MS = 5000
+    from shipper.destinations.destination import Destination
+    from shipper.destinations.http import Listener
 
-Heard = Callable[["Answer"], object]
+    Maker = Callable[[Settings, Wait, Log, Listener | None], Destination]
 
 
-def chosen(settings: Settings, wait: Wait, log: Log, heard: Heard | None = None) -> "Destination":
-    """Makes the destination; connects to nothing yet.
+class Kind(msgspec.Struct, frozen=True, kw_only=True):
+    """A kind of destination.
+
+    Attributes:
+        schemes: How addresses of it begin.
+        about: What it is, in a few words.
+        takes: What it is sent, as a person would call it.
+        load: Loads its module; returns what makes the destination.
+        paths: What to know of its paths, for who is told that there is nothing at one.
+    """
+
+    schemes: tuple[str, ...]
+    about: str
+    takes: str
+    load: "Callable[[], Maker]"
+    paths: str = ""
+
+
+def _otlp() -> "Maker":
+    from shipper.destinations.otlp.destination import made
+
+    return made
+
+
+def _ndjson() -> "Maker":
+    from shipper.destinations.ndjson import made
+
+    return made
+
+
+def _file() -> "Maker":
+    from shipper.destinations.file import made
+
+    return made
+
+
+def _stdout() -> "Maker":
+    from shipper.destinations.stdout import made
+
+    return made
+
+
+KINDS = (
+    Kind(
+        schemes=("otlp", "otlp+http", "otlp+https"),
+        about="a receiver of OTLP",
+        takes="OTLP as JSON",
+        load=_otlp,
+        paths="OTEL_EXPORTER_OTLP_ENDPOINT is a base, to which /v1/logs, /v1/traces and /v1/metrics are appended; the "
+        "variables for one signal are used as they are.",
+    ),
+    Kind(
+        schemes=("http", "https"),
+        about="any HTTP intake for lines of JSON",
+        takes="a JSON object a line",
+        load=_ndjson,
+    ),
+    Kind(schemes=("file",), about="a file", takes="a JSON object a line", load=_file),
+    Kind(schemes=("stdout",), about="standard output", takes="a JSON object a line", load=_stdout),
+)
+
+BY_SCHEME = {scheme: kind for kind in KINDS for scheme in kind.schemes}
+
+
+def kind_of(settings: Settings) -> Kind:
+    """The kind of the destination that the settings name: OTLP's, where OTLP's own variables do."""
+    scheme = settings.destination.partition(":")[0]
+    return BY_SCHEME[scheme or "otlp"]
+
+
+def chosen(settings: Settings, wait: Wait, log: Log, heard: "Listener | None" = None) -> "Destination":
+    """Makes the destination that the settings name; connects to nothing yet.
 
     Args:
         settings: Of the environment.
@@ -34,129 +99,12 @@ def chosen(settings: Settings, wait: Wait, log: Log, heard: Heard | None = None)
         log: The shipper's.
         heard: Takes every answer of a server, whatever is made of it.
     """
-    scheme, _, rest = settings.destination.partition(":")
-    if scheme in ("file", "stdout", "http", "https"):
-        return _of_lines(scheme, rest, settings, wait, log, heard)
-    from shipper.destinations.otlp import destination as otlp
-    from shipper.model.resource import attributes
-
-    transports: dict[tuple[str, str, int], Transport] = {}
-    posts = {}
-    for signal in settings.exported_signals() or (LOGS,):
-        where = otlp_address(settings, signal)
-        key = where.scheme, where.host, where.port
-        if key not in transports:
-            transports[key] = _transport(settings, where, wait, log)
-        posts[signal] = _post(
-            settings, where, transports[key], log, heard, signal=signal, content_type=otlp.CONTENT_TYPE
-        )
-    return otlp.Otlp(posts, attributes(settings))
+    return kind_of(settings).load()(settings, wait, log, heard)
 
 
-def _of_lines(scheme: str, rest: str, settings: Settings, wait: Wait, log: Log, heard: Heard | None) -> "Destination":
-    from shipper.destinations.lines import Lines
-
-    if scheme == "file":
-        from shipper.destinations.file import File
-
-        return File(rest, Lines(settings))
-    if scheme == "stdout":
-        from shipper.destinations import stdout
-
-        return stdout.Stdout(Lines(settings, stdout.LOGGER), wait)
-    from shipper.destinations import ndjson
-    from shipper.transport import address
-
-    where = address.parse(settings.destination)
-    transport = _transport(settings, where, wait, log)
-    post = _post(settings, where, transport, log, heard, signal="", content_type=ndjson.CONTENT_TYPE)
-    return ndjson.Ndjson(post, Lines(settings))
-
-
-def otlp_address(settings: Settings, signal: str = LOGS) -> "Address":
-    """Where OTLP of a signal goes (OTLP exporter specification, "Endpoint URLs for OTLP/HTTP")."""
-    from shipper.destinations.otlp.destination import PATHS
-    from shipper.transport import address
-
-    if settings.destination.startswith("otlp+"):
-        return address.parse(settings.destination.removeprefix("otlp+"), suffix=PATHS[signal])
-    own = {
-        LOGS: settings.otlp_logs_endpoint,
-        TRACES: settings.otlp_traces_endpoint,
-        METRICS: settings.otlp_metrics_endpoint,
-    }[signal]
-    if own:
-        return address.parse(own)
-    return address.parse(settings.otlp_endpoint or DEFAULT_OTLP_ENDPOINT, suffix=PATHS[signal])
-
-
-def headers(settings: Settings, *, signal: str = LOGS) -> dict[str, str]:
-    """Headers for every request. OTLP's, which may hold a key to one backend, go to no other: "" is no signal of it."""
-    from shipper.destinations.http import merged
-
-    if not signal:
-        return merged(settings.headers)
-    own = {
-        LOGS: settings.otlp_logs_headers,
-        TRACES: settings.otlp_traces_headers,
-        METRICS: settings.otlp_metrics_headers,
-    }
-    return merged(settings.otlp_headers, own[signal], settings.headers)
-
-
-def is_compressed(settings: Settings, *, signal: str = LOGS) -> bool:
-    """Whether bodies are gzipped; they are unless a setting says otherwise."""
-    own = {
-        LOGS: settings.otlp_logs_compression,
-        TRACES: settings.otlp_traces_compression,
-        METRICS: settings.otlp_metrics_compression,
-    }
-    of_otlp = own[signal] or settings.otlp_compression if signal else ""
-    return (settings.compression or of_otlp or "gzip") == "gzip"
-
-
-def timeout_s(settings: Settings, *, signal: str = LOGS) -> float:
-    """Longest time for one request."""
-    own = {
-        LOGS: settings.otlp_logs_timeout_ms,
-        TRACES: settings.otlp_traces_timeout_ms,
-        METRICS: settings.otlp_metrics_timeout_ms,
-    }
-    of_signal = own[signal or LOGS]
-    return (settings.request_timeout_ms or of_signal or settings.otlp_timeout_ms or DEFAULT_TIMEOUT_MS) / 1000
-
-
-def _transport(settings: Settings, where: "Address", wait: Wait, log: Log) -> "Transport":
-    from shipper.transport.pool import Transport
-    from shipper.transport.proxy import UnusableProxyError, proxy_for
-
-    try:
-        proxy = proxy_for(where, settings.https_proxy, settings.no_proxy)
-    except UnusableProxyError:
-        proxy = None
-        log.warning("shipper.proxy_ignored", expected="HTTPS_PROXY=[http://][USER:PASSWORD@]HOST[:PORT]")
-    return Transport(where, proxy, wait, log)
-
-
-def _post(
-    settings: Settings,
-    where: "Address",
-    transport: "Transport",
-    log: Log,
-    heard: Heard | None,
-    *,
-    signal: str,
-    content_type: str,
-) -> "Post":
-    from shipper.destinations.http import Post
-
-    return Post(
-        where,
-        transport,
-        headers(settings, signal=signal).items(),
-        content_type=content_type,
-        compress=is_compressed(settings, signal=signal),
-        timeout_s=timeout_s(settings, signal=signal),
-        log=log,
-        heard=heard,
-    )
+def warm(settings: Settings) -> None:
+    """Loads all that the destination may ever need, where init is on nobody's path."""
+    silent = Log("shipper", "error", write=lambda _line: None)
+    destination = chosen(settings, lambda _fd, _events, _until: 0, silent)
+    destination.warm()
+    destination.close()

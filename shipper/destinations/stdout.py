@@ -7,13 +7,20 @@ Each begins like a line of our own log, so it is known and dropped when the plat
 import os
 import select
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from shipper.delivery.interfaces import NO_LIMITS, Request
+from lifecycle.contract.log import Log
+from lifecycle.contract.settings import Settings
+from shipper.delivery.interfaces import Request
 from shipper.delivery.outcome import DONE, Outcome, Verdict
-from shipper.destinations.lines import Lines
+from shipper.destinations.destination import Destination, Endpoint
+from shipper.destinations.lines import Lines, joined
 from shipper.model.signals import LOGS
 from shipper.transport.resolver import Wait
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from shipper.destinations.http import Listener
 
 LOGGER = "tailrace.stdout"
 
@@ -23,37 +30,29 @@ _PIECE_BYTES = 4096
 _TIMEOUT_S = 5.0
 
 
-class Stdout:
+def made(settings: Settings, wait: Wait, log: Log, heard: "Listener | None" = None) -> Destination:
+    """The destination `stdout:`; see `registry.chosen`."""
+    del log, heard
+    return Destination(Lines(settings, LOGGER), {LOGS: Endpoint(joined, StdoutSender(wait))})
+
+
+class StdoutSender:
     """Writes lines to a descriptor.
 
     Args:
-        lines: Writes events.
         wait: Bounds the wait for a reader that is slow.
         fd: Standard output.
         clock: Monotonic seconds.
     """
 
-    shapes = None
-    limits = NO_LIMITS
+    label = "stdout:"
+    place = None
 
-    def __init__(self, lines: Lines, wait: Wait, fd: int = 1, clock: Callable[[], float] = time.monotonic) -> None:
-        self.label = "stdout:"
-        self.encoder = lines
+    def __init__(self, wait: Wait, fd: int = 1, clock: Callable[[], float] = time.monotonic) -> None:
         self._wait = wait
         self._fd = fd
         self._clock = clock
         self._is_torn = False
-
-    @property
-    def endpoints(self) -> "dict[str, Stdout]":
-        """Lines are all that is written here."""
-        return {LOGS: self}
-
-    def build(self, items: Sequence[bytes], key: str = "") -> Request:
-        """The lines."""
-        del key
-        body = b"".join(items)
-        return Request(body=body, body_bytes=len(body))
 
     def send(self, request: Request) -> Outcome:
         """Writes the lines, as many whole ones at a time as fit a piece."""
@@ -76,6 +75,9 @@ class Stdout:
 
     def begin(self, request: Request, within_s: float) -> None:
         """Nothing is gained by it."""
+
+    def warm(self) -> None:
+        """There is nothing to load."""
 
     def close(self) -> None:
         """Nothing: standard output stays open."""

@@ -19,14 +19,14 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         host: Name or numeric address, without brackets.
         target: Path and query, as the request line has them.
-        authorization: Value of an Authorization header made of the user information; "" without one.
+        user: User information, percent-encoded; "" without any.
     """
 
     scheme: str
     host: str
     port: int
     target: str = "/"
-    authorization: str = ""
+    user: str = ""
 
     @property
     def is_tls(self) -> bool:
@@ -66,14 +66,14 @@ def parse(url: str, *, suffix: str = "") -> Address:
     path, mark, query = target.partition("?")
     if suffix and not path.rstrip("/").endswith(suffix):
         path = path.rstrip("/") + suffix
-    user, at, host = authority.rpartition("@")
+    user, _, host = authority.rpartition("@")
     name, port = _host_port(host)
     return Address(
         scheme=scheme.lower(),
         host=_ascii_host(name),
         port=port or _DEFAULT_PORTS[scheme.lower()],
         target=_ascii(path or "/") + mark + _ascii(query),
-        authorization=basic(user) if at else "",
+        user=user,
     )
 
 

@@ -1,7 +1,6 @@
-"""One connection to one server, plain or TLS, whose every wait is bounded.
+"""One connection to one server, whose every wait is bounded.
 
-Non-blocking `_socket` sockets: `socket` costs 8 ms to import. TLS runs on memory buffers beside the socket, so
-`ssl` is imported only when the first TLS connection is made.
+Non-blocking `_socket` sockets: `socket` costs 8 ms to import. TLS lies on top of it (`tls`).
 """
 
 import _socket
@@ -13,9 +12,46 @@ from shipper.transport.resolver import SockAddress, Wait
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import ssl
+    from typing import Protocol
+else:
+    Protocol = object
 
-_PIECE_BYTES = 65_536
+PIECE_BYTES = 65_536
+
+
+class Stream(Protocol):
+    """A connection as a request sees it, plain or TLS."""
+
+    def send(self, data: bytes, until: float) -> bool:
+        """Writes a request.
+
+        Returns:
+            Whether all of it was written. If not, the server has answered or hung up before it read it all:
+            there may be an answer to read.
+
+        Raises:
+            ExchangeError: `timeout`.
+        """
+
+    def receive(self, until: float) -> bytes:
+        """The next bytes; b"" when the server will send no more.
+
+        Raises:
+            ExchangeError: `timeout`, `reset` or `tls`.
+        """
+
+    def acknowledge(self) -> None:
+        """Acknowledges what came at once, since more is to come.
+
+        A server that writes head and body apart may wait for the first to be acknowledged (RFC 896), and the kernel
+        here for something to send with it, 40 ms.
+        """
+
+    def is_idle(self) -> bool:
+        """Whether the server still holds the connection and has said nothing: fit for another request."""
+
+    def close(self) -> None:
+        """Hangs up."""
 
 
 class Connection:
@@ -31,7 +67,6 @@ class Connection:
         self._wait = wait
         self._readable = select.poll()
         self._readable.register(sock, select.POLLIN)
-        self._tls: ssl.SSLObject | None = None
 
     @classmethod
     def open(cls, address: SockAddress, wait: Wait, until: float) -> "Connection":
@@ -65,110 +100,22 @@ class Connection:
             raise
         return connection
 
-    def start_tls(self, context: "ssl.SSLContext", host: str, until: float) -> None:
-        """Makes the TLS handshake, certificate and name verified by `context`.
-
-        Raises:
-            ExchangeError: `certificate`, `tls`, `timeout` or `reset`.
-        """
-        import ssl
-
-        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
-        while True:
-            try:
-                tls.do_handshake()
-                break
-            except ssl.SSLWantReadError:
-                self._flush(until)
-                self._fill(until)
-            except ssl.SSLCertVerificationError as exc:
-                raise ExchangeError("certificate", exc.verify_message) from exc
-            except ssl.SSLError as exc:
-                raise ExchangeError("tls", exc.reason or type(exc).__name__) from exc
-        self._flush(until)
-        self._tls = tls
-
     def send(self, data: bytes, until: float) -> bool:
-        """Writes a request.
+        """See `Stream`."""
+        return self.write(data, until, early_answers=True)
 
-        Returns:
-            Whether all of it was written. If not, the server has answered or hung up before it read it all:
-            there may be an answer to read.
+    def write(self, data: bytes, until: float, *, early_answers: bool) -> bool:
+        """Writes bytes; whether all of them, and not fewer because something has come or the server has hung up.
+
+        Args:
+            data: What to write.
+            until: Monotonic seconds.
+            early_answers: What comes meanwhile is an answer. (In TLS it may be a session ticket and none.)
 
         Raises:
             ExchangeError: `timeout`.
         """
-        if self._tls is None:
-            return self._send_plain(memoryview(data), until, early_answers=True)
         view = memoryview(data)
-        for start in range(0, len(view), _PIECE_BYTES):
-            self._tls.write(view[start : start + _PIECE_BYTES])
-            # What comes in meanwhile may be a session ticket and no answer.
-            if not self._send_plain(memoryview(self._outgoing.read()), until, early_answers=False):
-                return False
-        return True
-
-    def receive(self, until: float) -> bytes:
-        """The next bytes; b"" when the peer will send no more.
-
-        Raises:
-            ExchangeError: `timeout`, `reset` or `tls`.
-        """
-        if self._tls is None:
-            return self._receive_plain(until)
-        import ssl
-
-        while True:
-            try:
-                return self._tls.read(_PIECE_BYTES)
-            except ssl.SSLWantReadError:
-                self._flush(until)
-                self._fill(until)
-            except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
-                return b""
-            except ssl.SSLError as exc:
-                raise ExchangeError("tls", exc.reason or type(exc).__name__) from exc
-
-    def acknowledge(self) -> None:
-        """Acknowledges what came at once, since more is to come.
-
-        A server that writes head and body apart may wait for the first to be acknowledged (RFC 896), and the kernel
-        here for something to send with it, 40 ms.
-        """
-        self._sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_QUICKACK, 1)
-
-    def is_idle(self) -> bool:
-        """Whether the peer still holds the connection and has said nothing: fit for another request."""
-        if not self._readable.poll(0):
-            return True
-        try:
-            if self._tls is None:
-                self._sock.recv(1)
-                return False
-            data = self._sock.recv(_PIECE_BYTES)
-            if not data:
-                return False
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-        import ssl
-
-        self._incoming.write(data)
-        try:
-            self._tls.read(1)
-        except ssl.SSLWantReadError:  # it was no content but a ticket of the handshake
-            return True
-        except ssl.SSLError:
-            return False
-        return False
-
-    def close(self) -> None:
-        """Hangs up."""
-        self._sock.close()
-
-    def _send_plain(self, view: memoryview, until: float, *, early_answers: bool) -> bool:
         events = select.POLLOUT | (select.POLLIN if early_answers else 0)
         while view:
             try:
@@ -180,28 +127,45 @@ class Connection:
                 return False
         return True
 
-    def _receive_plain(self, until: float) -> bytes:
+    def receive(self, until: float) -> bytes:
+        """See `Stream`."""
         # Asked for first: no answer is there as soon as its request is written, and a failed read costs an exception.
         while True:
             self._ready(select.POLLIN, until, "receiving")
             try:
-                return self._sock.recv(_PIECE_BYTES)
+                return self._sock.recv(PIECE_BYTES)
             except BlockingIOError:  # it was not for us: poll(2), "BUGS"
                 continue
             except OSError as exc:
                 raise ExchangeError("reset", str(exc.strerror)) from exc
 
-    def _flush(self, until: float) -> None:
-        data = self._outgoing.read()
-        if data:
-            self._send_plain(memoryview(data), until, early_answers=False)
+    def waiting(self) -> bytes | None:
+        """What has come and was not read; None if nothing.
 
-    def _fill(self, until: float) -> None:
-        data = self._receive_plain(until)
-        if data:
-            self._incoming.write(data)
-        else:
-            self._incoming.write_eof()
+        Raises:
+            OSError: The connection is broken.
+        """
+        if not self._readable.poll(0):
+            return None
+        try:
+            return self._sock.recv(PIECE_BYTES)
+        except BlockingIOError:
+            return None
+
+    def acknowledge(self) -> None:
+        """See `Stream`."""
+        self._sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_QUICKACK, 1)
+
+    def is_idle(self) -> bool:
+        """See `Stream`."""
+        try:
+            return self.waiting() is None
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        """See `Stream`."""
+        self._sock.close()
 
     def _ready(self, events: int, until: float, doing: str) -> int:
         ready = self._wait(self._sock.fileno(), events, until)

@@ -1,19 +1,19 @@
-"""Requests to one server over one connection that is kept and, when it went stale, replaced.
+"""Connections to one server: kept from request to request and, when they went stale, replaced.
 
-Owns the connection. A request is bounded as a whole: name resolution, proxy, TLS handshake, the request and its
+Owns the connections. A request is bounded as a whole: name resolution, proxy, TLS handshake, the request and its
 answer share one time.
 """
 
-import functools
 import time
 from collections.abc import Callable
 
 from lifecycle.contract.log import Log
 from shipper.errors import ExchangeError
 from shipper.transport.address import Address
-from shipper.transport.connection import Connection
+from shipper.transport.connection import Connection, Stream
+from shipper.transport.proxy import connect_request
 from shipper.transport.resolver import Names, Wait
-from shipper.transport.response import Answer, AnswerReader
+from shipper.transport.response import MOST_BODY, Response, ResponseReader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 # its whole time before that shows.
 MOST_IDLE_S = 50.0
 
+_SUCCESS = range(200, 300)
 
-class Transport:
+
+class Pool:
     """Talks to one server.
 
     Args:
@@ -32,6 +34,7 @@ class Transport:
         proxy: Reached through this, if not None.
         wait: Bounds every wait.
         log: Says what becomes of connections.
+        most_body: Bytes of an answer's body that are kept.
         clock: Monotonic seconds.
         wall_clock: Seconds since the epoch; tells a freeze that the monotonic clock slept through.
         tls_context: Makes the TLS context; the default one verifies certificate and name.
@@ -45,6 +48,7 @@ class Transport:
         wait: Wait,
         log: Log,
         *,
+        most_body: int = MOST_BODY,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
         tls_context: "Callable[[], ssl.SSLContext] | None" = None,
@@ -54,20 +58,21 @@ class Transport:
         self._proxy = proxy
         self._wait = wait
         self._log = log
+        self._most_body = most_body
         self._clock = clock
         self._wall_clock = wall_clock
-        self._make_tls_context = tls_context or default_tls_context
+        self._make_tls_context = tls_context
         self._tls_context: ssl.SSLContext | None = None
         self._names = names or Names(wait, clock)
-        self._connection: Connection | None = None
-        self._spare: list[Connection] = []
-        self._begun: set[Connection] = set()
+        self._connection: Stream | None = None
+        self._spare: list[Stream] = []
+        self._begun: set[Stream] = set()
         self._idle_since = (0.0, 0.0)
 
-    def exchange(self, request: bytes, timeout_s: float) -> Answer:
+    def exchange(self, request: bytes, timeout_s: float) -> Response:
         """Sends a request, head and body, and reads its answer.
 
-        A kept connection that fails before any byte of the answer came is replaced once: the peer had hung
+        A kept connection that fails before any byte of the answer came is replaced once: the server had hung
         up, or the environment was frozen, and neither says anything of the destination.
 
         Raises:
@@ -76,16 +81,16 @@ class Transport:
         until = self._clock() + timeout_s
         kept = self._kept()
         if kept is not None:
-            reader = AnswerReader()
+            reader = self._reader()
             try:
                 return self._talk(kept, request, reader, until)
             except ExchangeError as exc:
                 if reader.has_begun or exc.reason == "timeout":
                     raise
                 self._log.debug("shipper.connection_replaced", reason=exc.reason)
-        return self._talk(self._opened(until), request, AnswerReader(), until)
+        return self._talk(self._opened(until), request, self._reader(), until)
 
-    def begin(self, request: bytes, within_s: float, timeout_s: float) -> Callable[[], Answer]:
+    def begin(self, request: bytes, within_s: float, timeout_s: float) -> Callable[[], Response]:
         """Sends a request beside the connection that is kept; what is returned reads its answer, or raises as above.
 
         Raises:
@@ -106,19 +111,19 @@ class Transport:
         self._begun.add(connection)
         return lambda: self._finished(connection, now + timeout_s, is_whole=sent)
 
-    def _finished(self, connection: Connection, until: float, *, is_whole: bool) -> Answer:
+    def _finished(self, connection: Stream, until: float, *, is_whole: bool) -> Response:
         """The answer to a request that was begun."""
         is_kept = False
         try:
-            answer = _read(connection, AnswerReader(), until)
-            is_kept = is_whole and answer.is_reusable
+            response = _read(connection, self._reader(), until)
+            is_kept = is_whole and response.is_reusable
         finally:
             self._begun.discard(connection)
             if is_kept:
                 self._spare.append(connection)
             else:
                 connection.close()
-        return answer
+        return response
 
     def close(self) -> None:
         """Hangs up, if connected."""
@@ -130,7 +135,10 @@ class Transport:
             self._connection.close()
             self._connection = None
 
-    def _kept(self) -> Connection | None:
+    def _reader(self) -> ResponseReader:
+        return ResponseReader(most_body=self._most_body)
+
+    def _kept(self) -> Stream | None:
         """The connection from before, if it is still good."""
         connection = self._connection
         if connection is None:
@@ -144,14 +152,14 @@ class Transport:
         self.close()
         return None
 
-    def _talk(self, connection: Connection, request: bytes, reader: AnswerReader, until: float) -> Answer:
+    def _talk(self, connection: Stream, request: bytes, reader: ResponseReader, until: float) -> Response:
         """One request and its answer; the connection is kept only if it is fit for another."""
         self._connection = None
         is_kept = False
         try:
             sent = connection.send(request, until)
-            answer = _read(connection, reader, until)
-            is_kept = sent and answer.is_reusable
+            response = _read(connection, reader, until)
+            is_kept = sent and response.is_reusable
         finally:
             if is_kept:
                 self._connection = connection
@@ -159,19 +167,21 @@ class Transport:
             else:
                 connection.close()
                 self._log.debug("shipper.connection_closed", destination=self._address.label)
-        return answer
+        return response
 
-    def _opened(self, until: float) -> Connection:
+    def _opened(self, until: float) -> Stream:
         started = self._clock()
-        server = self._proxy or self._address
-        connection = self._connected(server, until)
+        connection = self._connected(self._proxy or self._address, until)
+        stream: Stream = connection
         try:
             if self._proxy is not None:
                 _tunnel(connection, self._proxy, self._address, until)
             if self._address.is_tls:
+                from shipper.transport import tls
+
                 if self._tls_context is None:
-                    self._tls_context = self._make_tls_context()
-                connection.start_tls(self._tls_context, self._address.host, until)
+                    self._tls_context = (self._make_tls_context or tls.default_context)()
+                stream = tls.TlsConnection(connection, self._tls_context, self._address.host, until)
         except BaseException:
             connection.close()
             raise
@@ -182,7 +192,7 @@ class Transport:
                 proxy=self._proxy.host_port if self._proxy else "",
                 took_ms=round((self._clock() - started) * 1000, 1),
             )
-        return connection
+        return stream
 
     def _connected(self, server: Address, until: float) -> Connection:
         """A connection to the first of the server's addresses that takes one; each gets its share of the time."""
@@ -201,37 +211,24 @@ class Transport:
         return now + (until - now) / among
 
 
-@functools.cache
-def default_tls_context() -> "ssl.SSLContext":
-    """Verifies certificate and name against the system's authorities, or SSL_CERT_FILE's."""
-    import ssl
-
-    context = ssl.create_default_context()
-    context.set_alpn_protocols(["http/1.1"])
-    return context
-
-
-def _read(connection: Connection, reader: AnswerReader, until: float) -> Answer:
+def _read(connection: Stream, reader: ResponseReader, until: float) -> Response:
     while True:
         data = connection.receive(until)
         if not data:
             return reader.closed()
-        answer = reader.feed(data)
-        if answer is not None:
-            return answer
+        response = reader.feed(data)
+        if response is not None:
+            return response
         connection.acknowledge()
 
 
-def _tunnel(connection: Connection, proxy: Address, address: Address, until: float) -> None:
-    """Asks a proxy for a tunnel (RFC 9110, section 9.3.6).
+def _tunnel(connection: Stream, proxy: Address, address: Address, until: float) -> None:
+    """Asks a proxy for a tunnel.
 
     Raises:
         ExchangeError: It does not open one.
     """
-    lines = [f"CONNECT {address.host_port} HTTP/1.1", f"Host: {address.host_port}"]
-    if proxy.authorization:
-        lines.append(f"Proxy-Authorization: {proxy.authorization}")
-    connection.send("\r\n".join([*lines, "", ""]).encode("latin-1"), until)
-    answer = _read(connection, AnswerReader(head_only=True), until)
-    if answer.status // 100 != 2:  # noqa: PLR2004 - a class of status codes
-        raise ExchangeError("proxy", f"status_{answer.status}")
+    connection.send(connect_request(proxy, address), until)
+    response = _read(connection, ResponseReader(head_only=True), until)
+    if response.status not in _SUCCESS:
+        raise ExchangeError("proxy", f"status_{response.status}")

@@ -1,9 +1,10 @@
-"""Which destinations are reached through the proxy."""
+"""Which servers are reached through the proxy, and how it is asked for the way to one."""
 
 from lifecycle.contract.schemes import is_authority, is_port
 from shipper.errors import ShipperError
 from shipper.transport import address
-from shipper.transport.address import Address
+from shipper.transport.address import Address, basic
+from shipper.transport.request import written
 
 
 class UnusableProxyError(ShipperError):
@@ -29,6 +30,14 @@ def proxy_for(destination: Address, https_proxy: str, no_proxy: str) -> Address 
     if scheme.lower() != "http" or not is_authority(authority):
         raise UnusableProxyError
     return address.parse(url)
+
+
+def connect_request(proxy: Address, server: Address) -> bytes:
+    """What asks a proxy for a tunnel to a server (RFC 9110, section 9.3.6)."""
+    headers = [("Host", server.host_port)]
+    if proxy.user:
+        headers.append(("Proxy-Authorization", basic(proxy.user)))
+    return written("CONNECT", server.host_port, headers)
 
 
 def _is_exempt(destination: Address, no_proxy: str) -> bool:

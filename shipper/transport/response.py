@@ -1,4 +1,4 @@
-"""What a server answers: bytes in, an `Answer` out (RFC 9112), and what it means (design, section 5).
+"""What a server answers: bytes in, a `Response` out (RFC 9112).
 
 Sans-I/O. httptools parses, imported when the first answer is read; here are the bounds and the cases it leaves open.
 """
@@ -9,71 +9,62 @@ from collections.abc import Callable
 
 import msgspec
 
-from shipper.delivery.outcome import DONE, Outcome, Verdict
 from shipper.errors import ExchangeError
-from shipper.parse.times import Times
 
-# Of a body, for what it says of partial success; the rest is read and forgotten.
+# Of a body, unless a destination needs more of it; the rest is read and forgotten.
 MOST_BODY = 65_536
 
 # No sensible answer to a batch of telemetry is larger; its connection is not worth keeping.
-MOST_ANSWER = 1_048_576
+MOST_RESPONSE = 1_048_576
 
 # A day: beyond it, a Retry-After is a mistake.
 MOST_RETRY_AFTER_S = 86_400.0
 
 _INFORMATIONAL = range(100, 200)
-_SUCCESS = range(200, 300)
-_SERVER_ERROR = range(500, 600)
-_NOT_IMPLEMENTED = 501
-
-# Of the client errors, those that may be about the records in the request. The others are about its address
-# (404, 405, 410, 421, redirects, …): no record is at fault, so none is given up.
-_RETRIED = (408, 425, 429)
-_ABOUT_RECORDS = (400, 422)
-_UNAUTHORISED = (401, 403)
-_TOO_LARGE = 413
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class Response(msgspec.Struct, frozen=True, kw_only=True):
     """A final answer.
 
     Attributes:
-        body: Its first `MOST_BODY` bytes.
+        headers: Names in lower case.
+        body: Its beginning.
         is_reusable: Whether another request may follow on the connection.
     """
 
     status: int
-    headers: dict[bytes, bytes]
-    body: bytes
-    is_reusable: bool
+    headers: dict[bytes, bytes] = {}
+    body: bytes = b""
+    is_reusable: bool = False
 
 
-class AnswerReader:
+class ResponseReader:
     """Reads one final answer; informational ones before it are skipped.
 
     Args:
         head_only: The answer has no body, whatever it says: that to CONNECT (RFC 9112, section 6.3).
+        most_body: Bytes of the body that are kept.
     """
 
-    def __init__(self, *, head_only: bool = False) -> None:
+    def __init__(self, *, head_only: bool = False, most_body: int = MOST_BODY) -> None:
         import httptools
 
         self._head_only = head_only
+        self._most_body = most_body
         # httptools looks up its callbacks once, here; it declares no types.
         self._parser = httptools.HttpResponseParser(self)  # type: ignore[no-untyped-call,unused-ignore]
         self._headers: dict[bytes, bytes] = {}
         self._body = bytearray()
         self._received_bytes = 0
         self._has_head = False
-        self._answer: Answer | None = None
+        self._response: Response | None = None
 
     @property
     def has_begun(self) -> bool:
         """Whether any byte of the answer came."""
         return self._received_bytes > 0
 
-    def feed(self, data: bytes) -> Answer | None:
+    def feed(self, data: bytes) -> Response | None:
         """Takes bytes; returns the answer once it is complete.
 
         Raises:
@@ -85,25 +76,25 @@ class AnswerReader:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as exc:
-            if self._answer is None:
+            if self._response is None:
                 raise ExchangeError("broken_answer", type(exc).__name__) from exc
-        if self._answer is None and self._received_bytes > MOST_ANSWER:
+        if self._response is None and self._received_bytes > MOST_RESPONSE:
             if not self._has_head:
-                raise ExchangeError("broken_answer", f"head of more than {MOST_ANSWER} bytes")
+                raise ExchangeError("broken_answer", f"head of more than {MOST_RESPONSE} bytes")
             self._finish(is_reusable=False)
-        return self._answer
+        return self._response
 
-    def closed(self) -> Answer:
-        """The peer will send no more: the answer, if it was one that ends so.
+    def closed(self) -> Response:
+        """The server will send no more: the answer, if it was one that ends so.
 
         Raises:
             ExchangeError: It was not.
         """
         if self._has_head and b"content-length" not in self._headers and b"transfer-encoding" not in self._headers:
             self._finish(is_reusable=False)
-        if self._answer is None:
+        if self._response is None:
             raise ExchangeError("closed", f"after {self._received_bytes} bytes of an answer")
-        return self._answer
+        return self._response
 
     def on_message_begin(self) -> None:
         """httptools: an answer begins."""
@@ -115,44 +106,27 @@ class AnswerReader:
 
     def on_headers_complete(self) -> None:
         """httptools: the head is complete."""
-        if self._parser.get_status_code() not in _INFORMATIONAL and self._answer is None:
+        if self._parser.get_status_code() not in _INFORMATIONAL and self._response is None:
             self._has_head = True
             if self._head_only:
                 self._finish(is_reusable=True)
 
     def on_body(self, data: bytes) -> None:
         """httptools: a piece of the body."""
-        self._body += data[: MOST_BODY - len(self._body)]
+        self._body += data[: self._most_body - len(self._body)]
 
     def on_message_complete(self) -> None:
         """httptools: the answer is complete."""
-        if self._has_head and self._answer is None:
+        if self._has_head and self._response is None:
             self._finish(is_reusable=self._parser.should_keep_alive())
 
     def _finish(self, *, is_reusable: bool) -> None:
-        self._answer = Answer(
+        self._response = Response(
             status=self._parser.get_status_code(),
             headers=self._headers,
             body=bytes(self._body),
             is_reusable=is_reusable,
         )
-
-
-def outcome_of(answer: Answer, now_epoch_s: Callable[[], float] = time.time) -> Outcome:
-    """What an answer means for the records that were in the request."""
-    status = answer.status
-    reason = f"status_{status}"
-    if status in _SUCCESS:
-        return DONE
-    if status in _RETRIED or (status in _SERVER_ERROR and status != _NOT_IMPLEMENTED):
-        return Outcome(verdict=Verdict.RETRY, reason=reason, retry_after_s=retry_after_s(answer.headers, now_epoch_s))
-    if status == _TOO_LARGE:
-        return Outcome(verdict=Verdict.SPLIT, reason=reason)
-    if status in _ABOUT_RECORDS:
-        return Outcome(verdict=Verdict.REFUSED, reason=reason)
-    if status in _UNAUTHORISED:
-        return Outcome(verdict=Verdict.HELD, reason="unauthorised", detail=reason)
-    return Outcome(verdict=Verdict.HELD, reason=reason)
 
 
 def retry_after_s(headers: dict[bytes, bytes], now_epoch_s: Callable[[], float] = time.time) -> float:
@@ -171,7 +145,7 @@ def retry_after_s(headers: dict[bytes, bytes], now_epoch_s: Callable[[], float] 
 
 
 # IMF-fixdate, the one form of a date that servers may still send (RFC 9110, section 5.6.7).
-_DATE = re.compile(r"\w{3}, (\d\d) (\w{3}) (\d{4}) (\d\d:\d\d:\d\d) GMT", re.ASCII)
+_DATE = re.compile(r"\w{3}, (\d\d) (\w{3}) (\d{4}) (\d\d):(\d\d):(\d\d) GMT", re.ASCII)
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -179,5 +153,11 @@ def _epoch_s(date: str) -> float | None:
     found = _DATE.fullmatch(date)
     if found is None or found[2] not in _MONTHS:
         return None
-    unix_ns = Times().unix_ns(f"{found[3]}-{_MONTHS.index(found[2]) + 1:02}-{found[1]}T{found[4]}Z")
-    return None if unix_ns is None else unix_ns / 1e9
+    import datetime as dt
+
+    day, month, year = int(found[1]), _MONTHS.index(found[2]) + 1, int(found[3])
+    try:
+        moment = dt.datetime(year, month, day, int(found[4]), int(found[5]), int(found[6]), tzinfo=dt.timezone.utc)
+    except ValueError:
+        return None
+    return moment.timestamp()

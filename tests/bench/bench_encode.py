@@ -20,7 +20,7 @@ from lifecycle.contract.log import Log
 from lifecycle.contract.settings import Settings
 from shipper.delivery.batch import Limits, Position
 from shipper.destinations.lines import Lines
-from shipper.destinations.otlp.destination import LogRecords
+from shipper.destinations.otlp.logs import LogRecords
 from shipper.destinations.registry import chosen
 from shipper.model.context import NOTHING
 from shipper.model.events import events

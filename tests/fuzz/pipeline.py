@@ -18,7 +18,7 @@ from lifecycle.contract.log import Log
 from lifecycle.contract.settings import Settings
 from shipper.delivery.batch import Encoder, Limits, Position
 from shipper.destinations.lines import Lines as LineEncoder
-from shipper.destinations.otlp.destination import LogRecords
+from shipper.destinations.otlp.logs import LogRecords
 from shipper.pipeline import Cutter
 from tests.shipper.support import frame_of
 

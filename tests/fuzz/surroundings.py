@@ -7,7 +7,9 @@ from contextlib import suppress
 from lifecycle.contract.log import Log
 from lifecycle.contract.settings import Settings
 from lifecycle.extensions_api import Answer, AnswerReader, LocalApiError, Requests
+from shipper.destinations.http import HttpSender, StaticAuth, by_status
 from shipper.destinations.registry import chosen
+from shipper.transport.pool import Pool
 from tests.fuzz.pipeline import SILENT
 
 IDENTIFIER = "lambda-extension-identifier"
@@ -28,10 +30,17 @@ def environment(environ: Mapping[str, str]) -> None:
     assert json.loads(body)["buffering"]["timeoutMs"] == settings.buffer_ms
     assert b"Content-Length: %d" % len(body) in head
     destination = chosen(settings, lambda _fd, _events, _until: 0, SILENT)
-    head = getattr(getattr(destination, "_post", None), "_head", b"")
-    for number, field in enumerate(head.split(b"\r\n")):
-        assert not any(byte < 0x20 and byte != 0x09 for byte in field), "a setting broke out of its header"
-        assert number == 0 or b":" in field
+    for endpoint in destination.endpoints.values():
+        made = endpoint.build([b"{}"])
+        if endpoint.place is None:
+            continue
+        pool = Pool(endpoint.place.address, None, lambda _fd, _events, _until: 0, SILENT)
+        sender = HttpSender(endpoint.place, pool, StaticAuth(endpoint.place), by_status, SILENT)
+        head, _, body = sender.written(made).partition(b"\r\n\r\n")
+        assert body == made.body, "a setting ended the head"
+        for number, field in enumerate(head.split(b"\r\n")):
+            assert not any(byte < 0x20 and byte != 0x09 for byte in field), "a setting broke out of its header"
+            assert number == 0 or b":" in field
     destination.close()
 
 

@@ -3,7 +3,7 @@
 import fcntl
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -14,14 +14,16 @@ from lifecycle.contract import wire
 from lifecycle.contract.wire import Ship, Shipped, Stalled
 from shipper.commands import Commands
 from shipper.delivery import health as troubles
-from shipper.delivery.interfaces import NO_LIMITS, Request
+from shipper.delivery.interfaces import Request
 from shipper.delivery.outcome import DONE, Outcome, Verdict
+from shipper.destinations.destination import Destination, Endpoint
+from shipper.destinations.lines import joined
 from shipper.destinations.registry import chosen
 from shipper.model.signals import SIGNALS
 from shipper.worker import Worker
 from tests.shipper.backend import EVERY
 from tests.shipper.story import stories
-from tests.shipper.support import Lines, backlog_of, request_of, settings_of
+from tests.shipper.support import Lines, backlog_of, settings_of
 
 HELD = Outcome(verdict=Verdict.HELD, reason="unauthorised")
 UNAVAILABLE = Outcome(verdict=Verdict.RETRY, reason="status_503", retry_after_s=1e6)
@@ -42,7 +44,7 @@ answers = st.tuples(
 shipments = st.tuples(st.integers(0, 2), st.booleans())
 
 
-class Endpoints:
+class Script:
     """A destination of every signal that meets what it is told to."""
 
     def __init__(self, commands: Commands, script: Iterator[tuple[Outcome, str]], *, is_several: bool) -> None:
@@ -50,16 +52,13 @@ class Endpoints:
         self.settings = settings_of(**environ, **EVERY)
         otlp = chosen(self.settings, commands.wait, Lines("error").log)
         assert otlp.shapes is not None
-        self.label, self.encoder, self.shapes = "memory:", otlp.encoder, otlp.shapes
+        self.shapes = otlp.shapes
         self.is_several = is_several
         self.requests = 0
         self._commands = commands
         self._script = script
-
-    @property
-    def endpoints(self) -> dict[str, "Endpoint"]:
-        """One for each signal."""
-        return {signal: Endpoint(self, signal) for signal in SIGNALS}
+        endpoints = {signal: Endpoint(joined, ScriptedSender(self, signal)) for signal in SIGNALS}
+        self.destination = Destination(otlp.encoder, endpoints, otlp.shapes)
 
     def answered(self, signal: str) -> Outcome:
         """Answers as told."""
@@ -76,34 +75,32 @@ class Endpoints:
             self.shapes.untaken.add(signal)
         return outcome
 
-    def close(self) -> None:
-        """Nothing."""
 
-
-class Endpoint:
+class ScriptedSender:
     """That of one signal."""
 
     label = "memory:"
-    limits = NO_LIMITS
+    place = None
 
-    def __init__(self, all_of_them: Endpoints, signal: str) -> None:
-        self._all = all_of_them
+    def __init__(self, script: Script, signal: str) -> None:
+        self._script = script
         self._signal = signal
-
-    def build(self, items: Sequence[bytes], key: str = "") -> Request:
-        """What nobody reads."""
-        del key
-        return request_of(b"".join(items))
 
     def send(self, request: Request) -> Outcome:
         """Answers as told."""
         del request
-        return self._all.answered(self._signal)
+        return self._script.answered(self._signal)
 
     def begin(self, request: Request, within_s: float) -> Callable[[], Outcome] | None:
         """Likewise, later."""
         del within_s
-        return (lambda: self.send(request)) if self._all.is_several else None
+        return (lambda: self.send(request)) if self._script.is_several else None
+
+    def warm(self) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
 
 
 class Told:
@@ -162,15 +159,17 @@ def test_every_event_is_told_of_once(
     told = Told(backlog, end)
     pipe, supervisor = os.pipe()
     commands = Commands(pipe)
-    endpoints = Endpoints(commands, iter(script), is_several=is_several)
-    endpoints.settings.batch_records = batch_records
+    scripted = Script(commands, iter(script), is_several=is_several)
+    scripted.settings.batch_records = batch_records
     worker: Worker | None = None
     shipped = 0
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(troubles, "FIRST_PAUSE_S", pause_s)
         for number, (more, is_new) in enumerate([*shipments_made, (FRAMES, False), (0, False), (0, False)]):
             if worker is None or is_new:
-                worker = Worker(commands, told.writing, backlog, endpoints.settings, endpoints, Lines("error").log)
+                worker = Worker(
+                    commands, told.writing, backlog, scripted.settings, scripted.destination, Lines("error").log
+                )
             shipped = min(FRAMES, shipped + more)
             commands.until = told.ends[shipped - 1] if shipped else 0
             commands.deadline = time.monotonic() + 1000
@@ -192,7 +191,7 @@ def test_every_event_is_told_of_once(
                 assert batch.settled == batch.floor() or not batch.is_begun
             last = heard[-1]
             assert isinstance(last, Stalled) or last.waits or last.through >= commands.until
-            assert told.requests == endpoints.requests
+            assert told.requests == scripted.requests
             if commands.is_final and isinstance(last, Shipped):
                 assert told.events == EVENTS * FRAMES
     for fd in (pipe, supervisor):

@@ -1,29 +1,36 @@
 """OTLP, JSON over HTTP: a request for each signal, and what its answer means.
 
+Here is the precedence among the variables that may say the same thing: TAILRACE's own over OpenTelemetry's for one
+signal over OpenTelemetry's for all.
+
 Source: OpenTelemetry protocol 1.x, "OTLP/HTTP" and "JSON Protobuf Encoding".
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import groupby
 
 import msgspec
 
-from shipper.delivery.interfaces import NO_LIMITS, Request
+from lifecycle.contract.log import Log
+from lifecycle.contract.settings import DEFAULT_OTLP_ENDPOINT, Settings
+from shipper.delivery.interfaces import Request
 from shipper.delivery.outcome import DONE, UNKNOWN_PATH, Outcome, Verdict
-from shipper.destinations.http import Post
+from shipper.destinations.destination import Destination, Endpoint
+from shipper.destinations.http import DEFAULT_TIMEOUT_MS, Bodies, Listener, Place, Senders, outcome_of
 from shipper.destinations.otlp.json_values import any_value, key_value
 from shipper.destinations.otlp.logs import LogRecords, Scoped
 from shipper.model.context import Meters
-from shipper.model.resource import VERSION
+from shipper.model.resource import VERSION, attributes
 from shipper.model.signals import LOGS, METRICS, TRACES
+from shipper.transport import address
+from shipper.transport.request import merged
+from shipper.transport.resolver import Wait
+from shipper.transport.response import Response
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from shipper.model.span import Span
-    from shipper.transport.response import Answer
-
-__all__ = ["CONTENT_TYPE", "PATHS", "LogRecords", "Otlp", "rejected_in"]
 
 PATHS = {LOGS: "/v1/logs", TRACES: "/v1/traces", METRICS: "/v1/metrics"}
 CONTENT_TYPE = "application/json"
@@ -41,82 +48,68 @@ _MOST_SCOPES = 256
 _to_json = msgspec.json.Encoder().encode
 
 
-class PartialSuccess(msgspec.Struct):
-    """What of a request was not taken."""
-
-    # The protocol's names; int64 is a string in protobuf's JSON.
-    rejectedLogRecords: int | str = 0  # noqa: N815
-    rejectedSpans: int | str = 0  # noqa: N815
-    rejectedDataPoints: int | str = 0  # noqa: N815
-
-
-class ExportResponse(msgspec.Struct):
-    """What every export is answered with."""
-
-    partialSuccess: PartialSuccess | None = None  # noqa: N815 - the protocol's name
+def made(settings: Settings, wait: Wait, log: Log, heard: Listener | None = None) -> Destination:
+    """The receiver that OTLP's variables, or an address like otlp+https://…, name; see `registry.chosen`."""
+    senders = Senders(settings, wait, log, heard)
+    resource = attributes(settings)
+    shapes, taken = Shapes(), set[str]()
+    endpoints = {}
+    for signal in settings.exported_signals() or (LOGS,):
+        place = place_of(settings, signal)
+        sender = senders.sender(place, Answers(signal, taken, shapes.untaken))
+        endpoints[signal] = Endpoint(Exports(signal, resource, place), sender)
+    return Destination(LogRecords(), endpoints, shapes, lambda: _load(endpoints))
 
 
-_responses = msgspec.json.Decoder(ExportResponse)
+def _load(signals: Collection[str]) -> None:
+    if TRACES in signals:
+        from shipper.destinations.otlp import spans  # noqa: F401
+    if METRICS in signals:
+        from shipper.destinations.otlp import metrics  # noqa: F401
 
 
-class OtlpEndpoint:
-    """Where one signal goes.
+def place_of(settings: Settings, signal: str) -> Place:
+    """Where OTLP of a signal goes, and how."""
+    own = _Own(settings, signal)
+    return Place(
+        address=_address(settings, own.endpoint, PATHS[signal]),
+        headers=merged(settings.otlp_headers, own.headers, settings.headers),
+        is_compressed=(settings.compression or own.compression or settings.otlp_compression or "gzip") == "gzip",
+        timeout_s=(settings.request_timeout_ms or own.timeout_ms or settings.otlp_timeout_ms or DEFAULT_TIMEOUT_MS)
+        / 1000,
+    )
 
-    Args:
-        otlp: The receiver.
-        signal: Which one.
-        post: Takes requests to its address.
+
+class _Own:
+    """OpenTelemetry's variables for one signal."""
+
+    def __init__(self, settings: Settings, signal: str) -> None:
+        values = settings.values
+        self.endpoint: str = values[f"otlp_{signal}_endpoint"]
+        self.headers: tuple[tuple[str, str], ...] = values[f"otlp_{signal}_headers"]
+        self.compression: str = values[f"otlp_{signal}_compression"]
+        self.timeout_ms: int = values[f"otlp_{signal}_timeout_ms"]
+
+
+def _address(settings: Settings, own: str, path: str) -> address.Address:
+    """The address of a signal (OTLP exporter specification, "Endpoint URLs for OTLP/HTTP")."""
+    _, plus, url = settings.destination.partition("+")
+    if plus:
+        return address.parse(url, suffix=path)
+    if own:
+        return address.parse(own)
+    return address.parse(settings.otlp_endpoint or DEFAULT_OTLP_ENDPOINT, suffix=path)
+
+
+class Shapes:
+    """Writes spans and metrics.
+
+    Attributes:
+        untaken: Signals that the receiver turned out not to know.
     """
 
-    limits = NO_LIMITS
-
-    def __init__(self, otlp: "Otlp", signal: str, post: Post) -> None:
-        self.label = post.label
-        self._otlp = otlp
-        self._signal = signal
-        self._post = post
-
-    def build(self, items: Sequence[bytes], key: str = "") -> Request:
-        """An Export…ServiceRequest."""
-        del key
-        return self._otlp.build(self._signal, items)
-
-    def send(self, request: Request) -> Outcome:
-        """Makes one request and reads what of it was rejected."""
-        return self._otlp.read(self._signal, *self._post.send(request.body))
-
-    def begin(self, request: Request, within_s: float) -> Callable[[], Outcome] | None:
-        """Sends a request ahead."""
-        answered = self._post.begin(request.body, within_s)
-        return None if answered is None else lambda: self._otlp.read(self._signal, *answered())
-
-
-class Otlp:
-    """A receiver of OTLP.
-
-    Args:
-        posts: Take requests, by signal, to its address.
-        resource: Attributes of the resource.
-    """
-
-    def __init__(self, posts: dict[str, Post], resource: dict[str, str | int]) -> None:
-        self.label = next(iter(posts.values())).label
-        self.encoder = LogRecords()
+    def __init__(self) -> None:
         self.untaken: set[str] = set()
-        self._posts = posts
-        self.endpoints = {signal: OtlpEndpoint(self, signal, post) for signal, post in posts.items()}
-        self._taken: set[str] = set()
-        pairs = b",".join([key_value(name, any_value(_to_json(value))) for name, value in resource.items()])
-        self._heads = {
-            signal: b'{"%b":[{"resource":{"attributes":[%b]},"%b":[' % (outer, pairs, inner)
-            for signal, (outer, inner, _) in _NAMES.items()
-        }
-        self._scopes: dict[tuple[str, str], bytes] = {}
-
-    @property
-    def shapes(self) -> "Otlp":
-        """It takes every signal."""
-        return self
 
     def span(self, span: "Span") -> bytes:
         """A span as a record."""
@@ -136,56 +129,101 @@ class Otlp:
 
         return encoded(export_of(meters, ledger, is_cumulative=is_cumulative))
 
-    def build(self, signal: str, records: Sequence[bytes]) -> Request:
-        """An Export…ServiceRequest."""
-        post, head = self._posts[signal], self._heads[signal]
-        if Scoped not in set(map(type, records)):
-            return post.request(head + self._scope(signal, ""), records, b",", b"]}]}]}")
+
+class Exports:
+    """Makes an Export…ServiceRequest of the records of one signal.
+
+    Args:
+        signal: Which one.
+        resource: Attributes of the resource.
+        place: Where requests go.
+    """
+
+    def __init__(self, signal: str, resource: dict[str, str | int], place: Place) -> None:
+        outer, inner, self._records = _NAMES[signal]
+        pairs = b",".join([key_value(name, any_value(_to_json(value))) for name, value in resource.items()])
+        self._head = b'{"%b":[{"resource":{"attributes":[%b]},"%b":[' % (outer, pairs, inner)
+        self._bodies = Bodies(place, CONTENT_TYPE)
+        self._scopes: dict[str, bytes] = {}
+
+    def __call__(self, items: Sequence[bytes], key: str = "") -> Request:
+        """A request for some records, which stand in their scopes."""
+        del key
+        if Scoped not in set(map(type, items)):
+            return self._bodies.enclosing(self._head + self._scope(""), items, b",", b"]}]}]}")
         # Nothing is joined before it is compressed: only the first and the last record of a scope are written anew.
         pieces: list[bytes] = []
-        for scope, group in groupby(records, _scope_of):
+        for scope, group in groupby(items, _scope_of):
             first = len(pieces)
             pieces += group
-            pieces[first] = self._scope(signal, scope) + pieces[first]
+            pieces[first] = self._scope(scope) + pieces[first]
             pieces[-1] += b"]}"
-        return post.request(head, pieces, b",", b"]}]}")
+        return self._bodies.enclosing(self._head, pieces, b",", b"]}]}")
 
-    def read(self, signal: str, outcome: Outcome, answer: "Answer | None") -> Outcome:
-        """What became of a request of a signal, by its answer."""
-        if outcome.verdict is Verdict.DONE:
-            self._taken.add(signal)
-        elif outcome.reason in UNKNOWN_PATH and self._is_unknown(signal):
-            self.untaken.add(signal)
-            return Outcome(verdict=Verdict.UNSUPPORTED, reason=outcome.reason)
-        if outcome.verdict is not Verdict.DONE or answer is None:
-            return outcome
-        rejected = rejected_in(answer.body)
-        return Outcome(verdict=Verdict.DONE, rejected=rejected) if rejected else DONE
-
-    def _is_unknown(self, signal: str) -> bool:
-        """Whether an address that is not there means that the signal is not known: others are. Logs once taken are."""
-        return bool(self._taken - {signal}) and (signal != LOGS or LOGS not in self._taken)
-
-    def close(self) -> None:
-        """Hangs up."""
-        for post in self._posts.values():
-            post.close()
-
-    def _scope(self, signal: str, name: str) -> bytes:
+    def _scope(self, name: str) -> bytes:
         """How the records of a scope begin."""
-        head = self._scopes.get((signal, name))
+        head = self._scopes.get(name)
         if head is None:
-            records = _NAMES[signal][2]
             version = b'"version":"%b"' % VERSION.encode()
             scope = b'{"name":%b}' % _to_json(name) if name else b'{"name":"tailrace",%b}' % version
-            head = b'{"scope":%b,"%b":[' % (scope, records)
+            head = b'{"scope":%b,"%b":[' % (scope, self._records)
             if len(self._scopes) < _MOST_SCOPES:
-                self._scopes[signal, name] = head
+                self._scopes[name] = head
         return head
 
 
 def _scope_of(record: bytes) -> str:
     return record.scope if type(record) is Scoped else ""
+
+
+class Answers:
+    """Reads the answers to the requests of one signal: a success may have rejected records, a 404 mean the signal.
+
+    Args:
+        signal: Which one.
+        taken: Signals that the receiver has taken, of all that it is sent.
+        untaken: Signals that it turned out not to know, likewise.
+    """
+
+    def __init__(self, signal: str, taken: set[str], untaken: set[str]) -> None:
+        self._signal = signal
+        self._taken = taken
+        self._untaken = untaken
+
+    def __call__(self, request: Request, response: Response) -> Outcome:
+        """What became of a request."""
+        del request
+        outcome = outcome_of(response)
+        if outcome.verdict is not Verdict.DONE:
+            if outcome.reason not in UNKNOWN_PATH or not self._is_unknown():
+                return outcome
+            self._untaken.add(self._signal)
+            return Outcome(verdict=Verdict.UNSUPPORTED, reason=outcome.reason)
+        self._taken.add(self._signal)
+        rejected = rejected_in(response.body)
+        return Outcome(verdict=Verdict.DONE, rejected=rejected) if rejected else DONE
+
+    def _is_unknown(self) -> bool:
+        """Whether an address that is not there means that the signal is not known: others are. Logs once taken are."""
+        return bool(self._taken - {self._signal}) and (self._signal != LOGS or LOGS not in self._taken)
+
+
+class PartialSuccess(msgspec.Struct):
+    """What of a request was not taken."""
+
+    # The protocol's names; int64 is a string in protobuf's JSON.
+    rejectedLogRecords: int | str = 0  # noqa: N815
+    rejectedSpans: int | str = 0  # noqa: N815
+    rejectedDataPoints: int | str = 0  # noqa: N815
+
+
+class ExportResponse(msgspec.Struct):
+    """What every export is answered with."""
+
+    partialSuccess: PartialSuccess | None = None  # noqa: N815 - the protocol's name
+
+
+_responses = msgspec.json.Decoder(ExportResponse)
 
 
 def rejected_in(body: bytes) -> int:

@@ -1,4 +1,4 @@
-"""What answers mean, and what times say."""
+"""What times say, and how a context travels."""
 
 import datetime as dt
 
@@ -6,51 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shipper.delivery.outcome import Verdict
 from shipper.model.context import NOTHING, Context, packed, unpacked
 from shipper.parse.times import Times
-from shipper.transport.response import Answer, outcome_of, retry_after_s
 from tests.shipper.support import TIME, TIME_NS
-
-
-@pytest.mark.parametrize(
-    ("statuses", "verdict"),
-    [
-        ((200, 201, 202, 204), Verdict.DONE),
-        ((408, 425, 429, 500, 502, 503, 504, 599), Verdict.RETRY),
-        ((413,), Verdict.SPLIT),
-        ((400, 422), Verdict.REFUSED),
-        ((401, 403, 404, 405, 501, 301, 302, 304, 307, 308, 600), Verdict.HELD),
-    ],
-)
-def test_every_status_means_something(statuses: tuple[int, ...], verdict: Verdict) -> None:
-    for status in statuses:
-        answer = Answer(status=status, headers={}, body=b"", is_reusable=True)
-        assert outcome_of(answer).verdict is verdict
-
-
-@pytest.mark.parametrize(
-    ("headers", "seconds"),
-    [
-        ({}, 0),
-        ({b"retry-after": b"7"}, 7),
-        ({b"retry-after": b" 7 "}, 7),
-        ({b"retry-after": b"-7"}, 0),
-        ({b"retry-after": b"1.5"}, 0),
-        ({b"retry-after": b"soon \xff"}, 0),
-        ({b"retry-after": b"9" * 400}, 86_400),
-        ({b"retry-after": b"Fri, 31 Dec 1999 23:59:59 GMT"}, 59),
-        ({b"retry-after": b"Fri, 31 Dec 1999 23:59:59 GMT", b"date": b"Fri, 31 Dec 1999 23:59:49 GMT"}, 10),
-        ({b"retry-after": b"Fri, 31 Dec 1993 23:59:59 GMT"}, 0),
-        ({b"retry-after": b"Fri, 31 Dec 2199 23:59:59 GMT"}, 86_400),
-        ({b"retry-after": b"Fri, 31 Foo 1999 23:59:59 GMT"}, 0),
-        ({b"retry-after": b"Fri, 99 Dec 1999 23:59:59 GMT"}, 0),
-    ],
-)
-def test_retry_after_is_read_in_seconds_and_as_a_date(headers: dict[bytes, bytes], seconds: float) -> None:
-    """By the answer's own Date, else by our clock, which says 23:59:00 here."""
-    now = dt.datetime(1999, 12, 31, 23, 59, tzinfo=dt.timezone.utc).timestamp()
-    assert retry_after_s(headers, lambda: now) == seconds
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A transport with a command pipe, as the transport's tests use it."""
+"""A pool with a command pipe, as the transport's tests use it."""
 
 import os
 import ssl
@@ -6,14 +6,14 @@ import time
 
 from shipper.commands import Commands
 from shipper.transport import address
-from shipper.transport.pool import Transport
+from shipper.transport.pool import Pool
 from tests.shipper.support import Clock, Lines
 
 REQUEST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nok"
 
 
 class Client:
-    """A transport with a command pipe that nobody writes to, unless told."""
+    """A pool with a command pipe that nobody writes to, unless told."""
 
     def __init__(self, url: str, *, proxy: str = "", context: ssl.SSLContext | None = None) -> None:
         self._pipe, self.supervisor = os.pipe()
@@ -21,7 +21,7 @@ class Client:
         self.commands.deadline = time.monotonic() + 20
         self.lines = Lines()
         self.wall = Clock()
-        self.transport = Transport(
+        self.pool = Pool(
             address.parse(url),
             address.parse(proxy) if proxy else None,
             self.commands.wait,
@@ -32,12 +32,12 @@ class Client:
 
     def ask(self, request: bytes = REQUEST, timeout_s: float = 5.0) -> tuple[int, bytes]:
         """Status and body of the answer."""
-        answer = self.transport.exchange(request, timeout_s)
+        answer = self.pool.exchange(request, timeout_s)
         return answer.status, answer.body
 
     def close(self) -> None:
         """Hangs up; the supervisor dies."""
-        self.transport.close()
+        self.pool.close()
         for fd in (self._pipe, self.supervisor):
             if fd >= 0:
                 os.close(fd)

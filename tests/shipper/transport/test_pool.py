@@ -11,8 +11,8 @@ import pytest
 from lifecycle.contract import wire
 from shipper.errors import ExchangeError, SupervisorGoneError
 from shipper.transport.pool import MOST_IDLE_S
-from tests.shipper.client import Client
 from tests.shipper.support import Server, http
+from tests.shipper.transport.client import Client
 
 # For so long Linux waits for something to send an acknowledgement with.
 DELAYED_ACK_S = 0.04

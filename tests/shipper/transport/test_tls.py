@@ -12,10 +12,11 @@ import pytest
 from shipper.errors import ExchangeError
 from shipper.transport import address
 from shipper.transport.connection import Connection
-from shipper.transport.pool import Transport
+from shipper.transport.pool import Pool
 from shipper.transport.resolver import Names
-from tests.shipper.client import REQUEST, Client
+from shipper.transport.tls import TlsConnection
 from tests.shipper.support import Behaviour, Server, http
+from tests.shipper.transport.client import REQUEST, Client
 
 
 @pytest.fixture(scope="session")
@@ -58,10 +59,11 @@ def test_unread_session_tickets_do_not_make_a_connection_look_used(server: Serve
     connection = Connection.open(
         (socket.AF_INET, ("127.0.0.1", server.port)), client.commands.wait, time.monotonic() + 5
     )
-    connection.start_tls(ssl.create_default_context(cafile=certificate / "cert.pem"), "localhost", time.monotonic() + 5)
+    context = ssl.create_default_context(cafile=certificate / "cert.pem")
+    stream = TlsConnection(connection, context, "localhost", time.monotonic() + 5)
     assert client.commands.wait(connection._sock.fileno(), select.POLLIN, time.monotonic() + 5)  # noqa: SLF001
-    assert connection.is_idle()
-    connection.close()
+    assert stream.is_idle()
+    stream.close()
     client.close()
 
 
@@ -122,10 +124,10 @@ def test_one_time_bounds_lookup_handshake_request_and_answer(server: Server, cer
     trusting.check_hostname = False
     names = Names(wait, getaddrinfo=getaddrinfo, hosts="")
     where = address.parse(f"https://backend.example:{server.port}/")
-    transport = Transport(where, None, wait, client.lines.log, tls_context=lambda: trusting, names=names)
+    pool = Pool(where, None, wait, client.lines.log, tls_context=lambda: trusting, names=names)
     started = time.monotonic()
     with pytest.raises(ExchangeError) as error:
-        transport.exchange(REQUEST, 0.5)
+        pool.exchange(REQUEST, 0.5)
     assert (error.value.reason, error.value.detail) == ("timeout", "receiving")
     assert len(ends) >= 3  # the lookup, the handshake, the answer
     assert ends == [pytest.approx(started + 0.5, abs=0.02)] * len(ends)

@@ -1,0 +1,118 @@
+"""What a destination is composed of.
+
+An encoder writes records as items; a request builder makes requests of items; a sender takes them there and says what
+became of them. What is behind HTTP has further parts (`http`).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from shipper.delivery.batch import Encoder
+from shipper.delivery.interfaces import NO_LIMITS, Limits, Request, Shapes
+from shipper.delivery.outcome import Outcome
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from shipper.destinations.http import Place
+else:
+    Protocol = object
+
+# Items, and the key that they have in common, to a request.
+RequestBuilder = Callable[[Sequence[bytes], str], Request]
+
+
+class Sender(Protocol):
+    """Takes requests somewhere."""
+
+    @property
+    def label(self) -> str:
+        """What may be logged of where: scheme, host and path, or file name."""
+
+    @property
+    def place(self) -> "Place | None":
+        """Where that is, if it is behind HTTP."""
+
+    def send(self, request: Request) -> Outcome:
+        """Makes a request; never raises for what a server, a network or a disk does."""
+
+    def begin(self, request: Request, within_s: float) -> Callable[[], Outcome] | None:
+        """Sends a request; what is returned waits for its answer. None if it cannot be sent ahead."""
+
+    def warm(self) -> None:
+        """Loads now what would be loaded when it is needed."""
+
+    def close(self) -> None:
+        """Lets go of what is open."""
+
+
+class Endpoint:
+    """Where the records of one signal go.
+
+    Args:
+        build: Makes requests of them.
+        sender: Takes those there.
+        limits: What it takes at once.
+    """
+
+    def __init__(self, build: RequestBuilder, sender: Sender, limits: Limits = NO_LIMITS) -> None:
+        self.label = sender.label
+        self.limits = limits
+        self.place = sender.place
+        self._build = build
+        self._sender = sender
+
+    def build(self, items: Sequence[bytes], key: str = "") -> Request:
+        """A request for some items."""
+        return self._build(items, key)
+
+    def send(self, request: Request) -> Outcome:
+        """Makes a request and waits for its answer."""
+        return self._sender.send(request)
+
+    def begin(self, request: Request, within_s: float) -> Callable[[], Outcome] | None:
+        """Sends a request ahead."""
+        return self._sender.begin(request, within_s)
+
+    def warm(self) -> None:
+        """Loads now what would be loaded when it is needed."""
+        self._sender.warm()
+
+    def close(self) -> None:
+        """Lets go of what is open."""
+        self._sender.close()
+
+
+class Destination:
+    """Where telemetry goes.
+
+    Args:
+        encoder: Writes log records.
+        endpoints: By signal.
+        shapes: Writes spans and metrics; None where it takes none.
+        load: Loads what is otherwise loaded when it is needed.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        endpoints: Mapping[str, Endpoint],
+        shapes: Shapes | None = None,
+        load: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.label = next(iter(endpoints.values())).label
+        self.encoder = encoder
+        self.endpoints = endpoints
+        self.shapes = shapes
+        self._load = load
+
+    def warm(self) -> None:
+        """Loads now what would be loaded when it is needed."""
+        self._load()
+        for endpoint in self.endpoints.values():
+            endpoint.warm()
+
+    def close(self) -> None:
+        """Lets go of what is open."""
+        for endpoint in self.endpoints.values():
+            endpoint.close()

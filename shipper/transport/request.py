@@ -1,0 +1,75 @@
+"""A request as HTTP/1.1 writes it (RFC 9112), and the compression of its body (RFC 1952)."""
+
+import zlib
+from collections.abc import Iterable, Sequence
+
+# Level 1 costs 1.3 µs a record of 480 bytes, level 6 twice that, for a tenth less on the wire.
+_GZIP_LEVEL = 1
+
+# zlib's way to say: with gzip's header and trailer (RFC 1952).
+_GZIP_WBITS = 31
+
+# Items of up to this size are compressed with a window as large as them (2**13) and tables to match, in 64 KB. zlib's
+# usual 256 KB are more than the heap keeps: the kernel would hand them out, zeroed, and get them back, each time.
+_SMALL_BYTES = 8192
+_SMALL_GZIP_WBITS = 16 + 13
+_SMALL_MEM_LEVEL = 6
+
+# Items joined at a time: the whole body is never held beside its compressed form.
+_ITEMS_AT_ONCE = 64
+
+# They say where a request ends, and how it is encoded: no user's.
+_RESERVED = (
+    "connection",
+    "content-encoding",
+    "content-length",
+    "expect",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+)
+
+Headers = Iterable[tuple[str, str]]
+
+
+def written(method: str, target: str, headers: Headers, body: bytes | None = None) -> bytes:
+    """A request's bytes, head and body.
+
+    Args:
+        method: What is asked.
+        target: Path and query.
+        headers: All but the length of the body.
+        body: As it is encoded; None where a request has none.
+    """
+    lines = [f"{method} {target} HTTP/1.1", *[f"{name}: {value}" for name, value in headers]]
+    head = "\r\n".join(lines).encode("utf-8", "surrogateescape")
+    return b"%b\r\n\r\n" % head if body is None else b"%b\r\nContent-Length: %d\r\n\r\n%b" % (head, len(body), body)
+
+
+def merged(*groups: Headers) -> dict[str, str]:
+    """Header fields of several groups, a later one over an earlier one, names compared without case.
+
+    Those that would change where a request ends are left out.
+    """
+    fields: dict[str, tuple[str, str]] = {}
+    for group in groups:
+        for name, value in group:
+            if name.lower() not in _RESERVED:
+                fields[name.lower()] = (name, value)
+    return dict(fields.values())
+
+
+def gzipped(head: bytes, items: Sequence[bytes], separator: bytes, tail: bytes) -> bytes:
+    """Head, items joined by a separator, and tail, compressed."""
+    if sum(map(len, items)) <= _SMALL_BYTES:
+        gzip = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _SMALL_GZIP_WBITS, _SMALL_MEM_LEVEL)
+        return gzip.compress(b"%b%b%b" % (head, separator.join(items), tail)) + gzip.flush()
+    gzip = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_WBITS)
+    pieces = [gzip.compress(head)]
+    for start in range(0, len(items), _ITEMS_AT_ONCE):
+        if start:
+            pieces.append(gzip.compress(separator))
+        pieces.append(gzip.compress(separator.join(items[start : start + _ITEMS_AT_ONCE])))
+    pieces += (gzip.compress(tail), gzip.flush())
+    return b"".join(pieces)

@@ -1,0 +1,31 @@
+"""Which servers are reached through a proxy, and which are not."""
+
+import pytest
+
+from shipper.transport import address
+from shipper.transport.proxy import proxy_for
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "direct"),
+    [
+        ("", False),
+        ("*", True),
+        ("api.example.com", True),
+        ("example.com", True),
+        (".example.com", True),
+        ("*.example.com", True),
+        ("ample.com", False),
+        ("other, API.example.com ", True),
+        ("api.example.com:443", True),
+        ("api.example.com:80", False),
+    ],
+)
+def test_no_proxy_names_hosts_and_their_subdomains(no_proxy: str, *, direct: bool) -> None:
+    proxy = proxy_for(address.parse("https://api.example.com/"), "u:p@proxy:3128", no_proxy)
+    assert (proxy is None) is direct
+    assert direct or (proxy is not None and (proxy.host, proxy.port) == ("proxy", 3128))
+
+
+def test_only_https_goes_through_the_proxy() -> None:
+    assert proxy_for(address.parse("http://h/"), "http://proxy", "") is None
