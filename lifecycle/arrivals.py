@@ -18,6 +18,7 @@ from lifecycle.machine.events import (
     OffsetCommitted,
     ShipmentStalled,
     ShutdownRequested,
+    UnknownEventReceived,
 )
 
 
@@ -46,7 +47,7 @@ class NextReader:
         self._is_refused = False
 
     def event(self, answer: Answer) -> Event:
-        """The event that an answer is; `NextFailed` when it is none that is known."""
+        """The event that an answer is."""
         if answer.status != STATUS_OK:
             said = answer.body[:300].decode("utf-8", "replace")
             say = self._log.debug if self._is_refused else self._log.error  # once, however often it is asked
@@ -58,7 +59,7 @@ class NextReader:
             event = _next_event.decode(answer.body)
         except msgspec.MsgspecError as exc:
             self._log.warning("next.unknown", error=str(exc), effect="the next event is asked for")
-            return NextFailed(answer.status)
+            return UnknownEventReceived()
         deadline_ms = event.deadline_ms if isinstance(event.deadline_ms, int | float) else 0
         match event.event_type:
             case "INVOKE":
@@ -69,7 +70,7 @@ class NextReader:
                 return ShutdownRequested(_text(event.shutdown_reason).lower(), deadline)
             case unknown:
                 self._log.warning("next.unknown", event_type=_text(unknown)[:100], effect="the next event is asked for")
-                return NextFailed(answer.status)
+                return UnknownEventReceived()
 
 
 def _text(value: object) -> str:

@@ -11,7 +11,7 @@ from lifecycle.contract import wire
 from lifecycle.contract.backlog import Backlog
 from lifecycle.contract.log import Log
 from lifecycle.contract.settings import Settings
-from lifecycle.machine.events import Ship
+from lifecycle.machine.commands import Ship
 from lifecycle.workers import Position, Worker, collector_body, shipper_body
 
 DIGEST_KEY_BYTES = 16

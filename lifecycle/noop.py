@@ -9,7 +9,7 @@ from time import sleep
 
 from lifecycle.boot import STATUS_OK
 from lifecycle.extensions_api import LocalApiError
-from lifecycle.machine.asking import Asking
+from lifecycle.machine.backoff import NextRetry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,20 +24,20 @@ def stay(booted: "Booted") -> int:
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(0))
-    asking = Asking()
-    while not asking.is_platform_gone:
+    retry = NextRetry()
+    while not retry.is_platform_gone:
         try:
             booted.ask_next()
             answer = booted.connection.wait()
         except (OSError, LocalApiError):
             booted.connection.close()
-            asking.failed(0)
+            retry.failed(0)
         else:
             if answer.status == STATUS_OK:
                 if answer.text("eventType") == "SHUTDOWN":
                     return 0
-                asking.answered()
+                retry.answered()
                 continue
-            asking.failed(answer.status)
-        sleep(asking.pause_s)
+            retry.failed(answer.status)
+        sleep(retry.pause_s)
     return 1

@@ -1,4 +1,4 @@
-"""The one loop: descriptors to events, effects to calls. No threads, no polling; decides nothing itself."""
+"""The one loop: descriptors to events, commands to calls. No threads, no polling; decides nothing itself."""
 
 import _signal  # type: ignore[import-not-found]
 import gc
@@ -14,26 +14,11 @@ from lifecycle.contract.settings import Settings
 from lifecycle.crew import Crew
 from lifecycle.extensions_api import LocalApiError
 from lifecycle.ledger import Ledger
+from lifecycle.machine.commands import Command, Exit, FetchNext, GoQuiet, KillWorker, Release, Ship, StartWorker
 from lifecycle.machine.deadlines import MS_PER_S, SHUTDOWN_S
-from lifecycle.machine.events import (
-    Effect,
-    Event,
-    Exit,
-    FetchNext,
-    GoQuiet,
-    Invoked,
-    KillWorker,
-    NextFailed,
-    Release,
-    Ship,
-    ShutdownRequested,
-    StartWorker,
-    TimePassed,
-    WorkerExited,
-)
+from lifecycle.machine.events import Event, Invoked, NextFailed, ShutdownRequested, TimePassed, WorkerExited
 from lifecycle.machine.flush import FlushPolicy
-from lifecycle.machine.machine import Machine
-from lifecycle.machine.states import State
+from lifecycle.machine.machine import Machine, State
 from lifecycle.workers import name_process
 
 TYPE_CHECKING = False
@@ -196,43 +181,43 @@ class Supervisor:
         self._crew.restore(function.instance_id)
         self._log.debug("lifecycle.restored", instance_id=function.instance_id)
 
-    # Effects to calls.
+    # Commands to calls.
 
     def _handle(self, event: Event) -> None:
         if self._exit_status is not None:
             return  # it is over; what still comes is only counted
         before = self._machine.state
-        effects = self._machine.handle(event, monotonic())
+        commands = self._machine.handle(event, monotonic())
         if self._log.is_debug:
             waiting = self._machine.shipments.waiting_bytes
             self._log.debug("machine.handled", waiting_bytes=waiting, **fields(event))
             if self._machine.state is not before:
                 self._log.debug("machine.state_changed", before=before.value, after=self._machine.state.value)
-        for effect in effects:
+        for command in commands:
             if self._log.is_debug:
-                self._log.debug("machine.ordered", **fields(effect))
-            self._take(effect)
+                self._log.debug("machine.ordered", **fields(command))
+            self._obey(command)
 
-    def _take(self, effect: Effect) -> None:
-        match effect:
+    def _obey(self, command: Command) -> None:
+        match command:
             case FetchNext():
-                self._ledger.held_ms += effect.held_s * MS_PER_S
+                self._ledger.held_ms += command.held_s * MS_PER_S
                 self._ask_next()
             case Ship():
-                self._crew.ship(effect, self._ledger.counts() if self._tells_ledger else {})
+                self._crew.ship(command, self._ledger.counts() if self._tells_ledger else {})
             case Release():
-                self._crew.release(effect.through)
+                self._crew.release(command.through)
             case StartWorker():
-                self._crew.start(effect.worker, self._machine.shipments.shipped)
+                self._crew.start(command.worker, self._machine.shipments.shipped)
             case KillWorker():
-                self._log.warning("worker.stuck", worker=effect.worker, effect="it is replaced")
-                self._crew.kill(effect.worker)
+                self._log.warning("worker.stuck", worker=command.worker, effect="it is replaced")
+                self._crew.kill(command.worker)
             case GoQuiet():
                 self._log.error("worker.given_up", effect="workers keep dying; nothing more is collected or shipped")
                 self._booted.close_listener()  # a refused connection is clearer than one that nobody accepts
                 self._crew.kill()
             case Exit():
-                self._exit_status = effect.status
+                self._exit_status = command.status
 
     def _ask_next(self) -> None:
         try:

@@ -1,7 +1,4 @@
-"""What the machine is told and what it orders: events are past participles, effects imperatives.
-
-Offsets are positions in the backlog; every moment is monotonic seconds.
-"""
+"""What the machine is told: past participles. Offsets are positions in the backlog, moments are monotonic seconds."""
 
 import msgspec
 
@@ -25,9 +22,13 @@ class ShutdownRequested(Event, frozen=True):
 
 
 class NextFailed(Event, frozen=True):
-    """/next was answered `status`, 0 when the connection failed, or with an event of no known type."""
+    """/next was answered with the error `status`; 0 when the connection failed."""
 
     status: int
+
+
+class UnknownEventReceived(Event, frozen=True):
+    """/next was answered with an event of no known type."""
 
 
 class BatchStored(Event, frozen=True):
@@ -70,53 +71,3 @@ class WorkerExited(Event, frozen=True):
 
 class TimePassed(Event, frozen=True):
     """Nothing but the moment that `wakes_at` named."""
-
-
-class Effect(msgspec.Struct, frozen=True, tag=True):
-    """Something to do."""
-
-
-class FetchNext(Effect, frozen=True):
-    """Ask for the next event. `held_s`: how long after the function's end, as far as known."""
-
-    reason: str
-    held_s: float = 0.0
-
-
-class Ship(Effect, frozen=True):
-    """Have [since, until) delivered by `deadline`. `is_final`: nothing comes after it."""
-
-    since: int
-    skip: int
-    until: int
-    deadline: float
-    reason: str
-    is_final: bool = False
-
-
-class Release(Effect, frozen=True):
-    """Tell the collector that everything before `through` is delivered."""
-
-    through: int
-
-
-class StartWorker(Effect, frozen=True):
-    """Replace a dead worker."""
-
-    worker: str
-
-
-class KillWorker(Effect, frozen=True):
-    """End a worker that does not keep its deadline."""
-
-    worker: str
-
-
-class GoQuiet(Effect, frozen=True):
-    """Say that workers keep dying and that nothing more is shipped."""
-
-
-class Exit(Effect, frozen=True):
-    """The end, with an exit status."""
-
-    status: int

@@ -18,6 +18,8 @@ from enum import Enum
 
 import msgspec
 
+from lifecycle.machine.backoff import Backoff
+
 # Holds in a row that ended without delivery before the breaker opens. One may be a hiccup.
 MISSES_TO_OPEN = 2
 
@@ -86,8 +88,7 @@ class FlushPolicy:
         self._misses = 0
         self._is_open = False
         self._failed_at = 0.0
-        self._pause_s = 0.0
-        self._lateness = 1.0
+        self._probes = Backoff(FIRST_PROBE_S, LONGEST_PROBE_S)
         self._waiting_share = 0.0
         self._not_before = 0.0
         self._is_done_trusted = True
@@ -172,8 +173,8 @@ class FlushPolicy:
         """When a shipment may be tried: any time while the breaker is closed and nobody asked to wait."""
         if not self._is_open:
             return self._not_before
-        longest_s = max(FIRST_PROBE_S, LONGEST_PROBE_S * (1 - self._waiting_share / CROWDED_SHARE))
-        return max(self._failed_at + self._lateness * min(self._pause_s, longest_s), self._not_before)
+        longest_s = LONGEST_PROBE_S * (1 - self._waiting_share / CROWDED_SHARE)
+        return max(self._failed_at + self._probes.pause_within(longest_s), self._not_before)
 
     def filled(self, share: float) -> None:
         """So much of the backlog waits: nothing is 0, and what overflows to a spool more than 1."""
@@ -190,7 +191,7 @@ class FlushPolicy:
     def delivered(self, took_s: float) -> None:
         """A shipment was delivered to its end, in `took_s` seconds."""
         self._not_before = 0.0
-        self._pause_s = 0.0
+        self._probes.succeeded()
         if took_s > self.budget_s and self._is_open:
             return  # it works, but no hold could wait for it: go on alongside, with every invocation
         self._misses = 0
@@ -209,6 +210,4 @@ class FlushPolicy:
             return
         self._is_open = True
         self._failed_at = now
-        self._pause_s = min(max(FIRST_PROBE_S, 2 * self._pause_s), LONGEST_PROBE_S)
-        # Jitter over the upper half: never at once, never all environments together.
-        self._lateness = 0.5 + 0.5 * self._jitter()
+        self._probes.failed(self._jitter())

@@ -9,14 +9,22 @@ LAST_CALL_S = 0.5
 # A hold ends this long before an invocation's deadline, whatever has been delivered: being late is a timeout.
 DEADLINE_MARGIN_S = 0.25
 
+# By then and the platform's buffer an invocation's start has been stored: a hold that a near deadline cuts shorter does
+# not say that the collector is stuck.
+STORED_WITHIN_S = 0.2
+
 
 class Invocation:
     """The invocation that runs or ran last.
 
-    Attributes:
+    Args:
         request_id: Its id.
-        began: When it began.
         deadline: When the function is timed out.
+        now: The present moment: it begins.
+        budget_s: Longest hold after the function's end.
+        buffer_s: How long the platform holds a batch back: about as old is a runtimeDone that does not say.
+
+    Attributes:
         hold_ends: When /next is called at the latest.
         last_call_at: When what is there goes out, should the function still run; None once it has.
         finished_at: When it ended, by its platform.runtimeDone.
@@ -24,31 +32,46 @@ class Invocation:
         is_reported: Whether its platform.report has come.
     """
 
-    def __init__(self, request_id: str, deadline: float, now: float) -> None:
-        self.request_id = request_id
-        self.began = now
-        self.deadline = deadline
+    def __init__(self, request_id: str, deadline: float, now: float, *, budget_s: float, buffer_s: float) -> None:
+        self._request_id = request_id
+        self._began = now
+        self._budget_s = budget_s
+        self._buffer_s = buffer_s
         self.hold_ends = deadline - DEADLINE_MARGIN_S
         self.last_call_at: float | None = max(deadline - LAST_CALL_S, (now + deadline) / 2)
         self.finished_at: float | None = None
         self.hold_through = 0
         self.is_reported = False
 
-    def told(self, event: BatchStored, at: float, budget_s: float, buffer_s: float) -> None:
-        """What a batch that came at `at` says of the invocation.
-
-        Args:
-            event: The batch.
-            at: When it came.
-            budget_s: Longest hold after the function's end.
-            buffer_s: How old a runtimeDone is that does not say.
-        """
-        self.is_reported |= self.request_id in event.reported
-        if self.request_id in event.finished and self.finished_at is None:
-            age_s = buffer_s
+    def stored(self, event: BatchStored, at: float) -> None:
+        """A batch was stored `at` that moment: it may bring the invocation's end, or its report."""
+        self.is_reported |= self._request_id in event.reported
+        if self._request_id in event.finished and self.finished_at is None:
+            age_s = self._buffer_s
             if event.finished_age_s is not None and event.finished_age_s >= 0:
                 # No more than it takes to end the hold: the wall clock may have jumped.
-                age_s = min(event.finished_age_s, max(budget_s, buffer_s))
+                age_s = min(event.finished_age_s, max(self._budget_s, self._buffer_s))
             self.finished_at = at - age_s
             self.hold_through = event.end
-            self.hold_ends = min(self.hold_ends, self.finished_at + budget_s)
+            self.hold_ends = min(self.hold_ends, self.finished_at + self._budget_s)
+
+    def thawed(self, now: float) -> None:
+        """Only a freeze explains how late it is: the function had returned."""
+        self.finished_at = now
+
+    def called_last(self) -> None:
+        """What was there shortly before the deadline has been ordered out; that is done once."""
+        self.last_call_at = None
+
+    def collector_died(self, now: float, *, again: bool) -> None:
+        """The runtimeDone may be lost, or come late: the function may already have returned.
+
+        Not long ago if the collector was at work, any time since the invocation began if it died `again` and was not.
+        """
+        returned = self._began if again else now - self._buffer_s
+        if self.finished_at is None:
+            self.hold_ends = min(self.hold_ends, returned + self._budget_s)
+
+    def is_overdue(self, last_stored: float, now: float) -> bool:
+        """Whether not even its start has been stored, though there was time: the collector may be stuck."""
+        return last_stored < self._began <= now - self._buffer_s - STORED_WITHIN_S

@@ -1,56 +1,201 @@
-"""The supervisor's state machine: events in, effects out. No clock, no socket, no logger.
+"""The supervisor's state machine: events in, commands out. No clock, no socket, no logger.
 
-It knows offsets and moments, never records. Every moment is monotonic seconds, passed in. An event that the
-state does not allow raises `IllegalEventError` and changes nothing.
+It knows offsets and moments, never records. Every moment is monotonic seconds, passed in. `TABLE` says for each state
+and event where it may lead and what it may order; `Machine` decides which, and cannot leave the table.
+
+The states are about GET /event/next: the platform may freeze the environment whenever that question is out and the
+function has returned, so withholding it is the one means to get time after the function's return.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from enum import Enum
 
-from lifecycle.boot import STATUS_OK
-from lifecycle.machine import closing
-from lifecycle.machine.ending import LONGEST_GOODBYE_S, SHUTDOWN_MARGIN_S
+import msgspec
+
+from lifecycle.machine.backoff import NextRetry
+from lifecycle.machine.commands import Command, Exit, FetchNext, GoQuiet, KillWorker, Release, Ship, StartWorker
 from lifecycle.machine.events import (
     BatchStored,
-    Effect,
     Event,
-    FetchNext,
-    GoQuiet,
     IntakeHeld,
     Invoked,
-    KillWorker,
     NextFailed,
     OffsetCommitted,
-    Release,
     ShipmentStalled,
     ShutdownRequested,
-    StartWorker,
+    TimePassed,
+    UnknownEventReceived,
     WorkerExited,
 )
 from lifecycle.machine.flush import Choice, FlushPolicy
-from lifecycle.machine.holding import go_on_holding, go_on_overlapping
 from lifecycle.machine.invocation import Invocation
-from lifecycle.machine.situation import REPORT_MARGIN_S, UNHELD_SHIPMENT_S, Situation
-from lifecycle.machine.states import LEGAL_EVENTS, State
+from lifecycle.machine.restarts import Restarts
+from lifecycle.machine.shipments import Shipments
+from lifecycle.machine.shutdown import GONE_S, SHUTDOWN_MARGIN_S, Shutdown, Step
+
+# A held shipment is ordered to end this long before the hold does, so that its last report arrives in time.
+REPORT_MARGIN_S = 0.02
+
+# Shipments that hold nothing: long enough for a slow destination, short enough to notice a dead one.
+UNHELD_SHIPMENT_S = 10.0
+
+# A shipment that would have been due this long ago, while the environment could be frozen, says that it was.
+THAW_S = 0.2
 
 # Batches with the ends of invocations that are remembered: the end of a short one can be read before its INVOKE,
 # when this process is late.
-MOST_TOLD = 4
+MOST_REMEMBERED = 4
 
 
 class IllegalEventError(Exception):
     """The state does not allow the event."""
 
 
-class Machine(Situation):
-    """Decides what the supervisor does; made of what a situation is made of."""
+class UnlistedError(Exception):
+    """The machine was about to do what its table does not have: a fault of its own."""
+
+
+class State(Enum):
+    """What the supervisor waits for."""
+
+    WAITING = "waiting"
+    """/next is out: the platform may freeze the environment."""
+    HOLDING = "holding"
+    """An invocation runs or has just ended; /next is withheld until it is finished and delivered."""
+    OVERLAPPING = "overlapping"
+    """An invocation runs; /next is withheld until the shipment alongside ends."""
+    REFUSED = "refused"
+    """The platform refused /next; it is asked again later."""
+    DRAINING = "draining"
+    """SHUTDOWN came; the last telemetry is being collected."""
+    CLOSING = "closing"
+    """The last shipment is under way."""
+    CLOSED = "closed"
+    """All is done; terminal."""
+
+
+class Row(msgspec.Struct, frozen=True):
+    """What may come of an event: the states it may lead to, and the commands it may order."""
+
+    leads_to: frozenset[State]
+    orders: frozenset[type[Command]]
+
+    def check(self, state: State, commands: Iterable[Command]) -> None:
+        """Holds what an event came to against the row.
+
+        Raises:
+            UnlistedError: The row does not have it.
+        """
+        unlisted = [type(command).__name__ for command in commands if type(command) not in self.orders]
+        if state not in self.leads_to:
+            unlisted.append(state.value)
+        if unlisted:
+            raise UnlistedError(f"got {', '.join(unlisted)}, expected what the table lists")
+
+
+def _row(leads_to: Iterable[State], *orders: type[Command]) -> Row:
+    return Row(frozenset(leads_to), frozenset((StartWorker, KillWorker, *orders)))  # workers die, and hang, at any time
+
+
+_WAITING, _HOLDING, _OVERLAPPING, _REFUSED = State.WAITING, State.HOLDING, State.OVERLAPPING, State.REFUSED
+_END = (State.DRAINING, State.CLOSING, State.CLOSED)
+
+# A signal stands for a SHUTDOWN at any time, so that one is legal while /next is withheld, too. An event that a state
+# does not list is illegal there.
+TABLE: dict[State, dict[type[Event], Row]] = {
+    State.WAITING: {
+        Invoked: _row((_WAITING, _HOLDING, _OVERLAPPING), FetchNext, Ship),
+        NextFailed: _row((_WAITING, _REFUSED, *_END), FetchNext, Ship, Exit),
+        UnknownEventReceived: _row((_WAITING,), FetchNext, Ship),
+        ShutdownRequested: _row(_END, Ship, Exit),
+        BatchStored: _row((_WAITING,), Ship),
+        IntakeHeld: _row((_WAITING,), Ship),
+        OffsetCommitted: _row((_WAITING,), Release, Ship),
+        ShipmentStalled: _row((_WAITING,), Ship),
+        WorkerExited: _row((_WAITING,), Ship, GoQuiet),
+        TimePassed: _row((_WAITING,), Ship),
+    },
+    State.HOLDING: {
+        ShutdownRequested: _row(_END, Ship, Exit),
+        BatchStored: _row((_HOLDING, _WAITING), FetchNext, Ship),
+        IntakeHeld: _row((_HOLDING, _WAITING), FetchNext, Ship),
+        OffsetCommitted: _row((_HOLDING, _WAITING), Release, FetchNext, Ship),
+        ShipmentStalled: _row((_HOLDING, _WAITING), FetchNext, Ship),
+        WorkerExited: _row((_HOLDING, _WAITING), FetchNext, Ship, GoQuiet),
+        TimePassed: _row((_HOLDING, _WAITING), FetchNext, Ship),
+    },
+    State.OVERLAPPING: {
+        ShutdownRequested: _row(_END, Ship, Exit),
+        BatchStored: _row((_OVERLAPPING, _WAITING), FetchNext, Ship),
+        IntakeHeld: _row((_OVERLAPPING, _WAITING), FetchNext, Ship),
+        OffsetCommitted: _row((_OVERLAPPING, _WAITING), Release, FetchNext, Ship),
+        ShipmentStalled: _row((_OVERLAPPING, _WAITING), FetchNext, Ship),
+        WorkerExited: _row((_OVERLAPPING, _WAITING), FetchNext, Ship, GoQuiet),
+        TimePassed: _row((_OVERLAPPING, _WAITING), FetchNext, Ship),
+    },
+    State.REFUSED: {
+        ShutdownRequested: _row(_END, Ship, Exit),
+        BatchStored: _row((_REFUSED, _WAITING), FetchNext, Ship),
+        IntakeHeld: _row((_REFUSED, _WAITING), FetchNext, Ship),
+        OffsetCommitted: _row((_REFUSED, _WAITING), Release, FetchNext, Ship),
+        ShipmentStalled: _row((_REFUSED, _WAITING), FetchNext, Ship),
+        WorkerExited: _row((_REFUSED, _WAITING), FetchNext, Ship, GoQuiet),
+        TimePassed: _row((_REFUSED, _WAITING), FetchNext, Ship),
+    },
+    State.DRAINING: {
+        ShutdownRequested: _row(_END, Ship, Exit),
+        BatchStored: _row(_END, Ship, Exit),
+        IntakeHeld: _row(_END, Ship, Exit),
+        OffsetCommitted: _row(_END, Release, Ship, Exit),
+        ShipmentStalled: _row(_END, Ship, Exit),
+        WorkerExited: _row(_END, Ship, GoQuiet, Exit),
+        TimePassed: _row(_END, Ship, Exit),
+    },
+    State.CLOSING: {
+        ShutdownRequested: _row(_END, Ship, Exit),
+        BatchStored: _row((State.CLOSING, State.CLOSED), Ship, Exit),
+        IntakeHeld: _row((State.CLOSING, State.CLOSED), Ship, Exit),
+        OffsetCommitted: _row((State.CLOSING, State.CLOSED), Release, Ship, Exit),
+        ShipmentStalled: _row((State.CLOSING, State.CLOSED), Ship, Exit),
+        WorkerExited: _row((State.CLOSING, State.CLOSED), Ship, GoQuiet, Exit),
+        TimePassed: _row((State.CLOSING, State.CLOSED), Ship, Exit),
+    },
+    State.CLOSED: {},
+}
+
+
+class Machine:
+    """Decides what the supervisor does.
+
+    Args:
+        policy: When to ship.
+        capacity_bytes: Size of the backlog.
+        buffer_s: How long the platform holds a batch back.
+        freezes: Whether the environment is frozen between invocations.
+        now: The present moment.
+
+    Attributes:
+        state: What is waited for; changed by `handle` alone.
+        policy: When to ship.
+        shipments: Where the backlog stands.
+    """
 
     def __init__(self, policy: FlushPolicy, *, capacity_bytes: int, buffer_s: float, freezes: bool, now: float) -> None:
-        super().__init__(policy, capacity_bytes=capacity_bytes, buffer_s=buffer_s, freezes=freezes, now=now)
-        self._told: deque[tuple[float, BatchStored]] = deque(maxlen=MOST_TOLD)
+        self.state = State.WAITING
+        self.policy = policy
+        self.shipments = Shipments(capacity_bytes, now)
+        self._buffer_s = buffer_s
+        self._freezes = freezes
+        self._restarts = Restarts()
+        self._next_retry = NextRetry()
         self._ask_at = 0.0
+        self._invocation: Invocation | None = None
+        self._remembered: deque[tuple[float, BatchStored]] = deque(maxlen=MOST_REMEMBERED)
+        self._shutdown: Shutdown | None = None
+        self._is_quiet = False
 
-    def handle(self, event: Event, now: float) -> list[Effect]:
+    def handle(self, event: Event, now: float) -> list[Command]:
         """Takes one event.
 
         Returns:
@@ -58,69 +203,122 @@ class Machine(Situation):
 
         Raises:
             IllegalEventError: The state does not allow the event; nothing changed.
+            UnlistedError: The table does not have what was about to be done.
         """
-        if not isinstance(event, LEGAL_EVENTS[self.state]):
+        row = TABLE[self.state].get(type(event))
+        if row is None:
             raise IllegalEventError(f"{type(event).__name__} while {self.state.value}")
-        effects = list(self._note(event, now))
-        self.shipments.note_fill(self.capacity_bytes, now)
-        self.policy.filled(self.shipments.waiting_bytes / self.capacity_bytes)
-        effects += (StartWorker(worker) for worker in self.recovery.due(now))
-        effects += self._proceed(now)
-        return effects
+        commands = list(self._take(event, now))
+        commands += (StartWorker(worker) for worker in self._restarts.due(now))
+        self.policy.filled(self.shipments.waiting_share)
+        commands += self._go_on(now)
+        row.check(self.state, commands)
+        return commands
 
     @property
     def wakes_at(self) -> float | None:
         """When `TimePassed` is to be handled if nothing else happens before; None: there is no need."""
-        moments = [self.recovery.wakes_at, self.due_at]
+        moments = [self._restarts.wakes_at, self._due_at]
         if self.shipments.current:
             moments.append(self.shipments.current.stuck_at)
         match self.state:
-            case State.HOLDING | State.OVERLAPPING if self.invocation:
-                moments.append(self.invocation.hold_ends)
-                if self.invocation.finished_at is None:
-                    moments.append(self.shipments.stuck_at(self.policy.budget_s))
+            case State.HOLDING | State.OVERLAPPING if self._invocation:
+                moments.append(self._invocation.hold_ends)
+                if self._invocation.finished_at is None:
+                    moments.append(self.shipments.jammed_at(self.policy.budget_s))
             case State.REFUSED:
                 moments.append(self._ask_at)
-            case State.DRAINING | State.CLOSING:
-                moments += closing.wakes_at(self)
+            case State.DRAINING | State.CLOSING if self._shutdown:
+                moments += self._shutdown.wakes_at(
+                    self.shipments,
+                    is_reported=self._is_reported,
+                    can_ship=self._can_ship,
+                    collects=self.state is State.DRAINING,
+                )
         return min((moment for moment in moments if moment is not None), default=None)
 
-    # What happened, as facts.
+    # What follows from what is known.
 
-    def _note(self, event: Event, now: float) -> Iterator[Effect]:
+    @property
+    def _can_ship(self) -> bool:
+        """Whether there is a shipper to take commands."""
+        return not self._is_quiet and self._restarts.is_alive("shipper")
+
+    @property
+    def _is_running(self) -> bool:
+        """Whether a function or its init runs, as far as known: the environment is not frozen."""
+        return not self._freezes or self._invocation is None or self._invocation.finished_at is None
+
+    @property
+    def _is_reported(self) -> bool:
+        """Whether the last invocation's platform.report has come."""
+        return self._invocation is not None and self._invocation.is_reported
+
+    def _is_jammed(self, now: float) -> bool:
+        """Whether the backlog fills and the destination takes nothing: then nobody may wait for its news."""
+        jammed_at = self.shipments.jammed_at(self.policy.budget_s)
+        return jammed_at is not None and now >= jammed_at
+
+    @property
+    def _due_at(self) -> float | None:
+        """When a shipment alongside a running function is due; None when there is none to make."""
+        may_run = self.state in (State.WAITING, State.REFUSED) and self._is_running
+        if self.state is State.HOLDING and self._invocation:
+            may_run = self._invocation.finished_at is None
+        if not may_run or not self._can_ship or not self.shipments.waiting_bytes:
+            return None
+        last_call_at = self._invocation.last_call_at if self._invocation else None
+        timed = None
+        if not self.shipments.current:
+            timed = self.policy.due_at(self.shipments.waiting_since, self.shipments.last_ended)
+        return min((at for at in (last_call_at, timed) if at is not None), default=None)
+
+    # What happened.
+
+    def _take(self, event: Event, now: float) -> Iterator[Command]:
         match event:
             case Invoked():
-                yield from self._note_invoked(event, now)
+                yield from self._begin_invocation(event, now)
             case ShutdownRequested():
-                self._note_ending(event.deadline - SHUTDOWN_MARGIN_S, now)
+                status = self._shutdown.exit_status if self._shutdown else 0
+                self._begin_shutdown(event.deadline - SHUTDOWN_MARGIN_S, now, exit_status=status)
+            case UnknownEventReceived():
+                yield FetchNext("unknown_event")  # it was answered: there is nothing to wait for
             case NextFailed():
-                yield from self._note_next_failed(event, now)
+                self._next_retry.failed(event.status)
+                if self._next_retry.is_platform_gone:
+                    self._begin_shutdown(now + GONE_S, now, exit_status=1)
+                else:
+                    self.state = State.REFUSED
+                    self._ask_at = now + self._next_retry.pause_s
             case BatchStored():
-                self._note_stored(event, now)
-            case OffsetCommitted():
-                yield from self._note_committed(event, now)
-            case ShipmentStalled():
-                self._note_stalled(event, now)
-            case WorkerExited():
-                yield from self._note_exited(event, now)
+                self._take_batch(event, now)
             case IntakeHeld():
-                self.ending.sent_away()
-                self.recovery.progressed("collector")  # it lives; the room is another matter
+                self.shipments.intake_held()
+                self._restarts.progressed("collector")  # it lives; the room is another matter
+            case OffsetCommitted():
+                yield from self._take_progress(event, now)
+            case ShipmentStalled():
+                self._take_stall(event, now)
+            case WorkerExited():
+                yield from self._take_death(event, now)
             case _:
                 pass  # TimePassed is an occasion to look again
 
-    def _note_invoked(self, event: Invoked, now: float) -> Iterator[Effect]:
-        self.invocation = invocation = Invocation(event.request_id, event.deadline, now)
-        for told_at, told in self._told:
-            invocation.told(told, told_at, self.policy.budget_s, self.buffer_s)
-        self.asking.answered()
-        self.shipments.has_stalled = False
+    def _begin_invocation(self, event: Invoked, now: float) -> Iterator[Command]:
+        self._invocation = invocation = Invocation(
+            event.request_id, event.deadline, now, budget_s=self.policy.budget_s, buffer_s=self._buffer_s
+        )
+        for stored_at, batch in self._remembered:
+            invocation.stored(batch, stored_at)
+        self._next_retry.answered()
+        self.shipments.forget_stall()
         decision = self.policy.invoked(now, self.shipments.waiting_since)
         choice, reason = decision.choice, decision.reason
-        if self.is_quiet:
+        if self._is_quiet:
             choice, reason = Choice.RELEASE, "workers_keep_dying"
-        elif self.is_stuck(now):
-            choice, reason = Choice.RELEASE, "backlog_stuck"
+        elif self._is_jammed(now):
+            choice, reason = Choice.RELEASE, "backlog_jammed"
         elif choice is Choice.RELEASE and self.shipments.current and self.policy.may_withhold:
             choice, reason = Choice.OVERLAP, "shipment_under_way"
         match choice:
@@ -128,85 +326,66 @@ class Machine(Situation):
                 self.state = State.HOLDING
             case Choice.OVERLAP:
                 self.state = State.OVERLAPPING
-                yield from self.ship(now, invocation.hold_ends - REPORT_MARGIN_S, reason)
+                yield from self._ship(now, invocation.hold_ends - REPORT_MARGIN_S, reason)
             case Choice.RELEASE:
                 yield FetchNext(reason)
             case Choice.ALONGSIDE:
                 yield FetchNext(reason)
-                yield from self.ship(now, now + UNHELD_SHIPMENT_S, reason)
+                yield from self._ship(now, now + UNHELD_SHIPMENT_S, reason)
 
-    def _note_ending(self, ends_at: float, now: float) -> None:
+    def _begin_shutdown(self, ends_at: float, now: float, *, exit_status: int) -> None:
         self.state = State.DRAINING
-        self.ending.begin(ends_at, now)
-        self.shipments.has_stalled = False
+        self._shutdown = Shutdown(ends_at, now, buffer_s=self._buffer_s, exit_status=exit_status)
+        self.shipments.forget_stall()
 
-    def _note_next_failed(self, event: NextFailed, now: float) -> Iterator[Effect]:
-        if event.status == STATUS_OK:
-            yield FetchNext("unknown_event")  # it was answered: there is nothing to wait for
-            return
-        self.asking.failed(event.status)
-        if self.asking.is_platform_gone:
-            self.ending.exit_status = 1
-            self._note_ending(now + LONGEST_GOODBYE_S, now)
-            return
-        self.state = State.REFUSED
-        self._ask_at = now + self.asking.pause_s
-
-    def _note_stored(self, event: BatchStored, now: float) -> None:
+    def _take_batch(self, event: BatchStored, now: float) -> None:
         self.shipments.stored(event.start, event.end, now)
-        self.ending.stored(now)
-        self.recovery.progressed("collector")
+        self._restarts.progressed("collector")
         if event.finished:
             self.policy.finished()
         if event.finished or event.reported:
-            self._told.append((now, event))
-        if self.invocation:
-            self.invocation.told(event, now, self.policy.budget_s, self.buffer_s)
+            self._remembered.append((now, event))
+        if self._invocation:
+            self._invocation.stored(event, now)
 
-    def _note_committed(self, event: OffsetCommitted, now: float) -> Iterator[Effect]:
+    def _take_progress(self, event: OffsetCommitted, now: float) -> Iterator[Command]:
         if event.through > self.shipments.shipped:
             yield Release(event.through)
-        took_s = self.shipments.committed(event.through, event.skip, now, waits=event.waits)
-        self.shipments.owes = event.owes
-        self.recovery.progressed("shipper")
+        took_s = self.shipments.committed(event.through, event.skip, now, owes=event.owes, waits=event.waits)
+        self._restarts.progressed("shipper")
         if took_s is not None:
             self.policy.delivered(took_s)
 
-    def _note_stalled(self, event: ShipmentStalled, now: float) -> None:
+    def _take_stall(self, event: ShipmentStalled, now: float) -> None:
         current = self.shipments.current
         if current is None or event.deadline not in (None, current.deadline):
-            return  # an order crossed it on the way, and is under way now
-        is_stale = self.state is State.CLOSING and self.ending.stale_at(self.shipments) is not None
-        if current.is_cut or is_stale:
+            return  # a command crossed it on the way, and is under way now
+        if self.state is State.CLOSING and self._shutdown and self._shutdown.forgives(self.shipments):
             self.shipments.ended(now)
             return
         self.shipments.stalled(now)
         self.policy.failed(now, retry_after_s=event.retry_after_s)
 
-    def _note_exited(self, event: WorkerExited, now: float) -> Iterator[Effect]:
-        invocation = self.invocation
+    def _take_death(self, event: WorkerExited, now: float) -> Iterator[Command]:
         was_idle = event.worker == "shipper" and event.was_ready and not self.shipments.current
         if event.worker == "shipper" and self.shipments.current:
             self.shipments.ended(now)
             self.policy.failed(now)
-        if self.is_quiet:
+        if self._is_quiet:
             return
         if was_idle:
-            self.recovery.progressed(event.worker)  # it had loaded and had nothing to do: the fault is not its own
-        self.recovery.died(event.worker, now)
-        if event.worker == "collector" and invocation and invocation.finished_at is None:
-            # The runtimeDone may be lost with it, or come late: the function may already have returned, not long ago
-            # if the collector was at work, any time since it began if it was not.
-            returned = invocation.began if self.recovery.is_at_a_loss("collector") else now - self.buffer_s
-            invocation.hold_ends = min(invocation.hold_ends, returned + self.policy.budget_s)
-        if self.recovery.is_hopeless:
-            self.is_quiet = True
-            self.recovery.give_up()
+            self._restarts.progressed(event.worker)  # it had loaded and had nothing to do: the fault is not its own
+        self._restarts.died(event.worker, now)
+        if event.worker == "collector" and self._invocation:
+            self._invocation.collector_died(now, again=self._restarts.died_again("collector"))
+        if self._restarts.are_hopeless:
+            self._is_quiet = True
+            self._restarts.give_up()
             yield GoQuiet()
 
     # What to do about it.
 
-    def _proceed(self, now: float) -> Iterator[Effect]:
+    def _go_on(self, now: float) -> Iterator[Command]:
         current = self.shipments.current
         if current and now >= current.stuck_at:
             if current.is_cut:
@@ -217,15 +396,120 @@ class Machine(Situation):
             yield KillWorker("shipper")
         match self.state:
             case State.WAITING:
-                yield from self.ship_alongside(now)
-            case State.HOLDING if self.invocation:
-                yield from go_on_holding(self, self.invocation, now)
-            case State.OVERLAPPING if self.invocation:
-                yield from go_on_overlapping(self, self.invocation, now)
+                yield from self._ship_alongside(now)
+            case State.HOLDING if self._invocation:
+                yield from self._hold(self._invocation, now)
+            case State.OVERLAPPING if self._invocation:
+                yield from self._overlap(self._invocation, now)
             case State.REFUSED:
-                yield from self.ship_alongside(now)
+                yield from self._ship_alongside(now)
                 if now >= self._ask_at:
                     self.state = State.WAITING
                     yield FetchNext("asked_again")
-            case State.DRAINING | State.CLOSING:
-                yield from closing.go_on_ending(self, now)
+            case State.DRAINING | State.CLOSING if self._shutdown:
+                yield from self._shut_down(self._shutdown, now)
+
+    def _hold(self, invocation: Invocation, now: float) -> Iterator[Command]:
+        """An invocation is held until it is finished and delivered."""
+        shipments = self.shipments
+        current = shipments.current
+        is_finished = invocation.finished_at is not None
+        if self._is_quiet:
+            yield from self._let_go(now, "workers_keep_dying")
+        elif is_finished and shipments.shipped >= invocation.hold_through:
+            yield from self._let_go(now, "delivered")
+        elif is_finished and shipments.has_stalled and current is None:
+            yield from self._let_go(now, "not_delivered")
+        elif now >= invocation.hold_ends:
+            if not is_finished:
+                self.policy.unfinished()
+                if invocation.is_overdue(shipments.last_stored, now):
+                    yield KillWorker("collector")
+            yield from self._let_go(now, "budget_spent" if is_finished else "end_not_told")
+        elif not is_finished and self._is_jammed(now):
+            yield from self._let_go(now, "backlog_jammed")
+        elif not is_finished and self.policy.is_open:
+            yield from self._let_go(now, "breaker_open")
+        elif not is_finished:
+            yield from self._ship_alongside(now)
+        elif current is None or not current.is_held:
+            yield from self._ship(now, invocation.hold_ends - REPORT_MARGIN_S, "invocation_finished", is_held=True)
+
+    def _overlap(self, invocation: Invocation, now: float) -> Iterator[Command]:
+        """/next waits for the shipment alongside."""
+        shipments = self.shipments
+        current = shipments.current
+        if current is None:
+            yield from self._let_go(now, "not_delivered" if shipments.has_stalled else "delivered")
+        elif now >= invocation.hold_ends:
+            yield from self._let_go(now, "budget_spent")
+        elif invocation.finished_at is None and self._is_jammed(now):
+            yield from self._let_go(now, "backlog_jammed")
+        elif invocation.finished_at is not None and not current.is_held:
+            yield from self._ship(now, invocation.hold_ends - REPORT_MARGIN_S, "invocation_finished", is_held=True)
+
+    def _let_go(self, now: float, reason: str) -> Iterator[Command]:
+        finished_at = self._invocation.finished_at if self._invocation else None
+        self.state = State.WAITING
+        yield FetchNext(reason, 0.0 if finished_at is None else now - finished_at)
+        yield from self._ship_alongside(now)
+
+    def _ship_alongside(self, now: float) -> Iterator[Command]:
+        """Shipments that hold nothing: a deadline is near, the backlog fills, the interval has passed."""
+        invocation, due_at = self._invocation, self._due_at
+        ends_at = now + UNHELD_SHIPMENT_S
+        if self.state is State.HOLDING and invocation:
+            ends_at = min(ends_at, invocation.hold_ends - REPORT_MARGIN_S)  # in flight over the freeze it would die
+        may_freeze = self._freezes and self.state is State.WAITING
+        if due_at is not None and now >= due_at + THAW_S and may_freeze and invocation:
+            invocation.thawed(now)
+        elif due_at is not None and now >= due_at:
+            reason = "interval_passed"
+            if invocation and invocation.last_call_at and now >= invocation.last_call_at:
+                invocation.called_last()
+                reason = "deadline_near"
+            yield from self._ship(now, ends_at, reason)
+        elif self._is_running and self._fills(now):
+            yield from self._ship(now, ends_at, "backlog_half_full")
+
+    def _fills(self, now: float) -> bool:
+        """Whether more than half of the backlog waits and nothing is done about it."""
+        return self.shipments.waiting_share > 1 / 2 and self.shipments.current is None and self.policy.may_ship(now)
+
+    def _ship(self, now: float, deadline: float, reason: str, *, is_held: bool = False) -> Iterator[Command]:
+        """A shipment of all that waits, if anything does and somebody can make it."""
+        if self.shipments.waiting_bytes and self._can_ship:
+            is_final = self.state is State.CLOSING
+            yield self.shipments.order(now, deadline, reason, is_held=is_held, is_final=is_final)
+
+    def _shut_down(self, shutdown: Shutdown, now: float) -> Iterator[Command]:
+        """Collects what still comes, ships what there is, and ends."""
+        if self._is_quiet:
+            self.state = State.CLOSED
+            yield Exit(shutdown.exit_status)
+            return
+        shipments = self.shipments
+        is_collected = now >= shutdown.collected_at(shipments, is_reported=self._is_reported)
+        if self.state is State.DRAINING and (is_collected or now >= shutdown.ends_at):
+            self.state = State.CLOSING
+            shipments.forget_stall()  # whatever came of it while collecting: one last try
+        step = shutdown.next_step(
+            shipments,
+            now,
+            is_collected=is_collected,
+            can_ship=self._can_ship,
+            collects=self.state is State.DRAINING,
+            waits=self.policy.is_open,
+        )
+        match step:
+            case Step.SHIP:
+                yield from self._ship(now, shutdown.ends_at, "shutdown")
+            case Step.SETTLE:
+                yield shipments.order(now, shutdown.ends_at, "shutdown", is_held=False, is_final=True)
+            case Step.CUT:
+                yield shipments.cut(now, "stale")
+            case Step.EXIT:
+                self.state = State.CLOSED
+                yield Exit(shutdown.exit_status)
+            case Step.WAIT:
+                pass

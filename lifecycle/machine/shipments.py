@@ -2,7 +2,7 @@
 
 import msgspec
 
-from lifecycle.machine.events import Ship
+from lifecycle.machine.commands import Ship
 
 # A shipper that does not end a shipment this long after its deadline is stuck, and replaced. One that was told at
 # shutdown to end it has less, since its successor needs the time: more than a batch takes on a small processor share.
@@ -11,21 +11,21 @@ STUCK_AFTER_CUT_S = 0.5
 
 
 class Shipment(msgspec.Struct, frozen=True):
-    """What the shipper was told last.
+    """What the shipper was last ordered.
 
     Attributes:
         until: Where it is to get.
         deadline: When it is to stop.
         began: When it was first ordered.
-        held: Whether an invocation is held for it.
-        is_cut: Whether it was told to end at once.
-        is_final: Whether it was told that nothing comes after it.
+        is_held: Whether an invocation is held for it.
+        is_cut: Whether it was ordered to end at once.
+        is_final: Whether it was ordered as the last one.
     """
 
     until: int
     deadline: float
     began: float
-    held: bool
+    is_held: bool
     is_cut: bool = False
     is_final: bool = False
 
@@ -39,6 +39,7 @@ class Shipments:
     """Offsets of the backlog and the shipment under way.
 
     Args:
+        capacity_bytes: Size of the backlog.
         now: The present moment.
 
     Attributes:
@@ -48,39 +49,39 @@ class Shipments:
         current: The shipment under way.
         waiting_since: When the oldest record that waits was stored or, after a delivery, at the latest; None when
             nothing waits.
+        last_stored: When a batch was last stored.
         last_ended: When a shipment last ended.
         last_committed: When the destination last took something.
         owes: The shipper makes something of what it knows should nothing more come.
         has_stalled: The last shipment ended without delivery.
-        filled_since: Since when more than half of the backlog has waited; None while less does.
+        is_intake_held: The platform still has a batch for which there was no room.
     """
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, capacity_bytes: int, now: float) -> None:
+        self._capacity_bytes = capacity_bytes
+        self._filled_since: float | None = None
         self.end = self.shipped = self.skip = 0
         self.current: Shipment | None = None
         self.waiting_since: float | None = None
-        self.last_ended = self.last_committed = now
-        self.owes = self.has_stalled = False
-        self.filled_since: float | None = None
+        self.last_stored = self.last_ended = self.last_committed = now
+        self.owes = self.has_stalled = self.is_intake_held = False
 
     @property
     def waiting_bytes(self) -> int:
         """Bytes of the backlog that are not yet delivered."""
         return self.end - self.shipped
 
-    def note_fill(self, capacity_bytes: int, now: float) -> None:
-        """Sees whether more than half of the backlog waits."""
-        if 2 * self.waiting_bytes <= capacity_bytes:
-            self.filled_since = None
-        elif self.filled_since is None:
-            self.filled_since = now
+    @property
+    def waiting_share(self) -> float:
+        """Share of the backlog that is not yet delivered; what overflows to a spool makes it more than 1."""
+        return self.waiting_bytes / self._capacity_bytes
 
-    def stuck_at(self, patience_s: float) -> float | None:
-        """When a backlog that fills counts as stuck, should the destination take nothing; None while it is not filled.
+    def jammed_at(self, budget_s: float) -> float | None:
+        """When the backlog counts as jammed should the destination take nothing; None while less than half of it waits.
 
         A full backlog sends the platform away, and with it the news that the function has finished.
         """
-        return None if self.filled_since is None else max(self.filled_since, self.last_committed) + patience_s
+        return None if self._filled_since is None else max(self._filled_since, self.last_committed) + budget_s
 
     def stored(self, start: int, end: int, now: float) -> None:
         """A frame was stored at [start, end)."""
@@ -88,21 +89,33 @@ class Shipments:
             self.shipped = start  # the ring may have begun anew
             self.waiting_since = now
         self.end = end
+        self.last_stored = now
+        self.is_intake_held = False
+        self._note_fill(now)
 
-    def committed(self, through: int, skip: int, now: float, *, waits: bool = False) -> float | None:
+    def intake_held(self) -> None:
+        """The platform was sent away with a batch for which there was no room."""
+        self.is_intake_held = True
+
+    def committed(
+        self, through: int, skip: int, now: float, *, owes: bool = False, waits: bool = False
+    ) -> float | None:
         """The shipper got to (through, skip).
 
         Args:
             through: Offset of a frame.
             skip: Records of it that are done.
             now: The present moment.
+            owes: Something is made of what the shipper knows should nothing more come.
             waits: That is all it can do before more telemetry is there: nothing is to be held for the rest.
 
         Returns:
             Seconds that the shipment took if it is complete with this.
         """
         self.shipped, self.skip, self.last_committed = through, skip, now
+        self.owes = owes
         self.waiting_since = now if self.waiting_bytes else None
+        self._note_fill(now)
         if self.current is None or (through < self.current.until and not waits):
             return None
         self.has_stalled = waits
@@ -120,15 +133,25 @@ class Shipments:
         self.current = None
         self.last_ended = now
 
-    def order(self, now: float, deadline: float, reason: str, *, held: bool, is_final: bool = False) -> Ship:
+    def forget_stall(self) -> None:
+        """Whatever came of the last shipment, the next one is another matter."""
+        self.has_stalled = False
+
+    def order(self, now: float, deadline: float, reason: str, *, is_held: bool, is_final: bool = False) -> Ship:
         """A shipment of all that waits; it replaces the one under way."""
         began = self.current.began if self.current else now
-        self.current = Shipment(until=self.end, deadline=deadline, began=began, held=held, is_final=is_final)
+        self.current = Shipment(until=self.end, deadline=deadline, began=began, is_held=is_held, is_final=is_final)
         return Ship(self.shipped, self.skip, self.end, deadline, reason, is_final)
 
     def cut(self, now: float, reason: str) -> Ship:
         """An end to the shipment under way; it is answered as one that stalled."""
-        order = self.order(now, now, reason, held=False)
+        ship = self.order(now, now, reason, is_held=False)
         if self.current:
             self.current = msgspec.structs.replace(self.current, is_cut=True)
-        return order
+        return ship
+
+    def _note_fill(self, now: float) -> None:
+        if self.waiting_share <= 1 / 2:
+            self._filled_since = None
+        elif self._filled_since is None:
+            self._filled_since = now

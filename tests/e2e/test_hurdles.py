@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from lifecycle.contract.settings import Settings
-from lifecycle.machine.recovery import MOST_DEATHS
+from lifecycle.machine.restarts import MOST_DEATHS
 from tests.e2e.conftest import LAYER, NAME, Run, Start
 from tests.faults.cell import Scene
 from tests.sandbox import Hang, Platform

@@ -2,7 +2,7 @@
 
 import os
 
-from lifecycle.machine.recovery import MOST_DEATHS
+from lifecycle.machine.restarts import MOST_DEATHS
 from tests.faults.cell import COLLECTOR, INVOCATIONS, LINE, LINES, SHIPPER, Cell, PerInvocation, Required, Scene
 from tests.faults.cells import BURST, LATE_MS
 from tests.faults.hooks import RUNNING, accepting, always, first, killing_always, well_again, well_again_at, with_event

@@ -9,7 +9,7 @@ from lifecycle.arrivals import NextReader, event_of, fields
 from lifecycle.contract.log import Log
 from lifecycle.contract.wire import Shipped, Stored
 from lifecycle.extensions_api import Answer
-from lifecycle.machine.events import BatchStored, Invoked, NextFailed, ShutdownRequested
+from lifecycle.machine.events import BatchStored, Invoked, NextFailed, ShutdownRequested, UnknownEventReceived
 
 
 def reader() -> tuple[NextReader, list[bytes]]:
@@ -68,7 +68,7 @@ def test_invoke_with_odd_members_is_one_that_lacks_them() -> None:
 def test_what_is_no_known_event_is_said_and_asked_past(body: str) -> None:
     """The machine asks for the next one."""
     subject, lines = reader()
-    assert subject.event(answer(body)) == NextFailed(200)
+    assert subject.event(answer(body)) == UnknownEventReceived()
     assert len(lines) == 1
 
 

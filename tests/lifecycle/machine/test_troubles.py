@@ -2,24 +2,21 @@
 
 import pytest
 
-from lifecycle.machine.asking import MOST_UNCONNECTED
+from lifecycle.machine.backoff import MOST_UNCONNECTED
+from lifecycle.machine.commands import Command, Exit, GoQuiet, KillWorker, StartWorker
 from lifecycle.machine.events import (
-    Effect,
-    Exit,
-    GoQuiet,
     IntakeHeld,
-    KillWorker,
     NextFailed,
     OffsetCommitted,
     ShipmentStalled,
     ShutdownRequested,
-    StartWorker,
     TimePassed,
+    UnknownEventReceived,
     WorkerExited,
 )
-from lifecycle.machine.recovery import MOST_DEATHS
-from lifecycle.machine.states import State
-from tests.lifecycle.conversation import CAPACITY, invoke, machine, reasons_to_fetch, ships, stored
+from lifecycle.machine.machine import State
+from lifecycle.machine.restarts import MOST_DEATHS
+from tests.lifecycle.machine.conversation import CAPACITY, invoke, machine, reasons_to_fetch, ships, stored
 
 
 def test_backlog_that_fills_and_gets_nowhere_holds_nobody() -> None:
@@ -29,8 +26,8 @@ def test_backlog_that_fills_and_gets_nowhere_holds_nobody() -> None:
     assert ships(subject.handle(stored(CAPACITY - 100, start=0), 1.0)) == [(0, CAPACITY - 100, "backlog_half_full")]
     subject.handle(IntakeHeld(), 1.2)
     assert subject.wakes_at == pytest.approx(1.5)
-    assert reasons_to_fetch(subject.handle(TimePassed(), 1.5)) == ["backlog_stuck"]
-    assert reasons_to_fetch(invoke(subject, 3.0, "r2")) == ["backlog_stuck"]
+    assert reasons_to_fetch(subject.handle(TimePassed(), 1.5)) == ["backlog_jammed"]
+    assert reasons_to_fetch(invoke(subject, 3.0, "r2")) == ["backlog_jammed"]
 
 
 def test_backlog_that_fills_and_gets_somewhere_goes_on_holding() -> None:
@@ -69,14 +66,15 @@ def test_one_failure_early_in_an_invocation_does_not_spoil_its_end() -> None:
 def test_shipper_that_dies_of_what_it_ships_opens_the_breaker() -> None:
     """And is given up in the end, however much the collector gets done meanwhile."""
     subject = machine("end")
+    ordered: list[Command] = []
     now = 0.0
     for number in range(MOST_DEATHS):
         now += 100.0
         invoke(subject, now, f"r{number}")
         subject.handle(stored(100 * (number + 1), finished=f"r{number}"), now + 0.1)
-        subject.handle(WorkerExited("shipper"), now + 0.2)
-        subject.handle(TimePassed(), now + 5.0)
-    assert subject.is_quiet
+        ordered += subject.handle(WorkerExited("shipper"), now + 0.2)
+        ordered += subject.handle(TimePassed(), now + 5.0)
+    assert GoQuiet() in ordered
 
 
 def test_stale_timer_of_a_frozen_invocation_ships_nothing() -> None:
@@ -100,9 +98,9 @@ def test_collector_from_which_nothing_was_heard_is_replaced() -> None:
 def test_collector_that_had_no_time_to_be_heard_is_left_alone() -> None:
     """An init within the invocation, say, has left it 0.1 s: the hold ends before the platform's buffer is sent."""
     subject = machine("end")
-    effects = invoke(subject, 10.0, timeout_s=0.1)
-    assert reasons_to_fetch(effects) == ["end_not_told"]
-    assert KillWorker("collector") not in effects
+    commands = invoke(subject, 10.0, timeout_s=0.1)
+    assert reasons_to_fetch(commands) == ["end_not_told"]
+    assert KillWorker("collector") not in commands
 
 
 def test_collector_that_was_heard_is_left_alone() -> None:
@@ -135,7 +133,7 @@ def test_unknown_events_are_asked_past_without_a_pause() -> None:
     """They were answered: there is nothing to wait for."""
     subject = machine()
     for _ in range(50):
-        assert reasons_to_fetch(subject.handle(NextFailed(200), 1.0)) == ["unknown_event"]
+        assert reasons_to_fetch(subject.handle(UnknownEventReceived(), 1.0)) == ["unknown_event"]
     assert subject.state is State.WAITING
 
 
@@ -155,9 +153,9 @@ def test_dead_worker_is_replaced_at_once_and_the_shipment_repeated() -> None:
     subject = machine()
     invoke(subject, 0.0)
     subject.handle(stored(100, finished="r1"), 0.1)
-    effects = subject.handle(WorkerExited("shipper"), 0.2)
-    assert StartWorker("shipper") in effects
-    assert ships(effects) == [(0, 100, "invocation_finished")]
+    commands = subject.handle(WorkerExited("shipper"), 0.2)
+    assert StartWorker("shipper") in commands
+    assert ships(commands) == [(0, 100, "invocation_finished")]
 
 
 def test_dead_collector_starts_the_clock_of_a_hold() -> None:
@@ -182,13 +180,13 @@ def test_collector_that_dies_again_gives_the_hold_its_clock_from_the_beginning()
 def test_workers_that_keep_dying_are_given_up_and_the_function_goes_on() -> None:
     """It goes quiet, says so once, and keeps asking for the next event."""
     subject = machine()
-    orders: list[Effect] = []
+    ordered: list[Command] = []
     now = 0.0
     for _ in range(MOST_DEATHS):
-        orders += subject.handle(WorkerExited("collector"), now)
+        ordered += subject.handle(WorkerExited("collector"), now)
         now = subject.wakes_at or now
-        orders += subject.handle(TimePassed(), now)
-    assert orders.count(GoQuiet()) == 1
+        ordered += subject.handle(TimePassed(), now)
+    assert ordered.count(GoQuiet()) == 1
     assert reasons_to_fetch(invoke(subject, now + 1)) == ["workers_keep_dying"]
     assert subject.handle(ShutdownRequested("spindown", now + 3), now + 2) == [Exit(0)]
 

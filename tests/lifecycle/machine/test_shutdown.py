@@ -2,24 +2,19 @@
 
 import pytest
 
-from lifecycle.machine.ending import LAST_REPORT_S, QUIET_S, SHUTDOWN_MARGIN_S
+from lifecycle.machine.commands import Exit, KillWorker, Release, Ship, StartWorker
 from lifecycle.machine.events import (
-    Exit,
     IntakeHeld,
-    KillWorker,
     OffsetCommitted,
-    Release,
-    Ship,
     ShipmentStalled,
     ShutdownRequested,
-    StartWorker,
     TimePassed,
     WorkerExited,
 )
-from lifecycle.machine.machine import Machine
-from lifecycle.machine.situation import UNHELD_SHIPMENT_S
-from lifecycle.machine.states import State
-from tests.lifecycle.conversation import invoke, machine, reasons_to_fetch, ships, stored
+from lifecycle.machine.machine import UNHELD_SHIPMENT_S, Machine, State
+from lifecycle.machine.shipments import Shipments
+from lifecycle.machine.shutdown import LAST_REPORT_S, QUIET_S, SHUTDOWN_MARGIN_S, Shutdown, Step
+from tests.lifecycle.machine.conversation import invoke, machine, reasons_to_fetch, ships, stored
 
 
 def test_shutdown_collects_until_the_report_then_ships_and_exits() -> None:
@@ -27,8 +22,8 @@ def test_shutdown_collects_until_the_report_then_ships_and_exits() -> None:
     subject = machine("interval")
     invoke(subject, 0.0)
     assert ships(subject.handle(stored(100, finished="r1"), 0.1)) == []
-    effects = subject.handle(ShutdownRequested("spindown", 3.0), 1.0)
-    assert ships(effects) == [(0, 100, "shutdown")]
+    commands = subject.handle(ShutdownRequested("spindown", 3.0), 1.0)
+    assert ships(commands) == [(0, 100, "shutdown")]
     assert ships(subject.handle(stored(200, start=100, reported="r1"), 1.04)) == [(0, 200, "shutdown")]
     assert subject.handle(OffsetCommitted(200), 1.06) == [Release(200)]
     assert subject.handle(TimePassed(), 1.075) == [Exit(0)]
@@ -95,8 +90,8 @@ def test_shutdown_has_what_the_shipper_still_owes_brought_to_an_end() -> None:
     subject.handle(stored(100, finished="r1"), 1.1)
     subject.handle(OffsetCommitted(100, owes=True), 1.2)
     subject.handle(ShutdownRequested("spindown", 4.0), 2.0)
-    effects = subject.handle(TimePassed(), 2.0 + QUIET_S)
-    assert [(e.since, e.until, e.is_final) for e in effects if isinstance(e, Ship)] == [(100, 100, True)]
+    commands = subject.handle(TimePassed(), 2.0 + QUIET_S)
+    assert [(e.since, e.until, e.is_final) for e in commands if isinstance(e, Ship)] == [(100, 100, True)]
     assert subject.wakes_at == pytest.approx(4.0 - SHUTDOWN_MARGIN_S + LAST_REPORT_S)
     assert Exit(0) in subject.handle(OffsetCommitted(100), 2.4)
 
@@ -108,8 +103,8 @@ def test_last_shipment_of_all_is_told_that_it_is() -> None:
     subject.handle(stored(100), 1.1)
     subject.handle(ShutdownRequested("spindown", 4.0), 2.0)
     subject.handle(ShipmentStalled("status_503"), 2.1)
-    effects = subject.handle(TimePassed(), 2.0 + QUIET_S)
-    assert [(e.since, e.until, e.is_final) for e in effects if isinstance(e, Ship)] == [(0, 100, True)]
+    commands = subject.handle(TimePassed(), 2.0 + QUIET_S)
+    assert [(e.since, e.until, e.is_final) for e in commands if isinstance(e, Ship)] == [(0, 100, True)]
 
 
 def test_debt_that_cannot_be_paid_does_not_keep_it_from_ending() -> None:
@@ -153,8 +148,8 @@ def test_shipment_under_way_is_told_when_it_has_become_the_last() -> None:
     (ship,) = subject.handle(ShutdownRequested("spindown", 3.0), 1.0)
     assert isinstance(ship, Ship)
     assert not ship.is_final
-    effects = subject.handle(TimePassed(), 1.075)
-    assert [(e.since, e.until, e.is_final) for e in effects if isinstance(e, Ship)] == [(0, 100, True)]
+    commands = subject.handle(TimePassed(), 1.075)
+    assert [(e.since, e.until, e.is_final) for e in commands if isinstance(e, Ship)] == [(0, 100, True)]
     assert subject.handle(TimePassed(), 1.08) == []
     assert subject.handle(OffsetCommitted(100), 1.5) == [Release(100), Exit(0)]
 
@@ -263,3 +258,61 @@ def test_shutdown_while_holding_is_what_a_signal_means() -> None:
     invoke(subject, 0.0)
     subject.handle(stored(100), 0.1)
     assert ships(subject.handle(ShutdownRequested("sigterm", 2.2), 0.2)) == [(0, 100, "shutdown")]
+
+
+def shutdown() -> tuple[Shutdown, Shipments]:
+    """SHUTDOWN came at moment 10, when 100 bytes waited; all must be done at 12."""
+    shipments = Shipments(1000, 0.0)
+    shipments.stored(0, 100, 9.0)
+    return Shutdown(12.0, 10.0, buffer_s=0.025), shipments
+
+
+def test_telemetry_is_collected_until_the_report_and_one_buffer() -> None:
+    """Without the report for a while longer, and to the end where the platform was sent away with a batch."""
+    subject, shipments = shutdown()
+    assert subject.collected_at(shipments, is_reported=True) == pytest.approx(10.075)
+    assert subject.collected_at(shipments, is_reported=False) == pytest.approx(10.0 + QUIET_S)
+    shipments.stored(100, 200, 11.0)
+    assert subject.collected_at(shipments, is_reported=False) == pytest.approx(11.0 + QUIET_S)
+    shipments.intake_held()
+    assert subject.collected_at(shipments, is_reported=False) == 12.0
+
+
+def next_step(
+    subject: Shutdown, shipments: Shipments, now: float, *, is_collected: bool = True, can_ship: bool = True
+) -> Step:
+    """What is to be done by a machine that collects no more when all is collected."""
+    return subject.next_step(
+        shipments, now, is_collected=is_collected, can_ship=can_ship, collects=not is_collected, waits=False
+    )
+
+
+def test_what_waits_is_shipped_once_for_every_end_of_the_backlog_and_once_as_the_last() -> None:
+    """No command is repeated."""
+    subject, shipments = shutdown()
+    assert next_step(subject, shipments, 10.1, is_collected=False) is Step.SHIP
+    shipments.order(10.1, 12.0, "shutdown", is_held=False)
+    assert next_step(subject, shipments, 10.1, is_collected=False) is Step.WAIT
+    assert next_step(subject, shipments, 10.2) is Step.SHIP
+    shipments.order(10.2, 12.0, "shutdown", is_held=False, is_final=True)
+    assert next_step(subject, shipments, 10.2) is Step.WAIT
+    assert next_step(subject, shipments, 12.0) is Step.WAIT
+    assert next_step(subject, shipments, 12.0 + LAST_REPORT_S) is Step.EXIT
+
+
+def test_nothing_is_ordered_of_a_shipper_that_is_not_there() -> None:
+    """It is waited for to the end."""
+    subject, shipments = shutdown()
+    assert next_step(subject, shipments, 10.1, can_ship=False) is Step.WAIT
+    assert next_step(subject, shipments, 12.0, can_ship=False) is Step.EXIT
+
+
+def test_what_the_shipper_owes_is_settled_when_all_is_collected_and_delivered() -> None:
+    """Not before, and once."""
+    subject, shipments = shutdown()
+    shipments.committed(100, 0, 10.1, owes=True)
+    assert next_step(subject, shipments, 10.1) is Step.SETTLE
+    assert next_step(subject, shipments, 10.1, can_ship=False) is Step.WAIT
+    shipments.order(10.1, 12.0, "shutdown", is_held=False, is_final=True)
+    shipments.committed(100, 0, 10.2)
+    assert next_step(subject, shipments, 10.2) is Step.EXIT

@@ -6,28 +6,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lifecycle.machine.asking import MOST_UNCONNECTED
-from lifecycle.machine.ending import QUIET_S
+from lifecycle.machine.backoff import MOST_UNCONNECTED
+from lifecycle.machine.commands import Exit, FetchNext, Release, Ship
 from lifecycle.machine.events import (
     BatchStored,
     Event,
-    Exit,
-    FetchNext,
     IntakeHeld,
     Invoked,
     NextFailed,
     OffsetCommitted,
-    Release,
-    Ship,
     ShipmentStalled,
     ShutdownRequested,
     TimePassed,
+    UnknownEventReceived,
     WorkerExited,
 )
-from lifecycle.machine.machine import IllegalEventError, Machine
-from lifecycle.machine.situation import UNHELD_SHIPMENT_S
-from lifecycle.machine.states import LEGAL_EVENTS, State
-from tests.lifecycle.conversation import CAPACITY, invoke, machine, reasons_to_fetch, ships, stored
+from lifecycle.machine.machine import TABLE, UNHELD_SHIPMENT_S, IllegalEventError, Machine, State, UnlistedError
+from lifecycle.machine.shutdown import QUIET_S
+from tests.lifecycle.machine.conversation import CAPACITY, invoke, machine, machine_in, reasons_to_fetch, ships, stored
 
 
 def test_held_invocation_ends_with_delivery() -> None:
@@ -36,11 +32,11 @@ def test_held_invocation_ends_with_delivery() -> None:
     assert invoke(subject, 1.0) == []
     assert subject.handle(stored(100), 1.1) == []
     assert ships(subject.handle(stored(200, finished="r1"), 1.2)) == [(0, 200, "invocation_finished")]
-    effects = subject.handle(OffsetCommitted(200), 1.23)
-    assert effects[0] == Release(200)
-    assert isinstance(effects[1], FetchNext)
-    assert effects[1].reason == "delivered"
-    assert effects[1].held_s == pytest.approx(0.055)
+    commands = subject.handle(OffsetCommitted(200), 1.23)
+    assert commands[0] == Release(200)
+    assert isinstance(commands[1], FetchNext)
+    assert commands[1].reason == "delivered"
+    assert commands[1].held_s == pytest.approx(0.055)
     assert subject.state is State.WAITING
 
 
@@ -62,11 +58,11 @@ def test_budget_is_counted_from_the_end_that_the_runtime_done_tells(age_s: float
     """It may have waited for a collector that was loading or was replaced; a clock that jumped costs a hold at most."""
     subject = machine(budget_s=0.5)
     invoke(subject, 1.0)
-    effects = subject.handle(BatchStored(0, 100, ("r1",), (), age_s), 2.0)
+    commands = subject.handle(BatchStored(0, 100, ("r1",), (), age_s), 2.0)
     if ends_at > 2.0:
         assert subject.wakes_at == pytest.approx(ends_at)
-        effects = subject.handle(TimePassed(), ends_at)
-    (fetch,) = (effect for effect in effects if isinstance(effect, FetchNext))
+        commands = subject.handle(TimePassed(), ends_at)
+    (fetch,) = (command for command in commands if isinstance(command, FetchNext))
     assert fetch.reason == "budget_spent"
     assert fetch.held_s <= 0.5 + 1e-9
 
@@ -176,8 +172,8 @@ def test_interval_policy_overlaps_and_asks_when_the_shipment_has_ended() -> None
     """/next is not called while an export is in flight."""
     subject = machine("interval", interval_s=1.0)
     subject.handle(stored(100), 0.0)
-    effects = invoke(subject, 5.0)
-    assert ships(effects) == [(0, 100, "interval_passed")]
+    commands = invoke(subject, 5.0)
+    assert ships(commands) == [(0, 100, "interval_passed")]
     assert subject.state is State.OVERLAPPING
     assert reasons_to_fetch(subject.handle(OffsetCommitted(100), 5.1)) == ["delivered"]
 
@@ -212,8 +208,8 @@ def test_open_breaker_asks_first_and_probes_alongside() -> None:
         subject.handle(stored(100 * (number + 1), start=100 * number, finished=f"r{number}"), number + 0.1)
         subject.handle(ShipmentStalled("deadline"), number + 0.5)
     assert reasons_to_fetch(invoke(subject, 1.6, "r2")) == ["breaker_open"]
-    effects = invoke(subject, 30.0, "r3")
-    assert [type(effect) for effect in effects] == [FetchNext, Ship]
+    commands = invoke(subject, 30.0, "r3")
+    assert [type(command) for command in commands] == [FetchNext, Ship]
     subject.handle(OffsetCommitted(200), 30.1)
     assert invoke(subject, 31.0, "r4") == []
 
@@ -234,9 +230,9 @@ def test_shipment_that_waits_for_an_outcome_holds_nothing_and_opens_no_breaker()
     for number in range(1, 9):
         invoke(subject, float(number), f"r{number}")
         subject.handle(stored(number * 100, finished=f"r{number}"), number + 0.1)
-        effects = subject.handle(OffsetCommitted(number * 100 - 50, waits=True), number + 0.12)
-        assert reasons_to_fetch(effects) == ["not_delivered"]
-        assert ships(effects) == []
+        commands = subject.handle(OffsetCommitted(number * 100 - 50, waits=True), number + 0.12)
+        assert reasons_to_fetch(commands) == ["not_delivered"]
+        assert ships(commands) == []
     assert not subject.policy.is_open
     assert subject.shipments.waiting_bytes == 50
 
@@ -251,8 +247,8 @@ def test_stall_that_crossed_an_order_ends_nothing() -> None:
     (held,) = subject.handle(stored(200, start=100, finished="r1"), 1.1)
     assert isinstance(held, Ship)
     assert subject.handle(ShipmentStalled("status_503", deadline=alongside.deadline), 1.11) == []
-    effects = subject.handle(ShipmentStalled("status_503", deadline=held.deadline), 1.5)
-    assert reasons_to_fetch(effects) == ["not_delivered"]
+    commands = subject.handle(ShipmentStalled("status_503", deadline=held.deadline), 1.5)
+    assert reasons_to_fetch(commands) == ["not_delivered"]
 
 
 def test_retry_after_is_kept_by_the_next_invocations() -> None:
@@ -260,8 +256,8 @@ def test_retry_after_is_kept_by_the_next_invocations() -> None:
     subject = machine()
     invoke(subject, 0.0, "r1")
     subject.handle(stored(100, finished="r1"), 0.1)
-    effects = subject.handle(ShipmentStalled("status_429", retry_after_s=3.0), 0.2)
-    assert reasons_to_fetch(effects) == ["not_delivered"]
+    commands = subject.handle(ShipmentStalled("status_429", retry_after_s=3.0), 0.2)
+    assert reasons_to_fetch(commands) == ["not_delivered"]
     assert reasons_to_fetch(invoke(subject, 1.0, "r2")) == ["asked_to_wait"]
     assert subject.handle(stored(4000, start=100, finished="r2"), 1.1) == []
     assert invoke(subject, 3.3, "r3") == []
@@ -325,6 +321,7 @@ EVENTS: tuple[Event, ...] = (
     Invoked("r1", 100.0),
     ShutdownRequested("spindown", 100.0),
     NextFailed(500),
+    UnknownEventReceived(),
     stored(100),
     IntakeHeld(),
     OffsetCommitted(0),
@@ -339,20 +336,34 @@ EVENTS: tuple[Event, ...] = (
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
 def test_every_state_allows_an_event_or_refuses_it_unchanged(state: State, event: Event) -> None:
     """The table is total; an illegal event changes nothing."""
-    subject = machine()
-    invoke(subject, 0.0)
-    subject.state = state
+    subject, now = machine_in(state)
     before = _facts(subject)
-    if isinstance(event, LEGAL_EVENTS[state]):
-        subject.handle(event, 1.0)
+    if type(event) in TABLE[state]:
+        subject.handle(event, now)
     else:
         with pytest.raises(IllegalEventError, match=state.value):
-            subject.handle(event, 1.0)
+            subject.handle(event, now)
         assert _facts(subject) == before
 
 
 def _facts(subject: Machine) -> dict[str, Any]:
     return {name: repr(value) for name, value in vars(subject).items()}
+
+
+def test_table_has_a_row_for_every_state_and_knows_every_event() -> None:
+    """Also for the last state, where none is legal."""
+    assert set(TABLE) == set(State)
+    assert {event for rows in TABLE.values() for event in rows} == {type(event) for event in EVENTS}
+
+
+def test_what_the_table_does_not_list_is_an_error() -> None:
+    """Neither a state nor a command comes about elsewhere."""
+    row = TABLE[State.CLOSING][BatchStored]
+    row.check(State.CLOSING, [Ship(0, 0, 1, 1.0, "shutdown")])
+    with pytest.raises(UnlistedError, match="waiting"):
+        row.check(State.WAITING, [])
+    with pytest.raises(UnlistedError, match="FetchNext"):
+        row.check(State.CLOSING, [FetchNext("delivered")])
 
 
 @given(
@@ -374,8 +385,8 @@ def test_whatever_happens_the_next_event_is_asked_for_and_never_twice(  # noqa: 
 
     def tell(event: Event) -> None:
         nonlocal is_out
-        for effect in subject.handle(event, now):
-            if isinstance(effect, FetchNext):
+        for command in subject.handle(event, now):
+            if isinstance(command, FetchNext):
                 assert not is_out
                 is_out = True
         assert is_out == (subject.state is State.WAITING)

@@ -4,11 +4,10 @@ from itertools import pairwise
 
 import pytest
 
-from lifecycle.machine.events import BatchStored, Effect, FetchNext, Invoked, OffsetCommitted, Ship, ShipmentStalled
+from lifecycle.machine.commands import Command, FetchNext, Ship
+from lifecycle.machine.events import BatchStored, Invoked, OffsetCommitted, ShipmentStalled
 from lifecycle.machine.flush import CROWDED_SHARE, FIRST_PROBE_S, LONGEST_PROBE_S, FlushPolicy
-from lifecycle.machine.machine import Machine
-from lifecycle.machine.situation import UNHELD_SHIPMENT_S
-from lifecycle.machine.states import State
+from lifecycle.machine.machine import UNHELD_SHIPMENT_S, Machine, State
 
 CAPACITY_BYTES = 8_388_608
 RUN_S = 0.005
@@ -59,12 +58,12 @@ class Busy:
         self.held_s = max(self.held_s, self.now - returned)
         self.now += self._idle_s
 
-    def _do(self, effects: list[Effect]) -> None:
-        for effect in effects:
-            if isinstance(effect, Ship):
-                self._ship = effect
+    def _do(self, commands: list[Command]) -> None:
+        for command in commands:
+            if isinstance(command, Ship):
+                self._ship = command
                 self.probed_at.append(self.now)
-            assert not isinstance(effect, FetchNext) or self.machine.state is State.WAITING
+            assert not isinstance(command, FetchNext) or self.machine.state is State.WAITING
 
     def _go_on(self) -> None:
         """The shipper at what it was told."""

@@ -1,4 +1,6 @@
-"""When a dead worker is replaced: at once, then with backoff, past a limit not at all. Pure."""
+"""When a dead worker is replaced: at once, then with pauses, past a limit not at all. Pure."""
+
+from lifecycle.machine.backoff import Backoff
 
 # Deaths without any progress between them, after which workers are not replaced any more.
 MOST_DEATHS = 8
@@ -6,29 +8,26 @@ MOST_DEATHS = 8
 # Deaths in a row that are answered at once; a killed process is no reason to wait.
 IMMEDIATE = 3
 
-# Pause before the replacement after those; it doubles.
+# Pauses before the replacement after those.
 FIRST_PAUSE_S = 0.05
+LONGEST_PAUSE_S = 60.0
 
 
-class Recovery:
-    """Counts deaths and says when to start again.
-
-    Attributes:
-        is_hopeless: A worker died `MOST_DEATHS` times and got nothing done between.
-    """
+class Restarts:
+    """The deaths of workers, and the replacements that are due."""
 
     def __init__(self) -> None:
-        self._deaths: dict[str, int] = {}
+        self._deaths: dict[str, Backoff] = {}
         self._start_at: dict[str, float] = {}
 
     @property
-    def is_hopeless(self) -> bool:
+    def are_hopeless(self) -> bool:
         """Whether a worker died too often to go on."""
-        return any(deaths >= MOST_DEATHS for deaths in self._deaths.values())
+        return any(backoff.failures >= MOST_DEATHS for backoff in self._deaths.values())
 
-    def is_at_a_loss(self, worker: str) -> bool:
+    def died_again(self, worker: str) -> bool:
         """Whether `worker` died more than once and got nothing done between."""
-        return self._deaths.get(worker, 0) > 1
+        return worker in self._deaths and self._deaths[worker].failures > 1
 
     @property
     def wakes_at(self) -> float | None:
@@ -41,16 +40,16 @@ class Recovery:
 
     def died(self, worker: str, now: float) -> None:
         """Plans the replacement of `worker`."""
-        deaths = self._deaths[worker] = self._deaths.get(worker, 0) + 1
-        extra = deaths - IMMEDIATE
-        self._start_at[worker] = now if extra <= 0 else now + FIRST_PAUSE_S * 2 ** (extra - 1)
+        backoff = self._deaths.setdefault(worker, Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S, at_once=IMMEDIATE))
+        backoff.failed()
+        self._start_at[worker] = now + backoff.pause_s
 
     def give_up(self) -> None:
         """No worker is replaced any more."""
         self._start_at.clear()
 
     def is_alive(self, worker: str) -> bool:
-        """Whether `worker` is there to take orders."""
+        """Whether `worker` is there to take commands."""
         return worker not in self._start_at
 
     def due(self, now: float) -> list[str]:

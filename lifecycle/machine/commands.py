@@ -1,0 +1,53 @@
+"""What the machine orders: imperatives. Offsets are positions in the backlog, moments are monotonic seconds."""
+
+import msgspec
+
+
+class Command(msgspec.Struct, frozen=True, tag=True):
+    """Something to do."""
+
+
+class FetchNext(Command, frozen=True):
+    """Ask for the next event. `held_s`: how long after the function's end, as far as known."""
+
+    reason: str
+    held_s: float = 0.0
+
+
+class Ship(Command, frozen=True):
+    """Have [since, until) delivered by `deadline`. `is_final`: nothing comes after it."""
+
+    since: int
+    skip: int
+    until: int
+    deadline: float
+    reason: str
+    is_final: bool = False
+
+
+class Release(Command, frozen=True):
+    """Tell the collector that everything before `through` is delivered."""
+
+    through: int
+
+
+class StartWorker(Command, frozen=True):
+    """Replace a dead worker."""
+
+    worker: str
+
+
+class KillWorker(Command, frozen=True):
+    """End a worker that does not keep its deadline."""
+
+    worker: str
+
+
+class GoQuiet(Command, frozen=True):
+    """Say that workers keep dying and that nothing more is shipped."""
+
+
+class Exit(Command, frozen=True):
+    """The end, with an exit status."""
+
+    status: int

@@ -1,0 +1,1 @@
+"""Tests of the supervisor's decisions: no process, no clock, no socket."""
