@@ -1,16 +1,34 @@
-"""Imports run one way, and there are no circles: read from the syntax trees."""
+"""Imports run one way, and there are no circles: read from the syntax trees, late imports and types included."""
 
 import ast
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("lifecycle", "collector", "shipper")
-# Who in lifecycle names a worker. `check` is a program for people, not part of the extension: it asks the shipper's
-# own code where telemetry would go, rather than knowing it a second time.
-NAMES_A_WORKER = {("lifecycle.workers", "collector"), ("lifecycle.workers", "shipper"), ("lifecycle.check", "shipper")}
+
+# What the modules of a ring may import beside those of the same ring; a ring is named by where its modules begin.
+RINGS = {
+    "lifecycle.contract": (),
+    "collector": ("lifecycle.contract",),
+    "shipper": ("lifecycle.contract",),
+}
+# Who names a worker: whoever forks it, and a program for people, which asks the shipper's own code where telemetry
+# would go rather than knowing it a second time.
+NAMES_A_WORKER = ("lifecycle.workers", "lifecycle.check")
+
+# Within the shipper: what a stage may import beside itself, `shipper.errors` and the contract. What is not named here,
+# the worker and the pipeline among it, may know all of them, and none of them knows it.
+STAGES = {
+    "shipper.model": (),
+    "shipper.parse": ("shipper.model",),
+    "shipper.invocations": ("shipper.model", "shipper.parse"),
+    "shipper.rules": ("shipper.model", "shipper.parse", "shipper.invocations"),
+    "shipper.delivery": ("shipper.model", "shipper.parse", "shipper.invocations", "shipper.rules"),
+    "shipper.errors": (),
+}
 
 
 def modules() -> dict[str, Path]:
@@ -23,10 +41,14 @@ def modules() -> dict[str, Path]:
 
 
 MODULES = modules()
+# Importing one of these alone is importing nothing but a docstring.
+EMPTY = {name for name, path in MODULES.items() if path.name == "__init__.py"}
 
 
-def imports(name: str) -> Iterator[str]:
+@cache
+def imports(name: str) -> frozenset[str]:
     """Our own modules that a module imports, early or late."""
+    found: set[str] = set()
     for node in ast.walk(ast.parse(MODULES[name].read_text())):
         if isinstance(node, ast.Import):
             candidates = [alias.name for alias in node.names]
@@ -34,26 +56,50 @@ def imports(name: str) -> Iterator[str]:
             candidates = [f"{node.module}.{alias.name}" for alias in node.names] + [node.module]
         else:
             continue
-        yield from {candidate for candidate in candidates if candidate in MODULES} - set(PACKAGES)
+        found |= {candidate for candidate in candidates if candidate in MODULES}
+    return frozenset(found - EMPTY)
 
 
-@pytest.mark.parametrize("name", sorted(MODULES))
-def test_workers_import_only_the_contract_and_the_supervisor_no_worker(name: str) -> None:
-    """A worker knows the contract; workers.py and check.py name workers."""
-    package = name.partition(".")[0]
-    for imported in imports(name):
-        other = imported.partition(".")[0]
-        if other == package:
-            continue
-        if package == "lifecycle":
-            assert (name, other) in NAMES_A_WORKER, f"{name} imports {imported}"
-        else:
-            assert imported.startswith("lifecycle.contract"), f"{name} imports {imported}"
+def lies_in(name: str, *rings: str) -> bool:
+    """Whether a module belongs to one of the rings."""
+    return any(name == ring or name.startswith(f"{ring}.") for ring in rings)
+
+
+def within(ring: str) -> list[str]:
+    """The modules of a ring, which has some."""
+    found = [name for name in MODULES if lies_in(name, ring)]
+    assert found, f"{ring} is no more"
+    return found
+
+
+@pytest.mark.parametrize("ring", RINGS)
+def test_rings_import_only_what_lies_within(ring: str) -> None:
+    """Workers know the contract and never each other; the pure machine knows no socket; the contract only itself."""
+    for name in within(ring):
+        outside = [imported for imported in imports(name) if not lies_in(imported, ring, *RINGS[ring])]
+        assert not outside, f"{name} imports {outside}"
+
+
+def test_workers_are_named_in_one_place_and_by_the_command_line() -> None:
+    """All else of the supervisor knows them as processes with a pipe."""
+    for name in within("lifecycle"):
+        if name not in NAMES_A_WORKER:
+            named = [imported for imported in imports(name) if lies_in(imported, "collector", "shipper")]
+            assert not named, f"{name} imports {named}"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stages_of_the_shipper_run_one_way(stage: str) -> None:
+    """What a line means is found without knowing where it goes; how bytes are moved, without knowing what they mean."""
+    allowed = (stage, *STAGES[stage], "shipper.errors", "lifecycle.contract")
+    for name in within(stage):
+        outside = [imported for imported in imports(name) if not lies_in(imported, *allowed)]
+        assert not outside, f"{name} imports {outside}"
 
 
 def test_no_module_imports_itself_by_way_of_others() -> None:
     """No circles."""
-    graph = {name: set(imports(name)) for name in MODULES}
+    graph = {name: imports(name) for name in MODULES}
     done: set[str] = set()
 
     def visit(name: str, path: tuple[str, ...]) -> None:
@@ -69,7 +115,9 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
 
 def test_only_settings_reads_the_environment() -> None:
     """One table is all there is to know; the entry points hand the environment to it."""
-    readers = {
-        name for name, path in MODULES.items() if "environ" in path.read_text() and "os.environ" in path.read_text()
-    }
-    assert readers <= {"lifecycle.__main__", "lifecycle.check", "lifecycle.contract.settings"}
+    readers = set()
+    for name, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Attribute) and node.attr in ("environ", "environb", "getenv"):
+                readers.add(name)
+    assert readers == {"lifecycle.__main__", "lifecycle.check"}
