@@ -29,6 +29,8 @@ ATHERIS := build/fuzz/site
 REGIONS ?=
 PROFILE ?=
 LAYER_NAME ?= tailrace
+PUBLIC ?=
+FORCE ?=
 
 ifeq ($(wildcard layer.mk),)
 $(error Run make where layer.mk lies: make -C DIRECTORY TARGET)
@@ -48,6 +50,8 @@ STANDALONE := build/tailrace-standalone.zip
 SOURCES := $(sort $(shell find lifecycle collector shipper tools -name '*.py')) tools/wrap LICENSE requirements-layer.txt
 BUILD := $(RUN) -m tools.build_layer --pythons '$(PYTHONS)' --archs '$(ARCHS)' $(if $(filter-out 0,$(STRICT)),--strict)
 
+PUBLISH := $(RUN) -m tools.publish --regions '$(REGIONS)' --profile '$(PROFILE)' $(if $(filter-out 0,$(PUBLIC)),--public)
+
 .PHONY: help
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' layer.mk | while IFS="$$(printf '\t')" read -r name about; do \
@@ -58,16 +62,16 @@ venv: $(INSTALLED) ## Make the virtual environment (PYTHON=python3, VENV=.venv)
 
 .PHONY: layer
 layer: $(ZIP) $(UNPACKED) ## Build build/tailrace-layer.zip (PYTHONS=3.13, ARCHS=x86_64, STRICT=1), unpacked in build/layer
-	@printf '%s: %s bytes\n' $(ZIP) "$$(wc -c <$(ZIP))"
+	@$(RUN) -m tools.build_layer --output $(ZIP) --describe
 
 .PHONY: layer-standalone
 layer-standalone: $(INSTALLED) ## Build build/tailrace-standalone.zip, which brings its own Python (ARCHS=aarch64, PYTHON_DIST=tree or archive)
 	@$(RUN) -m tools.build_standalone --output $(STANDALONE) --archs '$(ARCHS)' --python-dist '$(PYTHON_DIST)'
 
 .PHONY: publish
-publish: $(INSTALLED) ## Publish build/tailrace-layer.zip (REGIONS=eu-central-1,us-east-1, PROFILE=…, LAYER_NAME=tailrace)
+publish: $(INSTALLED) ## Publish a zip (REGIONS=eu-central-1,us-east-1 or all, ZIP=…, LAYER_NAME=tailrace, PROFILE=…, PUBLIC=1, FORCE=1)
 	@test -e $(ZIP) || { echo 'There is no $(ZIP). First: make layer' >&2; exit 1; }
-	@$(RUN) -m tools.publish --zip $(ZIP) --name '$(LAYER_NAME)' --regions '$(REGIONS)' --profile '$(PROFILE)'
+	@$(PUBLISH) --zip $(ZIP) --name '$(LAYER_NAME)' $(if $(filter-out 0,$(FORCE)),--force)
 
 .PHONY: pythons
 pythons: $(INSTALLED) ## On Debian, fetch the Pythons it lacks (3.14, and aarch64 with an emulator) into build/pythons

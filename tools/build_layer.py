@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-from tools import layer, pythons, sbom, wheels
+from tools import contents, layer, pythons, sbom, wheels
 from tools.target import TargetError, dotted, read_architectures, read_versions, real_interpreter
 
 # Promised: Lambda fetches the layer at every cold start of a new host.
@@ -24,6 +24,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--pythons", default="", help="versions, such as 3.12,3.13; all that Lambda has if empty")
     parser.add_argument("--archs", default="", help="x86_64, aarch64 or both; both if empty")
     parser.add_argument("--strict", action="store_true", help="fail where an interpreter to compile with is missing")
+    parser.add_argument("--describe", action="store_true", help="only say what the zip is for, and what it lacks")
     parser.add_argument(
         "--unpack", type=Path, metavar="DIRECTORY", help="only unpack the zip there, to run on this machine"
     )
@@ -35,6 +36,9 @@ def main() -> None:
     asked = arguments()
     if asked.unpack:
         layer.unpack(asked.output, asked.unpack, str(real_interpreter()))
+        return
+    if asked.describe:
+        print(contents.read(asked.output).described)
         return
     started_s = time.monotonic()
     try:
@@ -61,7 +65,7 @@ def say_missing(plan: layer.Plan, *, strict: bool) -> None:
     if not plan.missing:
         return
     names = ", ".join(map(dotted, plan.missing))
-    text = f"no interpreter for Python {names}: without its bytecode every import compiles at cold start"
+    text = f"no interpreter for Python {names}, so that there is no bytecode of it: {contents.COST}"
     if strict:
         raise layer.LayerError(text)
     print(f"Warning: {text}.", file=sys.stderr)

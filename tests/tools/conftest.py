@@ -1,7 +1,9 @@
 """Layers to test: one of a stub, one of the project itself, one of the project for everything."""
 
+import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 
 from tests.tools.stub import write_source
 from tools import archive, layer
-from tools.target import Target, real_interpreter
+from tools.target import VERSIONS, Target, real_interpreter
 
 ROOT = Path(__file__).parents[2]
 
@@ -71,4 +73,20 @@ def universal_zip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project's layer for every Python and architecture, built as `make layer` builds it."""
     output = tmp_path_factory.mktemp("universal") / "tailrace-layer.zip"
     subprocess.run([sys.executable, "-m", "tools.build_layer", "--output", output], cwd=ROOT, check=True, timeout=300)
+    return output
+
+
+@pytest.fixture(scope="session")
+def whole_zip(universal_zip: Path) -> Path:
+    """The universal zip as a machine with every Python builds it: what bytecode this one lacks is there, but empty."""
+    output = universal_zip.with_name("whole.zip")
+    shutil.copyfile(universal_zip, output)
+    with zipfile.ZipFile(output, "a") as packed:
+        names = frozenset(packed.namelist())
+        for name in sorted(names):
+            folder, _, module = name.rpartition("/")
+            for version in VERSIONS if module.endswith(".py") else ():
+                compiled = f"{folder}/__pycache__/{module.removesuffix('.py')}.cpython-3{version[1]}.pyc"
+                if compiled not in names:
+                    packed.writestr(compiled, b"")
     return output

@@ -25,7 +25,7 @@ from tests.tools.conftest import ROOT
 from tests.tools.test_elf import shared_object
 from tests.tools.test_every_python import AARCH64, life
 from tests.tools.test_layer import COLUMNS_SINCE, POSITIONS
-from tools import archive, debian, elf, publish, pythons, standalone
+from tools import archive, contents, debian, elf, publish, pythons, standalone
 from tools.target import Target, dotted, real_interpreter
 
 RUNTIMES = Path(__file__).parent / "runtimes"
@@ -332,7 +332,7 @@ def test_it_is_published_for_every_runtime_and_its_own_architecture(
         client = boto3.client("lambda", region_name="eu-central-1")
         (version,) = client.list_layer_versions(LayerName="tailrace-standalone-arm64")["LayerVersions"]
     assert not version.get("CompatibleRuntimes")
-    assert version["CompatibleArchitectures"] == [publish.ARCHITECTURES[Target.running().architecture]]
+    assert version["CompatibleArchitectures"] == [contents.ARCHITECTURES[Target.running().architecture]]
     assert capsys.readouterr().out.splitlines() == [version["LayerVersionArn"]] * 2
 
 
