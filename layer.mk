@@ -86,6 +86,10 @@ test: lint layer real ## Lint, check types and run all tests (PYTEST_ARGS=…)
 	@echo 'Running the tests …'
 	@$(RUN) -m pytest --junit-xml=build/tests.xml $(PYTEST_ARGS)
 
+.PHONY: stock
+stock: $(INSTALLED) ## Both of README's commands on a fresh Debian 12, as an ordinary user (root and debootstrap needed)
+	@$(RUN) -m tools.stock
+
 .PHONY: examples
 examples: $(INSTALLED) layer ## Check examples/ with the tools they are for, which npm and pip fetch into build/examples
 	@$(RUN) -m pytest -m synth tests/examples
