@@ -56,7 +56,7 @@ def _run(booted: "Booted") -> int:
 
 def _say_idle(booted: "Booted") -> None:
     """Says why nothing is shipped, in a child: the first invocation is not to wait for the log to be loaded."""
-    _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)  # the kernel buries it
+    _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)  # the kernel reaps it
     if os.fork():
         return
     try:

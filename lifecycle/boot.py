@@ -14,6 +14,8 @@ from lifecycle.contract.schemes import is_port
 from lifecycle.contract.settings import Problem, Settings
 from lifecycle.extensions_api import (
     SANDBOX_HOST,
+    STATUS_OK,
+    STATUS_UNSUPPORTED,
     Answer,
     AnswerReader,
     HungUpError,
@@ -33,11 +35,6 @@ EVERY_INTERFACE = "0.0.0.0"
 LISTEN_BACKLOG = 128
 
 RECEIVE_BYTES = 65_536
-
-STATUS_OK = 200
-
-# Telemetry API reference: local emulators answer 202, nothing will ever be delivered.
-STATUS_UNSUPPORTED = 202
 
 
 class NotRegisteredError(Exception):
@@ -205,9 +202,7 @@ def boot(environ: "Mapping[str, str]", name: str) -> Booted:
     try:
         _register(booted)
         if settings.strict:
-            from lifecycle.strictness import pattern_problems
-
-            settings.problems += pattern_problems(settings)
+            settings.problems += settings.pattern_problems()
         if settings.strict and settings.problems:
             raise StrictError(", ".join(problem.variable for problem in settings.problems), booted)
         if not booted.idle_reason:
@@ -317,13 +312,13 @@ def _subscribe(booted: Booted) -> None:
         return
     booted.mark("subscribed")
     if answer.status != STATUS_OK:
-        said = answer.body[:300].decode("utf-8", "replace")
+        shown = answer.body[:300].decode("utf-8", "replace")
         reason = "subscription_refused"
         if answer.status == STATUS_UNSUPPORTED:
             reason = "telemetry_unsupported"
-        elif names_other_api(said, booted.settings.api):
+        elif names_other_api(shown, booted.settings.api):
             reason = "other_api_in_use"
-        booted.idle_reason = {"reason": reason, "status": answer.status, "answer": said}
+        booted.idle_reason = {"reason": reason, "status": answer.status, "answer": shown}
 
 
 def _answered(connection: Connection, request: bytes) -> Answer:

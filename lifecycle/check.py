@@ -18,7 +18,6 @@ from lifecycle.contract.log import SHORTEST_SECRET
 from lifecycle.contract.schemes import scheme_of
 from lifecycle.contract.setting_types import Setting
 from lifecycle.contract.settings import Settings
-from lifecycle.strictness import pattern_problems
 
 HIDDEN = "(hidden)"
 
@@ -77,7 +76,7 @@ def main(environ: Mapping[str, str], arguments: list[str], write: Callable[[str]
     for problem in problems:
         write(textwrap.fill(problem, WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False))
         write("\n")
-    if settings.strict and (settings.problems or pattern_problems(settings)):
+    if settings.strict and (settings.problems or settings.pattern_problems()):
         write("\nTAILRACE_STRICT is set: the function would not start with these settings.\n")
     return HAS_PROBLEMS
 

@@ -1,7 +1,7 @@
 """Extensions, Telemetry and Logs API: requests built, answers read. Sans-I/O.
 
 Runs before the first call to the platform, so it imports nothing: requests are put together from bytes, and the
-few facts that are needed at once are found in answers without a JSON library.
+few facts that are needed at once are found in answers without a JSON library. That is loaded when events come.
 
 Sources: "Lambda Extensions API", "Lambda Telemetry API reference" and "Using the Lambda Logs API", AWS Lambda developer
 guide.
@@ -28,6 +28,11 @@ SANDBOX_HOST = "sandbox.localdomain"
 MOST_ANSWER_BYTES = 262_144
 MOST_LENGTH_DIGITS = 8
 STATUS_DIGITS = 3
+
+STATUS_OK = 200
+
+# Telemetry API reference: local emulators answer 202, nothing will ever be delivered.
+STATUS_UNSUPPORTED = 202
 
 
 class LocalApiError(Exception):
@@ -145,6 +150,41 @@ def _chunked(rest: bytes) -> "bytes | None":
         rest = rest[size + 2 :]
 
 
+class PlatformEvent:
+    """What /next was answered with, read leniently: a member of another type is a missing one.
+
+    Attributes:
+        kind: `INVOKE`, `SHUTDOWN`, or whatever else there may be one day.
+        deadline_epoch_ms: When the function times out, or SIGKILL comes.
+        request_id: Of the invocation.
+        shutdown_reason: In lower case: documentation prints upper case, Lambda sends lower.
+    """
+
+    __slots__ = ("deadline_epoch_ms", "kind", "request_id", "shutdown_reason")
+
+    def __init__(self, body: bytes) -> None:
+        """Reads the body of an answer.
+
+        Raises:
+            LocalApiError: It is not a JSON object.
+        """
+        from msgspec import MsgspecError, json
+
+        try:
+            members = json.decode(body, type=dict)
+        except MsgspecError as exc:
+            raise LocalApiError(str(exc)) from exc
+        deadline = members.get("deadlineMs")
+        self.kind = _text(members.get("eventType"))
+        self.deadline_epoch_ms = deadline if isinstance(deadline, int | float) else 0
+        self.request_id = _text(members.get("requestId"))
+        self.shutdown_reason = _text(members.get("shutdownReason")).lower()
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
 _DIGITS = {10: "0123456789", 16: "0123456789abcdefABCDEF"}
 
 
@@ -208,11 +248,11 @@ class Requests:
         return f"{method} {path} HTTP/1.1\r\nHost: {self._host_port}\r\n{headers}\r\n{body}".encode("latin-1")
 
 
-def names_other_api(said: str, api: str) -> bool:
+def names_other_api(answer: str, api: str) -> bool:
     """Whether the platform's refusal of one API speaks of the other: once one is in use, the other is refused.
 
     Which words it uses for that is not public, so the line quotes them beside this reading of them.
     """
-    said = said.lower()
+    answer = answer.lower()
     other = "telemetry api" if api == "logs" else "logs api"
-    return "other api" in said or other in said
+    return "other api" in answer or other in answer

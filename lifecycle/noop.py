@@ -7,8 +7,7 @@ import os
 import signal
 from time import sleep
 
-from lifecycle.boot import STATUS_OK
-from lifecycle.extensions_api import LocalApiError
+from lifecycle.extensions_api import STATUS_OK, LocalApiError
 from lifecycle.machine.backoff import NextRetry
 
 TYPE_CHECKING = False

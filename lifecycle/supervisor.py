@@ -1,25 +1,39 @@
-"""The one loop: descriptors to events, commands to calls. No threads, no polling; decides nothing itself."""
+"""The one loop: descriptors to events, commands to calls. No threads, no polling; decides nothing itself.
+
+Here, and nowhere else, the platform's epoch milliseconds become monotonic seconds.
+"""
 
 import _signal  # type: ignore[import-not-found]
 import gc
 import os
 import select
-from time import monotonic
+from time import monotonic, time
 
-from lifecycle.arrivals import NextReader, event_of, fields
 from lifecycle.boot import Booted
+from lifecycle.contract import wire
 from lifecycle.contract.backlog import Backlog
-from lifecycle.contract.log import Log
+from lifecycle.contract.log import Log, fields_of
 from lifecycle.contract.settings import Settings
-from lifecycle.crew import Crew
-from lifecycle.extensions_api import LocalApiError
+from lifecycle.extensions_api import STATUS_OK, Answer, LocalApiError, PlatformEvent
 from lifecycle.ledger import Ledger
 from lifecycle.machine.commands import Command, Exit, FetchNext, GoQuiet, KillWorker, Release, Ship, StartWorker
-from lifecycle.machine.deadlines import MS_PER_S, SHUTDOWN_S
-from lifecycle.machine.events import Event, Invoked, NextFailed, ShutdownRequested, TimePassed, WorkerExited
+from lifecycle.machine.deadlines import MS_PER_S, SHUTDOWN_S, Deadlines
+from lifecycle.machine.events import (
+    BatchStored,
+    Event,
+    IntakeHeld,
+    Invoked,
+    NextFailed,
+    OffsetCommitted,
+    ShipmentStalled,
+    ShutdownRequested,
+    TimePassed,
+    UnknownEventReceived,
+    WorkerExited,
+)
 from lifecycle.machine.flush import FlushPolicy
 from lifecycle.machine.machine import Machine, State
-from lifecycle.workers import name_process
+from lifecycle.workers import WorkerPool, name_process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,8 +42,8 @@ if TYPE_CHECKING:
 # How long /next waits for workers that warm up; they go on warming after it.
 WARM_LIMIT_S = 5.0
 
-# How long a dismissed worker has for its last line before it is ended.
-GOODBYE_S = 0.1
+# How long a worker that is to exit has for its last line before it is ended.
+EXIT_S = 0.1
 
 
 def supervise(booted: Booted) -> int:
@@ -60,7 +74,7 @@ class Supervisor:
         self._booted = booted
         self._log = Log("lifecycle", settings.log_level, settings.secrets())
         self._ledger = Ledger()
-        self._tells_ledger = "metrics" in settings.exported_signals()
+        self._exports_ledger = "metrics" in settings.exported_signals()
         self._next_reader = NextReader(self._log)
         self._exit_status: int | None = None
         # A snapshot's copies would all be alike; each makes itself one of a kind at its first invocation.
@@ -69,7 +83,7 @@ class Supervisor:
             settings.flush,
             interval_s=settings.flush_interval_ms / MS_PER_S,
             budget_s=settings.flush_budget_ms / MS_PER_S,
-            jitter=_even,
+            jitter=_uniform,
             can_hold="platform" in settings.types and settings.buffer_ms < settings.flush_budget_ms,
         )
         self._machine = Machine(
@@ -81,12 +95,11 @@ class Supervisor:
         )
         backlog = Backlog(settings.backlog_bytes, _spool(settings))
         listener = booted.listener.fileno() if booted.listener else -1
-        self._crew = Crew(
-            listener, backlog, settings, self._log, warms=booted.warms_first, close=self._close_what_is_ours
+        self._pool = WorkerPool(
+            listener, backlog, settings, self._log, warms=booted.warms_first, close=self._close_in_child
         )
-        self._wake, wake_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._wake_in = wake_in
-        _signal.set_wakeup_fd(wake_in, warn_on_full_buffer=False)
+        self._signals, self._signals_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        _signal.set_wakeup_fd(self._signals_in, warn_on_full_buffer=False)
         for number in (_signal.SIGCHLD, _signal.SIGTERM, _signal.SIGINT):
             _signal.signal(number, lambda *_: None)
 
@@ -98,12 +111,12 @@ class Supervisor:
         """
         gc.freeze()  # what is shared with the workers stays shared
         gc.enable()
-        for name in self._crew.names:
-            self._crew.start(name, 0)
+        for name in self._pool.names:
+            self._pool.spawn(name, 0)
         self._say_started()
         if self._booted.warms_first:
             warm_by = monotonic() + WARM_LIMIT_S
-            while not self._crew.is_ready and monotonic() < warm_by:
+            while not self._pool.is_ready and monotonic() < warm_by:
                 self._turn(warm_by)
             if self._machine.state is State.WAITING:
                 self._ask_next()
@@ -118,16 +131,16 @@ class Supervisor:
         """Waits for something to happen, no longer than `until`, and handles it."""
         poll = select.poll()
         connection = self._booted.connection
-        poll.register(self._wake, select.POLLIN)
+        poll.register(self._signals, select.POLLIN)
         if connection.awaiting:
             poll.register(connection.fileno(), select.POLLIN)
-        self._crew.watch(poll)
+        self._pool.watch(poll)
         timeout_ms = None if until is None else max(0.0, until - monotonic()) * MS_PER_S
         ready = {fd for fd, _ in poll.poll(timeout_ms)}
-        for name in self._crew.names:
-            self._crew.send_waiting(name)
+        self._pool.flush()
+        for name in self._pool.names:
             self._read_reports(name)
-        if self._wake in ready:
+        if self._signals in ready:
             self._read_signals()
         if connection.awaiting and connection.fileno() in ready:
             self._read_next()
@@ -136,25 +149,25 @@ class Supervisor:
             self._handle(TimePassed())
 
     def _read_reports(self, name: str) -> None:
-        for report in self._crew.reports(name):
+        for report in self._pool.reports(name):
             self._ledger.note(report)
             event = event_of(report, self._log)
             if event is not None:
                 self._handle(event)
 
     def _read_signals(self) -> None:
-        signals = os.read(self._wake, 512)
+        signals = os.read(self._signals, 512)
         if _signal.SIGCHLD in signals:
-            for worker, exit_status in self._crew.dead():
-                self._bury(worker, exit_status)
+            for worker, exit_status in self._pool.reap():
+                self._worker_exited(worker, exit_status)
         for number, name in ((_signal.SIGTERM, "sigterm"), (_signal.SIGINT, "sigint")):
             if number in signals:
                 self._booted.connection.close()  # whatever /next would still answer is too late
                 self._handle(ShutdownRequested(name, monotonic() + SHUTDOWN_S))
 
-    def _bury(self, worker: str, exit_status: int) -> None:
+    def _worker_exited(self, worker: str, exit_status: int) -> None:
         self._read_reports(worker)  # what it said before it died counts
-        was_ready = self._crew.bury(worker)
+        was_ready = self._pool.forget(worker)
         if self._exit_status is None:
             self._log.warning("worker.exited", worker=worker, exit_status=exit_status)
         self._handle(WorkerExited(worker, was_ready))
@@ -178,7 +191,7 @@ class Supervisor:
         self._is_snapshot = False
         function = self._booted.settings.function
         function.instance_id = _instance_id()
-        self._crew.restore(function.instance_id)
+        self._pool.restore(function.instance_id)
         self._log.debug("lifecycle.restored", instance_id=function.instance_id)
 
     # Commands to calls.
@@ -190,12 +203,12 @@ class Supervisor:
         commands = self._machine.handle(event, monotonic())
         if self._log.is_debug:
             waiting = self._machine.shipments.waiting_bytes
-            self._log.debug("machine.handled", waiting_bytes=waiting, **fields(event))
+            self._log.debug("machine.handled", waiting_bytes=waiting, **fields_of(event))
             if self._machine.state is not before:
                 self._log.debug("machine.state_changed", before=before.value, after=self._machine.state.value)
         for command in commands:
             if self._log.is_debug:
-                self._log.debug("machine.ordered", **fields(command))
+                self._log.debug("machine.ordered", **fields_of(command))
             self._obey(command)
 
     def _obey(self, command: Command) -> None:
@@ -204,18 +217,18 @@ class Supervisor:
                 self._ledger.held_ms += command.held_s * MS_PER_S
                 self._ask_next()
             case Ship():
-                self._crew.ship(command, self._ledger.counts() if self._tells_ledger else {})
+                self._pool.ship(command, self._ledger.counts() if self._exports_ledger else {})
             case Release():
-                self._crew.release(command.through)
+                self._pool.release(command.through)
             case StartWorker():
-                self._crew.start(command.worker, self._machine.shipments.shipped)
+                self._pool.spawn(command.worker, self._machine.shipments.shipped)
             case KillWorker():
                 self._log.warning("worker.stuck", worker=command.worker, effect="it is replaced")
-                self._crew.kill(command.worker)
+                self._pool.kill(command.worker)
             case GoQuiet():
                 self._log.error("worker.given_up", effect="workers keep dying; nothing more is collected or shipped")
                 self._booted.close_listener()  # a refused connection is clearer than one that nobody accepts
-                self._crew.kill()
+                self._pool.kill()
             case Exit():
                 self._exit_status = command.status
 
@@ -227,10 +240,11 @@ class Supervisor:
             self._log.warning("next.failed", error=str(exc))
             self._handle(NextFailed(0))
 
-    def _close_what_is_ours(self) -> None:
+    def _close_in_child(self) -> None:
+        """What a worker is not to keep: nobody but the supervisor speaks to the platform."""
         self._booted.connection.close()
-        os.close(self._wake)
-        os.close(self._wake_in)
+        os.close(self._signals)
+        os.close(self._signals_in)
 
     def _say_started(self) -> None:
         for problem in self._booted.settings.problems:
@@ -243,21 +257,83 @@ class Supervisor:
     def abandon(self) -> None:
         """After a failure of this process: nobody goes on acknowledging what nobody will ship."""
         self._booted.close_listener()
-        self._crew.kill()
+        self._pool.kill()
         self._log.error("lifecycle.abandoned", **self._ledger.line())
 
     def _end(self) -> None:
         """No orphans, and the last line."""
-        self._crew.dismiss()
-        ends_at = monotonic() + GOODBYE_S
-        while self._crew.is_alive and monotonic() < ends_at:
+        self._pool.dismiss()
+        ends_at = monotonic() + EXIT_S
+        while self._pool.is_alive and monotonic() < ends_at:
             self._turn(ends_at)
-        self._crew.kill()
+        self._pool.kill()
         say = self._log.info if self._ledger.is_clean else self._log.warning
         say("lifecycle.ended", **self._ledger.line())
 
 
-def _even() -> float:
+class NextReader:
+    """Reads answers to /next as events.
+
+    Args:
+        log: Where odd ones are said.
+    """
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._deadlines = Deadlines()
+        self._is_refused = False
+
+    def event(self, answer: Answer) -> Event:
+        """The event that an answer is."""
+        if answer.status != STATUS_OK:
+            shown = answer.body[:300].decode("utf-8", "replace")
+            say = self._log.debug if self._is_refused else self._log.error  # once, however often it is asked
+            say("next.refused", status=answer.status, answer=shown, effect="it is asked again, with pauses")
+            self._is_refused = True
+            return NextFailed(answer.status)
+        self._is_refused = False
+        try:
+            event = PlatformEvent(answer.body)
+        except LocalApiError as exc:
+            self._log.warning("next.unknown", error=str(exc), effect="the next event is asked for")
+            return UnknownEventReceived()
+        match event.kind:
+            case "INVOKE":
+                deadline = self._deadlines.of_invocation(event.deadline_epoch_ms, epoch_s=time(), now=monotonic())
+                return Invoked(event.request_id, deadline)
+            case "SHUTDOWN":
+                deadline = self._deadlines.of_shutdown(event.deadline_epoch_ms, epoch_s=time(), now=monotonic())
+                return ShutdownRequested(event.shutdown_reason, deadline)
+            case unknown:
+                self._log.warning("next.unknown", event_type=unknown[:100], effect="the next event is asked for")
+                return UnknownEventReceived()
+
+
+def event_of(report: wire.Report, log: Log) -> Event | None:
+    """What a worker's report is to the machine; None when it is only counted."""
+    match report:
+        case wire.Stored():
+            if report.lost_events or report.lost_bytes:
+                log.warning(
+                    "platform.logs_dropped",
+                    events=report.lost_events,
+                    lost_bytes=report.lost_bytes,
+                    effect="the platform gave them up before they were delivered to us",
+                )
+            # An age, since the two clocks may jump apart later.
+            age_s = time() - report.finished_epoch_s if report.finished_epoch_s else None
+            return BatchStored(report.start, report.end, report.finished, report.reported, age_s)
+        case wire.Shipped():
+            return OffsetCommitted(report.through, report.skip, report.owes, report.waits)
+        case wire.Stalled():
+            return ShipmentStalled(report.reason, report.retry_after_s, report.deadline)
+        case wire.Refused():
+            return IntakeHeld() if report.reason == "full" else None
+        case wire.Repeated():
+            return None
+
+
+def _uniform() -> float:
     """A number from 0 up to 1, from the kernel: copies of a snapshot do not draw alike."""
     return int.from_bytes(os.urandom(7), "little") / 2**56
 

@@ -1,4 +1,4 @@
-"""The two workers: forked, told, listened to, replaced.
+"""The worker processes: spawned, watched, messaged, reaped; and what a successor of either goes on from.
 
 Forked, not started anew: they share the supervisor's pages, settings and backlog. Each gets a pair of pipes in
 packet mode and keeps no other descriptor of ours, so that it ends when the supervisor does.
@@ -7,34 +7,23 @@ packet mode and keeps no other descriptor of ours, so that it ends when the supe
 import _signal  # type: ignore[import-not-found]
 import fcntl
 import os
+import select
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-
-import msgspec
 
 from lifecycle.contract import wire
 from lifecycle.contract.backlog import Backlog
-from lifecycle.contract.log import Log
+from lifecycle.contract.log import Log, fields_of
 from lifecycle.contract.settings import Settings
+from lifecycle.machine import commands
 
 REPORTS_PIPE_BYTES = 1_048_576
 
+DIGEST_KEY_BYTES = 16
 
-class Position(msgspec.Struct):
-    """What a new collector goes on from.
-
-    Attributes:
-        end: Offset where the last reported batch ended.
-        released: Offset before which everything is delivered.
-        recent: Digests of the last batches.
-        digest_key: Key of the digests.
-    """
-
-    end: int
-    released: int
-    recent: deque[bytes]
-    digest_key: bytes
+COLLECTOR = "collector"
+SHIPPER = "shipper"
 
 
 class Worker:
@@ -42,103 +31,118 @@ class Worker:
 
     Args:
         name: `collector` or `shipper`.
-        body: What the child runs, given the descriptors it reads commands from and writes reports to.
+        run: What the child runs, given the descriptors it reads commands from and writes reports to.
+        log: Where the child says why it failed.
 
     Attributes:
         pid: The process; 0 while there is none.
         reports: Descriptor that reports arrive on; -1 while there is no process.
-        began: When it was forked.
+        commands: Descriptor that commands are written to; -1 likewise.
+        is_ready: It has loaded everything.
     """
 
-    def __init__(self, name: str, body: Callable[[int, int], None]) -> None:
+    def __init__(self, name: str, run: Callable[[int, int, Log], None], log: Log) -> None:
         self.name = name
         self.pid = 0
-        self.reports = -1
-        self._commands = -1
-        self._body = body
+        self.reports = self.commands = -1
+        self.is_ready = False
+        self._run = run
+        self._log = log
         self._unsent: wire.Message | None = None
 
     @property
-    def is_backed_up(self) -> bool:
+    def has_unsent(self) -> bool:
         """Whether a command waits for room in the pipe."""
         return self._unsent is not None
 
-    @property
-    def commands(self) -> int:
-        """Descriptor that commands are written to; -1 while there is no process."""
-        return self._commands
-
-    def start(self, close: Callable[[], None]) -> None:
+    def spawn(self, close: Callable[[], None]) -> None:
         """Forks.
 
         Args:
             close: Run first in the child: closes what belongs to the supervisor alone.
         """
-        commands, self._commands = os.pipe2(os.O_DIRECT | os.O_CLOEXEC)
-        self.reports, reports = os.pipe2(os.O_DIRECT | os.O_CLOEXEC)
+        their_commands, self.commands = os.pipe2(os.O_DIRECT | os.O_CLOEXEC)
+        self.reports, their_reports = os.pipe2(os.O_DIRECT | os.O_CLOEXEC)
         # A packet takes a page of the pipe: by default 16 reports would fill it and hold the collector up.
         with suppress(OSError):  # beyond what this user's pipes may hold together; smaller works, too
-            fcntl.fcntl(reports, fcntl.F_SETPIPE_SZ, REPORTS_PIPE_BYTES)
-        os.set_blocking(self._commands, False)
+            fcntl.fcntl(their_reports, fcntl.F_SETPIPE_SZ, REPORTS_PIPE_BYTES)
+        os.set_blocking(self.commands, False)
         os.set_blocking(self.reports, False)
         self._unsent = None
         self.pid = os.fork()
         if self.pid == 0:
-            os.close(self._commands)
-            os.close(self.reports)
             close()
-            _live(self.name, lambda: self._body(commands, reports))
-        os.close(commands)
-        os.close(reports)
+            self._live(their_commands, their_reports)
+        os.close(their_commands)
+        os.close(their_reports)
 
-    def order(self, command: wire.Message) -> None:
-        """Sends a command; one that finds the pipe full waits, and a later one takes its place.
+    def _live(self, their_commands: int, their_reports: int) -> None:
+        """The child's life; does not return."""
+        status = 1
+        log = self._log.named(self.name)
+        try:
+            _signal.set_wakeup_fd(-1)
+            _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+            for number in (_signal.SIGTERM, _signal.SIGINT):
+                _signal.signal(number, _signal.SIG_IGN)  # the supervisor decides when all is done
+            name_process(self.name)
+            self._run(their_commands, their_reports, log)
+            status = 0
+        except BaseException:  # noqa: BLE001 - whatever it is, it is said before the process dies of it
+            from traceback import format_exc
 
-        Every command repeats what counts of the ones before it, so the newest is enough.
-        """
+            log.error("worker.failed", traceback=format_exc())
+        finally:
+            os._exit(status)
+
+    def send(self, command: wire.Message) -> None:
+        """Sends a command; one that finds the pipe full waits, and a later one takes its place."""
         self._unsent = command
-        self.send_waiting()
+        self.flush()
 
-    def send_waiting(self) -> None:
-        """Tries to send the command that waits for room."""
-        if self._unsent is None or self._commands < 0:
+    def flush(self) -> None:
+        """Sends the command that waits for room, if there is room now."""
+        if self._unsent is None or self.commands < 0:
             return
         try:
-            wire.send(self._commands, self._unsent)
+            wire.send(self.commands, self._unsent)
         except BlockingIOError:
             return
         except BrokenPipeError:
             pass  # it is dead; its successor is told anew
         self._unsent = None
 
-    def packets(self) -> list[bytes]:
+    def packets(self) -> Iterator[bytes]:
         """The reports that have arrived; a closed pipe is the exit's business."""
-        packets = []
         while self.reports >= 0:
             try:
                 packet = wire.receive(self.reports)
             except BlockingIOError:
-                break
+                return
             if not packet:
                 os.close(self.reports)
                 self.reports = -1
-                break
-            packets.append(packet)
-        return packets
+                return
+            yield packet
 
-    def buried(self) -> None:
-        """Forgets a process that has been waited for."""
-        for fd in (self._commands, self.reports):
-            if fd >= 0:
-                os.close(fd)
-        self.pid, self._commands, self.reports = 0, -1, -1
-        self._unsent = None
+    def forget(self) -> None:
+        """Lets go of a process that has been waited for."""
+        self.close()
+        self.pid = 0
+        self.is_ready = False
 
-    def dismiss(self) -> None:
+    def close(self) -> None:
+        """Closes our ends of the pipes."""
+        self.close_commands()
+        if self.reports >= 0:
+            os.close(self.reports)
+            self.reports = -1
+
+    def close_commands(self) -> None:
         """Closes the command pipe, on which a worker exits by itself."""
-        if self._commands >= 0:
-            os.close(self._commands)
-            self._commands = -1
+        if self.commands >= 0:
+            os.close(self.commands)
+            self.commands = -1
         self._unsent = None
 
     def kill(self) -> None:
@@ -147,19 +151,182 @@ class Worker:
             os.kill(self.pid, _signal.SIGKILL)
 
 
-def _live(name: str, body: Callable[[], None]) -> None:
-    """A child's life; does not return."""
-    status = 1
-    try:
-        _signal.set_wakeup_fd(-1)
-        _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
-        for number in (_signal.SIGTERM, _signal.SIGINT):
-            _signal.signal(number, _signal.SIG_IGN)  # the supervisor decides when all is done
-        name_process(name)
-        body()
-        status = 0
-    finally:
-        os._exit(status)
+class WorkerPool:
+    """Collector and shipper.
+
+    Args:
+        listener: Descriptor of the listening socket; -1: there is none.
+        backlog: The shared ring.
+        settings: Of the environment.
+        log: The supervisor's.
+        warms: Whether the shipper loads all it may ever need before it says it is ready.
+        close: Run first in each child: closes what belongs to the supervisor alone.
+    """
+
+    def __init__(
+        self,
+        listener: int,
+        backlog: Backlog,
+        settings: Settings,
+        log: Log,
+        *,
+        warms: bool,
+        close: Callable[[], None],
+    ) -> None:
+        self._listener = listener
+        self._backlog = backlog
+        self._settings = settings
+        self._log = log
+        self._warms = warms
+        self._close = close
+        # What a new collector goes on from: where the last reported batch ended, before where all is delivered, and the
+        # digests of the last batches with their key.
+        self._end = self._released = 0
+        self._recent: deque[bytes] = deque(maxlen=wire.RECENT_BATCHES)
+        self._digest_key = os.urandom(DIGEST_KEY_BYTES)
+        # What a new shipper goes on from, unread.
+        self._context = b""
+        self._collector = Worker(COLLECTOR, self._run_collector, log)
+        self._shipper = Worker(SHIPPER, self._run_shipper, log)
+        self._workers = {worker.name: worker for worker in (self._collector, self._shipper)}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the workers are called."""
+        return tuple(self._workers)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether all have loaded everything."""
+        return all(worker.is_ready for worker in self._workers.values())
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether one of them is not yet reaped."""
+        return any(worker.pid for worker in self._workers.values())
+
+    def spawn(self, name: str, released: int) -> None:
+        """Forks one; everything before `released` is delivered."""
+        self._released = released
+        worker = self._workers[name]
+        worker.spawn(self._close_in_child)
+        self._log.debug("worker.started", worker=name, worker_pid=worker.pid)
+
+    def _close_in_child(self) -> None:
+        self._close()
+        for worker in self._workers.values():
+            worker.close()
+
+    def _run_collector(self, their_commands: int, their_reports: int, log: Log) -> None:
+        from collector.server import run
+
+        wire.send(their_reports, wire.Ready())
+        run(
+            listener=self._listener,
+            commands=their_commands,
+            reports=their_reports,
+            backlog=self._backlog,
+            end=self._end,
+            released=self._released,
+            recent=self._recent,
+            digest_key=self._digest_key,
+            settings=self._settings,
+            log=log,
+        )
+
+    def _run_shipper(self, their_commands: int, their_reports: int, log: Log) -> None:
+        os.close(self._listener)
+        from shipper import worker
+
+        if self._warms:
+            worker.warm(self._settings)
+        wire.send(their_reports, wire.Ready())
+        worker.run(
+            commands=their_commands, reports=their_reports, backlog=self._backlog, settings=self._settings, log=log
+        )
+
+    # What they report.
+
+    def watch(self, poll: "select.poll") -> None:
+        """Registers the descriptors on which they report, and those on which a command waits for room."""
+        for worker in self._workers.values():
+            if worker.reports >= 0:
+                poll.register(worker.reports, select.POLLIN)
+            if worker.has_unsent:
+                poll.register(worker.commands, select.POLLOUT)
+
+    def reports(self, name: str) -> Iterator[wire.Report]:
+        """What one has reported; what its successor needs to know of it is kept."""
+        worker = self._workers[name]
+        decoder = wire.collector_reports if worker is self._collector else wire.shipper_reports
+        for packet in worker.packets():
+            report = decoder.decode(packet)
+            if self._log.is_debug:
+                self._log.debug(f"{worker.name}.reported", **fields_of(report))
+            if isinstance(report, wire.Ready):
+                worker.is_ready = True
+                continue
+            if isinstance(report, wire.Stored):
+                self._end = report.end
+                self._recent.append(report.digest)
+            elif isinstance(report, wire.Shipped):
+                self._context = report.context
+            yield report
+
+    def reap(self) -> Iterator[tuple[str, int]]:
+        """Who has died, and the exit status. What it reported before is to be read, and then it is to be forgotten."""
+        for worker in self._workers.values():
+            if worker.pid:
+                pid, status = os.waitpid(worker.pid, os.WNOHANG)
+                if pid:
+                    yield worker.name, os.waitstatus_to_exitcode(status)
+
+    def forget(self, name: str) -> bool:
+        """Lets go of a process that was reaped; whether it had loaded everything."""
+        was_ready = self._workers[name].is_ready
+        self._workers[name].forget()
+        return was_ready
+
+    # What they are to do.
+
+    def flush(self) -> None:
+        """Sends the commands that wait for room, as far as there is room now."""
+        for worker in self._workers.values():
+            worker.flush()
+
+    def ship(self, shipment: commands.Ship, ledger: dict[str, int]) -> None:
+        """Has the shipper deliver; `ledger` is for the destination."""
+        self._shipper.send(
+            wire.Ship(
+                since=shipment.since,
+                skip=shipment.skip,
+                until=shipment.until,
+                deadline=shipment.deadline,
+                context=self._context,
+                is_final=shipment.is_final,
+                ledger=ledger,
+            )
+        )
+
+    def release(self, through: int) -> None:
+        """Tells the collector of room."""
+        self._collector.send(wire.Released(through=through))
+
+    def restore(self, instance_id: str) -> None:
+        """This copy of a snapshot has a name of its own, and makes ids of its own."""
+        self._digest_key = os.urandom(DIGEST_KEY_BYTES)
+        for worker in self._workers.values():
+            worker.send(wire.Restored(digest_key=self._digest_key, instance_id=instance_id))
+
+    def dismiss(self) -> None:
+        """Closes their command pipes, on which they exit by themselves."""
+        for worker in self._workers.values():
+            worker.close_commands()
+
+    def kill(self, *names: str) -> None:
+        """Ends some, or without names all."""
+        for name in names or self._workers:
+            self._workers[name].kill()
 
 
 def name_process(name: str) -> None:
@@ -169,65 +336,3 @@ def name_process(name: str) -> None:
             comm.write(f"tr-{name}".encode())
     except OSError:
         return  # a name is a convenience
-
-
-def collector_body(
-    listener: int, backlog: Backlog, position: Position, settings: Settings, log: Log
-) -> Callable[[int, int], None]:
-    """What the collector's process runs; reads `position` when it is forked."""
-
-    def body(commands: int, reports: int) -> None:
-        named = log.named("collector")
-        with _told(named):
-            from collector.server import run
-
-            wire.send(reports, wire.Ready())
-            run(
-                listener=listener,
-                commands=commands,
-                reports=reports,
-                backlog=backlog,
-                end=position.end,
-                released=position.released,
-                recent=position.recent,
-                digest_key=position.digest_key,
-                settings=settings,
-                log=named,
-            )
-
-    return body
-
-
-def shipper_body(
-    listener: int, backlog: Backlog, settings: Settings, log: Log, *, warms: bool
-) -> Callable[[int, int], None]:
-    """What the shipper's process runs; `warms` loads all it may ever need before it says it is ready."""
-
-    def body(commands: int, reports: int) -> None:
-        os.close(listener)
-        named = log.named("shipper")
-        with _told(named):
-            from shipper import worker
-
-            if warms:
-                worker.warm(settings)
-            wire.send(reports, wire.Ready())
-            worker.run(commands=commands, reports=reports, backlog=backlog, settings=settings, log=named)
-
-    return body
-
-
-class _told:  # noqa: N801 - used as a statement
-    """Says why a worker failed before it dies of it."""
-
-    def __init__(self, log: Log) -> None:
-        self._log = log
-
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if error is not None:
-            from traceback import format_exception
-
-            self._log.error("worker.failed", traceback="".join(format_exception(error)))

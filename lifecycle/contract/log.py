@@ -15,6 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from msgspec import Struct
+
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 LOGGER_START = "tailrace."
 LINE_START = f'{{"logger":"{LOGGER_START}'
@@ -99,6 +101,13 @@ class Log:
         time = event_dict.pop("time")
         logger = LOGGER_START + self.component
         return {"logger": logger, "level": level, "event": event, "time": time, "pid": os.getpid(), **event_dict}
+
+
+def fields_of(message: "Struct") -> "dict[str, Any]":
+    """A message, event or command as fields of a line, named by its type; of context, which is opaque, nothing."""
+    line = {"what": type(message).__name__}
+    line |= {name: getattr(message, name) for name in message.__struct_fields__ if name != "context"}
+    return {name: value.hex() if isinstance(value, bytes) else value for name, value in line.items()}
 
 
 def _structlog_logger(write: Callable[[bytes], object], ordered: "Any") -> "Any":

@@ -244,7 +244,8 @@ print(*sorted(set(sys.modules) - bare))
     with PlatformStub(OK_REGISTER, OK) as platform:
         command = [sys.executable, "-IS", "-c", code, platform.host_port]
         out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    ours = ("boot", "contract", "contract.setting_types", "contract.settings", "extensions_api")
+    types = ("schemes", "setting_types", "settings")
+    ours = ("boot", "contract", *(f"contract.{name}" for name in types), "extensions_api")
     assert out.split() == ["_socket", "lifecycle", *(f"lifecycle.{name}" for name in ours)]
 
 

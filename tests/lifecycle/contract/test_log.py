@@ -5,7 +5,8 @@ import sys
 
 import msgspec
 
-from lifecycle.contract.log import Log
+from lifecycle.contract.log import Log, fields_of
+from lifecycle.contract.wire import Shipped, Stored
 
 
 def written(level: str = "debug", secrets: tuple[str, ...] = ()) -> tuple[Log, list[bytes]]:
@@ -63,7 +64,7 @@ def test_secret_that_is_a_word_of_ours_spoils_no_line() -> None:
 def test_line_is_written_even_when_nothing_can_be_loaded() -> None:
     """A layer for another Python has no msgspec that loads, and somebody must be able to read so."""
     code = (
-        "import sys; sys.modules['structlog'] = None; from lifecycle.contract.log import Log;"
+        "import sys; sys.modules['structlog'] = None; from lifecycle.contract.log import fields_of, Log;"
         "Log('x', 'warning', ['hunter2']).error('a.b', text='h hunter2', count=1)"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
@@ -74,8 +75,15 @@ def test_line_is_written_even_when_nothing_can_be_loaded() -> None:
 def test_structlog_is_not_imported_before_the_first_line() -> None:
     """It costs more than the interpreter's own start."""
     code = (
-        "import sys; from lifecycle.contract.log import Log; log = Log('x', 'warning'); log.debug('a.b');"
+        "import sys; from lifecycle.contract.log import fields_of, Log; log = Log('x', 'warning'); log.debug('a.b');"
         "before = 'structlog' in sys.modules; log.warning('a.b'); print(before, 'structlog' in sys.modules)"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.splitlines()[-1] == "False True"
+
+
+def test_message_is_shown_by_its_type_and_fields() -> None:
+    """Bytes as hex, the opaque context not at all."""
+    assert fields_of(Shipped(through=7, events=2, context=b"secret"))["what"] == "Shipped"
+    assert "context" not in fields_of(Shipped(through=7))
+    assert fields_of(Stored(start=0, end=1, events=1, body_bytes=1, digest=b"\x01\x02"))["digest"] == "0102"

@@ -1,15 +1,15 @@
-"""Answers to /next, read leniently."""
+"""What arrives, as events for the machine: answers to /next, read leniently, and reports."""
 
 import time
 
 import msgspec
 import pytest
 
-from lifecycle.arrivals import NextReader, event_of, fields
 from lifecycle.contract.log import Log
-from lifecycle.contract.wire import Shipped, Stored
+from lifecycle.contract.wire import Stored
 from lifecycle.extensions_api import Answer
 from lifecycle.machine.events import BatchStored, Invoked, NextFailed, ShutdownRequested, UnknownEventReceived
+from lifecycle.supervisor import NextReader, event_of
 
 
 def reader() -> tuple[NextReader, list[bytes]]:
@@ -81,13 +81,6 @@ def test_refusal_is_said_once_until_one_is_answered() -> None:
     subject.event(answer('{"eventType":"INVOKE"}'))
     subject.event(answer("{}", 403))
     assert len(lines) == 2
-
-
-def test_message_is_shown_by_its_type_and_fields() -> None:
-    """Bytes as hex, the opaque context not at all."""
-    assert fields(Shipped(through=7, events=2, context=b"secret"))["what"] == "Shipped"
-    assert "context" not in fields(Shipped(through=7))
-    assert fields(Stored(start=0, end=1, events=1, body_bytes=1, digest=b"\x01\x02"))["digest"] == "0102"
 
 
 def test_what_the_platform_gave_up_is_said() -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lifecycle.contract.settings import Settings
-from lifecycle.extensions_api import Answer, AnswerReader, LocalApiError, Requests
+from lifecycle.extensions_api import Answer, AnswerReader, LocalApiError, PlatformEvent, Requests
 
 # What is sent, and the status, body and keep-alive it means.
 ANSWERS = [
@@ -139,3 +139,21 @@ def test_registration_names_the_launcher_and_the_feature() -> None:
     assert b"Lambda-Extension-Name: tailrace\r\n" in request
     assert b"Lambda-Extension-Accept-Feature: accountId\r\n" in request
     assert request.endswith(b'{"events":["INVOKE","SHUTDOWN"]}')
+
+
+def test_event_is_read_leniently() -> None:
+    """A member of another type is a missing one, and whatever else there is does not matter."""
+    event = PlatformEvent(b'{"eventType":"SHUTDOWN","deadlineMs":17,"requestId":5,"shutdownReason":"TIMEOUT","x":{}}')
+    assert (event.kind, event.deadline_epoch_ms, event.request_id, event.shutdown_reason) == (
+        *("SHUTDOWN", 17),
+        *("", "timeout"),
+    )
+    assert PlatformEvent(b'{"eventType":{},"deadlineMs":"soon"}').kind == ""
+    assert PlatformEvent(b"{}").deadline_epoch_ms == 0
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"\xff", b"5", b'{"a"'])
+def test_what_is_no_object_is_no_event(body: bytes) -> None:
+    """And an error of ours."""
+    with pytest.raises(LocalApiError):
+        PlatformEvent(body)
