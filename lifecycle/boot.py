@@ -45,7 +45,7 @@ class StrictError(Exception):
     """A bad setting, and `TAILRACE_STRICT` is set; the text names the variables.
 
     Attributes:
-        booted: Registered, and not yet told to the platform: `report_init_error` does that.
+        booted: Registered; the platform does not know of the error before `report_init_error`.
     """
 
     def __init__(self, names: str, booted: "Booted") -> None:
@@ -94,7 +94,7 @@ class Connection:
             LocalApiError: What came is not an answer.
         """
         if self._socket is None:
-            raise LocalApiError("nothing was asked")
+            raise LocalApiError("no request was sent")
         answer = self._reader.receive(self._socket.recv(RECEIVE_BYTES))
         if answer is not None:
             self.awaiting = False
@@ -169,7 +169,7 @@ class Booted:
             return
         try:
             self.connection.send(self.requests.next())
-        except OSError:  # it died since the last answer, which says nothing of Lambda
+        except OSError:  # it died since the last answer: a new one may well work
             self.connection.close()
             self.connection.send(self.requests.next())
         self.marks.setdefault("asked", monotonic())
@@ -305,7 +305,7 @@ def _subscribe(booted: Booted) -> None:
     try:
         try:
             answer = _answered(booted.connection, request)
-        except (OSError, HungUpError):  # the connection died since it was registered over, and says nothing of Lambda
+        except (OSError, HungUpError):  # it died since registration: a new one may well work
             answer = _answered(booted.connection, request)
     except (OSError, LocalApiError) as exc:
         booted.idle_reason = {"reason": "subscription_failed", "error": str(exc)}

@@ -1,8 +1,8 @@
 """Check before you ship: `python -m lifecycle.check [--send]`.
 
-Reads the settings from the environment as the extension would, and tells a person what it would make of them: from
+Reads the settings from the environment as the extension would, and shows a person what it would make of them: from
 a checkout, or from the unpacked layer's `tailrace` directory. With `--send` one record of each signal goes to the
-destination, and what is answered is told. No secret is printed, also none that a backend repeats.
+destination, and what is answered is shown. No secret is printed, also none that a backend repeats.
 
 A program of its own, which the extension never loads. That is why this module may name the shipper and read the
 environment, which in the extension only `workers` and `__main__` do.
@@ -36,7 +36,7 @@ NAMES = 13
 
 
 def main(environ: Mapping[str, str], arguments: list[str], write: Callable[[str], object]) -> int:
-    """Tells what the settings come to.
+    """Shows what the settings come to.
 
     Args:
         environ: The environment to read, as the function's configuration has it.
@@ -56,12 +56,12 @@ def main(environ: Mapping[str, str], arguments: list[str], write: Callable[[str]
     parser.add_argument(
         "--send", action="store_true", help="deliver one test record of each signal and say what was answered"
     )
-    asked = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     settings = Settings(environ)
-    problems = [*complaints(settings)]
+    problems = [*setting_problems(settings)]
     write("\n".join(["Settings", *table(settings, environ), ""]))
     if settings.has_destination:
-        problems += _checked_route(settings, write, sends=asked.send)
+        problems += _checked_route(settings, write, sends=options.send)
     else:
         problems.append(
             "There is no destination: nothing would be subscribed to or shipped. Set OTEL_EXPORTER_OTLP_ENDPOINT or "
@@ -97,24 +97,24 @@ def _checked_route(settings: Settings, write: Callable[[str], object], *, sends:
         return route.warnings
     write("\nTest records\n")
     sys.stdout.flush()  # a destination may be standard output itself
-    untaken: dict[str, list[str]] = {}
+    refused: dict[str, list[str]] = {}
     for answered in check.send(settings):
         write(f"  {answered.signal:<{NAMES}}{answered.said} in {answered.took_ms:.0f} ms\n")
         if answered.body:
             # Not wrapped: what is found in it is to be found by those who search for it.
             write(f"  {'':<{NAMES}}{answered.body}\n")
         if not answered.is_well:
-            told = f"not taken: {answered.said}. {answered.hint}".rstrip()
-            untaken.setdefault(told, []).append(f"test {check.RECORDS[answered.signal]}")
-    return [*route.warnings, *(f"The {' and the '.join(names)}: {told}" for told, names in untaken.items())]
+            why = f"not taken: {answered.said}. {answered.hint}".rstrip()
+            refused.setdefault(why, []).append(f"test {check.RECORDS[answered.signal]}")
+    return [*route.warnings, *(f"The {' and the '.join(names)}: {why}" for why, names in refused.items())]
 
 
-def complaints(settings: Settings) -> Iterator[str]:
+def setting_problems(settings: Settings) -> Iterator[str]:
     """The settings that are not usable, a sentence each."""
     for problem in settings.problems:
-        told = problem.explained()
-        value = "" if told["value"] == HIDDEN else f" got {told['value']!r},"
-        yield f"{told['variable']}:{value} expected {told['expected']}; used instead: {told['used']}."
+        fields = problem.explained()
+        value = "" if fields["value"] == HIDDEN else f" got {fields['value']!r},"
+        yield f"{fields['variable']}:{value} expected {fields['expected']}; used instead: {fields['used']}."
 
 
 def table(settings: Settings, environ: Mapping[str, str]) -> Iterator[str]:

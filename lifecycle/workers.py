@@ -109,7 +109,7 @@ class Worker:
         except BlockingIOError:
             return
         except BrokenPipeError:
-            pass  # it is dead; its successor is told anew
+            pass  # it is dead; its successor gets another command
         self._unsent = None
 
     def packets(self) -> Iterator[bytes]:
@@ -256,7 +256,7 @@ class WorkerPool:
                 poll.register(worker.commands, select.POLLOUT)
 
     def reports(self, name: str) -> Iterator[wire.Report]:
-        """What one has reported; what its successor needs to know of it is kept."""
+        """What one has reported; what its successor goes on from is kept."""
         worker = self._workers[name]
         decoder = wire.collector_reports if worker is self._collector else wire.shipper_reports
         for packet in worker.packets():

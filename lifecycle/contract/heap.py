@@ -15,14 +15,14 @@ _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 _LIMITS = (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD)
 
-_state = {"is_told": False}
+_state = {"is_done": False}
 
 
 def give_back_large_blocks() -> None:
     """Tells the C library; where it is not glibc, or the interpreter has no `_ctypes`, nothing changes."""
-    if _state["is_told"]:
+    if _state["is_done"]:
         return
-    _state["is_told"] = True
+    _state["is_done"] = True
     try:
         import _ctypes
 

@@ -30,13 +30,13 @@ def _annotations(cls: type) -> dict[str, object]:
     Raises:
         TypeError: One is written as text, which could only be evaluated.
     """
-    hints: dict[str, object] = {}
+    types: dict[str, object] = {}
     for base in reversed(cls.__mro__[:-1]):
-        for name, hint in getattr(base, "__annotations__", {}).items():
-            if isinstance(hint, str):
-                raise TypeError(f"got {name}: {hint!r} in {base.__name__}, expected a type that is not in quotes")
-            hints[name] = type(None) if hint is None else hint
-    return hints
+        for name, annotation in getattr(base, "__annotations__", {}).items():
+            if isinstance(annotation, str):
+                raise TypeError(f"got {name}: {annotation!r} in {base.__name__}, expected a type that is not in quotes")
+            types[name] = type(None) if annotation is None else annotation
+    return types
 
 
 _FORMS = ("ClassVar", "Final", "Generic", "Literal", "TypeAliasType", "TypeVar", "_AnnotatedAlias", "_GenericAlias")

@@ -442,7 +442,7 @@ class Function:
         self.memory_mb = environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "")
         self.region = environ.get("AWS_REGION", "")
         self.initialization_type = environ.get("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand")
-        self.account_id = ""  # told at registration
+        self.account_id = ""  # from the answer to registration
         self.instance_id = ""  # chosen by the supervisor: 16 hex digits, new in every environment
 
     @property

@@ -43,7 +43,7 @@ class Stored(Message, frozen=True):
         digest: What tells the batch from others; the platform sending it again sends the same digest.
         finished: Request ids whose platform.runtimeDone is in it, the last `MOST_IDS`.
         reported: Request ids whose platform.report is in it, likewise.
-        finished_epoch_s: When the last of the finished ones ended, by the platform's clock; 0: not told.
+        finished_epoch_s: When the last of the finished ones ended, by the platform's clock; 0: it does not say.
         lost_events: What platform.logsDropped records in it say the platform gave up, in records.
         lost_bytes: Likewise, in bytes.
     """
@@ -141,7 +141,7 @@ class Shipped(Message, frozen=True):
         retries: Requests among them that repeated a failed one.
         wire_bytes: Bytes of request bodies as sent.
         context: Correlation state at this position.
-        owes: Something is made of the context should nothing more come: a final order is to be given for it.
+        owes: Something is made of the context should nothing more come: a final shipment is due for it.
         waits: The shipment ends here; what follows in it is to be judged by what is yet to come.
     """
 
@@ -163,7 +163,7 @@ class Stalled(Message, frozen=True):
 
     Attributes:
         reason: `deadline`, `connect`, `timeout`, `status_503`, `unauthorised`, …
-        deadline: Of the order that ends with this: another may be on its way to the shipper.
+        deadline: Of the shipment that ends with this: another may be on its way to the shipper.
         retry_after_s: Seconds the destination asked to wait; 0 when it did not.
         requests: Requests made since the last message.
         retries: Requests among them that repeated a failed one.
