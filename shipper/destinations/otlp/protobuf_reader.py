@@ -25,14 +25,14 @@ def fields(message: bytes) -> Iterator[tuple[int, int, int | bytes]]:
     """
     at = 0
     while at < len(message):
-        tag, at = _varint(message, at)
+        tag, at = varint_at(message, at)
         number, wire = tag >> 3, tag & 7
         if wire == VARINT:
-            value, at = _varint(message, at)
+            value, at = varint_at(message, at)
             yield number, wire, value
             continue
         if wire == LENGTH:
-            size, at = _varint(message, at)
+            size, at = varint_at(message, at)
         elif wire in _FIXED_BYTES:
             size = _FIXED_BYTES[wire]
         else:
@@ -43,7 +43,12 @@ def fields(message: bytes) -> Iterator[tuple[int, int, int | bytes]]:
         at += size
 
 
-def _varint(message: bytes, at: int) -> tuple[int, int]:
+def varint_at(message: bytes, at: int) -> tuple[int, int]:
+    """The number that begins at a byte, and where it ends.
+
+    Raises:
+        WireError: There is none.
+    """
     value = shift = 0
     for byte in message[at : at + _MOST_VARINT_BYTES]:
         at += 1
