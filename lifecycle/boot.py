@@ -203,8 +203,9 @@ def boot(environ: "Mapping[str, str]", name: str) -> Booted:
         _register(booted)
         if settings.strict:
             settings.problems += settings.pattern_problems()
-        if settings.strict and settings.problems:
-            raise StrictError(", ".join(problem.variable for problem in settings.problems), booted)
+        fatal = [problem.variable for problem in settings.problems if problem.is_fatal]
+        if settings.strict and fatal:
+            raise StrictError(", ".join(fatal), booted)
         if not booted.idle_reason:
             _subscribe(booted)
         if booted.idle_reason:

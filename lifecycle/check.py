@@ -76,7 +76,8 @@ def main(environ: Mapping[str, str], arguments: list[str], write: Callable[[str]
     for problem in problems:
         write(textwrap.fill(problem, WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False))
         write("\n")
-    if settings.strict and (settings.problems or settings.pattern_problems()):
+    found = [*settings.problems, *settings.pattern_problems()]
+    if settings.strict and any(problem.is_fatal for problem in found):
         write("\nTAILRACE_STRICT is set: the function would not start with these settings.\n")
     return HAS_PROBLEMS
 
@@ -134,8 +135,10 @@ def table(settings: Settings, environ: Mapping[str, str]) -> Iterator[str]:
 def origin(setting: Setting, settings: Settings, environ: Mapping[str, str]) -> str:
     """Where a setting's value comes from."""
     if any(problem.variable == setting.variable for problem in settings.problems):
-        return "default, not usable"
-    return "environment" if environ.get(setting.variable, "").strip() else "default"
+        is_used = settings.values[setting.attribute] != setting.default
+        return "environment, mended" if is_used else "default, not usable"
+    is_set = environ.get(setting.variable, "").strip() or environ.get(setting.also, "").strip()
+    return "environment" if is_set else "default"
 
 
 def shown(setting: Setting, value: object) -> str:

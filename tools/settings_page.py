@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lifecycle.contract.setting_types import PREFIX, Setting
-from lifecycle.contract.settings import Settings
+from lifecycle.contract.settings import OTLP_PREFIX, Settings
 
 PAGE = Path("docs/settings.md")
 
@@ -22,8 +22,9 @@ says so once and stays out of the way.
 
 - An empty variable is an unset one. Choices and flags may be written in either case.
 - A bad value is a warning in the extension's log, and the default is used. `{PREFIX}STRICT=1` makes it an
-  init error instead.
-- A misspelt `{PREFIX}` name is a warning that names the nearest setting.
+  init error instead, but for OpenTelemetry's variables, which are never fatal. Of headers, a bad one does not take the
+  good ones with it.
+- A `{PREFIX}` or `{OTLP_PREFIX}` name that is not here is a warning that names the nearest setting.
 - A value marked *secret* appears in no log line, error or crash report."""
 
 
@@ -58,9 +59,11 @@ CHAPTERS = (
     Chapter(
         "OpenTelemetry's",
         "OTEL_EXPORTER_OTLP_ENDPOINT",
-        "They mean what they mean in every OpenTelemetry SDK: a function that has them set needs no others.",
+        "They mean what they mean in every OpenTelemetry SDK: a function that has them set needs no others.\n"
+        "`OTEL_SDK_DISABLED`, `OTEL_TRACES_EXPORTER`, `OTEL_METRICS_EXPORTER` and `OTEL_LOGS_EXPORTER` are the SDK's\n"
+        "in the function: Tailrace ignores them.",
     ),
-    Chapter("Proxies", "HTTPS_PROXY", "The names that most programs read."),
+    Chapter("Proxies", "HTTPS_PROXY", "The names that most programs read, in capitals or not."),
 )
 
 HEAD = "| variable | takes | default | |\n|---|---|---|---|"

@@ -27,22 +27,47 @@ RESERVED_PORT = 9001
 MOST_DIGITS = 19
 
 
+# No answer over the Internet is reliably quicker; what is used for less.
+_LEAST_TIMEOUT_MS = 100
+_SHORT_TIMEOUT_MS = 1000
+
+# What a header's name may consist of beside letters and digits (RFC 9110, section 5.6.2).
+_QUOTES = "\"'"
+_TOKEN = frozenset("!#$%&'*+-.^_`|~")
+
+
 class BadValueError(Exception):
-    """A value does not fit its setting; the text says what would."""
+    """A value does not fit its setting.
+
+    Attributes:
+        usable: What is used all the same; None: the default.
+        used: How that is said.
+    """
+
+    def __init__(self, usable: "Any" = None, used: str = "") -> None:
+        super().__init__()
+        self.usable = usable
+        self.used = used
 
 
 class Setting:
     """One row of the table: a variable, what it may hold, its default and one line about it.
 
     Subclasses turn text into a value (`read`) and give `__get__` its type.
+
+    Attributes:
+        also: Another name of the variable, by which it is known where the first is not set.
     """
 
     kind = "text"
 
-    def __init__(self, default: "Any", about: str, *, variable: str = "", unit: str = "", secret: bool = False) -> None:
+    def __init__(
+        self, default: "Any", about: str, *, variable: str = "", also: str = "", unit: str = "", secret: bool = False
+    ) -> None:
         self.default = default
         self.about = about
         self.variable = variable
+        self.also = also
         self.unit = unit
         self.secret = secret
         self.attribute = ""
@@ -125,6 +150,27 @@ class Whole(Setting):
         if not (text.isascii() and text.isdigit() and len(text) < MOST_DIGITS and self.low <= int(text) <= self.high):
             raise BadValueError
         return int(text)
+
+
+class Timeout(Whole):
+    """Milliseconds for a request, as OpenTelemetry's specification counts them.
+
+    Python's SDK counts seconds: what can only have been meant so would give no answer the time to come, and each such
+    request would be made again.
+    """
+
+    def __init__(self, about: str, *, variable: str) -> None:
+        super().__init__(0, about, low=0, high=120_000, variable=variable, unit="ms")
+
+    @property
+    def expected(self) -> str:
+        return f"a whole number from {_LEAST_TIMEOUT_MS} to {self.high} ms (not of seconds), or 0"
+
+    def read(self, text: str) -> int:
+        timeout_ms = super().read(text)
+        if 0 < timeout_ms < _LEAST_TIMEOUT_MS:
+            raise BadValueError(_SHORT_TIMEOUT_MS, str(_SHORT_TIMEOUT_MS))
+        return timeout_ms
 
 
 class Port(Whole):
@@ -253,22 +299,57 @@ class Pairs(Setting):
         return self.of(settings)  # type: ignore[no-any-return]
 
     def read(self, text: str) -> "tuple[tuple[str, str], ...]":
-        pairs = []
-        for part in text.split(","):
-            key, equals, value = part.partition("=")
-            key = key.strip()
-            if not part.strip():
-                continue
-            if not key or not equals or any(c.isspace() or ord(c) < 32 for c in key):  # noqa: PLR2004
-                raise BadValueError
-            value = percent_decoded(value.strip())
-            if any(ord(c) < 32 and c != "\t" for c in value):  # noqa: PLR2004
-                raise BadValueError
-            pairs.append((key, value))
-        return tuple(pairs)
+        return tuple(self.pair(part) for part in text.split(",") if part.strip())
+
+    def pair(self, text: str) -> "tuple[str, str]":
+        """One pair.
+
+        Raises:
+            BadValueError: `text` is none.
+        """
+        key, equals, value = text.partition("=")
+        key = key.strip()
+        if not key or not equals or any(c.isspace() or ord(c) < 32 for c in key):  # noqa: PLR2004
+            raise BadValueError
+        value = percent_decoded(value.strip())
+        if any(ord(c) < 32 and c != "\t" for c in value):  # noqa: PLR2004
+            raise BadValueError
+        return key, value
 
     def shown(self, value: "Any") -> str:
         return ",".join(f"{key}={text}" for key, text in value)
+
+
+class Headers(Pairs):
+    """Pairs of which each is a header: a bad one does not take the good ones with it."""
+
+    expected = "KEY=VALUE[,KEY=VALUE…], no quotes round a value (one that is meant is %22)"
+
+    def __init__(self, about: str, *, variable: str = "") -> None:
+        super().__init__((), about, variable=variable, secret=True)
+
+    def read(self, text: str) -> "tuple[tuple[str, str], ...]":
+        pairs = []
+        bad = 0
+        for part in text.split(","):
+            if part.strip():
+                try:
+                    pairs.append(self.pair(part))
+                except BadValueError:
+                    bad += 1
+        if bad:
+            raise BadValueError(tuple(pairs), "the others" if pairs else "")
+        return tuple(pairs)
+
+    def pair(self, text: str) -> "tuple[str, str]":
+        """A header; its name is a token (RFC 9110, section 5.6.2)."""
+        value = text.partition("=")[2].strip()
+        if text.strip()[0] in _QUOTES or (len(value) > 1 and value[0] == value[-1] and value[0] in _QUOTES):
+            raise BadValueError
+        pair = super().pair(text)
+        if not all(c.isascii() and (c.isalnum() or c in _TOKEN) for c in pair[0]):
+            raise BadValueError
+        return pair
 
 
 class Address(Setting):

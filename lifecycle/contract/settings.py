@@ -15,6 +15,7 @@ from lifecycle.contract.setting_types import (
     BadValueError,
     Choice,
     Flag,
+    Headers,
     Names,
     Pairs,
     Patterns,
@@ -22,6 +23,7 @@ from lifecycle.contract.setting_types import (
     Ratio,
     Setting,
     Text,
+    Timeout,
     Whole,
 )
 
@@ -29,6 +31,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
+
+OTLP_PREFIX = "OTEL_EXPORTER_OTLP_"
 
 # What a local OTLP receiver listens on by convention (OpenTelemetry, OTLP exporter specification).
 DEFAULT_OTLP_ENDPOINT = "http://localhost:4318"
@@ -53,16 +57,22 @@ class Problem:
         self.used = used
         self.unknown = unknown
 
+    @property
+    def is_fatal(self) -> bool:
+        """Whether `TAILRACE_STRICT` makes it an init error: what OpenTelemetry's variables say never is one."""
+        return self.variable.startswith(PREFIX)
+
     def explained(self) -> "dict[str, str]":
         """The problem as fields of a log line; an unknown name gets the nearest known one."""
         expected = self.expected
         if self.unknown:
             from difflib import get_close_matches
 
-            ours = [row.variable.removeprefix(PREFIX) for row in Settings.table() if row.variable.startswith(PREFIX)]
-            near = get_close_matches(self.variable.removeprefix(PREFIX), ours, n=1)
+            prefix = PREFIX if self.variable.startswith(PREFIX) else OTLP_PREFIX
+            ours = [row.variable.removeprefix(prefix) for row in Settings.table() if row.variable.startswith(prefix)]
+            near = get_close_matches(self.variable.removeprefix(prefix), ours, n=1)
             if near:
-                expected = f"{expected}; did you mean {PREFIX}{near[0]}?"
+                expected = f"{expected}; did you mean {prefix}{near[0]}?"
         return {"variable": self.variable, "value": self.value, "expected": expected, "used": self.used}
 
 
@@ -89,7 +99,7 @@ class Settings:
         schemes=SCHEMES,
         expected=forms(SCHEMES),
     )
-    headers = Pairs((), "Headers sent with every request, over those of OTEL_EXPORTER_OTLP_HEADERS.", secret=True)
+    headers = Headers("Headers sent with every request, over those of OTEL_EXPORTER_OTLP_HEADERS.")
     compression = Choice(
         "",
         "Content encoding of requests; over OTEL_EXPORTER_OTLP_COMPRESSION. Unset: gzip.",
@@ -217,24 +227,15 @@ class Settings:
         variable="OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
         expected=forms(SERVERS),
     )
-    otlp_headers = Pairs((), "Headers of OTLP requests.", variable="OTEL_EXPORTER_OTLP_HEADERS", secret=True)
-    otlp_logs_headers = Pairs(
-        (),
-        "Headers of OTLP log requests, over the general ones.",
-        variable="OTEL_EXPORTER_OTLP_LOGS_HEADERS",
-        secret=True,
+    otlp_headers = Headers("Headers of OTLP requests.", variable="OTEL_EXPORTER_OTLP_HEADERS")
+    otlp_logs_headers = Headers(
+        "Headers of OTLP log requests, over the general ones.", variable="OTEL_EXPORTER_OTLP_LOGS_HEADERS"
     )
-    otlp_traces_headers = Pairs(
-        (),
-        "Headers of OTLP trace requests, over the general ones.",
-        variable="OTEL_EXPORTER_OTLP_TRACES_HEADERS",
-        secret=True,
+    otlp_traces_headers = Headers(
+        "Headers of OTLP trace requests, over the general ones.", variable="OTEL_EXPORTER_OTLP_TRACES_HEADERS"
     )
-    otlp_metrics_headers = Pairs(
-        (),
-        "Headers of OTLP metric requests, over the general ones.",
-        variable="OTEL_EXPORTER_OTLP_METRICS_HEADERS",
-        secret=True,
+    otlp_metrics_headers = Headers(
+        "Headers of OTLP metric requests, over the general ones.", variable="OTEL_EXPORTER_OTLP_METRICS_HEADERS"
     )
     otlp_compression = Choice(
         "",
@@ -284,37 +285,15 @@ class Settings:
         options=("http/json",),
         variable="OTEL_EXPORTER_OTLP_METRICS_PROTOCOL",
     )
-    otlp_timeout_ms = Whole(
-        0,
-        "Longest time for one OTLP request; 0: unset.",
-        low=0,
-        high=120_000,
-        unit="ms",
-        variable="OTEL_EXPORTER_OTLP_TIMEOUT",
+    otlp_timeout_ms = Timeout("Longest time for one OTLP request; 0: unset.", variable="OTEL_EXPORTER_OTLP_TIMEOUT")
+    otlp_logs_timeout_ms = Timeout(
+        "Longest time for one OTLP log request; 0: unset.", variable="OTEL_EXPORTER_OTLP_LOGS_TIMEOUT"
     )
-    otlp_logs_timeout_ms = Whole(
-        0,
-        "Longest time for one OTLP log request; 0: unset.",
-        low=0,
-        high=120_000,
-        unit="ms",
-        variable="OTEL_EXPORTER_OTLP_LOGS_TIMEOUT",
+    otlp_traces_timeout_ms = Timeout(
+        "Longest time for one OTLP trace request; 0: unset.", variable="OTEL_EXPORTER_OTLP_TRACES_TIMEOUT"
     )
-    otlp_traces_timeout_ms = Whole(
-        0,
-        "Longest time for one OTLP trace request; 0: unset.",
-        low=0,
-        high=120_000,
-        unit="ms",
-        variable="OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
-    )
-    otlp_metrics_timeout_ms = Whole(
-        0,
-        "Longest time for one OTLP metric request; 0: unset.",
-        low=0,
-        high=120_000,
-        unit="ms",
-        variable="OTEL_EXPORTER_OTLP_METRICS_TIMEOUT",
+    otlp_metrics_timeout_ms = Timeout(
+        "Longest time for one OTLP metric request; 0: unset.", variable="OTEL_EXPORTER_OTLP_METRICS_TIMEOUT"
     )
     metrics_temporality = Choice(
         "delta",
@@ -324,8 +303,16 @@ class Settings:
     )
     service_name = Text("", "`service.name`. Unset: the function's name.", variable="OTEL_SERVICE_NAME")
     resource_attributes = Pairs((), "Further resource attributes.", variable="OTEL_RESOURCE_ATTRIBUTES")
-    https_proxy = Text("", "Proxy for https destinations.", variable="HTTPS_PROXY", secret=True)
-    no_proxy = Text("", "Hosts reached without the proxy, comma-separated.", variable="NO_PROXY")
+    https_proxy = Text(
+        "", "Proxy for https destinations. Also https_proxy.", variable="HTTPS_PROXY", also="https_proxy", secret=True
+    )
+    no_proxy = Text(
+        "",
+        "Hosts reached without the proxy, comma-separated: names with their subdomains, addresses, ranges of addresses "
+        "(10.0.0.0/8), * for all. Also no_proxy.",
+        variable="NO_PROXY",
+        also="no_proxy",
+    )
 
     def __init__(self, environ: "Mapping[str, str]") -> None:
         self.values: dict[str, Any] = {}
@@ -335,17 +322,20 @@ class Settings:
             known.add(setting.variable)
             self.values[setting.attribute] = setting.default
             # What is not UTF-8 arrives as lone surrogates, which no encoder takes further on.
-            text = environ.get(setting.variable, "").encode("utf-8", "replace").decode().strip()
+            given = environ.get(setting.variable, "").strip() or environ.get(setting.also, "")
+            text = given.encode("utf-8", "replace").decode().strip()
             if not text:  # an empty variable is an unset one (OpenTelemetry's rule, and a template's habit)
                 continue
             try:
                 self.values[setting.attribute] = setting.read(text)
-            except BadValueError:
+            except BadValueError as exc:
                 shown = "(hidden)" if setting.secret else text
-                used = setting.shown(setting.default) or "nothing"
+                used = exc.used or setting.shown(setting.default) or "nothing"
+                if exc.usable is not None:
+                    self.values[setting.attribute] = exc.usable
                 self.problems.append(Problem(setting.variable, shown, setting.expected, used))
         for name in environ:
-            if name.startswith(PREFIX) and name not in known:
+            if name.startswith((PREFIX, OTLP_PREFIX)) and name not in known:
                 # The value may be a misspelt secret's.
                 self.problems.append(Problem(name, "(hidden)", "a known setting's name", "nothing", unknown=True))
         self.function = Function(environ)

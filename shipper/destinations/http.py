@@ -14,6 +14,7 @@ from lifecycle.contract.settings import Settings
 from shipper.delivery.interfaces import Request
 from shipper.delivery.outcome import DONE, Outcome, Verdict
 from shipper.errors import ExchangeError
+from shipper.model.resource import VERSION
 from shipper.transport.address import Address, basic
 from shipper.transport.pool import Pool
 from shipper.transport.request import Headers, gzipped, merged, written
@@ -168,7 +169,7 @@ class HttpSender:
 
     def written(self, request: Request) -> bytes:
         """A request's bytes: what it says itself, over it what says who sends it."""
-        usual = (("Host", self.place.address.authority), ("User-Agent", "tailrace"))
+        usual = (("Host", self.place.address.authority), ("User-Agent", f"tailrace/{VERSION}"))
         described = [(name, value) for name, value in request.headers if name == "Content-Encoding"]
         fields = merged(usual, request.headers, self._auth(request))
         return written(request.method, request.target, [*fields.items(), *described], request.body)

@@ -25,6 +25,7 @@ def attributes(settings: Settings) -> dict[str, str | int]:
     found: dict[str, str | int] = {
         "service.name": "",
         "service.version": function.version,
+        "service.instance.id": function.instance_id,
         "faas.name": function.name,
         "faas.version": function.version,
         "faas.instance": function.instance_id,

@@ -51,12 +51,13 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.scheme}://{self.authority}{self.target.partition('?')[0]}"
 
 
-def parse(url: str, *, suffix: str = "") -> Address:
+def parse(url: str, *, suffix: str = "", instead_of: tuple[str, ...] = ()) -> Address:
     """Splits `scheme://[user[:password]@]host[:port][/path][?query]`.
 
     Args:
         url: The address.
-        suffix: Appended to the path unless that ends with it, as OTLP does with "/v1/logs".
+        suffix: Appended to the path, as OTLP does with "/v1/logs".
+        instead_of: What of these the path ends with is cut first.
     """
     scheme, _, rest = url.partition("://")
     rest = rest.partition("#")[0]
@@ -64,8 +65,10 @@ def parse(url: str, *, suffix: str = "") -> Address:
     cut = min(ends, default=len(rest))
     authority, target = rest[:cut], rest[cut:]
     path, mark, query = target.partition("?")
-    if suffix and not path.rstrip("/").endswith(suffix):
-        path = path.rstrip("/") + suffix
+    if suffix:
+        path = path.rstrip("/")
+        end = next((end for end in instead_of if path.endswith(end)), "")
+        path = path.removesuffix(end).rstrip("/") + suffix
     user, _, host = authority.rpartition("@")
     name, port = _host_port(host)
     return Address(

@@ -18,7 +18,7 @@ def proxy_for(destination: Address, https_proxy: str, no_proxy: str) -> Address 
         destination: Only https goes through a proxy.
         https_proxy: `[http://][user[:password]@]host[:port]`; "" for none.
         no_proxy: Comma-separated: host names (their subdomains included), addresses, each with or without a
-            port; `*` for every host.
+            port; ranges of addresses (RFC 4632); `*` for every host.
 
     Raises:
         UnusableProxyError: It is no address, or not one that is spoken to in plain HTTP.
@@ -46,6 +46,10 @@ def _is_exempt(destination: Address, no_proxy: str) -> bool:
         name = entry.strip()
         if name == "*":
             return True
+        if "/" in name:
+            if _is_within(host, name):
+                return True
+            continue
         bare, colon, port = name.rpartition(":")
         if colon and is_port(port) and (":" not in bare or bare.endswith("]")):
             if int(port) != destination.port:
@@ -55,3 +59,13 @@ def _is_exempt(destination: Address, no_proxy: str) -> bool:
         if name and (host == name or host.endswith("." + name)):
             return True
     return False
+
+
+def _is_within(host: str, block: str) -> bool:
+    """Whether a host is an address of a block; a name is none, whatever it resolves to."""
+    import ipaddress
+
+    try:
+        return ipaddress.ip_address(host) in ipaddress.ip_network(block, strict=False)
+    except ValueError:
+        return False

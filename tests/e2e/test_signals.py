@@ -317,6 +317,7 @@ def test_the_resource_names_function_environment_and_cloud(start: Start) -> None
     assert {record.signal for record in run.backend.all_records()} == {"logs", "traces", "metrics"}
     instance = resources[0].pop("faas.instance")
     assert len(instance) == 16
+    assert resources[0].pop("service.instance.id") == instance
     assert resources[0] == {
         "service.name": "demo",
         "service.version": "7",

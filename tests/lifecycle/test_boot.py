@@ -205,6 +205,17 @@ def test_pattern_that_does_not_compile_is_a_bad_setting_where_that_is_strict(var
         caught.value.booted.close()
 
 
+def test_a_bad_variable_of_opentelemetrys_is_not_fatal_where_bad_settings_are() -> None:
+    """It is the SDK's as well, and may be right for that."""
+    with PlatformStub(OK_REGISTER, OK) as platform:
+        outcome = booted(platform, TAILRACE_STRICT="1", OTEL_EXPORTER_OTLP_TIMEOUT="soon", OTEL_EXPORTER_OTLP_X="1")
+        assert [problem.variable for problem in outcome.settings.problems] == [
+            "OTEL_EXPORTER_OTLP_TIMEOUT",
+            "OTEL_EXPORTER_OTLP_X",
+        ]
+        outcome.close()
+
+
 def test_patterns_that_compile_are_no_bad_settings() -> None:
     """Ready-made names and replacements among them."""
     with PlatformStub(OK_REGISTER, OK) as platform:

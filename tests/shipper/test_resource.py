@@ -21,6 +21,7 @@ def test_the_resource_says_which_function_it_is() -> None:
     assert resource.attributes(settings) == {
         "service.name": "named",
         "service.version": "7",
+        "service.instance.id": "00aa",
         "faas.name": "hello",
         "faas.version": "7",
         "faas.instance": "00aa",

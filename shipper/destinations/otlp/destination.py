@@ -92,13 +92,15 @@ class _Own:
 
 
 def _address(settings: Settings, own: str, path: str) -> address.Address:
-    """The address of a signal (OTLP exporter specification, "Endpoint URLs for OTLP/HTTP")."""
+    """The address of a signal (OTLP exporter specification, "Endpoint URLs for OTLP/HTTP").
+
+    A base that is given as the address of one signal is the base of all.
+    """
     _, plus, url = settings.destination.partition("+")
-    if plus:
-        return address.parse(url, suffix=path)
-    if own:
+    if own and not plus:
         return address.parse(own)
-    return address.parse(settings.otlp_endpoint or DEFAULT_OTLP_ENDPOINT, suffix=path)
+    base = url if plus else settings.otlp_endpoint or DEFAULT_OTLP_ENDPOINT
+    return address.parse(base, suffix=path, instead_of=tuple(PATHS.values()))
 
 
 class Shapes:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lifecycle.contract.setting_types import percent_decoded
+from lifecycle.contract.setting_types import Headers, Timeout, percent_decoded
 from lifecycle.contract.settings import Settings
 
 
@@ -115,6 +115,90 @@ def test_header_with_a_line_break_is_refused() -> None:
     assert len(problems(TAILRACE_HEADERS="x=a%0d%0aEvil: 1")) == 1
 
 
+def test_a_bad_header_does_not_take_the_good_ones_with_it() -> None:
+    """And no part of any is shown."""
+    environ = {"OTEL_EXPORTER_OTLP_HEADERS": "api-key=abc,b c=hunter2,x-y=z,hunter3"}
+    assert Settings(environ).otlp_headers == (("api-key", "abc"), ("x-y", "z"))
+    assert problems(**environ) == [
+        {
+            "variable": "OTEL_EXPORTER_OTLP_HEADERS",
+            "value": "(hidden)",
+            "expected": "KEY=VALUE[,KEY=VALUE…], no quotes round a value (one that is meant is %22)",
+            "used": "the others",
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"api-key=abc"',
+        'api-key="abc"',
+        "api-key='abc'",
+        "'api-key=abc'",
+        "api:key=abc",
+        "api(key)=abc",
+        "clé=abc",
+        "=abc",
+    ],
+)
+def test_a_header_that_no_server_would_take_is_a_bad_value(text: str) -> None:
+    """Its name is a token (RFC 9110, section 5.6.2); quotes are a shell's, and came too far."""
+    (problem,) = problems(TAILRACE_HEADERS=text)
+    assert (problem["used"], Settings({"TAILRACE_HEADERS": text}).headers) == ("nothing", ())
+
+
+def test_a_quote_that_is_meant_can_be_written() -> None:
+    """Percent-encoded, or not round the whole value."""
+    environ = {"TAILRACE_HEADERS": "a=%22b%22,c=d\"e,f!#$&*+-.^_`|~='"}
+    settings = Settings(environ)
+    assert not settings.problems
+    assert settings.headers == (("a", '"b"'), ("c", 'd"e'), ("f!#$&*+-.^_`|~", "'"))
+
+
+@pytest.mark.parametrize("signal", ["", "LOGS_", "TRACES_", "METRICS_"])
+def test_a_timeout_too_short_for_any_answer_was_meant_in_seconds(signal: str) -> None:
+    """As Python's SDK counts; a second is used, and said."""
+    variable, attribute = f"OTEL_EXPORTER_OTLP_{signal}TIMEOUT", f"otlp_{signal.lower()}timeout_ms"
+    (problem,) = problems(**{variable: "10"})
+    assert problem["expected"] == "a whole number from 100 to 120000 ms (not of seconds), or 0"
+    assert (problem["value"], problem["used"]) == ("10", "1000")
+    assert Settings({variable: "10"}).values[attribute] == 1000
+    for text in ("0", "100", "120000"):
+        settings = Settings({variable: text})
+        assert (settings.problems, settings.values[attribute]) == ([], int(text))
+
+
+def test_a_name_of_opentelemetrys_that_is_not_honoured_is_said() -> None:
+    """With the nearest one that is; what belongs to the SDK alone is not ours to speak of."""
+    environ = {
+        "OTEL_EXPORTER_OTLP_ENDPOINTS": "http://h",
+        "OTEL_EXPORTER_OTLP_INSECURE": "true",
+        "OTEL_SDK_DISABLED": "true",
+        "OTEL_TRACES_EXPORTER": "none",
+    }
+    first, second = Settings(environ).problems
+    assert (first.variable, second.variable) == ("OTEL_EXPORTER_OTLP_ENDPOINTS", "OTEL_EXPORTER_OTLP_INSECURE")
+    assert first.explained()["expected"] == "a known setting's name; did you mean OTEL_EXPORTER_OTLP_ENDPOINT?"
+    assert not first.is_fatal
+
+
+@pytest.mark.parametrize(("ours", "is_fatal"), [("TAILRACE_HEADERS", True), ("OTEL_EXPORTER_OTLP_HEADERS", False)])
+def test_what_opentelemetrys_variables_say_is_never_fatal(ours: str, *, is_fatal: bool) -> None:
+    """Not where bad settings of our own are, either."""
+    (problem,) = Settings({ours: "x"}).problems
+    assert problem.is_fatal is is_fatal
+
+
+def test_a_proxy_may_be_named_in_lower_case() -> None:
+    """As curl and many others read it; capitals win."""
+    assert Settings({"https_proxy": "p:1", "no_proxy": "h"}).https_proxy == "p:1"
+    assert Settings({"https_proxy": "p:1", "HTTPS_PROXY": "q:2"}).https_proxy == "q:2"
+    assert Settings({"https_proxy": "p:1", "HTTPS_PROXY": " "}).https_proxy == "p:1"
+    assert Settings({"no_proxy": "h"}).no_proxy == "h"
+    assert list(Settings({"https_proxy": "user:pw@proxy:3128"}).secrets()) == ["user:pw"]
+
+
 def test_reserved_port_is_refused() -> None:
     """Lambda keeps 9001 for itself."""
     (problem,) = problems(TAILRACE_LISTEN_PORT="9001")
@@ -147,7 +231,7 @@ def test_any_value_of_any_setting_is_taken_or_becomes_a_problem(text: str) -> No
     """Nonsense never raises; the default stands in for it."""
     for row in Settings.table():
         settings = Settings({row.variable: text})
-        if settings.problems:
+        if settings.problems and not isinstance(row, Headers | Timeout):
             assert settings.values[row.attribute] == row.default
         assert list(settings.secrets()) is not None
 

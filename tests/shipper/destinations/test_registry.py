@@ -37,6 +37,7 @@ def ready(_fd: int, events: int, _until: float) -> int:
             "https://h/v1/logs",
         ),
         ({"TAILRACE_DESTINATION": "otlp+http://h/v1/logs?k=v"}, OTLP, "http://h/v1/logs"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://h/x/v1/traces/"}, OTLP, "http://h/x/v1/logs"),
         ({"TAILRACE_DESTINATION": "https://u:p@h:8443/in?k=v#f"}, LINES, "https://h:8443/in"),
         ({"TAILRACE_DESTINATION": "file:/x/y"}, LINES, "file:/x/y"),
         ({"TAILRACE_DESTINATION": "stdout:"}, LINES, "stdout:"),

@@ -32,7 +32,7 @@ def test_the_nearer_compression_wins(environ: dict[str, str], *, compressed: boo
 def test_the_nearer_timeout_wins() -> None:
     variables = ("OTEL_EXPORTER_OTLP_TIMEOUT", "OTEL_EXPORTER_OTLP_LOGS_TIMEOUT", "TAILRACE_REQUEST_TIMEOUT_MS")
     found = [
-        place_of(settings_of(**{name: str(n + 1) for n, name in enumerate(variables[:count])}), "logs").timeout_s
+        place_of(settings_of(**{name: str(100 + n) for n, name in enumerate(variables[:count])}), "logs").timeout_s
         for count in range(4)
     ]
-    assert found == [5, 0.001, 0.002, 0.003]
+    assert found == [5, 0.1, 0.101, 0.102]
