@@ -35,11 +35,23 @@ def test_without_an_earlier_one_a_short_timeout_is_assumed(jump_s: float) -> Non
     assert left(Deadlines(), 3.0, jump_s) == UNKNOWN_TIMEOUT_S
 
 
-def test_cold_start_that_used_some_of_the_time_does_not_shorten_the_next() -> None:
-    """A suppressed init runs within the first invocation's timeout."""
+@pytest.mark.parametrize("first_s", [0.1, 1.2, 2.0])
+def test_init_that_used_some_of_the_time_does_not_shorten_the_next(first_s: float) -> None:
+    """After a reset, say, an init runs within the first invocation's timeout, and takes most of it."""
     deadlines = Deadlines()
-    left(deadlines, 2.0)
+    for timeout_s in (first_s, 3.0, 3.0, first_s, 3.0):
+        assert left(deadlines, timeout_s) == pytest.approx(timeout_s, abs=1e-3)
+
+
+def test_clock_that_lags_by_minutes_after_a_freeze_is_not_believed() -> None:
+    """What would be left is more than the function ever had; a clock that stays so is believed the second time."""
+    deadlines = Deadlines()
+    left(deadlines, 3.0)
+    left(deadlines, 3.0)
+    assert left(deadlines, 3.0, -600.0) == pytest.approx(3.0, abs=1e-3)
     assert left(deadlines, 3.0) == pytest.approx(3.0, abs=1e-3)
+    assert left(deadlines, 600.0) == pytest.approx(3.0, abs=1e-3)
+    assert left(deadlines, 600.0) == pytest.approx(600.0, abs=1e-3)
 
 
 @pytest.mark.parametrize(
