@@ -16,7 +16,7 @@ from lifecycle.contract.log import Log, fields_of
 from lifecycle.contract.settings import Settings
 from lifecycle.extensions_api import STATUS_OK, Answer, LocalApiError, PlatformEvent
 from lifecycle.ledger import Ledger
-from lifecycle.machine.commands import Command, Exit, FetchNext, GoQuiet, KillWorker, Release, Ship, StartWorker
+from lifecycle.machine.commands import Command, Exit, FetchNext, KillWorker, Release, Ship, StartWorker, WarnOfDeaths
 from lifecycle.machine.deadlines import MS_PER_S, SHUTDOWN_S, Deadlines
 from lifecycle.machine.events import (
     BatchStored,
@@ -225,10 +225,9 @@ class Supervisor:
             case KillWorker():
                 self._log.warning("worker.stuck", worker=command.worker, effect="it is replaced")
                 self._pool.kill(command.worker)
-            case GoQuiet():
-                self._log.error("worker.given_up", effect="workers keep dying; nothing more is collected or shipped")
-                self._booted.close_listener()  # a refused connection is clearer than one that nobody accepts
-                self._pool.kill()
+            case WarnOfDeaths():
+                effect = "it is started again, with pauses; no invocation is held meanwhile"
+                self._log.error("worker.kept_dying", worker=command.worker, effect=effect)
             case Exit():
                 self._exit_status = command.status
 

@@ -43,8 +43,10 @@ class KillWorker(Command, frozen=True):
     worker: str
 
 
-class GoQuiet(Command, frozen=True):
-    """Say that workers keep dying and that nothing more is shipped."""
+class WarnOfDeaths(Command, frozen=True):
+    """Say that a worker keeps dying; it is replaced all the same, with pauses."""
+
+    worker: str
 
 
 class Exit(Command, frozen=True):

@@ -14,7 +14,7 @@ from enum import Enum
 import msgspec
 
 from lifecycle.machine.backoff import NextRetry
-from lifecycle.machine.commands import Command, Exit, FetchNext, GoQuiet, KillWorker, Release, Ship, StartWorker
+from lifecycle.machine.commands import Command, Exit, FetchNext, KillWorker, Release, Ship, StartWorker, WarnOfDeaths
 from lifecycle.machine.events import (
     BatchStored,
     Event,
@@ -30,7 +30,7 @@ from lifecycle.machine.events import (
 )
 from lifecycle.machine.flush import Choice, FlushPolicy
 from lifecycle.machine.invocation import Invocation
-from lifecycle.machine.restarts import Restarts
+from lifecycle.machine.restarts import DEATHS_TO_FAIL, Restarts
 from lifecycle.machine.shipments import Shipments
 from lifecycle.machine.shutdown import GONE_S, SHUTDOWN_MARGIN_S, Shutdown, Step
 
@@ -113,7 +113,7 @@ TABLE: dict[State, dict[type[Event], Row]] = {
         IntakeHeld: _row((_WAITING,), Ship),
         OffsetCommitted: _row((_WAITING,), Release, Ship),
         ShipmentStalled: _row((_WAITING,), Ship),
-        WorkerExited: _row((_WAITING,), Ship, GoQuiet),
+        WorkerExited: _row((_WAITING,), Ship, WarnOfDeaths),
         TimePassed: _row((_WAITING,), Ship),
     },
     State.HOLDING: {
@@ -122,7 +122,7 @@ TABLE: dict[State, dict[type[Event], Row]] = {
         IntakeHeld: _row((_HOLDING, _WAITING), FetchNext, Ship),
         OffsetCommitted: _row((_HOLDING, _WAITING), Release, FetchNext, Ship),
         ShipmentStalled: _row((_HOLDING, _WAITING), FetchNext, Ship),
-        WorkerExited: _row((_HOLDING, _WAITING), FetchNext, Ship, GoQuiet),
+        WorkerExited: _row((_HOLDING, _WAITING), FetchNext, Ship, WarnOfDeaths),
         TimePassed: _row((_HOLDING, _WAITING), FetchNext, Ship),
     },
     State.OVERLAPPING: {
@@ -131,7 +131,7 @@ TABLE: dict[State, dict[type[Event], Row]] = {
         IntakeHeld: _row((_OVERLAPPING, _WAITING), FetchNext, Ship),
         OffsetCommitted: _row((_OVERLAPPING, _WAITING), Release, FetchNext, Ship),
         ShipmentStalled: _row((_OVERLAPPING, _WAITING), FetchNext, Ship),
-        WorkerExited: _row((_OVERLAPPING, _WAITING), FetchNext, Ship, GoQuiet),
+        WorkerExited: _row((_OVERLAPPING, _WAITING), FetchNext, Ship, WarnOfDeaths),
         TimePassed: _row((_OVERLAPPING, _WAITING), FetchNext, Ship),
     },
     State.REFUSED: {
@@ -140,7 +140,7 @@ TABLE: dict[State, dict[type[Event], Row]] = {
         IntakeHeld: _row((_REFUSED, _WAITING), FetchNext, Ship),
         OffsetCommitted: _row((_REFUSED, _WAITING), Release, FetchNext, Ship),
         ShipmentStalled: _row((_REFUSED, _WAITING), FetchNext, Ship),
-        WorkerExited: _row((_REFUSED, _WAITING), FetchNext, Ship, GoQuiet),
+        WorkerExited: _row((_REFUSED, _WAITING), FetchNext, Ship, WarnOfDeaths),
         TimePassed: _row((_REFUSED, _WAITING), FetchNext, Ship),
     },
     State.DRAINING: {
@@ -149,7 +149,7 @@ TABLE: dict[State, dict[type[Event], Row]] = {
         IntakeHeld: _row(_END, Ship, Exit),
         OffsetCommitted: _row(_END, Release, Ship, Exit),
         ShipmentStalled: _row(_END, Ship, Exit),
-        WorkerExited: _row(_END, Ship, GoQuiet, Exit),
+        WorkerExited: _row(_END, Ship, WarnOfDeaths, Exit),
         TimePassed: _row(_END, Ship, Exit),
     },
     State.CLOSING: {
@@ -158,7 +158,7 @@ TABLE: dict[State, dict[type[Event], Row]] = {
         IntakeHeld: _row((State.CLOSING, State.CLOSED), Ship, Exit),
         OffsetCommitted: _row((State.CLOSING, State.CLOSED), Release, Ship, Exit),
         ShipmentStalled: _row((State.CLOSING, State.CLOSED), Ship, Exit),
-        WorkerExited: _row((State.CLOSING, State.CLOSED), Ship, GoQuiet, Exit),
+        WorkerExited: _row((State.CLOSING, State.CLOSED), Ship, WarnOfDeaths, Exit),
         TimePassed: _row((State.CLOSING, State.CLOSED), Ship, Exit),
     },
     State.CLOSED: {},
@@ -187,13 +187,12 @@ class Machine:
         self.shipments = Shipments(capacity_bytes, now)
         self._buffer_s = buffer_s
         self._freezes = freezes
-        self._restarts = Restarts()
+        self._restarts = Restarts(now)
         self._next_retry = NextRetry()
         self._ask_at = 0.0
         self._invocation: Invocation | None = None
         self._remembered: deque[tuple[float, BatchStored]] = deque(maxlen=MOST_REMEMBERED)
         self._shutdown: Shutdown | None = None
-        self._is_quiet = False
 
     def handle(self, event: Event, now: float) -> list[Command]:
         """Takes one event.
@@ -242,7 +241,7 @@ class Machine:
     @property
     def _can_ship(self) -> bool:
         """Whether there is a shipper to take commands."""
-        return not self._is_quiet and self._restarts.is_alive("shipper")
+        return self._restarts.is_alive("shipper")
 
     @property
     def _is_running(self) -> bool:
@@ -253,6 +252,13 @@ class Machine:
     def _is_reported(self) -> bool:
         """Whether the last invocation's platform.report has come."""
         return self._invocation is not None and self._invocation.is_reported
+
+    def _missing_at(self, moment: float) -> str:
+        """The worker that is not there to do its part by then, so that nobody may wait for it; "" if both are."""
+        for worker in ("collector", "shipper"):
+            if self._restarts.is_failing(worker) or not self._restarts.is_back_by(worker, moment):
+                return worker
+        return ""
 
     def _is_jammed(self, now: float) -> bool:
         """Whether the backlog fills and the destination takes nothing: then nobody may wait for its news."""
@@ -315,8 +321,9 @@ class Machine:
         self.shipments.forget_stall()
         decision = self.policy.invoked(now, self.shipments.waiting_since)
         choice, reason = decision.choice, decision.reason
-        if self._is_quiet:
-            choice, reason = Choice.RELEASE, "workers_keep_dying"
+        missing = self._missing_at(now + self.policy.budget_s)
+        if missing and choice is not Choice.ALONGSIDE:
+            choice, reason = Choice.RELEASE, f"{missing}_missing"
         elif self._is_jammed(now):
             choice, reason = Choice.RELEASE, "backlog_jammed"
         elif choice is Choice.RELEASE and self.shipments.current and self.policy.may_withhold:
@@ -337,6 +344,7 @@ class Machine:
         self.state = State.DRAINING
         self._shutdown = Shutdown(ends_at, now, buffer_s=self._buffer_s, exit_status=exit_status)
         self.shipments.forget_stall()
+        self._restarts.hasten(now)
 
     def _take_batch(self, event: BatchStored, now: float) -> None:
         self.shipments.stored(event.start, event.end, now)
@@ -349,7 +357,7 @@ class Machine:
             self._invocation.stored(event, now)
 
     def _take_progress(self, event: OffsetCommitted, now: float) -> Iterator[Command]:
-        if event.through > self.shipments.shipped:
+        if event.through > self.shipments.shipped and self._restarts.is_alive("collector"):  # else it is told anew
             yield Release(event.through)
         took_s = self.shipments.committed(event.through, event.skip, now, owes=event.owes, waits=event.waits)
         self._restarts.progressed("shipper")
@@ -371,17 +379,11 @@ class Machine:
         if event.worker == "shipper" and self.shipments.current:
             self.shipments.ended(now)
             self.policy.failed(now)
-        if self._is_quiet:
-            return
-        if was_idle:
-            self._restarts.progressed(event.worker)  # it had loaded and had nothing to do: the fault is not its own
-        self._restarts.died(event.worker, now)
+        self._restarts.died(event.worker, now, was_idle=was_idle)
         if event.worker == "collector" and self._invocation:
-            self._invocation.collector_died(now, again=self._restarts.died_again("collector"))
-        if self._restarts.are_hopeless:
-            self._is_quiet = True
-            self._restarts.give_up()
-            yield GoQuiet()
+            self._invocation.collector_died(now, again=self._restarts.deaths("collector") > 1)
+        if self._restarts.deaths(event.worker) == DEATHS_TO_FAIL:
+            yield WarnOfDeaths(event.worker)
 
     # What to do about it.
 
@@ -414,10 +416,11 @@ class Machine:
         shipments = self.shipments
         current = shipments.current
         is_finished = invocation.finished_at is not None
-        if self._is_quiet:
-            yield from self._let_go(now, "workers_keep_dying")
-        elif is_finished and shipments.shipped >= invocation.hold_through:
+        missing = self._missing_at(invocation.hold_ends)
+        if is_finished and shipments.shipped >= invocation.hold_through:
             yield from self._let_go(now, "delivered")
+        elif missing:
+            yield from self._let_go(now, f"{missing}_missing")
         elif is_finished and shipments.has_stalled and current is None:
             yield from self._let_go(now, "not_delivered")
         elif now >= invocation.hold_ends:
@@ -439,7 +442,10 @@ class Machine:
         """/next waits for the shipment alongside."""
         shipments = self.shipments
         current = shipments.current
-        if current is None:
+        missing = self._missing_at(invocation.hold_ends)
+        if missing:
+            yield from self._let_go(now, f"{missing}_missing")
+        elif current is None:
             yield from self._let_go(now, "not_delivered" if shipments.has_stalled else "delivered")
         elif now >= invocation.hold_ends:
             yield from self._let_go(now, "budget_spent")
@@ -484,10 +490,6 @@ class Machine:
 
     def _shut_down(self, shutdown: Shutdown, now: float) -> Iterator[Command]:
         """Collects what still comes, ships what there is, and ends."""
-        if self._is_quiet:
-            self.state = State.CLOSED
-            yield Exit(shutdown.exit_status)
-            return
         shipments = self.shipments
         is_collected = now >= shutdown.collected_at(shipments, is_reported=self._is_reported)
         if self.state is State.DRAINING and (is_collected or now >= shutdown.ends_at):

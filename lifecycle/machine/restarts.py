@@ -1,33 +1,42 @@
-"""When a dead worker is replaced: at once, then with pauses, past a limit not at all. Pure."""
+"""When a dead worker is replaced: at once, then with pauses that double, for as long as the environment lives. Pure."""
 
 from lifecycle.machine.backoff import Backoff
-
-# Deaths without any progress between them, after which workers are not replaced any more.
-MOST_DEATHS = 8
 
 # Deaths in a row that are answered at once; a killed process is no reason to wait.
 IMMEDIATE = 3
 
-# Pauses before the replacement after those.
+# Pauses before the replacement after those: what made it die may be over, and a start costs some 50 ms of processor.
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 60.0
 
+# Deaths without any progress between them that are said, and after which no invocation waits for the worker.
+DEATHS_TO_FAIL = 8
+
+
+# A worker that lived so long and then was killed while it had nothing to do did not die of a fault of its own.
+SETTLED_S = 1.0
+
 
 class Restarts:
-    """The deaths of workers, and the replacements that are due."""
+    """The deaths of workers, and the replacements that are due.
 
-    def __init__(self) -> None:
+    Args:
+        now: The present moment: all are started.
+    """
+
+    def __init__(self, now: float) -> None:
         self._deaths: dict[str, Backoff] = {}
         self._start_at: dict[str, float] = {}
+        self._first_started = now
+        self._started: dict[str, float] = {}
 
-    @property
-    def are_hopeless(self) -> bool:
-        """Whether a worker died too often to go on."""
-        return any(backoff.failures >= MOST_DEATHS for backoff in self._deaths.values())
+    def deaths(self, worker: str) -> int:
+        """How often `worker` died and got nothing done between."""
+        return self._deaths[worker].failures if worker in self._deaths else 0
 
-    def died_again(self, worker: str) -> bool:
-        """Whether `worker` died more than once and got nothing done between."""
-        return worker in self._deaths and self._deaths[worker].failures > 1
+    def is_failing(self, worker: str) -> bool:
+        """Whether `worker` keeps dying: nobody is to wait for what it might do."""
+        return self.deaths(worker) >= DEATHS_TO_FAIL
 
     @property
     def wakes_at(self) -> float | None:
@@ -38,23 +47,30 @@ class Restarts:
         """`worker` got something done: its deaths before that do not count any more."""
         self._deaths.pop(worker, None)
 
-    def died(self, worker: str, now: float) -> None:
-        """Plans the replacement of `worker`."""
+    def died(self, worker: str, now: float, *, was_idle: bool = False) -> None:
+        """Plans the replacement of `worker`; `was_idle`: it had loaded everything and had nothing to do."""
+        if was_idle and now >= self._started.get(worker, self._first_started) + SETTLED_S:
+            self.progressed(worker)
         backoff = self._deaths.setdefault(worker, Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S, at_once=IMMEDIATE))
         backoff.failed()
         self._start_at[worker] = now + backoff.pause_s
 
-    def give_up(self) -> None:
-        """No worker is replaced any more."""
-        self._start_at.clear()
+    def hasten(self, now: float) -> None:
+        """Ends the pauses: there may be no later."""
+        self._start_at = dict.fromkeys(self._start_at, now)
 
     def is_alive(self, worker: str) -> bool:
         """Whether `worker` is there to take commands."""
         return worker not in self._start_at
+
+    def is_back_by(self, worker: str, moment: float) -> bool:
+        """Whether `worker` is there, or will be by then."""
+        return self._start_at.get(worker, moment) <= moment
 
     def due(self, now: float) -> list[str]:
         """The workers to start now; they count as alive from here on."""
         due = [worker for worker, at in self._start_at.items() if at <= now]
         for worker in due:
             del self._start_at[worker]
+            self._started[worker] = now
         return due

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from lifecycle.contract.settings import Settings
-from lifecycle.machine.restarts import MOST_DEATHS
+from lifecycle.machine.restarts import DEATHS_TO_FAIL
 from tests.e2e.conftest import LAYER, NAME, Run, Start
 from tests.faults.cell import Scene
 from tests.sandbox import Hang, Platform
@@ -250,23 +250,22 @@ def test_killed_worker_is_replaced_and_nothing_is_lost(start: Start, comm: str) 
     assert run.events("worker.exited")
 
 
-def test_worker_that_keeps_dying_is_given_up_once_and_the_function_goes_on(start: Start) -> None:
-    """It says so, /next is asked for as ever, and what is left is counted."""
+def test_worker_that_keeps_dying_is_said_once_and_all_is_delivered_when_it_lives(start: Start) -> None:
+    """/next is asked for as ever, and the successor that is started at shutdown ships all that waits."""
     run = start(platform=Platform(freeze=False), TAILRACE_FLUSH="end")
     run.invoke(lines=1)
     scene = Scene(run.env, run.backend)
     scene.haunt("tr-shipper")
     try:
-        _wait_until(lambda: run.invoke(lines=1) and run.events("worker.given_up"), 20.0)
+        _wait_until(lambda: run.invoke(lines=1) and run.events("worker.kept_dying"), 20.0)
     finally:
         scene.leave()
     for _ in range(3):
         run.invoke(lines=1)
     run.end()
-    (line,) = run.events("lifecycle.ended")
-    assert len(run.events("worker.given_up")) == 1
-    assert len(run.events("worker.exited")) >= MOST_DEATHS
-    assert line["waiting"] == sum(line["left"].values()) > 0
+    assert run.lost() == 0
+    assert [line["worker"] for line in run.events("worker.kept_dying")] == ["shipper"]
+    assert len(run.events("worker.exited")) >= DEATHS_TO_FAIL
 
 
 def test_shipper_that_hangs_at_shutdown_is_replaced_and_all_is_delivered(start: Start) -> None:

@@ -2,7 +2,7 @@
 
 import os
 
-from lifecycle.machine.restarts import MOST_DEATHS
+from lifecycle.machine.restarts import DEATHS_TO_FAIL
 from tests.faults.cell import COLLECTOR, INVOCATIONS, LINE, LINES, SHIPPER, Cell, PerInvocation, Required, Scene
 from tests.faults.cells import BURST, LATE_MS
 from tests.faults.hooks import RUNNING, accepting, always, first, killing_always, well_again, well_again_at, with_event
@@ -89,12 +89,12 @@ FURTHER = (
     Cell(
         name="collector that dies at once, always",
         before=dying(COLLECTOR),
-        required=Required(kills=MOST_DEATHS, platform_keeps=True, late_p50_ms=LATE_MS),
+        required=Required(kills=DEATHS_TO_FAIL, platform_keeps=True, late_p50_ms=LATE_MS),
     ),
     Cell(
         name="shipper that dies at once, always",
         before=dying(SHIPPER),
-        required=Required(lost=None, waits=True, kills=MOST_DEATHS, late_p50_ms=LATE_MS),
+        required=Required(lost=None, waits=True, kills=DEATHS_TO_FAIL, late_p50_ms=LATE_MS),
     ),
     Cell(
         name="both killed, flapping, answers lost",

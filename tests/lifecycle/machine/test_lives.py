@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lifecycle.machine.commands import Command, Exit, FetchNext, GoQuiet, KillWorker, Release, Ship, StartWorker
+from lifecycle.machine.commands import Command, Exit, FetchNext, KillWorker, Release, Ship, StartWorker, WarnOfDeaths
 from lifecycle.machine.events import (
     BatchStored,
     Event,
@@ -180,6 +180,7 @@ class Life:
                 if self.killed_at is not None and self.now < self.ends_at:
                     self.tried_until = command.until
             case Release():
+                assert "collector" in self._alive
                 assert command.through <= self.machine.shipments.end
             case StartWorker():
                 assert command.worker not in self._alive
@@ -190,8 +191,8 @@ class Life:
                 assert self.killed_at is not None
                 assert self.now <= self.ends_at + LAST_REPORT_S + NOTHING_S, "an exit after the deadline"
                 self.exit = command
-            case GoQuiet():
-                pass
+            case WarnOfDeaths():
+                assert command.worker not in self._alive
 
 
 # "commit" and "invoke" twice: what goes well is what a life is mostly made of.

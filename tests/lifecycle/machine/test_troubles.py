@@ -3,7 +3,7 @@
 import pytest
 
 from lifecycle.machine.backoff import MOST_UNCONNECTED
-from lifecycle.machine.commands import Command, Exit, GoQuiet, KillWorker, StartWorker
+from lifecycle.machine.commands import Command, KillWorker, Release, StartWorker, WarnOfDeaths
 from lifecycle.machine.events import (
     IntakeHeld,
     NextFailed,
@@ -14,8 +14,9 @@ from lifecycle.machine.events import (
     UnknownEventReceived,
     WorkerExited,
 )
-from lifecycle.machine.machine import State
-from lifecycle.machine.restarts import MOST_DEATHS
+from lifecycle.machine.machine import Machine, State
+from lifecycle.machine.restarts import DEATHS_TO_FAIL, IMMEDIATE, LONGEST_PAUSE_S
+from lifecycle.machine.shutdown import QUIET_S
 from tests.lifecycle.machine.conversation import CAPACITY, invoke, machine, reasons_to_fetch, ships, stored
 
 
@@ -64,17 +65,20 @@ def test_one_failure_early_in_an_invocation_does_not_spoil_its_end() -> None:
 
 
 def test_shipper_that_dies_of_what_it_ships_opens_the_breaker() -> None:
-    """And is given up in the end, however much the collector gets done meanwhile."""
+    """And holds nobody, however much the collector gets done meanwhile."""
     subject = machine("end")
-    ordered: list[Command] = []
+    commands: list[Command] = []
     now = 0.0
-    for number in range(MOST_DEATHS):
+    for number in range(DEATHS_TO_FAIL):
         now += 100.0
         invoke(subject, now, f"r{number}")
         subject.handle(stored(100 * (number + 1), finished=f"r{number}"), now + 0.1)
-        ordered += subject.handle(WorkerExited("shipper"), now + 0.2)
-        ordered += subject.handle(TimePassed(), now + 5.0)
-    assert GoQuiet() in ordered
+        commands += subject.handle(WorkerExited("shipper"), now + 0.2)
+        commands += subject.handle(TimePassed(), now + 5.0)
+    assert subject.policy.is_open
+    assert commands.count(StartWorker("shipper")) == DEATHS_TO_FAIL
+    assert commands.count(WarnOfDeaths("shipper")) == 1
+    assert reasons_to_fetch(invoke(subject, now + 6.0)) == ["shipper_missing"]
 
 
 def test_stale_timer_of_a_frozen_invocation_ships_nothing() -> None:
@@ -177,37 +181,80 @@ def test_collector_that_dies_again_gives_the_hold_its_clock_from_the_beginning()
     assert reasons_to_fetch(subject.handle(TimePassed(), 0.5)) == ["end_not_told"]
 
 
-def test_workers_that_keep_dying_are_given_up_and_the_function_goes_on() -> None:
-    """It goes quiet, says so once, and keeps asking for the next event."""
-    subject = machine()
-    ordered: list[Command] = []
+def dying(subject: Machine, worker: str, deaths: int) -> float:
+    """`worker` dies so often, each time as soon as it is started; returns the moment of its last death."""
     now = 0.0
-    for _ in range(MOST_DEATHS):
-        ordered += subject.handle(WorkerExited("collector"), now)
-        now = subject.wakes_at or now
-        ordered += subject.handle(TimePassed(), now)
-    assert ordered.count(GoQuiet()) == 1
-    assert reasons_to_fetch(invoke(subject, now + 1)) == ["workers_keep_dying"]
-    assert subject.handle(ShutdownRequested("spindown", now + 3), now + 2) == [Exit(0)]
+    for number in range(deaths):
+        commands = subject.handle(WorkerExited(worker, was_ready=False), now)
+        assert (WarnOfDeaths(worker) in commands) == (number + 1 == DEATHS_TO_FAIL)
+        if number + 1 < deaths:
+            while StartWorker(worker) not in commands:
+                assert subject.wakes_at is not None
+                now = subject.wakes_at
+                commands = subject.handle(TimePassed(), now)
+    return now
+
+
+@pytest.mark.parametrize("worker", ["collector", "shipper"])
+def test_worker_that_keeps_dying_is_said_once_and_tried_again_for_ever(worker: str) -> None:
+    """No invocation is held for it; the pauses end at a minute, and what it lacked may be there again after an hour."""
+    subject = machine()
+    now = dying(subject, worker, 50)
+    assert subject.wakes_at == pytest.approx(now + LONGEST_PAUSE_S)
+    assert reasons_to_fetch(invoke(subject, now + 1)) == [f"{worker}_missing"]
+    assert StartWorker(worker) in subject.handle(TimePassed(), now + LONGEST_PAUSE_S)
+
+
+def test_worker_that_works_again_is_waited_for_again() -> None:
+    """Its deaths are forgotten with the first thing it gets done."""
+    subject = machine()
+    now = dying(subject, "shipper", 20) + LONGEST_PAUSE_S
+    subject.handle(stored(100, start=0), now - 20)
+    (start, ship) = subject.handle(TimePassed(), now)
+    assert (start, ships([ship])) == (StartWorker("shipper"), [(0, 100, "interval_passed")])
+    subject.handle(OffsetCommitted(100), now + 0.1)
+    assert invoke(subject, now + 1) == []
+    assert subject.state is State.HOLDING
+
+
+def test_worker_that_keeps_dying_is_tried_once_more_at_shutdown() -> None:
+    """There is no later; what waits is shipped if it lives."""
+    subject = machine()
+    now = dying(subject, "shipper", 20)
+    subject.handle(stored(100, start=0), now)
+    commands = subject.handle(ShutdownRequested("spindown", now + 2), now)
+    assert StartWorker("shipper") in commands
+    commands += subject.handle(TimePassed(), now + QUIET_S)
+    assert [(since, until) for since, until, _ in ships(commands)][-1] == (0, 100)
+
+
+def test_hold_does_not_wait_for_a_worker_that_is_not_back_in_time() -> None:
+    """The pause is longer than the hold."""
+    subject = machine(budget_s=0.02)
+    invoke(subject, 0.0)
+    commands: list[Command] = []
+    for _ in range(IMMEDIATE + 1):
+        commands += subject.handle(WorkerExited("shipper", was_ready=False), 1.0)
+    assert reasons_to_fetch(commands) == []
+    assert reasons_to_fetch(subject.handle(stored(100, finished="r1"), 1.0)) == ["shipper_missing"]
+
+
+def test_room_is_told_only_to_a_collector_that_is_there() -> None:
+    """Its successor is told when it is started."""
+    subject = machine()
+    subject.handle(stored(100, start=0), 0.0)
+    for _ in range(IMMEDIATE + 1):
+        subject.handle(WorkerExited("collector"), 1.0)
+    assert subject.handle(OffsetCommitted(50), 1.01) == []
+    assert subject.handle(TimePassed(), 1.1) == [StartWorker("collector")]
+    assert subject.handle(OffsetCommitted(60), 1.2) == [Release(60)]
 
 
 def test_shipper_that_is_killed_while_it_has_nothing_to_do_is_always_replaced() -> None:
     """With the breaker open it delivers nothing for a minute, which is not its fault."""
     subject = machine()
-    for number in range(3 * MOST_DEATHS):
-        assert subject.handle(WorkerExited("shipper"), float(number)) == [StartWorker("shipper")]
-
-
-def test_shipper_that_dies_before_it_is_ready_is_given_up() -> None:
-    """It may lack a module; nothing is started after that."""
-    subject = machine()
-    now, orders = 0.0, []
-    while GoQuiet() not in orders:
-        orders = subject.handle(WorkerExited("shipper", was_ready=False), now)
-        now = subject.wakes_at or now
-        subject.handle(TimePassed(), now)
-    subject.handle(WorkerExited("collector"), now)
-    assert subject.wakes_at is None
+    for number in range(3 * DEATHS_TO_FAIL):
+        assert subject.handle(WorkerExited("shipper"), 1.0 + number) == [StartWorker("shipper")]
 
 
 def test_shipper_that_ignores_its_deadline_is_replaced() -> None:
