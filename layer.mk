@@ -19,6 +19,11 @@ STRICT ?=
 # The standalone layer: the interpreter it carries, as a tree or an archive; empty: fetched.
 PYTHON_DIST ?=
 
+# A release: its tag, and the interpreters that its standalone layers carry; empty: fetched.
+TAG ?=
+PYTHON_DIST_X86_64 ?=
+PYTHON_DIST_ARM64 ?=
+
 # How long each target is fuzzed, which, and from which seed; empty: a new one, which is printed.
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= http tcp telemetry environ platform
@@ -47,6 +52,7 @@ INSTALLED := $(VENV)/installed.stamp
 ZIP := build/tailrace-layer.zip
 UNPACKED := build/layer/extensions/tailrace
 STANDALONE := build/tailrace-standalone.zip
+RELEASE := build/release
 SOURCES := $(sort $(shell find lifecycle collector shipper tools -name '*.py')) tools/wrap LICENSE requirements-layer.txt
 BUILD := $(RUN) -m tools.build_layer --pythons '$(PYTHONS)' --archs '$(ARCHS)' $(if $(filter-out 0,$(STRICT)),--strict)
 
@@ -72,6 +78,28 @@ layer-standalone: $(INSTALLED) ## Build build/tailrace-standalone.zip, which bri
 publish: $(INSTALLED) ## Publish a zip (REGIONS=eu-central-1,us-east-1 or all, ZIP=…, LAYER_NAME=tailrace, PROFILE=…, PUBLIC=1, FORCE=1)
 	@test -e $(ZIP) || { echo 'There is no $(ZIP). First: make layer' >&2; exit 1; }
 	@$(PUBLISH) --zip $(ZIP) --name '$(LAYER_NAME)' $(if $(filter-out 0,$(FORCE)),--force)
+
+# The directory is made anew: what an earlier release left would be published with this one.
+.PHONY: release
+release: $(INSTALLED) ## Build all that a release has into build/release, with checksums (TAG=v1.2.3, PYTHON_DIST_X86_64=…, PYTHON_DIST_ARM64=…)
+	@rm -rf $(RELEASE) && mkdir -p $(RELEASE)
+	@$(RUN) -m tools.build_layer --strict --output $(RELEASE)/tailrace-layer.zip
+	@$(RUN) -m tools.build_standalone --archs x86_64 --python-dist '$(PYTHON_DIST_X86_64)' \
+		--output $(RELEASE)/tailrace-standalone-x86_64.zip
+	@$(RUN) -m tools.build_standalone --archs arm64 --python-dist '$(PYTHON_DIST_ARM64)' \
+		--output $(RELEASE)/tailrace-standalone-arm64.zip
+	@$(RUN) -m tools.release check $(RELEASE) --tag '$(TAG)'
+
+.PHONY: publish-release
+publish-release: $(INSTALLED) ## Publish the three zips of build/release, and the table of ARNs (REGIONS=all, PROFILE=…, PUBLIC=1)
+	@rm -f $(RELEASE)/LAYERS.md
+	@failed=0; for suffix in '' -standalone-x86_64 -standalone-arm64; do \
+		$(PUBLISH) --zip $(RELEASE)/tailrace$${suffix:--layer}.zip --name '$(LAYER_NAME)'$$suffix \
+			--table $(RELEASE)/LAYERS.md || failed=1; done; exit $$failed
+
+.PHONY: github-release
+github-release: $(INSTALLED) ## Put build/release on GitHub, by its command line (TAG=v1.2.3)
+	@$(RUN) -m tools.release publish $(RELEASE) --tag '$(TAG)'
 
 .PHONY: pythons
 pythons: $(INSTALLED) ## On Debian, fetch the Pythons it lacks (3.14, and aarch64 with an emulator) into build/pythons

