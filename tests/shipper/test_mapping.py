@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from shipper.model.platform_records import KINDS
 from tests.shipper.following import attributes, followed
 from tests.shipper.support import REQUEST_ID, event
-from tests.shipper.test_telemetry import FIXTURES, JSON
+from tests.shipper.test_telemetry import JSON, RECORDED
 
 TRACING = {
     "spanId": "24cd7d670fa455f0",
@@ -178,7 +178,7 @@ def test_what_is_not_understood_is_a_line_whatever_is_asked_for(kind: str, recor
     assert attributes(log)["aws.lambda.event.type"] == kind
 
 
-@pytest.mark.parametrize("path", sorted(FIXTURES.glob("[0-9]*.json")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.name)
 def test_every_recorded_event_is_accounted_for(path: Path) -> None:
     """Real captures, read in place: each a valid record, or part of a span or metric, or dropped under a name."""
     sent = json.loads(path.read_bytes())

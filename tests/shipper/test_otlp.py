@@ -20,7 +20,7 @@ from shipper.model.context import NOTHING, Context
 from shipper.model.events import events
 from tests.shipper.support import OBSERVED_NS, REQUEST_ID, TIME, TIME_NS, event, frame, frame_of, settings_of
 from tests.shipper.support import Lines as LogLines
-from tests.shipper.test_telemetry import FIXTURES, JSON
+from tests.shipper.test_telemetry import JSON, RECORDED
 
 UID = {"key": "log.record.uid", "value": {"stringValue": "00112233445566ff-0"}}
 INVOCATION = {"key": "faas.invocation_id", "value": {"stringValue": REQUEST_ID}}
@@ -233,7 +233,7 @@ def test_a_number_beyond_all_doubles_stays_digits(number: str) -> None:
     assert json.loads(anyvalue.any_value(number.encode())) == text(number)
 
 
-@pytest.mark.parametrize("path", sorted(FIXTURES.glob("[0-9]*.json")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.name)
 def test_every_recorded_event_becomes_a_record(path: Path) -> None:
     """Real captures, read in place."""
     sent = json.loads(path.read_bytes())
