@@ -130,6 +130,19 @@ def test_terraform_is_hcl_and_names_one_log_group() -> None:
     assert "secret_string" in text
 
 
+def test_terraform_module_is_hcl_and_gives_what_a_function_takes() -> None:
+    """What Terraform itself makes of it is test_synth's."""
+    parsed = hcl2.loads(text_of("terraform/module/main.tf"))
+    outputs = {name.strip('"') for block in parsed["output"] for name in block}
+    assert outputs == {"layer_arn", "environment"}
+    required = {
+        name.strip('"') for block in parsed["variable"] for name, variable in block.items() if "default" not in variable
+    }
+    assert required == {"endpoint"}
+    used = set(re.findall(r"module\.tailrace\.(\w+)", text_of("terraform/module/main.tf")))
+    assert used == outputs
+
+
 class TestCli:
     """cli/deploy.sh, with a stand-in for the AWS command line."""
 

@@ -202,8 +202,8 @@ def terraform(checkout: Path, tmp_path: Path) -> Path:
 
 @pytest.mark.optional
 def test_terraform_example_is_written_as_terraform_would(terraform: Path) -> None:
-    """`terraform fmt`, which needs no provider."""
-    run("terraform", "fmt", "-check", "-diff", cwd=terraform)
+    """`terraform fmt`, which needs no provider; the module as well."""
+    run("terraform", "fmt", "-check", "-diff", "-recursive", cwd=terraform)
 
 
 @pytest.mark.optional
@@ -213,7 +213,21 @@ def test_terraform_example_is_valid(terraform: Path) -> None:
     Where Terraform's registry cannot be reached, Terraform's own variable may name a directory with the provider:
     TF_CLI_ARGS_init=-plugin-dir=DIRECTORY.
     """
-    ready = tried("terraform", "init", "-backend=false", "-input=false", "-no-color", cwd=terraform)
+    initialised(terraform)
+    run("terraform", "validate", "-json", cwd=terraform)
+
+
+@pytest.mark.optional
+def test_terraform_module_does_what_it_says(terraform: Path) -> None:
+    """`terraform validate`, and its own tests: `terraform test`, on a stand-in for the provider."""
+    module = terraform / "module"
+    initialised(module)
+    run("terraform", "validate", "-json", cwd=module)
+    run("terraform", "test", "-no-color", cwd=module)
+
+
+def initialised(directory: Path) -> None:
+    """Gets the provider; the test is skipped where it is not to be had."""
+    ready = tried("terraform", "init", "-backend=false", "-input=false", "-no-color", cwd=directory)
     if ready.returncode:
         pytest.skip(f"Terraform's AWS provider is not to be had: {ready.stderr.strip().splitlines()[-1]}")
-    run("terraform", "validate", "-json", cwd=terraform)
