@@ -23,6 +23,7 @@ from shipper.model.resource import service_name
 from shipper.model.signals import LOGS, METRICS, SIGNALS, TRACES
 from shipper.model.span import Span
 from shipper.model.trace_ids import SPAN_DIGITS, TRACE_DIGITS
+from shipper.parse.log_parser import LogParser
 from shipper.transport.quoting import HIDDEN, Quoting
 from shipper.transport.response import Response
 
@@ -203,8 +204,9 @@ def _line(destination: Destination, now_ns: int) -> bytes:
     moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now_ns // _NS_PER_S))
     event = Event(f"{moment}.000Z", "function", msgspec.Raw(msgspec.json.encode(TEXT)))
     payload = memoryview(msgspec.json.encode([event]))
-    destination.encoder.begin(Frame(0, len(payload), 1, now_ns, os.urandom(DIGEST_BYTES), payload))
-    return destination.encoder.encode(event, 0, NOTHING)
+    parser = LogParser()
+    parser.begin(Frame(0, len(payload), 1, now_ns, os.urandom(DIGEST_BYTES), payload))
+    return destination.encoder.log(parser.record(event, 0, NOTHING))
 
 
 def _span(now_ns: int) -> Span:

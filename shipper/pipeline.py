@@ -1,20 +1,22 @@
-"""Frames in, batches out: every event decoded, correlated, judged by the rules and written for each signal.
+"""Frames to events, events to records, records to batches: read, followed, judged by the rules, encoded.
 
 A generator: no more than one batch and one decoded piece of a frame exist at a time. What only some runs need, the
 platform's events and the rules, is loaded when it is needed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 
 from lifecycle.contract.frames import Frame
 from lifecycle.contract.log import Log
-from shipper.delivery.batch import Batch, Encoder, Limits, Position
+from shipper.delivery.batch import Batch, Limits, Position
 from shipper.model.context import Context
 from shipper.model.events import AnyEvent, BrokenEvent, Event, OddEvent, events, is_own, size_of
+from shipper.model.log_record import Encoder, LogRecord, TextLine
 from shipper.model.signals import LOGS, METRICS, TRACES, Selection
-from shipper.model.strings import may_tell_failure
+from shipper.parse.log_parser import LogParser
+from shipper.parse.text_formats import may_tell_failure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,8 +57,8 @@ class Row:
         self.is_undecided = False
 
 
-class Cutter:
-    """Cuts frames into batches.
+class Pipeline:
+    """Makes batches of frames.
 
     Args:
         encoder: Writes log records.
@@ -87,6 +89,7 @@ class Cutter:
         self._selection = selection or Selection()
         self._shapes = shapes
         self._rules = rules
+        self._parser = LogParser()
         self._phases: Phases | None = None
         self._seed = ""
         self._observed_ns = 0
@@ -102,17 +105,17 @@ class Cutter:
         if closing is not None:
             yield closing
             start = closing.end
-        yield from self._cut(frames, start)
+        yield from self._batches(frames, start)
 
-    def _cut(self, frames: Iterator[Frame], start: Position) -> Iterator[Batch]:
-        limits, row_of, encoder, encode = self._limits, self._row, self._encoder, self._encoder.encode
+    def _batches(self, frames: Iterator[Frame], start: Position) -> Iterator[Batch]:
+        limits, row_of, quick_item = self._limits, self._row, self._quick()
         is_plain = self._rules is None and self._selection.logs and not self._is_untaken(LOGS)
         self.waits = False
         context, skip = start.context, start.skip
         end = last = start
         batch = Batch()
         for frame in frames:
-            self._begin(frame)
+            self.begin(frame)
             batch.mark(Position(frame.start, skip, context))
             index = -1
             for index, event in enumerate(events(frame)):
@@ -121,11 +124,11 @@ class Cutter:
                 if is_plain and type(event) is Event and event.type == "function" and batch.rows < limits.batch_records:
                     # The common case, in as few steps as there can be.
                     try:
-                        record = encode(event, index, context)
+                        item = quick_item(event, index, context)
                     except Exception:  # noqa: BLE001 - it is tried again, and said
-                        record = b""
-                    if record and not encoder.is_telling and batch.body_bytes + len(record) <= limits.batch_bytes:
-                        batch.add(LOGS, record)
+                        item = b""
+                    if item and batch.body_bytes + len(item) <= limits.batch_bytes:
+                        batch.add(LOGS, item)
                         batch.rows += 1
                         continue
                 row = row_of(event, index, context)
@@ -156,18 +159,47 @@ class Cutter:
         if closing is not None:
             yield closing
 
+    def _quick(self) -> Callable[[Event, int, Context], bytes]:
+        """What makes an encoded log record of a line in few steps; b"" where more may follow from it than that."""
+        encode, text_line, encode_event = self._encoder.log, self._encoder.text_line, self._encoder.event
+        parser, may_fail = self._parser, self._may_fail
+        line_of = parser.line
+
+        def of_event(event: Event, index: int, context: Context) -> bytes:
+            if may_fail(event, context):
+                return b""
+            if encode_event is None:
+                return encode(parser.record(event, index, context))
+            return encode_event(event, parser.origin(event, context), index)
+
+        def of_line(event: Event, index: int, context: Context) -> bytes:
+            line = line_of(event, index, context)
+            if isinstance(line, TextLine):
+                return write_text(line, index)
+            return b"" if may_fail(event, context) else encode(line)
+
+        if text_line is None:
+            return of_event
+        write_text = text_line
+        return of_line
+
+    def _may_fail(self, event: Event, context: Context) -> bool:
+        """Whether a line of the function may tell that its invocation fails, and anybody has to know."""
+        return self._shapes is not None and bool(context.open) and may_tell_failure(bytes(event.record))
+
     def look_ahead(self, frames: Iterator[Frame], *, is_pressed: bool) -> None:
-        """Lets the rules see what is to be cut next, where one of them has to know how an invocation went.
+        """Lets the rules see what is to be shipped next, where one of them has to know how an invocation went.
 
         Args:
-            frames: What is to be cut.
+            frames: What is to be shipped.
             is_pressed: There is no room to wait for more.
         """
         if self._rules is not None and self._rules.looks_ahead:
             self._rules.look_ahead(frames, is_final=self.is_final or is_pressed, is_report=self._selection.interleaved)
 
-    def _begin(self, frame: Frame) -> None:
-        self._encoder.begin(frame)
+    def begin(self, frame: Frame) -> None:
+        """Takes what a frame says of all its events."""
+        self._parser.begin(frame)
         self._seed = frame.digest.hex()
         self._observed_ns = frame.observed_ns
         self._is_damaged = frame.damaged_bytes > 0
@@ -226,27 +258,37 @@ class Cutter:
             head = b'{"time":%b,"type":%b,"record":' % (_to_json(event.time), _to_json(event.type))
             event = OddEvent(event.time, head + bytes(event.record) + b"}")
         try:
-            row.record, row.reason = self._encoder.encode(event, index, row.context), ""
+            record = self._parser.record(event, index, row.context)
+            row.record, row.reason = self._encoder.log(record), ""
         except Exception as exc:  # noqa: BLE001 - as above
             self._log.error("shipper.record_unmappable", error=type(exc).__name__, index=index)
             row.record, row.reason = b"", UNMAPPABLE
 
     def _line(self, event: AnyEvent, index: int, row: Row) -> None:
         """A line of the function or of an extension, or what is no event at all."""
-        if self._shapes is not None and isinstance(event, Event) and event.type == "function" and row.context.open:
-            raw = bytes(event.record)
-            if may_tell_failure(raw):
-                row.context = self._following.noticed(raw, row.context)
-        if not self._selection.logs or self._is_untaken(LOGS):
+        is_shipped = self._selection.logs and not self._is_untaken(LOGS)
+        may_fail = isinstance(event, Event) and event.type == "function" and self._may_fail(event, row.context)
+        if not is_shipped:
             row.reason = UNTAKEN if self._selection.logs else NO_LOGS
-            return
+            if not may_fail:
+                return
+        record = self._parser.record(event, index, row.context)
+        if may_fail:
+            row.context = self._following.noticed(record, row.context)
+        if is_shipped:
+            self._write_judged(record, index, row)
+
+    def _write_judged(self, record: LogRecord, index: int, row: Row) -> None:
+        """A log record as the rules leave it."""
         if self._rules is not None:
-            judged = self._rules.judged(event, row.context)
-            event, row.reason, row.context = judged.event, judged.reason, judged.context
-            row.is_undecided = judged.is_undecided
+            judged = self._rules.judged(record, row.context)
+            row.reason, row.context, row.is_undecided = judged.reason, judged.context, judged.is_undecided
             if row.reason or row.is_undecided:
                 return
-        row.record = self._encoder.encode(event, index, row.context)
+            if judged.event is not record.event:
+                # Read anew: nothing that is written was found in what may not be shown.
+                record = self._parser.record(judged.event, index, row.context)
+        row.record = self._encoder.log(record)
 
     def _of_platform(self, event: Event, index: int, row: Row) -> None:
         moved = self._following.moved(event, f"{self._seed}-{index}", self._observed_ns, row.context)
@@ -255,16 +297,18 @@ class Cutter:
         if shapes is not None and TRACES not in shapes.untaken:
             row.spans = tuple(shapes.span(span) for span in moved.spans if self._is_in_sample(span, before))
         if selection.logs and not self._is_untaken(LOGS) and (selection.platform_logs or moved.is_strange):
-            shown: AnyEvent = event
+            record = self._parser.record(event, index, row.context)
             if self._rules is not None:
-                judged = self._rules.judged_of_platform(event, before)
-                shown, row.reason, row.is_undecided = judged.event, judged.reason, judged.is_undecided
+                judged = self._rules.judged_of_platform(record, event, before)
+                row.reason, row.is_undecided = judged.reason, judged.is_undecided
                 if judged.context.kept != row.context.kept:
                     row.context = msgspec.structs.replace(row.context, kept=judged.context.kept)
+                if judged.event is not event:
+                    record = self._parser.record(judged.event, index, row.context)
             if row.is_undecided:
                 return
             if not row.reason:
-                row.record = self._encoder.encode(shown, index, row.context)
+                row.record = self._encoder.log(record)
                 return
         # What a span or a metric is made of has left once those have.
         if moved.is_part and shapes is not None and (selection.traces or selection.metrics):

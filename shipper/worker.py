@@ -20,7 +20,7 @@ from shipper.destinations import registry
 from shipper.errors import HeldError, SupervisorGoneError
 from shipper.model.context import unpacked
 from shipper.model.signals import selected_by
-from shipper.pipeline import Cutter
+from shipper.pipeline import Pipeline
 from shipper.reports import NOWHERE, Reports
 
 TYPE_CHECKING = False
@@ -96,7 +96,8 @@ class Worker:
         self._log = log
         limits = Limits(settings.batch_bytes, settings.batch_records)
         selection = selected_by(settings)
-        self._cutter = Cutter(destination.encoder, limits, log, selection, destination.shapes, _rules(settings, log))
+        rules = _rules(settings, log)
+        self._pipeline = Pipeline(destination.encoder, limits, log, selection, destination.shapes, rules)
         # What a shipment that stalled was at: the next one goes on with it, and repeats nothing that was taken.
         self._unfinished: Batch | None = None
         # Where the next batch begins; what is committed may be behind it.
@@ -162,7 +163,7 @@ class Worker:
                 break
         if self._delivery.lacked_time and reports.open:
             reports.stall("deadline")
-        elif self._cutter.waits or reports.open:
+        elif self._pipeline.waits or reports.open:
             reports.end(until, waits=True)
         elif reports.position.through < until or not is_reported:
             reports.end(until)
@@ -199,10 +200,10 @@ class Worker:
             self._delivery.begin([batch for batch in self._reports.open if batch is not self._unfinished])
         if self._unfinished is not None:
             yield self._unfinished
-        cutter, through = self._cutter, self._cut.through
-        cutter.ledger, cutter.is_final = self._commands.ledger, self._commands.is_final
-        cutter.look_ahead(self._backlog.frames(through, until), is_pressed=self._is_pressed(until, self._cut))
-        batches = cutter.batches(self._backlog.frames(through, until), self._cut)
+        pipeline, through = self._pipeline, self._cut.through
+        pipeline.ledger, pipeline.is_final = self._commands.ledger, self._commands.is_final
+        pipeline.look_ahead(self._backlog.frames(through, until), is_pressed=self._is_pressed(until, self._cut))
+        batches = pipeline.batches(self._backlog.frames(through, until), self._cut)
         yield from self._sent_ahead(batches) if self._commands.is_final else batches
 
     def _sent_ahead(self, batches: Iterator[Batch]) -> Iterator[Batch]:

@@ -6,20 +6,15 @@ row.
 
 import msgspec
 
-from lifecycle.contract.frames import Frame
 from shipper.model.context import NOTHING, Context
-from shipper.model.events import AnyEvent
 from shipper.model.signals import SIGNALS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Protocol
 
     from shipper.delivery.interfaces import Request
     from shipper.delivery.outcome import Outcome
-else:
-    Protocol = object
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -41,22 +36,6 @@ class Limits:
     def __init__(self, batch_bytes: int, batch_records: int) -> None:
         self.batch_bytes = batch_bytes
         self.batch_records = batch_records
-
-
-class Encoder(Protocol):
-    """A destination's way to write events.
-
-    Attributes:
-        is_telling: The last one may tell that its invocation fails.
-    """
-
-    is_telling: bool = False
-
-    def begin(self, frame: Frame) -> None:
-        """Takes note of the frame that the next events belong to."""
-
-    def encode(self, event: AnyEvent, index: int, context: Context) -> bytes:
-        """One event as the destination's request body has it; `index` is its place in the frame."""
 
 
 class Parcel:

@@ -6,9 +6,9 @@ became of them. What is behind HTTP has further parts (`http`).
 
 from collections.abc import Callable, Mapping, Sequence
 
-from shipper.delivery.batch import Encoder
 from shipper.delivery.interfaces import NO_LIMITS, Limits, Request, Shapes
 from shipper.delivery.outcome import Outcome
+from shipper.model.log_record import Encoder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,14 +9,11 @@ from collections.abc import Sequence
 
 import msgspec
 
-from lifecycle.contract.frames import Frame
 from lifecycle.contract.settings import Settings
-from shipper.delivery.batch import Encoder
 from shipper.delivery.interfaces import Request
-from shipper.model.context import Context, request_id_of
 from shipper.model.events import AnyEvent, BrokenEvent, Event, OddEvent, WiderEvent
+from shipper.model.log_record import Encoder, LogRecord, Origin
 from shipper.model.resource import readable, service_name
-from shipper.parse.text_formats import FORMATS, told
 
 _MOST_REMEMBERED = 512
 
@@ -38,41 +35,58 @@ class Lines(Encoder):
             self._tail += b',"function":%b' % _to_json(readable(settings.function.name))
         self._tail += b"}\n"
         self._texts: dict[str, bytes] = {}
-        self._uid = b""
+        self._origins: dict[Origin, bytes] = {}
 
-    def begin(self, frame: Frame) -> None:
-        """Takes the first part of the ids of a frame's records."""
-        self._uid = frame.digest.hex().encode()
-
-    def encode(self, event: AnyEvent, index: int, context: Context) -> bytes:
+    def log(self, record: LogRecord) -> bytes:
         """One event as one line, newline included."""
-        request_id = ""
+        request = self._request(record.request_id, record.trace_id, record.span_id)
+        return b'%b%b%b,"uid":"%b%b' % (
+            self._head,
+            self._members(record.event),
+            request,
+            record.uid.encode(),
+            self._tail,
+        )
+
+    def event(self, event: Event, origin: Origin, index: int) -> bytes:
+        """The same of an event that nothing else has to be known of."""
+        shared = self._origins.get(origin)
+        if shared is None:
+            if len(self._origins) >= _MOST_REMEMBERED:
+                self._origins.clear()
+            request = self._request(origin.request_id, origin.trace_id, origin.span_id)
+            shared = self._origins[origin] = b'%b,"uid":"%b-' % (request, origin.batch_id.encode())
+        raw = bytes(event.record)
+        return b'%b"time":%b,"type":%b,"record":%b%b%d%b' % (
+            self._head,
+            self._text(event.time),
+            self._text(event.type),
+            one_line(raw) if b"\n" in raw or b"\r" in raw else raw,
+            shared,
+            index,
+            self._tail,
+        )
+
+    def _members(self, event: AnyEvent) -> bytes:
         if isinstance(event, Event):
-            raw = bytes(event.record)
-            if raw[:1] == b'"':
-                request_id = told(raw)[1] if raw[1] in FORMATS else ""
-            elif raw[:1] == b"{":
-                request_id = request_id_of(raw)
             members = b'"time":%b,"type":%b,"record":%b' % (
                 self._text(event.time),
                 self._text(event.type),
-                one_line(raw),
+                one_line(bytes(event.record)),
             )
             if isinstance(event, WiderEvent):
                 others = (b",%b:%b" % (_to_json(name), one_line(bytes(value))) for name, value in event.others.items())
                 members += b"".join(others)
-        elif isinstance(event, OddEvent):
-            members = b'"event":%b' % one_line(event.json)
-        else:
-            members = _broken(event)
-        request_id = request_id or context.request_id
+            return members
+        return b'"event":%b' % one_line(event.json) if isinstance(event, OddEvent) else _broken(event)
+
+    def _request(self, request_id: str, trace_id: str, span_id: str) -> bytes:
         request = b',"requestId":%b' % self._text(request_id) if request_id else b""
-        trace_id, span_id, _ = context.trace_of(request_id)
         if trace_id:
             request += b',"traceId":"%b"' % trace_id.encode()
         if span_id:
             request += b',"spanId":"%b"' % span_id.encode()
-        return b'%b%b%b,"uid":"%b-%d%b' % (self._head, members, request, self._uid, index, self._tail)
+        return request
 
     def _text(self, text: str) -> bytes:
         encoded = self._texts.get(text)

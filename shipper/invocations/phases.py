@@ -25,7 +25,11 @@ from shipper.model.platform_records import (
 from shipper.model.signals import Selection
 from shipper.model.span import Span
 from shipper.model.trace_ids import SPAN_DIGITS, TRACE_DIGITS, generated, hex_id, ids_of, trace_header
-from shipper.parse.times import Times, duration_ns
+from shipper.parse.times import duration_ns, unix_ns
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from shipper.model.log_record import LogRecord
 
 replace = msgspec.structs.replace
 
@@ -67,7 +71,6 @@ class Phases:
 
     def __init__(self, selection: Selection) -> None:
         self._selection = selection
-        self._times = Times()
 
     def moved(self, event: Event, seed: str, observed_ns: int, context: Context) -> Moved:
         """What a platform event comes to.
@@ -84,7 +87,7 @@ class Phases:
         record = record_of(event.type, raw)
         if record is None:
             return Moved(context, is_strange=True)
-        at_ns = self._times.unix_ns(event.time) or observed_ns
+        at_ns = unix_ns(event.time) or observed_ns
         match record:
             case Started():
                 return self._started(record, at_ns, context)
@@ -113,19 +116,15 @@ class Phases:
             spans.append(self._phase_span(replace(phase, error_type=error), max(now_ns, phase.start_ns)))
         return replace(context, open=(), phase=None), tuple(spans)
 
-    def noticed(self, line: bytes, context: Context) -> Context:
+    def noticed(self, record: "LogRecord", context: Context) -> Context:
         """The context after a line that may tell that its invocation fails."""
-        from shipper.parse.exceptions import is_out_of_memory, is_timeout
-        from shipper.parse.told import exception_in
+        from shipper.parse.exceptions import failure_in
 
-        text, exception, request_id = exception_in(line)
-        error = exception.type if exception is not None and exception.is_uncaught else ""
-        if is_timeout(text):
-            error = invocations.TIMEOUT
-        is_oom = is_out_of_memory(text)
-        if not error and not is_oom:
+        failure = failure_in(record)
+        if failure is None:
             return context
-        return invocations.noted(context, request_id or context.request_id, error, is_oom=is_oom)
+        error = invocations.TIMEOUT if failure.is_timeout else failure.error
+        return invocations.noted(context, record.request_id, error, is_oom=failure.is_out_of_memory)
 
     # Invocations.
 
@@ -288,7 +287,7 @@ class Phases:
     def _children(self, spans: list[ChildSpan]) -> tuple[Child, ...]:
         found = []
         for span in spans[:MOST_CHILDREN]:
-            start_ns = self._times.unix_ns(span.start)
+            start_ns = unix_ns(span.start)
             if start_ns is not None:
                 said = bounded(dict(attributes_of(span, "name", "start", "duration_ms")))
                 end_ns = start_ns + duration_ns(span.duration_ms)

@@ -6,7 +6,7 @@ all. Records stay raw JSON. A large frame is decoded in pieces, so memory is bou
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -100,9 +100,9 @@ def events(frame: Frame) -> Iterator[AnyEvent]:
             if decoded is not None:
                 yield from decoded
                 return
-        for event in _in_pieces(payload):
-            yield event
-            count += 1
+        for piece in _in_pieces(payload):
+            yield from piece
+            count += len(piece)
     except SplitError as exc:
         rest = bytes(payload[exc.at :])
         kept = rest[:PIECE_BYTES].decode("utf-8", "replace")
@@ -148,8 +148,8 @@ def sizes_at(frames: Iterable[Frame], places: Collection[Place]) -> dict[Place, 
     return found
 
 
-def _in_pieces(payload: memoryview) -> Iterator[AnyEvent]:
-    """The events of a payload, decoded a piece at a time, and one by one where that fails.
+def _in_pieces(payload: memoryview) -> Iterator[Sequence[AnyEvent]]:
+    """The events of a payload, as many as are decoded at a time; one by one where that fails.
 
     Raises:
         SplitError: The payload is not an array; what came before that was yielded.
@@ -162,12 +162,12 @@ def _in_pieces(payload: memoryview) -> Iterator[AnyEvent]:
         end, decoded = _piece(payload, at)
         if decoded is None:
             break
-        yield from decoded
+        yield decoded
         at = end
     else:
         return
     for element in elements(bytes(payload), at):
-        yield _shaped(element)
+        yield (_shaped(element),)
 
 
 def _piece(payload: memoryview, at: int) -> tuple[int, list[Event] | None]:

@@ -4,9 +4,12 @@ import msgspec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from shipper.model.events import AnyEvent
+    from collections.abc import Callable
+    from typing import Protocol
+
+    from shipper.model.events import AnyEvent, Event
 else:
-    AnyEvent = object
+    AnyEvent = Protocol = object
 
 
 class ExceptionInfo(msgspec.Struct, frozen=True, gc=False):
@@ -23,6 +26,28 @@ class ExceptionInfo(msgspec.Struct, frozen=True, gc=False):
     message: str = ""
     stack: str = ""
     is_uncaught: bool = False
+
+
+class Origin(msgspec.Struct, eq=False, gc=False):
+    """Where a line comes from: what it shares with others of its frame. One object for all of them, as a rule.
+
+    Attributes:
+        event_type: The event's type, as the platform names it; "" for what is no event.
+        request_id: The invocation it belongs to; "" for none.
+        trace_id: Of that invocation's trace, or the one that the line names; "" for none.
+        span_id: Likewise.
+        flags: Trace flags (W3C Trace Context); None when they are not known.
+        observed_ns: When the collector took the batch, in nanoseconds since the epoch.
+        batch_id: With a dash and its index in the batch, the record's uid.
+    """
+
+    event_type: str = ""
+    request_id: str = ""
+    trace_id: str = ""
+    span_id: str = ""
+    flags: int | None = None
+    observed_ns: int = 0
+    batch_id: str = ""
 
 
 class LogRecord(msgspec.Struct, gc=False, kw_only=True):
@@ -61,3 +86,36 @@ class LogRecord(msgspec.Struct, gc=False, kw_only=True):
     uid: str = ""
     event_type: str = ""
     event: AnyEvent
+
+
+class TextLine(msgspec.Struct, gc=False):
+    """What a plain text line means: one without an exception, and with a time. `event` has its type.
+
+    Attributes:
+        raw: The JSON string, as it came.
+        time_ns: When it was written, in nanoseconds since the epoch.
+        severity_text: The level as written; "" for none.
+        origin: Where it comes from.
+    """
+
+    raw: bytes
+    time_ns: int
+    severity_text: str
+    origin: Origin
+
+
+class Encoder(Protocol):
+    """A destination's way to write log records.
+
+    Attributes:
+        text_line: Writes a plain text line, given its index, without a record: the same bytes that `log` makes of it.
+            None where there is no shorter way.
+        event: Writes an event, given where it comes from and its index: the same bytes that `log` makes of its record,
+            for a destination that writes events as they came. None where that is not so.
+    """
+
+    text_line: "Callable[[TextLine, int], bytes] | None" = None
+    event: "Callable[[Event, Origin, int], bytes] | None" = None
+
+    def log(self, record: LogRecord) -> bytes:
+        """One record as the destination's request body has it."""

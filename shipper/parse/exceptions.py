@@ -1,11 +1,14 @@
 """Exceptions in lines: type, message and stack trace, where a runtime's or a language's form tells them.
 
-Slow and seldom: `strings.may_hold_exception` sorts out nearly every line first.
+Slow and seldom: `log_parser.may_hold_exception` sorts out nearly every line first.
 """
 
 import re
 
 import msgspec
+
+from shipper.model.events import Event
+from shipper.model.log_record import ExceptionInfo, LogRecord
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,17 +65,18 @@ _OUT_OF_MEMORY = re.compile(
 _TIMED_OUT = re.compile(r"\S{1,40} [0-9a-fA-F-]{36} Task timed out after [\d.]{1,20} seconds")
 
 
-class Told(msgspec.Struct, frozen=True):
-    """An exception.
+class Failure(msgspec.Struct, frozen=True):
+    """How an invocation fails, as a line tells it.
 
     Attributes:
-        is_uncaught: Whether the runtime itself tells it: the invocation failed.
+        error: The exception's type; "" when none ended it.
+        is_timeout: Whether the platform says that it takes too long.
+        is_out_of_memory: Whether the line says what runtimes say when memory is exhausted.
     """
 
-    type: str = ""
-    message: str = ""
-    stack: str = ""
-    is_uncaught: bool = False
+    error: str = ""
+    is_timeout: bool = False
+    is_out_of_memory: bool = False
 
 
 class _Json(msgspec.Struct):
@@ -85,15 +89,16 @@ class _Json(msgspec.Struct):
 
 
 _jsons = msgspec.json.Decoder(_Json)
+_text = msgspec.json.Decoder(str)
 
 
-def in_text(text: str) -> Told | None:
+def in_text(text: str) -> ExceptionInfo | None:
     """The exception that a line tells, if it does so in a known form."""
     whole, text = text, text[:MOST_EXAMINED]
     found = _PYTHON_UNCAUGHT.match(text)
     if found:
         stack = whole[found.start("stack") :].replace("\r", "\n").replace("\u00a0", " ").strip()
-        return Told(found["type"], found["message"] or "", stack, is_uncaught=True)
+        return ExceptionInfo(found["type"], found["message"] or "", stack, is_uncaught=True)
     found = _NODE_UNCAUGHT.search(text) or _RUBY_UNCAUGHT.search(text)
     if found:
         return _from_json(whole[found.start("json") :])
@@ -101,25 +106,25 @@ def in_text(text: str) -> Told | None:
     if at >= 0:
         stack = whole[at:].strip()
         last = _PYTHON_LAST.search(stack[-_MOST_TAIL:])
-        return Told(last["type"] if last else "", (last["message"] or "") if last else "", stack)
+        return ExceptionInfo(last["type"] if last else "", (last["message"] or "") if last else "", stack)
     found = _FRAMES.search(text)
     if found:
-        told = _above(text, found.start(), whole)
-        if told is not None:
-            return told
+        above = _above(text, found.start(), whole)
+        if above is not None:
+            return above
     found = _RUBY_LOGGED.search(text)
     if found:
         begin = max(text.rfind("\n", 0, found.start()), text.rfind("\r", 0, found.start())) + 1
         head = text[begin : found.start()]
         message = head.partition(" -- ")[2].partition(": ")[2] if " -- " in head else head
-        return Told(found["type"], message.strip(), whole[found.start("stack") :].strip())
+        return ExceptionInfo(found["type"], message.strip(), whole[found.start("stack") :].strip())
     found = _GO_PANIC.search(text)
     if found:
-        return Told(found["type"], found["message"], whole[found.start("stack") :].strip(), is_uncaught=True)
+        return ExceptionInfo(found["type"], found["message"], whole[found.start("stack") :].strip(), is_uncaught=True)
     return None
 
 
-def _above(text: str, end: int, whole: str) -> Told | None:
+def _above(text: str, end: int, whole: str) -> ExceptionInfo | None:
     """The exception that is named above its frames, which begin at `end`."""
     message_end = line_end = end
     for above in range(_MOST_ABOVE):
@@ -133,21 +138,30 @@ def _above(text: str, end: int, whole: str) -> Told | None:
         if named and (above == 0 or named["message"] is not None):
             message = text[begin + named.start("message") : message_end] if named["message"] is not None else ""
             stack = whole[begin + named.start("type") :].strip()
-            return Told(named["type"], message.strip("\r\n"), stack, is_uncaught=bool(_JAVA_UNCAUGHT.match(text)))
+            is_uncaught = _JAVA_UNCAUGHT.match(text) is not None
+            return ExceptionInfo(named["type"], message.strip("\r\n"), stack, is_uncaught)
         if begin == 0:
             break
         line_end = begin - 1
     return None
 
 
-def is_out_of_memory(text: str) -> bool:
-    """Whether a line says what runtimes say when memory is exhausted."""
-    return _OUT_OF_MEMORY.search(text[:MOST_EXAMINED]) is not None
-
-
-def is_timeout(text: str) -> bool:
-    """Whether a line is what the platform says of an invocation that takes too long."""
-    return _TIMED_OUT.match(text[:MOST_EXAMINED]) is not None
+def failure_in(record: LogRecord) -> Failure | None:
+    """How an invocation fails, if a line of the function tells of it."""
+    raw = bytes(record.event.record) if isinstance(record.event, Event) else b""
+    if raw[:1] == b"{" or raw[:2] == b'"{':
+        text = raw[:MOST_EXAMINED].decode("utf-8", "replace")
+    elif raw[:1] == b'"':
+        text = _text.decode(raw)[:MOST_EXAMINED]
+    else:
+        return None
+    exception = record.exception
+    error = exception.type if exception is not None and exception.is_uncaught else ""
+    is_timeout = _TIMED_OUT.match(text) is not None
+    is_out_of_memory = _OUT_OF_MEMORY.search(text) is not None
+    if not (error or is_timeout or is_out_of_memory):
+        return None
+    return Failure(error, is_timeout, is_out_of_memory)
 
 
 def stack_of(value: Any) -> str:
@@ -168,9 +182,10 @@ def stack_of(value: Any) -> str:
     return "\n".join(lines)
 
 
-def _from_json(text: str) -> Told | None:
+def _from_json(text: str) -> ExceptionInfo | None:
     try:
-        told = _jsons.decode(text.strip())
+        found = _jsons.decode(text.strip())
     except (msgspec.MsgspecError, RecursionError):
         return None
-    return Told(told.errorType, told.errorMessage, stack_of(told.stack or told.stackTrace), is_uncaught=True)
+    stack = stack_of(found.stack or found.stackTrace)
+    return ExceptionInfo(found.errorType, found.errorMessage, stack, is_uncaught=True)

@@ -4,21 +4,24 @@ Covers Lambda's own JSON log format in every runtime, Powertools, structlog, pin
 and Serilog. A member that has a place of its own in a log record is taken out; every other one stays, as it is.
 """
 
+import operator
 import re
 
 import msgspec
 
 from lifecycle.contract.json_text import with_valid_escapes
-from shipper.model.strings import may_hold_exception
+from shipper.model.log_record import ExceptionInfo
+from shipper.model.severity import name_of, number_of
 from shipper.model.trace_ids import SPAN_DIGITS, hex_id, trace_id_of
-from shipper.parse.exceptions import PANIC, Told, in_text, stack_of
-from shipper.parse.levels import name_of, number_of
-from shipper.parse.times import Times
+from shipper.parse.text_formats import may_hold_exception
+from shipper.parse.times import unix_ns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
+
+    Roles = tuple[tuple[Callable[["Line", bytes], bool], tuple[str, ...]], ...]
 
 # What a member may be, by the names that libraries give it; of several the first named here is taken.
 _NAMES = {
@@ -57,10 +60,10 @@ _UNITS_NS = ((10**9, 10**9), (10**12, 10**6), (10**15, 10**3), (10**18, 1))
 _NUMBER = re.compile(rb"(\d{10,19})(?:\.(\d+))?")
 _MOST_NS = 2**63 - 1
 
-_times = Times()
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _text = msgspec.json.Decoder(str)
 _anything = msgspec.json.Decoder()
+_to_json = msgspec.json.Encoder().encode
 
 
 class Line(msgspec.Struct):
@@ -87,7 +90,7 @@ class Line(msgspec.Struct):
     request_id: str = ""
     trace_id: str = ""
     span_id: str = ""
-    exception: Told | None = None
+    exception: ExceptionInfo | None = None
     rest: dict[str, bytes] = {}
 
 
@@ -99,7 +102,7 @@ class _Plan(msgspec.Struct, frozen=True):
         may_tell_error: Whether a member is there that may hold an exception.
     """
 
-    roles: "tuple[tuple[Callable[[Line, bytes], bool], tuple[str, ...]], ...]"
+    roles: "Roles"
     may_tell_error: bool
 
 
@@ -110,17 +113,22 @@ _levels: dict[bytes, str] = {}
 
 def members_of(raw: bytes) -> dict[str, bytes] | None:
     """The members of a raw JSON object, or of one that stands in a raw JSON string; None when it is neither."""
-    if raw[:1] == b"{":
-        return {name: bytes(value) for name, value in _members.decode(raw).items()}
+    text = _object_in(raw)
+    if text is None:
+        return None
     try:
-        text = _text.decode(raw).strip().encode()
-        if not text.endswith(b"}"):
-            return None
-        # An escape within the string was an escaped escape so far.
-        found = _members.decode(with_valid_escapes(text))
+        return {name: bytes(value) for name, value in _members.decode(text).items()}
     except (msgspec.MsgspecError, RecursionError):
         return None
-    return {name: bytes(value) for name, value in found.items()}
+
+
+def _object_in(raw: bytes) -> bytes | None:
+    """What may be a JSON object: all of `raw`, or the text that it is."""
+    if raw[:1] == b"{":
+        return raw
+    text = _text.decode(raw).strip().encode()
+    # An escape within the string was an escaped escape so far.
+    return with_valid_escapes(text) if text.endswith(b"}") else None
 
 
 def line_of(members: dict[str, bytes]) -> Line:
@@ -144,6 +152,31 @@ def line_of(members: dict[str, bytes]) -> Line:
     return line
 
 
+def ids_in(raw: bytes) -> tuple[str, str, str]:
+    """Request, trace and span id that a line names, as `line_of` finds them, and nothing else of it.
+
+    Args:
+        raw: A raw JSON object, or one that stands in a raw JSON string.
+    """
+    text = _object_in(raw)
+    try:
+        named = _ids.decode(text) if text is not None else None
+    except (msgspec.MsgspecError, RecursionError):
+        named = None
+    line = Line()
+    if named is not None:
+        for take, candidates_of in _FIELDS:
+            for member in candidates_of(named):
+                if member is not _NO_MEMBER and take(line, bytes(member)):
+                    break
+    return line.request_id, line.trace_id, line.span_id
+
+
+def object_of(members: dict[str, bytes]) -> bytes:
+    """Members as a raw JSON object."""
+    return b"{%b}" % b",".join([b"%b:%b" % (_to_json(name), value) for name, value in members.items()])
+
+
 def _planned(names: tuple[str, ...]) -> _Plan:
     """What is looked for in which members of a line with these."""
     found: dict[str, list[tuple[int, str]]] = {}
@@ -161,7 +194,7 @@ def _planned(names: tuple[str, ...]) -> _Plan:
 def _take_time(line: Line, raw: bytes) -> bool:
     if raw[:1] == b'"':
         text = _text.decode(raw)
-        line.time_ns = _times.unix_ns(text)
+        line.time_ns = unix_ns(text)
         line.is_exact = "." in text or "," in text
     else:
         line.time_ns = _epoch_ns(raw)
@@ -217,7 +250,25 @@ _TAKERS = {
 }
 
 
-def _exception(members: dict[str, bytes], *, is_uncaught: bool) -> Told | None:
+# The members that may say whose line it is, and no other: the rest is passed over without being taken apart.
+_IDS = ("request", "trace", "span")
+_NO_MEMBER = msgspec.Raw()
+_ids = msgspec.json.Decoder(
+    msgspec.defstruct(
+        "_Ids",
+        [(f"{role}_{rank}", msgspec.Raw, _NO_MEMBER) for role in _IDS for rank in range(len(_NAMES[role]))],
+        rename={f"{role}_{rank}": name for role in _IDS for rank, name in enumerate(_NAMES[role])},
+        gc=False,
+    )
+)
+_FIELDS = tuple(
+    (_TAKERS[role], operator.attrgetter(*(f"{role}_{rank}" for rank in range(len(_NAMES[role]))))) for role in _IDS
+)
+
+
+def _exception(members: dict[str, bytes], *, is_uncaught: bool) -> ExceptionInfo | None:
+    from shipper.parse.exceptions import in_text, stack_of
+
     kind, message, stack = _taken(members, _TYPES), _taken(members, _ERRORS), ""
     for name in _STACKS:
         raw = members.get(name)
@@ -227,29 +278,31 @@ def _exception(members: dict[str, bytes], *, is_uncaught: bool) -> Told | None:
             break
     for name in _OBJECTS:
         raw = members.get(name)
-        told = _of_object(_value(raw)) if raw is not None and raw[:1] in b"{[" and not kind else None
-        if told is not None:  # it stays as it is: there may be more in it
-            kind, message, stack = told.type, message or told.message, stack or told.stack
+        held = _of_object(_value(raw)) if raw is not None and raw[:1] in b"{[" and not kind else None
+        if held is not None:  # it stays as it is: there may be more in it
+            kind, message, stack = held.type, message or held.message, stack or held.stack
     if stack and not kind:
-        told = in_text(stack)
-        kind, message = (told.type, message or told.message) if told else (kind, message)
-    return Told(kind, message, stack, is_uncaught) if kind or message or stack else None
+        held = in_text(stack)
+        kind, message = (held.type, message or held.message) if held else (kind, message)
+    return ExceptionInfo(kind, message, stack, is_uncaught) if kind or message or stack else None
 
 
-def _in_message(raw: bytes, *, has_logger: bool) -> Told | None:
+def _in_message(raw: bytes, *, has_logger: bool) -> ExceptionInfo | None:
     """An exception that stands in the message: Node.js's runtime has it there as an object, Java's as text."""
     if raw[:1] == b"{" and b"rrorType" in raw:
         return _of_object(_value(raw))
     if raw[:1] == b'"' and b"\\" in raw and may_hold_exception(raw):
-        told = in_text(_text.decode(raw))
+        from shipper.parse.exceptions import PANIC, in_text
+
+        found = in_text(_text.decode(raw))
         # A panic that is logged was recovered from: the runtime tells one that was not as text.
-        if told is not None and told.is_uncaught and (has_logger or told.type == PANIC):
-            return msgspec.structs.replace(told, is_uncaught=False)
-        return told
+        if found is not None and found.is_uncaught and (has_logger or found.type == PANIC):
+            return msgspec.structs.replace(found, is_uncaught=False)
+        return found
     return None
 
 
-def _of_object(value: "Any") -> Told | None:
+def _of_object(value: "Any") -> ExceptionInfo | None:
     """What libraries write of an exception: `{"type", "message", "stack"}` under many names."""
     if isinstance(value, list) and value:
         value = value[0]
@@ -258,9 +311,11 @@ def _of_object(value: "Any") -> Told | None:
     kind = _first(value, "errorType", "type", "exc_type", "name")
     if not kind:
         return None
+    from shipper.parse.exceptions import stack_of
+
     message = _first(value, "errorMessage", "message", "exc_value")
     stacks = (stack_of(value.get(name)) for name in ("stackTrace", "stack", "stack_trace", "extendedStackTrace"))
-    return Told(kind, message, next((stack for stack in stacks if stack), ""))
+    return ExceptionInfo(kind, message, next((stack for stack in stacks if stack), ""))
 
 
 def _first(value: "dict[str, Any]", *names: str) -> str:

@@ -4,7 +4,7 @@ One line each, and how severe it is.
 """
 
 from shipper.model.platform_records import Announced, Dropped, Ended, Metrics, PhaseEnded, PhaseStarted, Record, Started
-from shipper.parse.levels import ERROR, INFO, WARN
+from shipper.model.severity import ERROR, INFO, WARN
 
 # As CloudWatch's REPORT line names them.
 _METRICS = (

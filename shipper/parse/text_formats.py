@@ -1,4 +1,4 @@
-r"""Text lines as Lambda's runtimes and common libraries write them: level, time and request id, told from the start.
+r"""Text lines as Lambda's runtimes and common libraries write them: level, time and request id, read from its start.
 
 Looks at the raw JSON string, in which a tab is `\t` (two characters), so nothing is decoded. A line of no known format
 says nothing; what is recognised is only read, the body stays what was written.
@@ -6,7 +6,7 @@ says nothing; what is recognised is only read, the body stays what was written.
 
 import re
 
-from shipper.parse.levels import NUMBERS, number_of
+from shipper.model.severity import NUMBERS, number_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -91,18 +91,19 @@ for _starts, _source in _SOURCES:
 _LEVELS = {spelt.encode(): spelt for name in NUMBERS for spelt in (name, name.lower(), name.capitalize())}
 _LOGFMT_ID = re.compile(rb'\b(?:aws_?)?request_?id=(?:\\")?' + _ID, re.IGNORECASE)
 
-Told = tuple[str, str, str]
-NOTHING: Told = ("", "", "")
+# Level, request id and time, each "" where the line does not say it plainly; whether it tells of an error.
+TextHead = tuple[str, str, str, bool]
+UNTOLD: TextHead = ("", "", "", False)
 
 
-def told(line: bytes) -> Told:
-    """Level, request id and time that a raw JSON string begins with; "" for what it does not say plainly."""
+def text_head(line: bytes) -> TextHead:
+    """What a raw JSON string begins with."""
     for form in FORMATS.get(line[1], ()):
         found = form.match(line)
         if found is not None:
             break
     else:
-        return NOTHING
+        return UNTOLD
     level = ""
     if form.error:
         level = "ERROR"
@@ -110,10 +111,27 @@ def told(line: bytes) -> Told:
         word = found[form.level]
         level = _LEVELS.get(word) or str(word, "ascii")
         if word not in _LEVELS and not number_of(level):
-            return NOTHING
+            return UNTOLD
     request_id = found[form.request_id] if form.request_id else None
     time = found[form.time] if form.time else None
     if request_id is None and line[1] in b"tl":
         named = _LOGFMT_ID.search(line)
         request_id = named["id"] if named else None
-    return level, str(request_id, "ascii") if request_id else "", str(time, "ascii") if time else ""
+    return level, str(request_id, "ascii") if request_id else "", str(time, "ascii") if time else "", form.error > 0
+
+
+def may_hold_exception(line: bytes) -> bool:
+    """Whether a raw JSON string is worth a closer look: it has several lines, or speaks of errors as runtimes do."""
+    return b"\\n" in line[:-3] or b"\\r" in line or b"rrorType" in line
+
+
+def may_tell_failure(line: bytes) -> bool:
+    """Whether a record may tell that its invocation fails."""
+    return (
+        b"rrorType" in line
+        or b"raceback (m" in line
+        or b"emory" in line
+        or b"signal: killed" in line
+        or b" Task timed out" in line
+        or (b"\\n" in line[:-3] and (b"tat " in line or b" at " in line or b"goroutine" in line))
+    )

@@ -18,44 +18,53 @@ _NS_PER_MS = 1_000_000
 # A year; not even a durable function takes longer.
 _MOST_DURATION_MS = 366 * 86_400_000
 
-# Distinct seconds remembered: a batch seldom spans more.
-_MOST_SECONDS = 256
+# Distinct timestamps and seconds remembered: a batch seldom spans more. What is longer is none that anybody writes.
+_MOST_REMEMBERED = 512
+_MOST_LENGTH = 40
+
+# What some timestamps came to: most of a burst share theirs with others. To be looked into where a call is too dear.
+KNOWN: dict[str, int] = {}
+_seconds: dict[str, int] = {}
 
 
-class Times:
-    """Parses timestamps; remembers the seconds it has seen, which most of a burst share."""
+def unix_ns(text: str) -> int | None:
+    """Nanoseconds since the epoch; None when `text` is not a timestamp."""
+    known = KNOWN.get(text)
+    if known is not None:
+        return known
+    head = text[:_SECONDS_LENGTH]
+    seconds = _seconds.get(head)
+    if seconds is None:
+        seconds = _parsed(head)
+    rest = _REST.fullmatch(text, _SECONDS_LENGTH)
+    if seconds is None or rest is None:
+        return None
+    fraction, zulu, sign, hours, minutes = rest.groups()
+    if not zulu:
+        offset_s = int(hours) * 3600 + int(minutes) * 60
+        seconds += offset_s if sign == "-" else -offset_s
+    found = seconds * 1_000_000_000 + (int(fraction[:9].ljust(9, "0")) if fraction else 0)
+    if not 0 <= found <= _MOST_NS:
+        return None
+    if len(text) <= _MOST_LENGTH:
+        if len(KNOWN) >= _MOST_REMEMBERED:
+            KNOWN.clear()
+        KNOWN[text] = found
+    return found
 
-    def __init__(self) -> None:
-        self._seconds: dict[str, int | None] = {}
 
-    def unix_ns(self, text: str) -> int | None:
-        """Nanoseconds since the epoch; None when `text` is not a timestamp."""
-        head = text[:_SECONDS_LENGTH]
-        seconds = self._seconds.get(head)
-        if seconds is None:
-            seconds = self._remembered(head)
-        rest = _REST.fullmatch(text, _SECONDS_LENGTH)
-        if seconds is None or rest is None:
-            return None
-        fraction, zulu, sign, hours, minutes = rest.groups()
-        if not zulu:
-            offset_s = int(hours) * 3600 + int(minutes) * 60
-            seconds += offset_s if sign == "-" else -offset_s
-        unix_ns = seconds * 1_000_000_000 + (int(fraction[:9].ljust(9, "0")) if fraction else 0)
-        return unix_ns if 0 <= unix_ns <= _MOST_NS else None
-
-    def _remembered(self, head: str) -> int | None:
-        if len(self._seconds) >= _MOST_SECONDS:
-            self._seconds.clear()
-        # fromisoformat alone takes more forms than RFC 3339 has.
-        if len(head) != _SECONDS_LENGTH or head[10] not in "Tt " or not head.isascii():
-            return None
-        try:
-            moment = dt.datetime.fromisoformat(head + "+00:00")
-        except ValueError:
-            return None
-        self._seconds[head] = int(moment.timestamp())
-        return self._seconds[head]
+def _parsed(head: str) -> int | None:
+    # fromisoformat alone takes more forms than RFC 3339 has.
+    if len(head) != _SECONDS_LENGTH or head[10] not in "Tt " or not head.isascii():
+        return None
+    try:
+        moment = dt.datetime.fromisoformat(head + "+00:00")
+    except ValueError:
+        return None
+    if len(_seconds) >= _MOST_REMEMBERED:
+        _seconds.clear()
+    seconds = _seconds[head] = int(moment.timestamp())
+    return seconds
 
 
 def duration_ns(duration_ms: float | None) -> int:

@@ -4,8 +4,6 @@ In this order: sample, severity, keep, drop, redact. Every record that a rule st
 Loaded only where a rule is set.
 """
 
-from collections.abc import Callable
-
 import msgspec
 
 from lifecycle.contract.log import Log
@@ -13,12 +11,10 @@ from lifecycle.contract.settings import Settings
 from shipper.invocations.invocation import failure
 from shipper.model.context import Context
 from shipper.model.events import AnyEvent, BrokenEvent, Event, OddEvent, WiderEvent
+from shipper.model.log_record import LogRecord
 from shipper.model.platform_records import Ended, Started, record_of
+from shipper.model.severity import LEAST
 from shipper.model.span import Span
-from shipper.parse.json_lines import line_of, members_of
-from shipper.parse.levels import LEAST, number_of
-from shipper.parse.platform_lines import line_of as platform_line_of
-from shipper.parse.text_formats import FORMATS, told
 from shipper.rules.patterns import Patterns
 from shipper.rules.redaction import redacted
 from shipper.rules.sampling import Sample
@@ -28,10 +24,10 @@ replace = msgspec.structs.replace
 
 
 class Judged(msgspec.Struct):
-    """What the rules made of an event.
+    """What the rules made of a record.
 
     Attributes:
-        event: With what is to be blanked blanked.
+        event: What it is a record of, with what is to be blanked blanked; the same object where that is nothing.
         reason: The setting that stops it; "" when none does.
         context: After it.
         is_undecided: It can only be told once the invocation's outcome is known.
@@ -61,39 +57,35 @@ class Rules:
         self.looks_ahead = self._sample is not None
         self.look_ahead = self._sample.look_ahead if self._sample else _nothing_ahead
 
-    def judged(self, event: AnyEvent, context: Context) -> Judged:
+    def judged(self, record: LogRecord, context: Context) -> Judged:
         """What becomes of a line, or of what is no event of the documented shape."""
-        judged = Judged(event, context)
-        if isinstance(event, Event) and self._is_sampled_out(judged, lambda: self._request_id(event, context)):
+        judged = Judged(record.event, context)
+        if isinstance(record.event, Event) and self._is_sampled_out(judged, record.request_id):
             return judged
-        level, body = self._level_and_body(event)
-        return self._stopped_or_redacted(judged, level, body)
+        return self._stopped_or_redacted(judged, record)
 
-    def judged_of_platform(self, event: Event, context: Context) -> Judged:
+    def judged_of_platform(self, record: LogRecord, event: Event, context: Context) -> Judged:
         """What becomes of a platform event's log record.
 
         Args:
-            event: The event.
+            record: The log record.
+            event: What it is of.
             context: Before it.
         """
         judged = Judged(event, context)
-        record = record_of(event.type, bytes(event.record))
-        if isinstance(record, Started | Ended):
-            one = context.invocation(record.request_id)
+        told = record_of(event.type, bytes(event.record))
+        if isinstance(told, Started | Ended):
+            one = context.invocation(told.request_id)
             has_failed = one is not None and bool(failure(one))
-            if not has_failed and self._is_sampled_out(judged, lambda: record.request_id):
+            if not has_failed and self._is_sampled_out(judged, told.request_id):
                 return judged
-        if record is None:
-            body, level = bytes(event.record).decode("utf-8", "replace"), ""
-        else:
-            body, level = platform_line_of(event.type, record)
-        return self._stopped_or_redacted(judged, level, body)
+        return self._stopped_or_redacted(judged, record)
 
-    def _is_sampled_out(self, judged: Judged, request_id_of: Callable[[], str]) -> bool:
+    def _is_sampled_out(self, judged: Judged, request_id: str) -> bool:
         """Whether a record is not in the sample, or cannot be told to be; notes which."""
         if self._sample is None:
             return False
-        request_id, context = request_id_of(), judged.context
+        context = judged.context
         if self._sample.takes(request_id) or request_id == context.kept:
             return False
         verdict = self._sample.verdict(request_id)
@@ -113,14 +105,15 @@ class Rules:
             or request_id == context.kept
         )
 
-    def _stopped_or_redacted(self, judged: Judged, level: str, body: str) -> Judged:
+    def _stopped_or_redacted(self, judged: Judged, record: LogRecord) -> Judged:
         found = self._patterns.is_found
+        text = _shown(record) if self._keep or self._drop else ""
         # A record that tells no severity is shipped: nobody can say that it does not matter.
-        if 0 < number_of(level) < self._least:
+        if 0 < record.severity_number < self._least:
             judged.reason = "min_level"
-        elif self._keep and not any(found(pattern, body, otherwise=True) for pattern in self._keep):
+        elif self._keep and not any(found(pattern, text, otherwise=True) for pattern in self._keep):
             judged.reason = "keep"
-        elif any(found(pattern, body) for pattern in self._drop):
+        elif any(found(pattern, text) for pattern in self._drop):
             judged.reason = "drop"
         elif self._redact:
             judged.event = self._redacted(judged.event)
@@ -143,34 +136,18 @@ class Rules:
             text = self._patterns.redacted(pattern, text)
         return text
 
-    @staticmethod
-    def _request_id(event: Event, context: Context) -> str:
-        raw = bytes(event.record)
-        named = ""
-        if raw[:1] == b"{" or raw[:2] == b'"{':
-            members = members_of(raw)
-            named = line_of(members).request_id if members is not None else ""
-        elif raw[:1] == b'"' and raw[1] in FORMATS:
-            named = told(raw)[1]
-        return named or context.request_id
 
-    @staticmethod
-    def _level_and_body(event: AnyEvent) -> tuple[str, str]:
-        if isinstance(event, BrokenEvent):
-            return "", event.text
-        if isinstance(event, OddEvent):
-            return "", event.json.decode("utf-8", "replace")
-        raw = bytes(event.record)
-        if raw[:1] == b"{" or raw[:2] == b'"{':
-            members = members_of(raw)
-            if members is not None:
-                line = line_of(members)
-                message = line.message if line.message is not None else raw
-                text = _text.decode(message) if message[:1] == b'"' else message.decode("utf-8", "replace")
-                return line.level or ("ERROR" if line.exception and line.exception.is_uncaught else ""), text
-        if raw[:1] != b'"':
-            return "", raw.decode("utf-8", "replace")
-        return told(raw)[0], _text.decode(raw).removesuffix("\n")
+def _shown(record: LogRecord) -> str:
+    """What patterns look at: the text of the body, or all of the line where no member of it is the message."""
+    event = record.event
+    raw = bytes(event.record) if isinstance(event, Event) else b""
+    if record.body[:1] != b'"':
+        return raw.decode("utf-8", "replace")
+    text = _text.decode(record.body)
+    exception = record.exception
+    is_json = raw[:1] == b"{" or raw[:2] == b'"{'
+    is_of_exception = is_json and exception is not None and exception.message == text
+    return raw.decode("utf-8", "replace") if is_of_exception else text
 
 
 def _nothing_ahead(*_: object, **__: object) -> None:

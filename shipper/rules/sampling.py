@@ -8,11 +8,12 @@ import zlib
 from collections.abc import Iterator
 
 from lifecycle.contract.frames import Frame
+from shipper.model.context import NOTHING
 from shipper.model.events import Event, events
 from shipper.model.platform_records import Ended, Started, record_of
-from shipper.model.strings import may_tell_failure
-from shipper.parse.exceptions import is_out_of_memory, is_timeout
-from shipper.parse.told import exception_in
+from shipper.parse.exceptions import failure_in
+from shipper.parse.log_parser import LogParser
+from shipper.parse.text_formats import may_tell_failure
 
 
 class Sample:
@@ -27,12 +28,13 @@ class Sample:
         self._failed: set[str] = set()
         self._ended: set[str] = set()
         self._is_final = False
+        self._parser = LogParser()
 
     def look_ahead(self, frames: Iterator[Frame], *, is_final: bool, is_report: bool) -> None:
         """Finds out how the invocations in some frames went.
 
         Args:
-            frames: What is to be cut next.
+            frames: What is to be shipped next.
             is_final: Nothing can be waited for: what has no end in them counts as failed.
             is_report: Only platform.report tells an end, as on Managed Instances.
         """
@@ -46,10 +48,9 @@ class Sample:
                 if event.type.startswith("platform."):
                     running = self._note(event.type, raw, running, is_report=is_report)
                 elif event.type == "function" and may_tell_failure(raw):
-                    text, exception, request_id = exception_in(raw)
-                    is_uncaught = exception is not None and exception.is_uncaught
-                    if is_uncaught or is_out_of_memory(text) or is_timeout(text):
-                        self._failed.add(request_id or running)
+                    record = self._parser.record(event, 0, NOTHING)
+                    if failure_in(record) is not None:
+                        self._failed.add(record.request_id or running)
 
     def _note(self, kind: str, raw: bytes, running: str, *, is_report: bool) -> str:
         record = record_of(kind, raw)

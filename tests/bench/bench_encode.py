@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from lifecycle.contract.backlog import Backlog, Writer
-from lifecycle.contract.frames import Frame
 from lifecycle.contract.log import Log
 from lifecycle.contract.settings import Settings
 from shipper.delivery.batch import Limits, Position
@@ -23,8 +22,10 @@ from shipper.destinations.lines import Lines
 from shipper.destinations.otlp.logs import LogRecords
 from shipper.destinations.registry import chosen
 from shipper.model.context import NOTHING
-from shipper.model.events import events
-from shipper.pipeline import Cutter
+from shipper.model.events import Event, events
+from shipper.model.log_record import Encoder, LogRecord, TextLine
+from shipper.parse.log_parser import LogParser
+from shipper.pipeline import Pipeline
 
 RECORDS = 1200
 FRAMES = 10
@@ -82,16 +83,27 @@ def bench(name: str, body: bytes, rounds: int) -> None:
     settings = Settings({"TAILRACE_DESTINATION": "otlp+http://localhost:1", "AWS_LAMBDA_FUNCTION_NAME": "hello"})
     log = Log("bench")
     destination = chosen(settings, lambda _fd, _events, _until: 0, log)
-    decoded = list(events(frame))
+    decoded = [event for event in events(frame) if isinstance(event, Event)]
 
-    def mapped(encoder: LogRecords | Lines, frame: Frame = frame) -> list[bytes]:
-        encoder.begin(frame)
-        return [encoder.encode(event, index, NOTHING) for index, event in enumerate(decoded)]
+    def mapped(encoder: Encoder) -> list[bytes]:
+        parser = LogParser()
+        parser.begin(frame)
+        if encoder.event is not None:
+            return [encoder.event(event, parser.origin(event, NOTHING), i) for i, event in enumerate(decoded)]
+        text_line = encoder.text_line
+        found: list[bytes] = []
+        for i, event in enumerate(decoded):
+            line = parser.line(event, i, NOTHING)
+            if isinstance(line, TextLine) and text_line is not None:
+                found.append(text_line(line, i))
+            elif isinstance(line, LogRecord):
+                found.append(encoder.log(line))
+        return found
 
     def shipped() -> int:
-        cutter = Cutter(destination.encoder, Limits(settings.batch_bytes, settings.batch_records), log)
+        pipeline = Pipeline(destination.encoder, Limits(settings.batch_bytes, settings.batch_records), log)
         sizes = 0
-        for batch in cutter.batches(backlog.frames(0, writer.end), Position(0)):
+        for batch in pipeline.batches(backlog.frames(0, writer.end), Position(0)):
             for signal, parcel in batch.parcels.items():
                 sizes += len(destination.endpoints[signal].build(parcel.records).body)
         return sizes

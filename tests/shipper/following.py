@@ -16,7 +16,7 @@ from shipper.delivery.batch import Limits, Position
 from shipper.destinations.registry import chosen
 from shipper.model.context import NOTHING, Context, packed, unpacked
 from shipper.model.signals import selected_by
-from shipper.pipeline import Cutter
+from shipper.pipeline import Pipeline
 from shipper.rules.rules import Rules
 from tests.sandbox.received import attributes_of, value_of
 from tests.shipper.support import Lines, backlog_of, settings_of
@@ -123,13 +123,13 @@ def followed(
     has_rules = any(getattr(settings, name) for name in ("min_level", "keep", "drop", "redact")) or settings.sample < 1
     rules = Rules(settings, lines.log) if has_rules else None
     limits = Limits(settings.batch_bytes, batch_records)
-    cutter = Cutter(destination.encoder, limits, lines.log, selected_by(settings), destination.shapes, rules)
-    cutter.is_final, cutter.ledger = is_final, ledger or {}
+    pipeline = Pipeline(destination.encoder, limits, lines.log, selected_by(settings), destination.shapes, rules)
+    pipeline.is_final, pipeline.ledger = is_final, ledger or {}
     backlog, end = backlog_of(*frames)
     start = since or Position(0, 0, context)
-    cutter.look_ahead(backlog.frames(start.through, end), is_pressed=False)
+    pipeline.look_ahead(backlog.frames(start.through, end), is_pressed=False)
     seen = Seen(context=context, position=start)
-    for batch in cutter.batches(backlog.frames(start.through, end), start):
+    for batch in pipeline.batches(backlog.frames(start.through, end), start):
         for signal, parcel in batch.parcels.items():
             _read(seen, signal, destination.endpoints[signal].build(parcel.records).body)
         events, dropped = batch.tally(0, batch.rows)
@@ -139,7 +139,7 @@ def followed(
         # As it travels with a report.
         seen.context = unpacked(packed(batch.end.context))
         seen.position = Position(batch.end.through, batch.end.skip, seen.context)
-    seen.waits = cutter.waits
+    seen.waits = pipeline.waits
     seen.said = lines.events("warning", "error")
     return seen
 

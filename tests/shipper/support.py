@@ -14,6 +14,10 @@ from lifecycle.contract.log import Log
 from lifecycle.contract.settings import Settings
 from shipper.delivery.interfaces import NO_LIMITS, Request
 from shipper.delivery.outcome import DONE, Outcome
+from shipper.model.context import NOTHING, Context
+from shipper.model.events import events as read_events
+from shipper.model.log_record import Encoder
+from shipper.parse.log_parser import LogParser
 
 TIME = "2024-05-20T16:29:45.008Z"
 TIME_NS = 1_716_222_585_008_000_000
@@ -52,6 +56,13 @@ def settings_of(**environ: str) -> Settings:
     settings = Settings(environ)
     assert not settings.problems, [problem.explained() for problem in settings.problems]
     return settings
+
+
+def encoded(encoder: Encoder, found: Frame, context: Context = NOTHING) -> list[bytes]:
+    """The events of a frame as an encoder writes their records."""
+    parser = LogParser()
+    parser.begin(found)
+    return [encoder.log(parser.record(one, index, context)) for index, one in enumerate(read_events(found))]
 
 
 class Clock:

@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lifecycle.contract.frames import Frame
-from shipper.delivery.batch import Batch, Encoder, Limits, Position
-from shipper.model.context import NOTHING, Context
-from shipper.model.events import AnyEvent, Event
+from shipper.delivery.batch import Batch, Limits, Position
+from shipper.model.context import NOTHING
+from shipper.model.events import Event
+from shipper.model.log_record import Encoder, LogRecord
 from shipper.model.signals import Selection
-from shipper.pipeline import Cutter
+from shipper.pipeline import Pipeline
 from tests.shipper.support import Lines, backlog_of, event, frame_of, start
 
 OWN = event('{"logger":"tailrace.shipper"}\n', "extension")
@@ -20,23 +21,21 @@ OWN = event('{"logger":"tailrace.shipper"}\n', "extension")
 class Words(Encoder):
     """Records that name request, digest and index."""
 
-    def begin(self, frame: Frame) -> None:
-        """Remembers which frame it is."""
-        self.digest = frame.digest[0]
-
-    def encode(self, event: AnyEvent, index: int, context: Context) -> bytes:
+    def log(self, record: LogRecord) -> bytes:
         """Request, frame and index."""
+        event = record.event
         if b"crash" in (bytes(event.record) if isinstance(event, Event) else getattr(event, "json", b"")):
             raise RuntimeError
         if isinstance(event, Event) and bytes(event.record) == b'"strange"':
             raise RuntimeError
-        return b"%b/%d/%d" % (context.request_id.encode(), self.digest, index)
+        batch_id, _, index = record.uid.partition("-")
+        return b"%b/%d/%b" % (record.request_id.encode(), bytes.fromhex(batch_id)[0], index.encode())
 
 
 def cut(limits: Limits, *frames: list[object], at: Position | None = None) -> tuple[list[Batch], int]:
     backlog, end = backlog_of(*frames)
     at = at or Position(0)
-    return list(Cutter(Words(), limits, Lines().log).batches(backlog.frames(at.through, end), at)), end
+    return list(Pipeline(Words(), limits, Lines().log).batches(backlog.frames(at.through, end), at)), end
 
 
 def records(batches: list[Batch]) -> list[list[bytes]]:
@@ -72,8 +71,8 @@ def test_lines_belong_to_the_invocation_before_them() -> None:
 
 def test_where_invocations_interleave_no_line_is_given_to_one() -> None:
     backlog, end = backlog_of([start("r1"), event("b")])
-    cutter = Cutter(Words(), Limits(10_000, 100), Lines().log, Selection(interleaved=True))
-    assert records(list(cutter.batches(backlog.frames(0, end), Position(0)))) == [[b"/0/0", b"/0/1"]]
+    pipeline = Pipeline(Words(), Limits(10_000, 100), Lines().log, Selection(interleaved=True))
+    assert records(list(pipeline.batches(backlog.frames(0, end), Position(0)))) == [[b"r1/0/0", b"/0/1"]]
 
 
 def test_own_lines_are_dropped_and_counted() -> None:
@@ -96,15 +95,15 @@ def test_what_the_mapping_fails_at_is_written_as_it_came() -> None:
 
 
 def test_a_broken_frame_stands_for_all_its_events() -> None:
-    cutter = Cutter(Words(), Limits(10_000, 100), Lines().log)
-    (batch,) = cutter.batches(iter([frame_of(b"garbage", 7)]), Position(0))
+    pipeline = Pipeline(Words(), Limits(10_000, 100), Lines().log)
+    (batch,) = pipeline.batches(iter([frame_of(b"garbage", 7)]), Position(0))
     assert batch.tally(0, batch.rows) == (7, {})
 
 
 def test_a_damaged_frame_is_dropped_whole_and_by_its_size() -> None:
     """Nothing is left of it that could be shipped, but how many events it held."""
     damaged = Frame(0, 900, 7, 1, bytes(8), memoryview(b""), 850)
-    (batch,) = Cutter(Words(), Limits(10_000, 100), Lines().log).batches(iter([damaged]), Position(0))
+    (batch,) = Pipeline(Words(), Limits(10_000, 100), Lines().log).batches(iter([damaged]), Position(0))
     assert (batch.tally(0, batch.rows), batch.tally_bytes(0, batch.rows)) == ((0, {"damaged": 7}), {"damaged": 850})
     assert (batch.parcels, batch.end) == ({}, Position(900))
 

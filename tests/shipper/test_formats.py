@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shipper.model.strings import may_hold_exception
-from shipper.parse.exceptions import Told, in_text
-from shipper.parse.levels import NUMBERS, number_of
-from shipper.parse.text_formats import NOTHING, told
+from shipper.model.log_record import ExceptionInfo
+from shipper.model.severity import NUMBERS, number_of
+from shipper.parse.exceptions import in_text
+from shipper.parse.text_formats import UNTOLD, may_hold_exception, text_head
 from tests.shipper.following import attributes, followed
 from tests.shipper.support import REQUEST_ID, event
 
@@ -99,13 +99,13 @@ def test_a_line_of_each_runtime(line: str, level: str, number: int, *, names: bo
 )
 def test_no_level_is_guessed(line: str) -> None:
     """What only looks a little like one says nothing."""
-    assert told(msgspec.json.encode(line)) == NOTHING
+    assert text_head(msgspec.json.encode(line)) == UNTOLD
 
 
 @given(st.text())
 def test_any_text_is_read_without_harm(line: str) -> None:
     """And a level that is told is one."""
-    level, request_id, _ = told(msgspec.json.encode(line))
+    level, request_id, _, _ = text_head(msgspec.json.encode(line))
     assert not level or number_of(level)
     assert len(request_id) in (0, 36)
 
@@ -150,48 +150,48 @@ NODE_JSON = msgspec.json.encode(
 EXCEPTIONS: list[Any] = [
     pytest.param(
         "[ERROR] ValueError: no\r" + PYTHON.replace("\n", "\r").replace("  ", "\u00a0\u00a0") + "\n",
-        Told("ValueError", "no", PYTHON, is_uncaught=True),
+        ExceptionInfo("ValueError", "no", PYTHON, is_uncaught=True),
         id="Python's runtime, of what nothing caught",
     ),
     pytest.param(
         f"[ERROR]\t{AT}\t{REQUEST_ID}\tit failed\n{PYTHON}\nshop.errors.CardError: no: really\n",
-        Told("shop.errors.CardError", "no: really", f"{PYTHON}\nshop.errors.CardError: no: really"),
+        ExceptionInfo("shop.errors.CardError", "no: really", f"{PYTHON}\nshop.errors.CardError: no: really"),
         id="Python, logging.exception",
     ),
     pytest.param(
         f"{AT}\t{REQUEST_ID}\tERROR\tInvoke Error \t{NODE_JSON}\n",
-        Told("TypeError", "x is not a function", NODE, is_uncaught=True),
+        ExceptionInfo("TypeError", "x is not a function", NODE, is_uncaught=True),
         id="Node.js's runtime",
     ),
     pytest.param(
         f"{AT}\t{REQUEST_ID}\tERROR\t{NODE}\n",
-        Told("TypeError", "x is not a function", NODE),
+        ExceptionInfo("TypeError", "x is not a function", NODE),
         id="Node.js, console.error",
     ),
     pytest.param(
         f"no: java.lang.IllegalStateException\n{JAVA}\n",
-        Told("java.lang.IllegalStateException", "no", JAVA, is_uncaught=True),
+        ExceptionInfo("java.lang.IllegalStateException", "no", JAVA, is_uncaught=True),
         id="Java's runtime",
     ),
     pytest.param(
         f"2024-05-20 16:29:44 {REQUEST_ID} ERROR Handler:3 - it failed\n{JAVA}\n",
-        Told("java.lang.IllegalStateException", "no", JAVA),
+        ExceptionInfo("java.lang.IllegalStateException", "no", JAVA),
         id="Java, log4j2",
     ),
     pytest.param(
         f"{AT}\t{REQUEST_ID}\tfail\t{DOTNET}\n",
-        Told("System.InvalidOperationException", "no", DOTNET),
+        ExceptionInfo("System.InvalidOperationException", "no", DOTNET),
         id=".NET",
     ),
     pytest.param(
         'Error raised from handler method\n{\n  "errorMessage": "no",\n  "errorType": "Function<RuntimeError>",\n'
         '  "stackTrace": ["/var/task/app.rb:3"]\n}\n',
-        Told("Function<RuntimeError>", "no", "/var/task/app.rb:3", is_uncaught=True),
+        ExceptionInfo("Function<RuntimeError>", "no", "/var/task/app.rb:3", is_uncaught=True),
         id="Ruby's runtime",
     ),
     pytest.param(
         f"{AT}\t{REQUEST_ID}\tfail\tSystem.AggregateException: two\n ---> {DOTNET}\n   --- End of inner exception\n",
-        Told(
+        ExceptionInfo(
             "System.AggregateException",
             "two",
             f"System.AggregateException: two\n ---> {DOTNET}\n   --- End of inner exception",
@@ -200,29 +200,31 @@ EXCEPTIONS: list[Any] = [
     ),
     pytest.param(
         f"{AT}\t{REQUEST_ID}\tERROR\tTypeError: one\ntwo\n    at Runtime.handler (index.mjs:2:9)\n",
-        Told("TypeError", "one\ntwo", "TypeError: one\ntwo\n    at Runtime.handler (index.mjs:2:9)"),
+        ExceptionInfo("TypeError", "one\ntwo", "TypeError: one\ntwo\n    at Runtime.handler (index.mjs:2:9)"),
         id="Node.js, a message of two lines",
     ),
     pytest.param(
         "E, [2024-05-20T16:29:44.123456 #8] ERROR -- : it: no (ShopError)\n/var/task/app.rb:3:in `handler'\n",
-        Told("ShopError", "it: no", "/var/task/app.rb:3:in `handler'"),
+        ExceptionInfo("ShopError", "it: no", "/var/task/app.rb:3:in `handler'"),
         id="Ruby, Logger",
     ),
     pytest.param(
         "fatal error: all goroutines are asleep - deadlock!\n\ngoroutine 1 [select]:\n",
-        Told("fatal error", "all goroutines are asleep - deadlock!", "goroutine 1 [select]:", is_uncaught=True),
+        ExceptionInfo(
+            "fatal error", "all goroutines are asleep - deadlock!", "goroutine 1 [select]:", is_uncaught=True
+        ),
         id="Go, a failure of the runtime",
     ),
     pytest.param(
         "panic: no\n\ngoroutine 1 [running]:\nmain.handle()\n",
-        Told("panic", "no", "goroutine 1 [running]:\nmain.handle()", is_uncaught=True),
+        ExceptionInfo("panic", "no", "goroutine 1 [running]:\nmain.handle()", is_uncaught=True),
         id="Go, a panic",
     ),
 ]
 
 
 @pytest.mark.parametrize(("line", "exception"), EXCEPTIONS)
-def test_an_exception_of_each_runtime(line: str, exception: Told) -> None:
+def test_an_exception_of_each_runtime(line: str, exception: ExceptionInfo) -> None:
     """Type, message and stack trace under their names; the body stays whole; told at ERROR."""
     assert in_text(line) == exception
     assert may_hold_exception(msgspec.json.encode(line))
@@ -257,5 +259,5 @@ def test_no_line_takes_long_to_look_at(line: str) -> None:
     raw = msgspec.json.encode(line)
     started = time.process_time()
     in_text(line)
-    told(raw)
+    text_head(raw)
     assert time.process_time() - started < 0.1

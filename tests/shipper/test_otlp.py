@@ -17,8 +17,7 @@ from shipper.destinations.otlp.values import MOST_DEPTH
 from shipper.destinations.registry import chosen
 from shipper.model import resource
 from shipper.model.context import NOTHING, Context
-from shipper.model.events import events
-from tests.shipper.support import OBSERVED_NS, REQUEST_ID, TIME, TIME_NS, event, frame, frame_of, settings_of
+from tests.shipper.support import OBSERVED_NS, REQUEST_ID, TIME, TIME_NS, encoded, event, frame, frame_of, settings_of
 from tests.shipper.support import Lines as LogLines
 from tests.shipper.test_telemetry import JSON, RECORDED
 
@@ -36,10 +35,7 @@ def kind(name: str) -> dict[str, Any]:
 
 
 def mapped(*sent: object, context: Context = NOTHING) -> list[dict[str, Any]]:
-    found = frame(*sent)
-    encoder = LogRecords()
-    encoder.begin(found)
-    return [json.loads(encoder.encode(one, index, context)) for index, one in enumerate(events(found))]
+    return [json.loads(record) for record in encoded(LogRecords(), frame(*sent), context)]
 
 
 INFO = {"severityNumber": 9, "severityText": "INFO"}
@@ -211,11 +207,8 @@ def test_whatever_the_record_the_output_is_json_and_the_body_survives(sent: obje
 def test_whatever_the_bytes_the_output_is_json(junk: bytes) -> None:
     """Bytes that are not UTF-8 and frames that are not JSON included."""
     for payload in (junk, b'[{"time":"t","type":"function","record":"%b"},{"a":"%b"}]' % (junk, junk)):
-        found = frame_of(payload, 2)
-        encoder = LogRecords()
-        encoder.begin(found)
-        for index, one in enumerate(events(found)):
-            json.loads(encoder.encode(one, index, NOTHING).decode())
+        for record in encoded(LogRecords(), frame_of(payload, 2)):
+            json.loads(record.decode())
 
 
 def test_what_nests_too_deep_for_protobuf_stays_text() -> None:

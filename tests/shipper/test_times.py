@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shipper.model.context import NOTHING, Context, packed, unpacked
-from shipper.parse.times import Times
+from shipper.parse.times import unix_ns
 from tests.shipper.support import TIME, TIME_NS
 
 
 @pytest.mark.parametrize(
-    ("text", "unix_ns"),
+    ("text", "expected"),
     [
         (TIME, TIME_NS),
         ("1970-01-01T00:00:00Z", 0),
@@ -31,9 +31,8 @@ from tests.shipper.support import TIME, TIME_NS
         ("9999-12-31T23:59:59Z", None),
     ],
 )
-def test_a_timestamp_is_read_to_the_nanosecond(text: str, unix_ns: int | None) -> None:
-    times = Times()
-    assert [times.unix_ns(text), times.unix_ns(text)] == [unix_ns, unix_ns]
+def test_a_timestamp_is_read_to_the_nanosecond(text: str, expected: int | None) -> None:
+    assert [unix_ns(text), unix_ns(text)] == [expected, expected]
 
 
 @given(st.datetimes(dt.datetime(1970, 1, 2), dt.datetime(2200, 1, 1)))  # noqa: DTZ001 - made UTC below
@@ -42,12 +41,12 @@ def test_every_moment_is_read_as_python_reads_it(moment: dt.datetime) -> None:
     moment = moment.replace(tzinfo=dt.timezone.utc)
     text = moment.strftime("%Y-%m-%dT%H:%M:%S") + f".{moment.microsecond:06}Z"
     expected = int(moment.replace(microsecond=0).timestamp()) * 10**9 + moment.microsecond * 1000
-    assert Times().unix_ns(text) == expected
+    assert unix_ns(text) == expected
 
 
 @given(st.text())
 def test_no_text_makes_times_raise(text: str) -> None:
-    Times().unix_ns(text)
+    unix_ns(text)
 
 
 @given(st.text(max_size=128))

@@ -14,6 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+_QUOTE = ord('"')
+
 # Field names repeat from record to record; beyond this many they do not, and remembering stops.
 _MOST_NAMES = 1024
 
@@ -25,16 +27,24 @@ _names: dict[str, bytes] = {}
 
 def any_value(raw: bytes, depth: int = 0) -> bytes:
     """The AnyValue of a JSON value, which has no white space around it."""
-    mark = raw[:1]
-    if mark == b'"':
+    mark = raw[0]
+    if mark == _QUOTE:
         return b'{"stringValue":%b}' % raw
     if mark in b"{[":
         return text_value(raw) if depth >= MOST_DEPTH else _nested(raw, depth)
     if mark in b"tf":
         return b'{"boolValue":%b}' % raw
-    if mark == b"n":
+    if mark in b"n":
         return b"{}"
     return _number(raw)
+
+
+def member(name: str, raw: bytes, depth: int = 0) -> bytes:
+    """The KeyValue of a member of a JSON object; the usual kind in as few steps as there can be."""
+    key = _names.get(name)
+    if key is not None and raw[0] == _QUOTE:
+        return b'{"key":%b,"value":{"stringValue":%b}}' % (key, raw)
+    return key_value(name, any_value(raw, depth))
 
 
 def _nested(raw: bytes, depth: int) -> bytes:
@@ -57,7 +67,7 @@ def plain_value(value: "Any") -> bytes:
 
 def object_value(members: Mapping[str, msgspec.Raw | bytes], depth: int = 0) -> bytes:
     """The AnyValue of a JSON object's members."""
-    values = b",".join([key_value(name, any_value(bytes(raw), depth + 1)) for name, raw in members.items()])
+    values = b",".join([member(name, bytes(raw), depth + 1) for name, raw in members.items()])
     return b'{"kvlistValue":{"values":[%b]}}' % values
 
 

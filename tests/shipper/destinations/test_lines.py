@@ -7,15 +7,12 @@ from hypothesis import strategies as st
 
 from shipper.destinations.lines import Lines
 from shipper.model.context import NOTHING, Context
-from shipper.model.events import events
-from tests.shipper.support import REQUEST_ID, TIME, event, frame, frame_of, settings_of
+from tests.shipper.support import REQUEST_ID, TIME, encoded, event, frame, frame_of, settings_of
 from tests.shipper.test_telemetry import JSON
 
 
 def lines_of(sent: object, lines: Lines, context: Context = NOTHING) -> bytes:
-    found = frame(sent)
-    lines.begin(found)
-    return b"".join(lines.encode(one, index, context) for index, one in enumerate(events(found)))
+    return b"".join(encoded(lines, frame(sent), context))
 
 
 def test_a_line_is_the_event_with_our_fields_beside_it() -> None:
@@ -31,10 +28,7 @@ def test_whatever_the_record_a_line_is_one_line_of_json(sent: object, kind: str)
     """Also where the record was written over several lines."""
     lines = Lines(settings_of())
     for payload in (json.dumps([event(sent, kind)], indent=1), json.dumps([{"odd": sent}, sent], indent=1)):
-        found = frame_of(payload.encode())
-        lines.begin(found)
-        for index, one in enumerate(events(found)):
-            line = lines.encode(one, index, NOTHING)
+        for line in encoded(lines, frame_of(payload.encode())):
             assert line.count(b"\n") == 1
             read = json.loads(line)
             assert read.get("record", read.get("event")) in (sent, {"odd": sent})

@@ -1,0 +1,257 @@
+"""From an event to what it means: the one place where a line's time, level, ids, exception and body are found.
+
+A plain text line is the common case and the fast one: `line` finds all there is to find in it without decoding it.
+Every event, whatever it is, has a record.
+"""
+
+import functools
+from types import ModuleType
+
+import msgspec
+
+from lifecycle.contract.frames import Frame
+from lifecycle.contract.json_text import without_newline
+from shipper.model.context import NOTHING, Context, request_id_of
+from shipper.model.events import AnyEvent, BrokenEvent, Event, OddEvent, WiderEvent
+from shipper.model.log_record import ExceptionInfo, LogRecord, Origin, TextLine
+from shipper.model.severity import NUMBERS, number_of
+from shipper.parse.text_formats import FORMATS, may_hold_exception, text_head
+from shipper.parse.times import KNOWN, unix_ns
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from shipper.parse.json_lines import Line
+
+    Attributes = tuple[tuple[str, bytes], ...]
+
+# Pairs of event type and request remembered while a frame is read.
+_MOST_REMEMBERED = 512
+
+_NS_PER_S = 1_000_000_000
+
+# By its first byte a text line may be more than text: JSON, or what Node.js, Go and Rust say when memory is exhausted
+# (`FATAL ERROR: …`, `fatal error: …`, `memory allocation of …`).
+_UNPLAIN = frozenset(b"{Ffm")
+
+_QUOTE, _BRACE = b'"{'
+
+_to_json = msgspec.json.Encoder().encode
+_text = msgspec.json.Decoder(str)
+
+
+class LogParser:
+    """Reads the events of one frame after another."""
+
+    def __init__(self) -> None:
+        self._origins: dict[tuple[str, str], Origin] = {}
+        self._context = NOTHING
+        self._observed_ns = 0
+        self._batch_id = ""
+
+    def begin(self, frame: Frame) -> None:
+        """Takes what the frame says of all its events."""
+        self._observed_ns = frame.observed_ns
+        self._batch_id = frame.digest.hex()
+        self._origins = {}
+
+    def line(self, event: Event, index: int, context: Context) -> TextLine | LogRecord:
+        """What an event means, in as few steps as there can be: a plain text line needs no record."""
+        raw = bytes(event.record)
+        # Nearly no line has a backslash before its end, and what tells an exception has: it has lines, or is JSON.
+        if (
+            raw[0] != _QUOTE
+            or ((first := raw[1]) in _UNPLAIN and (first == _BRACE or b"emory" in raw))
+            or (raw.find(b"\\", 0, -3) >= 0 and may_hold_exception(raw))
+        ):
+            return self.record(event, index, context)
+        time = event.time
+        level = request_id = ""
+        if first in FORMATS:
+            level, request_id, written, is_error = text_head(raw)
+            if is_error:
+                return self.record(event, index, context)
+            if written and unix_ns(written) is not None:
+                time = written
+        time_ns = KNOWN.get(time)
+        if time_ns is None:
+            time_ns = unix_ns(time)
+            if time_ns is None:
+                return self.record(event, index, context)
+        if context is not self._context:
+            self._context, self._origins = context, {}
+        origin = self._origins.get((event.type, request_id))
+        if origin is None:
+            origin = self._origin(event.type, request_id)
+        return TextLine(raw, time_ns, level, origin)
+
+    def origin(self, event: Event, context: Context) -> Origin:
+        """Whose line an event is, for who needs to know no more."""
+        if context is not self._context:
+            self._context, self._origins = context, {}
+        raw = bytes(event.record)
+        mark = raw[:1]
+        if mark == b'"' and raw[1] != _BRACE:
+            named = text_head(raw)[1] if raw[1] in FORMATS else ""
+            return self._origins.get((event.type, named)) or self._origin(event.type, named)
+        if event.type.startswith("platform."):
+            return self._origin(event.type, request_id_of(raw))
+        if mark not in b'{"':
+            return self._origin(event.type, "")
+        return self._origin_of(event.type, *self._json.ids_in(raw))
+
+    def record(self, event: AnyEvent, index: int, context: Context) -> LogRecord:
+        """What an event means."""
+        if context is not self._context:
+            self._context, self._origins = context, {}
+        others: Attributes = ()
+        if type(event) is not Event:
+            if isinstance(event, OddEvent):
+                return self._record(event, index, self._origin("", ""), event.time, _as_text(event.json))
+            if isinstance(event, BrokenEvent):
+                cut = ("aws.lambda.event.cut_bytes", b"%d" % event.lost_bytes)
+                return self._record(event, index, self._origin("", ""), "", _to_json(event.text), (cut,))
+            if isinstance(event, WiderEvent):
+                others = tuple((f"aws.lambda.event.{name}", bytes(value)) for name, value in event.others.items())
+        raw = bytes(event.record)
+        if raw[:1] == b'"' and raw[1] != _BRACE:
+            return self._of_text(event, index, raw, others)
+        if event.type.startswith("platform."):
+            return self._of_platform(event, index, raw, others)
+        members = self._json.members_of(raw) if raw[:1] in b'{"' else None
+        if members is not None:
+            return self._of_json(event, index, raw, members, others)
+        if raw[:1] == b'"':
+            return self._of_text(event, index, raw, others)
+        return self._record(event, index, self._origin(event.type, ""), event.time, _as_text(raw), others)
+
+    def _of_text(self, event: Event, index: int, raw: bytes, others: "Attributes") -> LogRecord:
+        """A text line, which may tell of an exception."""
+        level, request_id, time, _ = text_head(raw)
+        exception = None
+        if may_hold_exception(raw):
+            from shipper.parse.exceptions import in_text
+
+            exception = in_text(_text.decode(raw))
+            level = level or ("ERROR" if exception is not None else "")
+        if not time or unix_ns(time) is None:
+            time = event.time
+        origin = self._origin(event.type, request_id)
+        return self._record(event, index, origin, time, without_newline(raw), others, level, exception)
+
+    def _of_json(
+        self, event: Event, index: int, raw: bytes, members: dict[str, bytes], others: "Attributes"
+    ) -> LogRecord:
+        """A line that is a JSON object: no member of it is lost."""
+        count = len(members)
+        line: Line = self._json.line_of(members)
+        exception = line.exception
+        rest = line.rest
+        if line.message is not None:
+            body = without_newline(line.message)
+            attributes = (*others, *rest.items())
+        elif exception is not None and exception.message:
+            body = _to_json(exception.message)
+            attributes = (*others, *rest.items())
+        else:
+            if not rest:
+                rest = self._json.members_of(raw) or {}
+            is_whole = raw[:1] == b"{" and len(rest) == count
+            body = raw if is_whole else self._json.object_of(rest)
+            attributes = others
+        level = line.level or ("ERROR" if exception is not None and exception.is_uncaught else "")
+        origin = self._origin_of(event.type, line.request_id, line.trace_id, line.span_id)
+        time_ns = line.time_ns if line.is_exact else _written_ns(line, event.time)
+        record = self._record(event, index, origin, event.time, body, attributes, level, exception, time_ns)
+        record.scope = line.logger
+        return record
+
+    def _of_platform(self, event: Event, index: int, raw: bytes, others: "Attributes") -> LogRecord:
+        """A platform event: one readable line, and what it says as an attribute. Unknown ones as they are."""
+        from shipper.model.platform_records import record_of
+        from shipper.parse.platform_lines import line_of
+
+        known = record_of(event.type, raw)
+        origin = self._origin(event.type, request_id_of(raw))
+        if known is None:
+            return self._record(event, index, origin, event.time, _as_text(raw), others)
+        line, level = line_of(event.type, known)
+        attributes = (*others, ("aws.lambda.event.record", raw))
+        return self._record(event, index, origin, event.time, _to_json(line), attributes, level)
+
+    def _record(
+        self,
+        event: AnyEvent,
+        index: int,
+        origin: Origin,
+        time: str,
+        body: bytes,
+        attributes: "Attributes" = (),
+        level: str = "",
+        exception: ExceptionInfo | None = None,
+        time_ns: int | None = None,
+    ) -> LogRecord:
+        if time_ns is None:
+            time_ns = unix_ns(time)
+            if time_ns is None and time:  # no timestamp, but what was there in its place
+                attributes = (*attributes, ("aws.lambda.event.time", _to_json(time)))
+        return LogRecord(
+            time_ns=time_ns,
+            observed_ns=origin.observed_ns,
+            severity_number=(NUMBERS.get(level) or number_of(level)) if level else 0,
+            severity_text=level,
+            body=body,
+            attributes=attributes,
+            request_id=origin.request_id,
+            trace_id=origin.trace_id,
+            span_id=origin.span_id,
+            flags=origin.flags,
+            exception=exception,
+            uid=f"{origin.batch_id}-{index}",
+            event_type=origin.event_type,
+            event=event,
+        )
+
+    @functools.cached_property
+    def _json(self) -> ModuleType:
+        """Loaded with the first line that is JSON."""
+        from shipper.parse import json_lines
+
+        return json_lines
+
+    def _origin(self, event_type: str, named: str) -> Origin:
+        """Of the invocation that a line names, or of that under way."""
+        origin = self._origins.get((event_type, named))
+        if origin is None:
+            context = self._context
+            request_id = named or context.request_id
+            trace_id, span_id, flags = context.trace_of(request_id)
+            origin = self._made(event_type, request_id, trace_id, span_id, flags)
+            if len(self._origins) >= _MOST_REMEMBERED:
+                self._origins.clear()
+            self._origins[event_type, named] = origin
+        return origin
+
+    def _origin_of(self, event_type: str, named: str, trace_id: str, span_id: str) -> Origin:
+        """The same of a line that may have ids of its own: its invocation's trace fills in the rest."""
+        origin = self._origins.get((event_type, named)) or self._origin(event_type, named)
+        if not trace_id and not span_id:
+            return origin
+        if trace_id in ("", origin.trace_id):
+            return self._made(event_type, origin.request_id, origin.trace_id, span_id or origin.span_id, origin.flags)
+        return self._made(event_type, origin.request_id, trace_id, span_id, None)
+
+    def _made(self, event_type: str, request_id: str, trace_id: str, span_id: str, flags: int | None) -> Origin:
+        return Origin(event_type, request_id, trace_id, span_id, flags, self._observed_ns, self._batch_id)
+
+
+def _written_ns(line: "Line", time: str) -> int | None:
+    """When a JSON line says it was written; a second that is the event's own says less than the event does."""
+    if line.time_ns is None:
+        return None
+    event_ns = unix_ns(time)
+    return event_ns if event_ns is not None and 0 <= event_ns - line.time_ns < _NS_PER_S else line.time_ns
+
+
+def _as_text(raw: bytes) -> bytes:
+    """JSON, or what nearly is, as a JSON string that a person reads."""
+    return _to_json(raw.decode("utf-8", "replace"))
