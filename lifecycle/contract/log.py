@@ -4,12 +4,16 @@ Event names are constants of the form `area.past_participle`; fields carry units
 `{"logger":"tailrace.`, by which the collector and the shipper know our own lines when the platform sends them
 back as `extension` records. Values that may be secrets are blanked in every field, wherever they stand.
 
-Saying something never fails: should structlog not load, the line is written without it.
+Saying something neither blocks nor raises. Should structlog not load, the line is written without it; one that
+standard output does not take at once is counted and let go, and the next one that it takes says how many there were.
 """
 
+import fcntl
 import os
+import select
 import sys
 from collections.abc import Callable, Iterable
+from time import sleep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +29,16 @@ BLANK = "***"
 # A shorter value would blank parts of innocent words.
 SHORTEST_SECRET = 4
 
+# A pipe that poll(2) says is writable takes so much without blocking: PIPE_BUF, a page (pipe(7)).
+PIECE_BYTES = 4096
+
+# Processes that write a line hold the lock for microseconds; one that was stopped just then is not waited for.
+LOCK_TRIES = 50
+LOCK_PAUSE_S = 0.0001
+
+# From <asm-generic/ioctls.h>; the module `termios` has it, and would have to be loaded for it.
+_FIONREAD = 0x541B
+
 
 class Log:
     """Writes lines at or above a level.
@@ -33,7 +47,10 @@ class Log:
         component: `lifecycle`, `collector` or `shipper`.
         level: `debug`, `info`, `warning` or `error`.
         secrets: Texts to blank.
-        write: Takes one finished line; standard output unless given.
+        write: Takes one finished line, and returns False when it does not; standard output unless given.
+
+    Attributes:
+        lost_lines: Lines not taken since one was.
     """
 
     def __init__(
@@ -47,8 +64,9 @@ class Log:
         self.level = level
         self.secrets = tuple(secret for secret in secrets if len(secret) >= SHORTEST_SECRET)
         self._threshold = LEVELS[level]
-        self._write = write or _write_stdout
+        self._write = write or _stdout().write
         self._logger: Any = None
+        self.lost_lines = 0
         self.is_debug = self._threshold <= LEVELS["debug"]
 
     def named(self, component: str) -> "Log":
@@ -78,10 +96,22 @@ class Log:
         fields = {name: self._blanked(value) for name, value in fields.items()}
         try:
             if self._logger is None:
-                self._logger = _structlog_logger(self._write, self._ordered)
+                self._logger = _structlog_logger(self._take, self._ordered)
             getattr(self._logger, level)(event, **fields)
         except Exception as exc:  # noqa: BLE001 - a line must never be what goes wrong
-            self._write(_plain_line(self.component, level, event, {**fields, "log_error": type(exc).__name__}))
+            self._take(plain_line(self.component, level, event, {**fields, "log_error": type(exc).__name__}))
+
+    def _take(self, line: bytes) -> None:
+        """Writes a finished line, or counts it; before the first after a loss, how many there were."""
+        try:
+            if self.lost_lines:
+                lost = plain_line(self.component, "warning", "log.lines_lost", {"lines": self.lost_lines})
+                if self._write(lost) is not False:
+                    self.lost_lines = 0
+            if self.lost_lines or self._write(line) is False:
+                self.lost_lines += 1
+        except Exception:  # noqa: BLE001 - likewise
+            self.lost_lines += 1
 
     def _blanked(self, value: object) -> object:
         """The value without what is secret; what is no plain value is shown as text."""
@@ -91,7 +121,10 @@ class Log:
             return {str(name): self._blanked(inner) for name, inner in value.items()}
         if isinstance(value, list | tuple):
             return [self._blanked(inner) for inner in value]
-        text = str(value)
+        try:
+            text = str(value)
+        except Exception:  # noqa: BLE001 - likewise, whoever's value it is
+            text = type(value).__name__
         for secret in self.secrets:
             text = text.replace(secret, BLANK)
         return text
@@ -142,17 +175,92 @@ def _structlog_logger(write: Callable[[bytes], object], ordered: "Any") -> "Any"
     )
 
 
-def _plain_line(component: str, level: str, event: str, fields: dict[str, object]) -> bytes:
-    """A line without the libraries: they may be what cannot be loaded."""
-    import json
-
-    line = {"logger": LOGGER_START + component, "level": level, "event": event, **fields}
-    return json.dumps(line, separators=(",", ":")).encode() + b"\n"
+def plain_line(component: str, level: str, event: str, fields: dict[str, object]) -> bytes:
+    """A line without any library: they may be what cannot be loaded."""
+    line = {"logger": LOGGER_START + component, "level": level, "event": event, "pid": os.getpid(), **fields}
+    return _plain_json(line).encode("utf-8", "replace") + b"\n"
 
 
-def _write_stdout(line: bytes) -> None:
-    """One line, one write: lines of three processes never mix. Nobody listening is nobody's error."""
+def _plain_json(value: object) -> str:
+    """JSON of what `Log` makes of values: nothing but plain ones."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{_plain_json(str(name))}:{_plain_json(inner)}" for name, inner in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(_plain_json, value)) + "]"
+    text = str(value)
+    return '"' + "".join(c if c >= " " and c not in '"\\' else f"\\u{ord(c):04x}" for c in text) + '"'
+
+
+class Stdout:
+    """Standard output, which may be a pipe that nobody reads: whoever writes there would block for ever.
+
+    It may be shared with the function, so it cannot be made not to block. It is asked before each write, under a lock
+    that this process shares with those it forks: else another could fill it between the two. Lines of several
+    processes never mix.
+    """
+
+    def __init__(self) -> None:
+        try:
+            self._lock = os.memfd_create("tailrace-log", os.MFD_CLOEXEC)
+        except (AttributeError, OSError):  # a kernel, or a libc, without it: it is asked all the same
+            self._lock = -1
+
+    def write(self, line: bytes) -> bool:
+        """Writes one line; False when not all of it was taken at once.
+
+        Raises:
+            OSError: It is closed.
+        """
+        fd = sys.__stdout__.fileno() if sys.__stdout__ else 1
+        room = select.poll()
+        room.register(fd, select.POLLOUT)
+        if self._lock >= 0 and not self._is_locked():
+            return False
+        try:
+            if len(line) > PIECE_BYTES and not _has_room(fd, len(line)):
+                return False
+            for at in range(0, len(line), PIECE_BYTES):
+                if not room.poll(0):
+                    return False
+                piece = line[at : at + PIECE_BYTES]
+                if os.write(fd, piece) < len(piece):
+                    return False
+        finally:
+            if self._lock >= 0:
+                os.lockf(self._lock, os.F_ULOCK, 0)
+        return True
+
+    def _is_locked(self) -> bool:
+        """Whether nobody else writes from here on."""
+        for _ in range(LOCK_TRIES):
+            try:
+                os.lockf(self._lock, os.F_TLOCK, 0)
+            except OSError:
+                sleep(LOCK_PAUSE_S)
+            else:
+                return True
+        return False
+
+
+_shared: list[Stdout] = []
+
+
+def _stdout() -> Stdout:
+    """The one there is."""
+    if not _shared:
+        _shared.append(Stdout())
+    return _shared[0]
+
+
+def _has_room(fd: int, size: int) -> bool:
+    """Whether a pipe takes `size` bytes: each of its pages is at least half full, or the next line would be in it."""
     try:
-        os.write(sys.__stdout__.fileno() if sys.__stdout__ else 1, line)
-    except OSError:
-        return
+        capacity = fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ)
+    except OSError:  # no pipe
+        return True
+    unread = int.from_bytes(fcntl.ioctl(fd, _FIONREAD, bytes(4)), sys.byteorder)
+    return capacity - 2 * unread >= size + 2 * PIECE_BYTES

@@ -1,11 +1,17 @@
 """The log: whole lines, levels, secrets."""
 
+import json
+import os
+import select
 import subprocess
 import sys
 
 import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from lifecycle.contract.log import Log, fields_of
+from lifecycle.contract.log import Log, fields_of, plain_line
 from lifecycle.contract.wire import Shipped, Stored
 
 
@@ -64,7 +70,7 @@ def test_secret_that_is_a_word_of_ours_spoils_no_line() -> None:
 def test_line_is_written_even_when_nothing_can_be_loaded() -> None:
     """A layer for another Python has no msgspec that loads, and somebody must be able to read so."""
     code = (
-        "import sys; sys.modules['structlog'] = None; from lifecycle.contract.log import fields_of, Log;"
+        "import sys; sys.modules['structlog'] = None; from lifecycle.contract.log import Log;"
         "Log('x', 'warning', ['hunter2']).error('a.b', text='h hunter2', count=1)"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
@@ -75,7 +81,7 @@ def test_line_is_written_even_when_nothing_can_be_loaded() -> None:
 def test_structlog_is_not_imported_before_the_first_line() -> None:
     """It costs more than the interpreter's own start."""
     code = (
-        "import sys; from lifecycle.contract.log import fields_of, Log; log = Log('x', 'warning'); log.debug('a.b');"
+        "import sys; from lifecycle.contract.log import Log; log = Log('x', 'warning'); log.debug('a.b');"
         "before = 'structlog' in sys.modules; log.warning('a.b'); print(before, 'structlog' in sys.modules)"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
@@ -87,3 +93,116 @@ def test_message_is_shown_by_its_type_and_fields() -> None:
     assert fields_of(Shipped(through=7, events=2, context=b"secret"))["what"] == "Shipped"
     assert "context" not in fields_of(Shipped(through=7))
     assert fields_of(Stored(start=0, end=1, events=1, body_bytes=1, digest=b"\x01\x02"))["digest"] == "0102"
+
+
+UNREAD = """
+import os, sys
+from lifecycle.contract.log import Log
+log = Log("x")
+children = []
+for child in range(3):
+    children.append(os.fork())
+    if not children[-1]:
+        for number in range(3000):
+            log.warning("a.b", child=child, number=number, text="y" * (number % {longest}))
+        os._exit(0)
+for child in children:
+    os.waitpid(child, 0)
+print("done", file=sys.stderr, flush=True)
+sys.stdin.readline()
+log.warning("a.c")
+log.warning("a.d")
+"""
+
+
+@pytest.mark.parametrize("longest", [50, 9000])
+def test_output_that_nobody_reads_blocks_no_process(longest: int) -> None:
+    """Not three that write at once either; what it does not take is counted, and said once it takes something again."""
+    command = [sys.executable, "-c", UNREAD.format(longest=longest)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, **pipes) as process:  # type: ignore[call-overload]
+        assert select.select([process.stderr], [], [], 60)[0], "it is blocked"
+        assert process.stderr.readline() == "done\n"
+        os.set_blocking(process.stdout.fileno(), False)
+        lines = process.stdout.read().splitlines()
+        os.set_blocking(process.stdout.fileno(), True)
+        process.stdin.write("\n")
+        process.stdin.flush()
+        after = process.stdout.read().splitlines()
+    numbers: dict[int, list[int]] = {0: [], 1: [], 2: []}
+    for line in map(msgspec.json.decode, lines):
+        numbers[line["child"]].append(line["number"])
+    assert lines
+    assert all(seen == sorted(seen) for seen in numbers.values())
+    assert [msgspec.json.decode(line)["event"] for line in after] == ["a.c", "a.d"]
+
+
+def test_lines_that_were_not_taken_are_counted_and_said() -> None:
+    """Before the first that is taken again."""
+    lines: list[bytes] = []
+    is_taking = False
+
+    def write(line: bytes) -> bool:
+        if is_taking:
+            lines.append(line)
+        return is_taking
+
+    log = Log("shipper", write=write)
+    for _ in range(3):
+        log.warning("a.b")
+    is_taking = True
+    log.warning("a.c")
+    log.warning("a.d")
+    said = [msgspec.json.decode(line) for line in lines]
+    assert [(line["event"], line.get("lines")) for line in said] == [
+        ("log.lines_lost", 3),
+        ("a.c", None),
+        ("a.d", None),
+    ]
+    assert said[0]["logger"] == "tailrace.shipper"
+
+
+def test_output_that_fails_is_no_error_of_the_one_who_speaks() -> None:
+    """Closed, or whatever it is."""
+
+    def write(_line: bytes) -> bool:
+        raise OSError("closed")
+
+    log = Log("shipper", write=write)
+    log.error("a.b", error=Unspeakable())
+    assert log.lost_lines == 1
+
+
+class Unspeakable:
+    """What has no text."""
+
+    def __str__(self) -> str:
+        raise ValueError
+
+
+def test_line_is_written_when_there_are_no_descriptors() -> None:
+    """Nothing can be loaded then, and it is when somebody wants to know."""
+    code = """
+import resource, sys
+from lifecycle.contract.log import Log
+log = Log("x", secrets=["hunter2"])
+resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
+error = OSError('no "descriptors"\\n\u2603 hunter2')
+log.error("a.b", error=error, count=1, at=1.5, nothing=None, is_so=True, of=[1, {"a": "b"}])
+"""
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    fields = msgspec.json.decode(out)
+    assert (fields["event"], fields["error"], fields["count"]) == ("a.b", 'no "descriptors"\n\u2603 ***', 1)
+    assert (fields["at"], fields["nothing"], fields["is_so"], fields["of"]) == ("1.5", None, True, [1, {"a": "b"}])
+
+
+@given(
+    st.dictionaries(st.text(max_size=5), st.text(st.characters(codec=None), max_size=20) | st.integers() | st.none())
+)
+def test_plain_line_is_json_whatever_stands_in_it(fields: dict[str, object]) -> None:
+    """Written without a library, read by any."""
+    fields = {name: value for name, value in fields.items() if name not in ("logger", "level", "event", "pid")}
+    read = json.loads(plain_line("x", "error", "a.b", fields))
+    for name, value in fields.items():
+        key = name.encode("utf-8", "replace").decode()
+        assert read[key] == (value.encode("utf-8", "replace").decode() if isinstance(value, str) else value)
