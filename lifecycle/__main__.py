@@ -4,6 +4,7 @@ import _signal  # type: ignore[import-not-found]
 import gc
 import os
 import sys
+from time import sleep
 
 from lifecycle.boot import NotRegisteredError, StrictError, boot, report_init_error
 
@@ -12,6 +13,11 @@ if TYPE_CHECKING:
     from lifecycle.boot import Booted
     from lifecycle.contract.log import Log
     from lifecycle.contract.settings import Settings
+
+
+# What a last resort that cannot be loaded is given: descriptors may be short for a while.
+LOAD_TRIES = 50
+LOAD_PAUSE_S = 0.1
 
 
 def main(name: str) -> None:
@@ -44,28 +50,49 @@ def _run(booted: "Booted") -> int:
 
             return supervise(booted)
         except Exception:  # noqa: BLE001 - whatever it is, the function must not notice
-            from traceback import format_exc
-
-            _log(booted.settings).error("lifecycle.crashed", traceback=format_exc(), effect="nothing more is shipped")
+            booted.close_listener()  # a refused connection is clearer to the platform than one that nobody accepts
+            _say_crashed(booted)
     else:
         _say_idle(booted)
-    from lifecycle.noop import stay
+    for _ in range(LOAD_TRIES):
+        try:
+            from lifecycle.noop import stay
+        except (ImportError, OSError):
+            sleep(LOAD_PAUSE_S)
+        else:
+            return stay(booted)
+    return 1
 
-    return stay(booted)
+
+def _say_crashed(booted: "Booted") -> None:
+    try:
+        from traceback import format_exc
+
+        _log(booted.settings).error("lifecycle.crashed", traceback=format_exc(), effect="nothing more is shipped")
+    except Exception:  # noqa: BLE001 - there is nothing to say it with
+        return
 
 
 def _say_idle(booted: "Booted") -> None:
     """Says why nothing is shipped, in a child: the first invocation is not to wait for the log to be loaded."""
     _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)  # the kernel reaps it
-    if os.fork():
+    try:
+        if os.fork():
+            return
+    except OSError:  # no process to be had: so it waits, once
+        _say_why_idle(booted)
         return
     try:
-        log = _log(booted.settings)
-        _say_problems(log, booted.settings)
-        say = log.info if booted.idle_reason["reason"] == "disabled" else log.warning
-        say("lifecycle.idled", effect="nothing is shipped; the function is not affected", **booted.idle_reason)
+        _say_why_idle(booted)
     finally:
         os._exit(0)
+
+
+def _say_why_idle(booted: "Booted") -> None:
+    log = _log(booted.settings)
+    _say_problems(log, booted.settings)
+    say = log.info if booted.idle_reason["reason"] == "disabled" else log.warning
+    say("lifecycle.idled", effect="nothing is shipped; the function is not affected", **booted.idle_reason)
 
 
 def _say_problems(log: "Log", settings: "Settings") -> None:

@@ -22,6 +22,7 @@ from lifecycle.extensions_api import (
     LocalApiError,
     Requests,
     names_other_api,
+    text_member,
 )
 
 TYPE_CHECKING = False
@@ -237,7 +238,7 @@ def _register(booted: Booted) -> None:
     if answer.status != STATUS_OK:
         raise NotRegisteredError(f"answered {answer.status} {answer.body[:300].decode('utf-8', 'replace')}")
     booted.requests.identifier = answer.headers.get("lambda-extension-identifier", "")
-    settings.function.account_id = answer.text("accountId")
+    settings.function.account_id = text_member(answer.body, "accountId")
     booted.mark("registered")
 
 

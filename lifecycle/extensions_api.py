@@ -61,19 +61,20 @@ class Answer:
         self.body = body
         self.keeps = keeps
 
-    def text(self, key: str) -> str:
-        """The first string in the body that follows `"key":`; "" when there is none.
 
-        Meant for the flat objects of the local API, whose strings of interest need no unescaping.
-        """
-        _, found, rest = self.body.partition(b'"' + key.encode() + b'"')
-        rest = rest.lstrip()
-        if not found or rest[:1] != b":":
-            return ""
-        rest = rest[1:].lstrip()
-        if rest[:1] != b'"':
-            return ""
-        return rest[1:].partition(b'"')[0].decode("utf-8", "replace")
+def text_member(body: bytes, name: str) -> str:
+    """The first string in a JSON text that follows `"name":`; "" when there is none.
+
+    Meant for the flat objects of the local API, whose strings of interest need no unescaping.
+    """
+    _, found, rest = body.partition(b'"' + name.encode() + b'"')
+    rest = rest.lstrip()
+    if not found or rest[:1] != b":":
+        return ""
+    rest = rest[1:].lstrip()
+    if rest[:1] != b'"':
+        return ""
+    return rest[1:].partition(b'"')[0].decode("utf-8", "replace")
 
 
 class AnswerReader:
@@ -174,6 +175,8 @@ class PlatformEvent:
             members = json.decode(body, type=dict)
         except MsgspecError as exc:
             raise LocalApiError(str(exc)) from exc
+        except RecursionError:  # what it says is found all the same, as far as it is text
+            members = {name: text_member(body, name) for name in ("eventType", "requestId", "shutdownReason")}
         deadline = members.get("deadlineMs")
         self.kind = _text(members.get("eventType"))
         self.deadline_epoch_ms = deadline if isinstance(deadline, int | float) else 0

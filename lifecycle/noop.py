@@ -3,11 +3,11 @@
 Also the last resort when the rest of the extension cannot be loaded or fails.
 """
 
+import _signal  # type: ignore[import-not-found]
 import os
-import signal
 from time import sleep
 
-from lifecycle.extensions_api import STATUS_OK, LocalApiError
+from lifecycle.extensions_api import STATUS_OK, LocalApiError, text_member
 from lifecycle.machine.backoff import NextRetry
 
 TYPE_CHECKING = False
@@ -21,8 +21,8 @@ def stay(booted: "Booted") -> int:
     Returns:
         Exit status: 0 after SHUTDOWN, 1 when the platform is gone.
     """
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: os._exit(0))
+    for number in (_signal.SIGTERM, _signal.SIGINT):
+        _signal.signal(number, lambda *_: os._exit(0))
     retry = NextRetry()
     while not retry.is_platform_gone:
         try:
@@ -33,7 +33,7 @@ def stay(booted: "Booted") -> int:
             retry.failed(0)
         else:
             if answer.status == STATUS_OK:
-                if answer.text("eventType") == "SHUTDOWN":
+                if text_member(answer.body, "eventType") == "SHUTDOWN":
                     return 0
                 retry.answered()
                 continue

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from lifecycle.contract.log import Log
 from lifecycle.contract.settings import Settings
-from lifecycle.extensions_api import Answer, AnswerReader, LocalApiError, Requests
+from lifecycle.extensions_api import Answer, AnswerReader, LocalApiError, Requests, text_member
 from shipper.destinations.http import HttpSender, StaticAuth, by_status
 from shipper.destinations.registry import chosen
 from shipper.transport.pool import Pool
@@ -67,7 +67,7 @@ def answers(pieces: Iterable[bytes]) -> list[tuple[int, bytes]]:
 
 def _used(answer: Answer) -> None:
     """As boot uses it."""
-    assert answer.text("accountId") is not None
+    assert text_member(answer.body, "accountId") is not None
     requests = Requests("127.0.0.1:9001")
     requests.identifier = answer.headers.get(IDENTIFIER, "")
     assert requests.next().count(b"\r\n\r\n") == 1

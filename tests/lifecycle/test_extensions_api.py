@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lifecycle.contract.settings import Settings
-from lifecycle.extensions_api import Answer, AnswerReader, LocalApiError, PlatformEvent, Requests
+from lifecycle.extensions_api import Answer, AnswerReader, LocalApiError, PlatformEvent, Requests, text_member
 
 # What is sent, and the status, body and keep-alive it means.
 ANSWERS = [
@@ -108,7 +108,7 @@ def test_two_answers_are_read_one_after_the_other() -> None:
 )
 def test_text_of_an_answer_is_found_without_a_json_library(body: bytes, found: str) -> None:
     """Flat objects of the local API."""
-    assert Answer(200, {}, body, keeps=True).text("accountId") == found
+    assert text_member(body, "accountId") == found
 
 
 def test_subscription_names_all_buffering_limits() -> None:
@@ -157,3 +157,12 @@ def test_what_is_no_object_is_no_event(body: bytes) -> None:
     """And an error of ours."""
     with pytest.raises(LocalApiError):
         PlatformEvent(body)
+
+
+@pytest.mark.parametrize("depth", [500, 5000, 100_000])
+def test_event_that_nests_deep_is_still_one(depth: int) -> None:
+    """What it says as text is found without reading all of it; to ask past a SHUTDOWN would be to be killed."""
+    deep = b"[" * depth + b"]" * depth
+    body = b'{"tracing":%b,"eventType":"SHUTDOWN","shutdownReason":"Spindown","deadlineMs":17}' % deep
+    event = PlatformEvent(body)
+    assert (event.kind, event.shutdown_reason) == ("SHUTDOWN", "spindown")
