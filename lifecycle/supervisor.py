@@ -7,7 +7,7 @@ import _signal  # type: ignore[import-not-found]
 import gc
 import os
 import select
-from time import monotonic, time
+from time import monotonic, sleep, time
 
 from lifecycle.boot import Booted
 from lifecycle.contract import wire
@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 # How long /next waits for workers that warm up; they go on warming after it.
 WARM_LIMIT_S = 5.0
 
+# Pauses before a supervisor is made again for which there were no descriptors.
+START_PAUSES_S = (0.05, 0.1, 0.2, 0.4)
+
 # How long a worker that is to exit has for its last line before it is ended.
 EXIT_S = 0.1
 
@@ -53,12 +56,21 @@ def supervise(booted: Booted) -> int:
         Exit status.
     """
     name_process("lifecycle")
-    supervisor = Supervisor(booted)
+    supervisor = _supervisor(booted)
     try:
         return supervisor.run()
     except Exception:
         supervisor.abandon()
         raise
+
+
+def _supervisor(booted: Booted) -> "Supervisor":
+    for pause_s in START_PAUSES_S:
+        try:
+            return Supervisor(booted)
+        except OSError:
+            sleep(pause_s)
+    return Supervisor(booted)
 
 
 class Supervisor:
@@ -112,7 +124,7 @@ class Supervisor:
         gc.freeze()  # what is shared with the workers stays shared
         gc.enable()
         for name in self._pool.names:
-            self._pool.spawn(name, 0)
+            self._spawn(name)
         self._say_started()
         if self._booted.warms_first:
             warm_by = monotonic() + WARM_LIMIT_S
@@ -221,7 +233,7 @@ class Supervisor:
             case Release():
                 self._pool.release(command.through)
             case StartWorker():
-                self._pool.spawn(command.worker, self._machine.shipments.shipped)
+                self._spawn(command.worker)
             case KillWorker():
                 self._log.warning("worker.stuck", worker=command.worker, effect="it is replaced")
                 self._pool.kill(command.worker)
@@ -230,6 +242,14 @@ class Supervisor:
                 self._log.error("worker.kept_dying", worker=command.worker, effect=effect)
             case Exit():
                 self._exit_status = command.status
+
+    def _spawn(self, worker: str) -> None:
+        """Forks a worker. That there is nothing to fork it with is a death like any other, and tried again."""
+        try:
+            self._pool.spawn(worker, self._machine.shipments.shipped)
+        except OSError as exc:
+            self._log.warning("worker.not_started", worker=worker, error=str(exc), effect="it is tried again")
+            self._handle(WorkerExited(worker, was_ready=False))
 
     def _ask_next(self) -> None:
         try:

@@ -48,29 +48,41 @@ class Worker:
         self.is_ready = False
         self._run = run
         self._log = log
-        self._unsent: wire.Message | None = None
+        # What waits for room in the pipe, in order, the last of each kind.
+        self._unsent: dict[type[wire.Message], wire.Message] = {}
 
     @property
     def has_unsent(self) -> bool:
         """Whether a command waits for room in the pipe."""
-        return self._unsent is not None
+        return bool(self._unsent)
 
     def spawn(self, close: Callable[[], None]) -> None:
         """Forks.
 
         Args:
             close: Run first in the child: closes what belongs to the supervisor alone.
+
+        Raises:
+            OSError: There are no descriptors or no processes to be had; nothing is left of the try.
         """
-        their_commands, self.commands = os.pipe2(os.O_DIRECT | os.O_CLOEXEC)
-        self.reports, their_reports = os.pipe2(os.O_DIRECT | os.O_CLOEXEC)
-        # A packet takes a page of the pipe: by default 16 reports would fill it and hold the collector up.
-        with suppress(OSError):  # beyond what this user's pipes may hold together; smaller works, too
-            fcntl.fcntl(their_reports, fcntl.F_SETPIPE_SZ, REPORTS_PIPE_BYTES)
-        os.set_blocking(self.commands, False)
-        os.set_blocking(self.reports, False)
-        self._unsent = None
-        self.pid = os.fork()
+        ends: list[int] = []
+        try:
+            ends += os.pipe2(os.O_DIRECT | os.O_CLOEXEC)
+            ends += os.pipe2(os.O_DIRECT | os.O_CLOEXEC)
+            their_commands, self.commands, self.reports, their_reports = ends
+            # A packet takes a page of the pipe: by default 16 reports would fill it and hold the collector up.
+            with suppress(OSError):  # beyond what this user's pipes may hold together; smaller works, too
+                fcntl.fcntl(their_reports, fcntl.F_SETPIPE_SZ, REPORTS_PIPE_BYTES)
+            os.set_blocking(self.commands, False)
+            os.set_blocking(self.reports, False)
+            self.pid = os.fork()
+        except OSError:
+            self.commands = self.reports = -1
+            for end in ends:
+                os.close(end)
+            raise
         if self.pid == 0:
+            self.close()
             close()
             self._live(their_commands, their_reports)
         os.close(their_commands)
@@ -96,21 +108,25 @@ class Worker:
             os._exit(status)
 
     def send(self, command: wire.Message) -> None:
-        """Sends a command; one that finds the pipe full waits, and a later one takes its place."""
-        self._unsent = command
-        self.flush()
+        """Sends a command.
+
+        One that finds the pipe full waits, and a later one of its kind takes its place: that repeats all that counts of
+        those before it. While there is no process nothing is sent: its successor is forked with all that it must know.
+        """
+        if self.commands >= 0:
+            self._unsent[type(command)] = command
+            self.flush()
 
     def flush(self) -> None:
-        """Sends the command that waits for room, if there is room now."""
-        if self._unsent is None or self.commands < 0:
-            return
+        """Sends the commands that wait, as far as there is room now."""
         try:
-            wire.send(self.commands, self._unsent)
+            for kind, command in list(self._unsent.items()):
+                wire.send(self.commands, command)
+                del self._unsent[kind]
         except BlockingIOError:
             return
         except BrokenPipeError:
-            pass  # it is dead; its successor gets another command
-        self._unsent = None
+            self._unsent.clear()  # it is dead, which its exit tells
 
     def packets(self) -> Iterator[bytes]:
         """The reports that have arrived; a closed pipe is the exit's business."""
@@ -143,7 +159,7 @@ class Worker:
         if self.commands >= 0:
             os.close(self.commands)
             self.commands = -1
-        self._unsent = None
+        self._unsent.clear()
 
     def kill(self) -> None:
         """Ends the process; what it had not reported is done again by its successor."""
@@ -206,7 +222,11 @@ class WorkerPool:
         return any(worker.pid for worker in self._workers.values())
 
     def spawn(self, name: str, released: int) -> None:
-        """Forks one; everything before `released` is delivered."""
+        """Forks one; everything before `released` is delivered.
+
+        Raises:
+            OSError: There are no descriptors or no processes to be had.
+        """
         self._released = released
         worker = self._workers[name]
         worker.spawn(self._close_in_child)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -250,6 +251,25 @@ def test_killed_worker_is_replaced_and_nothing_is_lost(start: Start, comm: str) 
     assert run.events("worker.exited")
 
 
+@pytest.mark.parametrize("comm", ["tr-collector", "tr-shipper"])
+def test_worker_that_cannot_be_forked_is_tried_again(start: Start, comm: str) -> None:
+    """No descriptors for a while: as if it had died once more. Nothing is lost, and it is said."""
+    run = start(platform=Platform(freeze=False), TAILRACE_FLUSH="end")
+    run.invoke(lines=5)
+    _wait_until(lambda: {one.comm for one in run.env.processes(NAME)} >= {"tr-collector", "tr-shipper"})
+    (supervisor,) = (one.pid for one in run.env.processes(NAME) if one.comm == "tr-lifecycle")
+    limits = resource.prlimit(supervisor, resource.RLIMIT_NOFILE)
+    resource.prlimit(supervisor, resource.RLIMIT_NOFILE, (3, limits[1]))
+    run.env.kill(NAME, comm)
+    _wait_until(lambda: run.events("worker.not_started"))
+    resource.prlimit(supervisor, resource.RLIMIT_NOFILE, limits)
+    _wait_until(lambda: [one for one in run.env.processes(NAME) if one.comm == comm])
+    run.invoke(lines=5)
+    run.end()
+    assert run.lost() == 0
+    assert "Too many open files" in run.events("worker.not_started")[0]["error"]
+
+
 def test_worker_that_keeps_dying_is_said_once_and_all_is_delivered_when_it_lives(start: Start) -> None:
     """/next is asked for as ever, and the successor that is started at shutdown ships all that waits."""
     run = start(platform=Platform(freeze=False), TAILRACE_FLUSH="end")
@@ -296,6 +316,7 @@ def test_layer_that_cannot_be_loaded_leaves_the_function_alone(start: Start, tmp
     run = start(layer=broken)
     for _ in range(3):
         run.invoke(lines=2)
+    assert not _listening(run)
     run.end()
     (line,) = run.lines()
     assert (line["event"], line["level"]) == ("lifecycle.crashed", "error")
@@ -325,6 +346,14 @@ def _wait_until(holds: Callable[[], object], limit_s: float = 5.0) -> None:
     while not holds():
         assert time.monotonic() < deadline, f"not so within {limit_s} s"
         time.sleep(0.01)
+
+
+def _listening(run: Run) -> list[str]:
+    """The sockets on which the extension listens."""
+    (process,) = run.env.processes(NAME)
+    of_process = {str(fd.readlink()) for fd in Path(f"/proc/{process.pid}/fd").iterdir()}
+    rows = [row.split() for row in Path("/proc/net/tcp").read_text("ascii").splitlines()[1:]]
+    return [row[1] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in of_process]
 
 
 def _is_alive(pid: int) -> bool:

@@ -1,0 +1,160 @@
+"""A worker's life: forked, messaged, heard, reaped; and what becomes of commands that find no room or no process."""
+
+import os
+import resource
+import select
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from lifecycle.contract import wire
+from lifecycle.contract.backlog import Backlog
+from lifecycle.contract.log import Log
+from lifecycle.contract.settings import Settings
+from lifecycle.machine import commands
+from lifecycle.workers import COLLECTOR, SHIPPER, Worker, WorkerPool
+
+# Longer than anything here takes.
+GIVE_UP_S = 20.0
+
+SILENT = Log("lifecycle", write=lambda _line: None)
+
+
+def nothing() -> None:
+    """Closes nothing."""
+
+
+@contextmanager
+def spawned(run: Callable[[int, int, Log], None], log: Log = SILENT) -> Iterator[Worker]:
+    """A worker that is ended and reaped in the end."""
+    worker = Worker(COLLECTOR, run, log)
+    worker.spawn(nothing)
+    try:
+        yield worker
+    finally:
+        worker.kill()
+        os.waitpid(worker.pid, 0)
+        worker.forget()
+
+
+@contextmanager
+def no_descriptors() -> Iterator[None]:
+    """While in it, no descriptor can be had."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.dup(0)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def descriptors() -> int:
+    """How many are open."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def reports_of(worker: Worker, count: int) -> list[wire.CollectorReport]:
+    """The next reports, or those before the pipe was closed."""
+    packets: list[bytes] = []
+    while len(packets) < count and worker.reports >= 0:
+        assert select.select([worker.reports], [], [], GIVE_UP_S)[0], "nothing came"
+        packets += worker.packets()
+    return [wire.collector_reports.decode(packet) for packet in packets]
+
+
+def sleeps(_commands: int, _reports: int, _log: Log) -> None:
+    """A worker that reads no commands."""
+    select.select([], [], [], GIVE_UP_S)
+
+
+def counts(their_commands: int, their_reports: int, _log: Log) -> None:
+    """A worker that reads commands once it was asked to by a signal of readiness, and says what it read."""
+    select.select([], [], [], 0.2)
+    while packet := wire.receive(their_commands):
+        match wire.collector_commands.decode(packet):
+            case wire.Released(through=through):
+                wire.send(their_reports, wire.Repeated(events=through, digest=b""))
+            case wire.Restored(digest_key=key):
+                wire.send(their_reports, wire.Repeated(events=-1, digest=key))
+
+
+def test_child_reads_commands_and_is_heard() -> None:
+    """Its reports come over its own pipe, and it ends when its command pipe is closed."""
+    with spawned(counts) as worker:
+        worker.send(wire.Released(through=7))
+        assert reports_of(worker, 1) == [wire.Repeated(events=7, digest=b"")]
+        worker.close_commands()
+        assert reports_of(worker, 1) == []
+
+
+def test_message_that_repeats_nothing_is_not_lost_in_a_full_pipe() -> None:
+    """Of each kind the last one waits for room, in order."""
+    with spawned(counts) as worker:
+        count = 0
+        while not worker.has_unsent:
+            count += 1
+            worker.send(wire.Released(through=count))
+        worker.send(wire.Restored(digest_key=b"key", instance_id="new"))
+        worker.send(wire.Released(through=99_999))
+        seen: list[wire.CollectorReport] = []
+        while not seen or seen[-1] != wire.Repeated(events=-1, digest=b"key"):
+            seen += reports_of(worker, 1)
+            worker.flush()
+        assert wire.Repeated(events=99_999, digest=b"") in seen
+        assert len(seen) == count + 1
+
+
+def test_command_for_a_worker_that_is_dead_waits_for_nothing() -> None:
+    """Its successor is forked with all that it must know; there is nothing to wait on meanwhile."""
+    with spawned(sleeps) as worker:
+        worker.kill()
+    worker.send(wire.Released(through=7))
+    assert not worker.has_unsent
+    pool = WorkerPool(-1, Backlog(65_536), Settings({}), SILENT, warms=False, close=nothing)
+    pool.release(7)
+    pool.ship(commands.Ship(0, 0, 7, 1.0, "due"), {})
+    poll = select.poll()
+    pool.watch(poll)
+    assert poll.poll(0) == []
+
+
+def test_why_a_worker_failed_is_said_before_it_dies() -> None:
+    """With its traceback, and its exit tells the supervisor."""
+    read, write = os.pipe()
+
+    def fails(_commands: int, _reports: int, _log: Log) -> None:
+        raise ValueError("a fault")
+
+    worker = Worker(SHIPPER, fails, Log("lifecycle", write=lambda line: os.write(write, line)))
+    worker.spawn(nothing)
+    _, status = os.waitpid(worker.pid, 0)
+    worker.forget()
+    line = os.read(read, 65_536)
+    os.close(read)
+    os.close(write)
+    assert os.waitstatus_to_exitcode(status) == 1
+    assert line.startswith(b'{"logger":"tailrace.shipper","level":"error","event":"worker.failed"')
+    assert b"a fault" in line
+
+
+@pytest.mark.parametrize("spare", [0, 2, 3])
+def test_without_descriptors_nothing_is_left_of_the_try(spare: int) -> None:
+    """None at all, or too few for the second pipe: it raises, and the next one works."""
+    worker = Worker(COLLECTOR, sleeps, SILENT)
+    before = descriptors()
+    with no_descriptors():
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft + spare, hard))
+        with pytest.raises(OSError, match="Too many open files"):
+            worker.spawn(nothing)
+    assert (worker.pid, worker.commands, worker.reports) == (0, -1, -1)
+    assert descriptors() == before
+    worker.spawn(nothing)
+    worker.kill()
+    os.waitpid(worker.pid, 0)
+    worker.forget()
+    assert descriptors() == before
