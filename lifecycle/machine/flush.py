@@ -31,6 +31,9 @@ LONGEST_PROBE_S = 60.0
 # shrinks evenly. Of the default backlog it is one request's worth, which a shutdown has time for.
 CROWDED_SHARE = 0.125
 
+# A shipment that is delivered within this is quick.
+QUICK_S = 0.5
+
 # Weight of the newest gap in the moving average: about the last three gaps count.
 GAP_WEIGHT = 0.4
 
@@ -92,6 +95,12 @@ class FlushPolicy:
         self._waiting_share = 0.0
         self._not_before = 0.0
         self._is_done_trusted = True
+        self._is_quick = False
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether the destination last took a shipment, and took it soon: at shutdown it has time for several."""
+        return self._is_quick
 
     @property
     def is_open(self) -> bool:
@@ -190,6 +199,7 @@ class FlushPolicy:
 
     def delivered(self, took_s: float) -> None:
         """A shipment was delivered to its end, in `took_s` seconds."""
+        self._is_quick = took_s <= QUICK_S
         self._not_before = 0.0
         self._probes.succeeded()
         if took_s > self.budget_s and self._is_open:
@@ -204,6 +214,7 @@ class FlushPolicy:
             now: Monotonic seconds.
             retry_after_s: What the destination asked to wait: no invocation is held, nothing planned before.
         """
+        self._is_quick = False
         self._misses += 1
         self._not_before = now + retry_after_s
         if not self._is_open and self._misses < MISSES_TO_OPEN:

@@ -153,7 +153,7 @@ TABLE: dict[State, dict[type[Event], Row]] = {
         TimePassed: _row(_END, Ship, Exit),
     },
     State.CLOSING: {
-        ShutdownRequested: _row(_END, Ship, Exit),
+        ShutdownRequested: _row((State.CLOSING, State.CLOSED), Ship, Exit),
         BatchStored: _row((State.CLOSING, State.CLOSED), Ship, Exit),
         IntakeHeld: _row((State.CLOSING, State.CLOSED), Ship, Exit),
         OffsetCommitted: _row((State.CLOSING, State.CLOSED), Release, Ship, Exit),
@@ -193,6 +193,7 @@ class Machine:
         self._invocation: Invocation | None = None
         self._remembered: deque[tuple[float, BatchStored]] = deque(maxlen=MOST_REMEMBERED)
         self._shutdown: Shutdown | None = None
+        self._handled_at = now
 
     def handle(self, event: Event, now: float) -> list[Command]:
         """Takes one event.
@@ -212,6 +213,7 @@ class Machine:
         self.policy.filled(self.shipments.waiting_share)
         commands += self._go_on(now)
         row.check(self.state, commands)
+        self._handled_at = now
         return commands
 
     @property
@@ -230,9 +232,11 @@ class Machine:
             case State.DRAINING | State.CLOSING if self._shutdown:
                 moments += self._shutdown.wakes_at(
                     self.shipments,
+                    self._handled_at,
                     is_reported=self._is_reported,
                     can_ship=self._can_ship,
                     collects=self.state is State.DRAINING,
+                    is_quick=self.policy.is_quick,
                 )
         return min((moment for moment in moments if moment is not None), default=None)
 
@@ -286,17 +290,11 @@ class Machine:
             case Invoked():
                 yield from self._begin_invocation(event, now)
             case ShutdownRequested():
-                status = self._shutdown.exit_status if self._shutdown else 0
-                self._begin_shutdown(event.deadline - SHUTDOWN_MARGIN_S, now, exit_status=status)
+                self._begin_shutdown(event.deadline - SHUTDOWN_MARGIN_S, now)
             case UnknownEventReceived():
                 yield FetchNext("unknown_event")  # it was answered: there is nothing to wait for
             case NextFailed():
-                self._next_retry.failed(event.status)
-                if self._next_retry.is_platform_gone:
-                    self._begin_shutdown(now + GONE_S, now, exit_status=1)
-                else:
-                    self.state = State.REFUSED
-                    self._ask_at = now + self._next_retry.pause_s
+                self._take_failure(event, now)
             case BatchStored():
                 self._take_batch(event, now)
             case IntakeHeld():
@@ -340,11 +338,22 @@ class Machine:
                 yield FetchNext(reason)
                 yield from self._ship(now, now + UNHELD_SHIPMENT_S, reason)
 
-    def _begin_shutdown(self, ends_at: float, now: float, *, exit_status: int) -> None:
+    def _begin_shutdown(self, ends_at: float, now: float, *, exit_status: int = 0) -> None:
+        if self._shutdown:
+            self._shutdown.hasten(ends_at)
+            return
         self.state = State.DRAINING
         self._shutdown = Shutdown(ends_at, now, buffer_s=self._buffer_s, exit_status=exit_status)
         self.shipments.forget_stall()
         self._restarts.hasten(now)
+
+    def _take_failure(self, event: NextFailed, now: float) -> None:
+        self._next_retry.failed(event.status)
+        if self._next_retry.is_platform_gone:
+            self._begin_shutdown(now + GONE_S, now, exit_status=1)
+        else:
+            self.state = State.REFUSED
+            self._ask_at = now + self._next_retry.pause_s
 
     def _take_batch(self, event: BatchStored, now: float) -> None:
         self.shipments.stored(event.start, event.end, now)
@@ -368,9 +377,11 @@ class Machine:
         current = self.shipments.current
         if current is None or event.deadline not in (None, current.deadline):
             return  # a command crossed it on the way, and is under way now
-        if self.state is State.CLOSING and self._shutdown and self._shutdown.forgives(self.shipments):
+        if self._shutdown and self._shutdown.forgives(self.shipments):
             self.shipments.ended(now)
             return
+        if self._shutdown:
+            self._shutdown.stalled(now, event.retry_after_s)
         self.shipments.stalled(now)
         self.policy.failed(now, retry_after_s=event.retry_after_s)
 
@@ -491,17 +502,16 @@ class Machine:
     def _shut_down(self, shutdown: Shutdown, now: float) -> Iterator[Command]:
         """Collects what still comes, ships what there is, and ends."""
         shipments = self.shipments
-        is_collected = now >= shutdown.collected_at(shipments, is_reported=self._is_reported)
-        if self.state is State.DRAINING and (is_collected or now >= shutdown.ends_at):
+        if self.state is State.DRAINING and now >= shutdown.closes_at(shipments, is_reported=self._is_reported):
             self.state = State.CLOSING
             shipments.forget_stall()  # whatever came of it while collecting: one last try
         step = shutdown.next_step(
             shipments,
             now,
-            is_collected=is_collected,
+            is_collected=now >= shutdown.collected_at(shipments, is_reported=self._is_reported),
             can_ship=self._can_ship,
             collects=self.state is State.DRAINING,
-            waits=self.policy.is_open,
+            is_quick=self.policy.is_quick,
         )
         match step:
             case Step.SHIP:

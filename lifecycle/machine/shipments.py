@@ -140,6 +140,7 @@ class Shipments:
     def order(self, now: float, deadline: float, reason: str, *, is_held: bool, is_final: bool = False) -> Ship:
         """A shipment of all that waits; it replaces the one under way."""
         began = self.current.began if self.current else now
+        self.has_stalled = False
         self.current = Shipment(until=self.end, deadline=deadline, began=began, is_held=is_held, is_final=is_final)
         return Ship(self.shipped, self.skip, self.end, deadline, reason, is_final)
 

@@ -1,8 +1,10 @@
 """From SHUTDOWN to the exit: until when, whether more telemetry is expected, and what is to be done next. Pure."""
 
+import math
 from collections.abc import Iterator
 from enum import Enum
 
+from lifecycle.machine.flush import CROWDED_SHARE
 from lifecycle.machine.shipments import Shipments
 
 # At shutdown all is done this long before SIGKILL.
@@ -20,6 +22,13 @@ QUIET_S = 0.3
 
 # Lines of the last moment, printed while the runtime was being ended, come one buffer after SHUTDOWN and a little.
 LATE_S = 0.05
+
+# The last shipment is ordered this long before the end at the latest, whatever telemetry may still come.
+LAST_SHIPMENT_S = 0.5
+
+# The first shipment waits this long for the last report, so that one shipment takes all: a destination that is slow, or
+# of which nothing is known, may have time for one answer only.
+HOLD_BACK_S = 0.15
 
 # A shipment from before SHUTDOWN has this long to show that it lives; one that was frozen meanwhile finds its answer
 # at once. Then it makes way: it may sit in a long pause, or on a connection that died while frozen.
@@ -54,8 +63,27 @@ class Shutdown:
     def __init__(self, ends_at: float, now: float, *, buffer_s: float, exit_status: int = 0) -> None:
         self._began = now
         self._buffer_s = buffer_s
+        self._retry_at: float | None = None
+        self._has_retried = False
         self.ends_at = ends_at
         self.exit_status = exit_status
+
+    def hasten(self, ends_at: float) -> None:
+        """The end was announced once more: it may come nearer, never later."""
+        self.ends_at = min(self.ends_at, ends_at)
+
+    def stalled(self, now: float, retry_after_s: float) -> None:
+        """A shipment ended without delivery; where the destination asked to wait, another one may be worth a try.
+
+        What it asked for is kept if there is time for it. If not, it is asked once all the same: there is no later.
+        """
+        left_s = self.ends_at - now
+        self._retry_at = None
+        if 0 < retry_after_s <= left_s - LAST_SHIPMENT_S:
+            self._retry_at = now + retry_after_s
+        elif retry_after_s > 0 and left_s > 0 and not self._has_retried:
+            self._has_retried = True
+            self._retry_at = now + left_s / 2
 
     def collected_at(self, shipments: Shipments, *, is_reported: bool) -> float:
         """When no more telemetry is expected.
@@ -73,27 +101,45 @@ class Shutdown:
             quiet_at = min(max(shipments.last_stored, self._began) + quiet_s, self.ends_at)
         return min(self._began + self._buffer_s + LATE_S, quiet_at) if is_reported else quiet_at
 
-    def _is_stale(self, shipments: Shipments) -> bool:
-        """Whether the shipment under way began before SHUTDOWN and got nowhere since."""
+    def closes_at(self, shipments: Shipments, *, is_reported: bool) -> float:
+        """When the next shipment is the last: all is collected, or there is just time for it."""
+        latest = max(self._began, self.ends_at - LAST_SHIPMENT_S)
+        return min(self.collected_at(shipments, is_reported=is_reported), latest)
+
+    def _held_back_until(self, shipments: Shipments, *, is_quick: bool) -> float:
+        """Until when the first shipment waits for more; much, and what only a shipment makes room for, waits never."""
+        if is_quick or shipments.is_intake_held or shipments.waiting_share > CROWDED_SHARE:
+            return self._began
+        return self._began + HOLD_BACK_S
+
+    def _stale_at(self, shipments: Shipments) -> float:
+        """When the shipment under way has to make way: it began before SHUTDOWN and got nowhere since."""
         current = shipments.current
-        return current is not None and not current.is_cut and max(current.began, shipments.last_committed) < self._began
+        if current is None or current.is_cut or max(current.began, shipments.last_committed) >= self._began:
+            return math.inf
+        return self._began + STALE_AFTER_S
 
     def forgives(self, shipments: Shipments) -> bool:
-        """Whether the shipment under way may end without delivery and be followed by another."""
-        return self._is_stale(shipments) or (shipments.current is not None and shipments.current.is_cut)
+        """Whether the shipment under way may end without delivery and be followed by another at once."""
+        is_cut = shipments.current is not None and shipments.current.is_cut
+        return is_cut or self._stale_at(shipments) < math.inf
 
-    def wakes_at(self, shipments: Shipments, *, is_reported: bool, can_ship: bool, collects: bool) -> Iterator[float]:
-        """When time alone changes something."""
-        owes = shipments.owes and (shipments.current is not None or not can_ship)
-        if not collects and (shipments.waiting_bytes or owes):
-            yield self.ends_at if shipments.current is None else self.ends_at + LAST_REPORT_S
-        else:
-            yield self.collected_at(shipments, is_reported=is_reported)
-        if not collects and self._is_stale(shipments):
-            yield self._began + STALE_AFTER_S
+    def wakes_at(
+        self, shipments: Shipments, since: float, *, is_reported: bool, can_ship: bool, collects: bool, is_quick: bool
+    ) -> Iterator[float]:
+        """When time alone changes something, after the moment `since`, up to which all is done."""
+        moments = [self.ends_at + (LAST_REPORT_S if shipments.current else 0.0), self._stale_at(shipments)]
+        if collects:
+            moments.append(self.closes_at(shipments, is_reported=is_reported))
+            moments += [self._held_back_until(shipments, is_quick=is_quick)] if shipments.waiting_bytes else []
+        elif not shipments.waiting_bytes and not (shipments.owes and (shipments.current or not can_ship)):
+            moments.append(self.collected_at(shipments, is_reported=is_reported))
+        if shipments.has_stalled and self._retry_at is not None:
+            moments.append(self._retry_at)
+        return (moment for moment in moments if moment > since)
 
     def next_step(
-        self, shipments: Shipments, now: float, *, is_collected: bool, can_ship: bool, collects: bool, waits: bool
+        self, shipments: Shipments, now: float, *, is_collected: bool, can_ship: bool, collects: bool, is_quick: bool
     ) -> Step:
         """What to do next.
 
@@ -103,21 +149,27 @@ class Shutdown:
             is_collected: No more telemetry is expected.
             can_ship: There is a shipper to take commands.
             collects: It has not yet been decided that the next shipment is the last.
-            waits: There may be time for one request only, which is better made when all is collected.
+            is_quick: The destination is known to answer soon.
         """
         current = shipments.current
-        if not collects and self._is_stale(shipments) and now >= self._began + STALE_AFTER_S:
+        if now >= self._stale_at(shipments):
             return Step.CUT
-        is_over = now >= self.ends_at
-        is_worth_a_try = not is_over and not shipments.has_stalled
-        if shipments.waiting_bytes and is_worth_a_try:
-            if (collects and waits) or (current and current.is_cut):
-                return Step.WAIT  # what is ordered while a shipment is being cut would prolong it
+        if now >= self.ends_at:
+            is_heard = current is None or now >= self.ends_at + LAST_REPORT_S
+            return Step.EXIT if is_heard else Step.WAIT  # the shipment ends now, and its report says what became of it
+        if shipments.has_stalled:
+            if collects or (self._retry_at is not None and now < self._retry_at):
+                return Step.WAIT
+            if self._retry_at is None:
+                return Step.EXIT
+        if shipments.waiting_bytes:
+            is_held_back = collects and now < self._held_back_until(shipments, is_quick=is_quick)
             is_covered = current and current.until == shipments.end and current.deadline == self.ends_at
             is_enough = is_covered and current and (collects or current.is_final)
-            return Step.SHIP if can_ship and not is_enough else Step.WAIT
-        if not collects and shipments.owes and is_worth_a_try:
-            return Step.SETTLE if is_collected and current is None and can_ship else Step.WAIT
-        if collects or (is_over and current and now < self.ends_at + LAST_REPORT_S):
-            return Step.WAIT  # the shipment ends now, and its report says what became of it
-        return Step.EXIT if is_over or is_collected or shipments.has_stalled else Step.WAIT
+            is_being_cut = current and current.is_cut  # what is ordered next would prolong it
+            return Step.WAIT if is_held_back or is_enough or is_being_cut or not can_ship else Step.SHIP
+        if collects:
+            return Step.WAIT
+        if shipments.owes:
+            return Step.SETTLE if current is None and can_ship else Step.WAIT
+        return Step.EXIT if is_collected else Step.WAIT

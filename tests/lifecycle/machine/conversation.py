@@ -8,9 +8,18 @@ from lifecycle.machine.machine import Machine, State
 CAPACITY = 10_000
 
 
-def machine(mode: str = "end", *, budget_s: float = 0.5, freezes: bool = True, interval_s: float = 10.0) -> Machine:
-    """A machine at moment 0; the platform holds a batch back for 25 ms."""
+def machine(
+    mode: str = "end",
+    *,
+    budget_s: float = 0.5,
+    freezes: bool = True,
+    interval_s: float = 10.0,
+    is_quick: bool = False,
+) -> Machine:
+    """A machine at moment 0; the platform holds a batch back for 25 ms. `is_quick`: so is the destination, as known."""
     policy = FlushPolicy(mode, interval_s=interval_s, budget_s=budget_s, jitter=lambda: 1.0)
+    if is_quick:
+        policy.delivered(0.01)
     return Machine(policy, capacity_bytes=CAPACITY, buffer_s=0.025, freezes=freezes, now=0.0)
 
 

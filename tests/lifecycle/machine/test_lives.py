@@ -2,7 +2,6 @@
 
 from collections import deque
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -239,7 +238,6 @@ def test_every_life_asks_for_the_next_event_and_ends_in_time(
     assert life.machine.state is State.CLOSED
 
 
-@pytest.mark.xfail(strict=True, reason="draining waits for what cannot come while the breaker is open")
 @settings(max_examples=400)
 @given(mode=MODES, budget_s=BUDGETS, story=STORIES)
 def test_no_life_ends_with_records_that_wait_and_were_not_tried(mode: str, budget_s: float, story: Story) -> None:

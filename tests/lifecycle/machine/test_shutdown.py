@@ -11,15 +11,24 @@ from lifecycle.machine.events import (
     TimePassed,
     WorkerExited,
 )
+from lifecycle.machine.flush import FlushPolicy
 from lifecycle.machine.machine import UNHELD_SHIPMENT_S, Machine, State
 from lifecycle.machine.shipments import Shipments
-from lifecycle.machine.shutdown import LAST_REPORT_S, QUIET_S, SHUTDOWN_MARGIN_S, Shutdown, Step
-from tests.lifecycle.machine.conversation import invoke, machine, reasons_to_fetch, ships, stored
+from lifecycle.machine.shutdown import (
+    HOLD_BACK_S,
+    LAST_REPORT_S,
+    LAST_SHIPMENT_S,
+    QUIET_S,
+    SHUTDOWN_MARGIN_S,
+    Shutdown,
+    Step,
+)
+from tests.lifecycle.machine.conversation import CAPACITY, invoke, machine, reasons_to_fetch, ships, stored
 
 
 def test_shutdown_collects_until_the_report_then_ships_and_exits() -> None:
     """The last platform.report comes after SHUTDOWN."""
-    subject = machine("interval")
+    subject = machine("interval", is_quick=True)
     invoke(subject, 0.0)
     assert ships(subject.handle(stored(100, finished="r1"), 0.1)) == []
     commands = subject.handle(ShutdownRequested("spindown", 3.0), 1.0)
@@ -71,16 +80,18 @@ def test_shutdown_while_telemetry_still_comes_does_not_end_between_two_batches()
 
 def test_shutdown_waits_for_a_platform_that_was_sent_away() -> None:
     """It still has the batch, and comes back within a second or so."""
-    subject = machine("interval")
+    subject = machine("interval", is_quick=True)
     invoke(subject, 0.0)
     subject.handle(stored(100, start=0), 0.1)
     subject.handle(IntakeHeld(), 0.9)
     subject.handle(ShutdownRequested("spindown", 3.0), 1.0)
     assert subject.handle(OffsetCommitted(100), 1.1) == [Release(100)]
+    assert subject.wakes_at == pytest.approx(3.0 - SHUTDOWN_MARGIN_S - LAST_SHIPMENT_S)
+    assert subject.handle(TimePassed(), 2.2) == []
     assert subject.wakes_at == pytest.approx(3.0 - SHUTDOWN_MARGIN_S)
-    subject.handle(stored(200, start=100), 1.9)
-    subject.handle(OffsetCommitted(200), 2.0)
-    assert Exit(0) in subject.handle(TimePassed(), 1.9 + QUIET_S)
+    assert ships(subject.handle(stored(200, start=100), 2.3)) == [(100, 200, "shutdown")]
+    subject.handle(OffsetCommitted(200), 2.4)
+    assert Exit(0) in subject.handle(TimePassed(), 2.3 + QUIET_S)
 
 
 def test_shutdown_has_what_the_shipper_still_owes_brought_to_an_end() -> None:
@@ -119,7 +130,7 @@ def test_debt_that_cannot_be_paid_does_not_keep_it_from_ending() -> None:
 
 def test_shutdown_with_a_dead_destination_ends_before_sigkill() -> None:
     """What could not be delivered stays counted as waiting."""
-    subject = machine()
+    subject = machine(is_quick=True)
     invoke(subject, 0.0)
     subject.handle(stored(100, finished="r1", reported="r1"), 0.1)
     (ship,) = subject.handle(ShutdownRequested("timeout", 3.0), 1.0)
@@ -130,7 +141,7 @@ def test_shutdown_with_a_dead_destination_ends_before_sigkill() -> None:
 
 def test_shutdown_with_a_silent_shipper_ends_before_sigkill() -> None:
     """Not even a report is needed."""
-    subject = machine()
+    subject = machine(is_quick=True)
     invoke(subject, 0.0)
     subject.handle(stored(100, finished="r1", reported="r1"), 0.1)
     subject.handle(ShutdownRequested("timeout", 3.0), 1.0)
@@ -142,7 +153,7 @@ def test_shutdown_with_a_silent_shipper_ends_before_sigkill() -> None:
 
 def test_shipment_under_way_is_told_when_it_has_become_the_last() -> None:
     """It began while telemetry was collected: what it puts off is not put off any more, but given up and counted."""
-    subject = machine("interval")
+    subject = machine("interval", is_quick=True)
     invoke(subject, 0.0)
     subject.handle(stored(100, finished="r1", reported="r1"), 0.1)
     (ship,) = subject.handle(ShutdownRequested("spindown", 3.0), 1.0)
@@ -156,7 +167,7 @@ def test_shipment_under_way_is_told_when_it_has_become_the_last() -> None:
 
 def test_last_report_of_the_last_shipment_is_waited_for() -> None:
     """The shipper wakes at the same moment, and only then says what it delivered and what not."""
-    subject = machine("interval")
+    subject = machine("interval", is_quick=True)
     invoke(subject, 0.0)
     subject.handle(stored(100, finished="r1", reported="r1"), 0.1)
     subject.handle(ShutdownRequested("spindown", 3.0), 1.0)
@@ -176,6 +187,76 @@ def test_last_report_that_does_not_come_is_not_waited_for_longer() -> None:
     subject.handle(TimePassed(), 1.075)
     subject.handle(OffsetCommitted(50), 2.6)
     assert Exit(0) in subject.handle(TimePassed(), 2.7 + LAST_REPORT_S)
+
+
+@pytest.mark.parametrize("mode", ["interval", "adaptive", "end"])
+def test_shutdown_with_a_destination_of_unknown_speed_makes_one_shipment_of_all(mode: str) -> None:
+    """One that takes 1.5 s has time for one answer: lines, spans and metrics of the last invocation go together."""
+    subject = machine(mode)
+    invoke(subject, 0.0)
+    subject.handle(stored(100), 0.1)
+    assert subject.handle(ShutdownRequested("spindown", 3.0), 1.0) == []
+    assert subject.handle(stored(200, start=100, finished="r1", reported="r1"), 1.04) == []
+    (ship,) = subject.handle(TimePassed(), 1.075)
+    assert isinstance(ship, Ship)
+    assert (ship.since, ship.until, ship.is_final) == (0, 200, True)
+
+
+def test_first_shipment_at_shutdown_is_not_held_back_for_long() -> None:
+    """The last report may be late, or never come."""
+    subject = machine()
+    subject.handle(stored(100), 0.1)
+    subject.handle(ShutdownRequested("spindown", 3.0), 1.0)
+    assert subject.wakes_at == pytest.approx(1.0 + HOLD_BACK_S)
+    assert ships(subject.handle(TimePassed(), 1.0 + HOLD_BACK_S)) == [(0, 100, "shutdown")]
+
+
+def test_shutdown_with_much_to_ship_does_not_wait() -> None:
+    """Time is what it needs."""
+    subject = machine()
+    subject.handle(stored(2000, start=0), 0.1)
+    assert ships(subject.handle(ShutdownRequested("spindown", 3.0), 1.0)) == [(0, 2000, "shutdown")]
+
+
+def test_signal_after_shutdown_brings_the_end_nearer_but_never_puts_it_off() -> None:
+    """SIGKILL comes when SHUTDOWN said, whatever else is said."""
+    subject = machine(is_quick=True)
+    subject.handle(stored(100), 0.1)
+    subject.handle(ShutdownRequested("spindown", 3.0), 1.0)
+    (ship,) = subject.handle(ShutdownRequested("sigterm", 4.5), 2.5)
+    assert isinstance(ship, Ship)
+    assert ship.deadline == pytest.approx(3.0 - SHUTDOWN_MARGIN_S)
+    assert subject.state is State.CLOSING
+    assert subject.handle(TimePassed(), 3.0 - SHUTDOWN_MARGIN_S + LAST_REPORT_S)[-1] == Exit(0)
+
+
+def test_signal_that_leaves_less_time_is_kept_to() -> None:
+    """The shipment under way is told."""
+    subject = machine(is_quick=True)
+    subject.handle(stored(100), 0.1)
+    subject.handle(ShutdownRequested("spindown", 3.0), 1.0)
+    (ship,) = subject.handle(ShutdownRequested("sigterm", 2.0), 1.1)
+    assert isinstance(ship, Ship)
+    assert ship.deadline == pytest.approx(2.0 - SHUTDOWN_MARGIN_S)
+
+
+@pytest.mark.parametrize(("asked_s", "again_s"), [(0.3, 1.375), (60.0, 1.075 + (2.7 - 1.075) / 2)])
+def test_destination_that_asks_to_wait_at_shutdown_is_asked_again_while_there_is_time(
+    asked_s: float, again_s: float
+) -> None:
+    """When it said, or where that would be too late half-way to the end; and that once."""
+    subject = machine("interval")
+    invoke(subject, 0.0)
+    subject.handle(stored(100, finished="r1", reported="r1"), 0.1)
+    subject.handle(ShutdownRequested("spindown", 3.0), 1.0)
+    assert len(ships(subject.handle(TimePassed(), 1.075))) == 1
+    assert subject.handle(ShipmentStalled("status_503", asked_s), 1.075) == []
+    assert subject.wakes_at == pytest.approx(again_s)
+    (ship,) = subject.handle(TimePassed(), again_s)
+    assert isinstance(ship, Ship)
+    assert (ship.since, ship.until, ship.deadline, ship.is_final) == (0, 100, 3.0 - SHUTDOWN_MARGIN_S, True)
+    subject.handle(ShipmentStalled("status_503", 60.0), again_s)
+    assert (subject.state is State.CLOSED) == (asked_s > 2)
 
 
 def breaker_open(subject: Machine) -> int:
@@ -201,20 +282,48 @@ def test_shutdown_with_the_breaker_open_makes_one_shipment_of_all() -> None:
     assert subject.handle(OffsetCommitted(end + 200), 3.6) == [Release(end + 200), Exit(0)]
 
 
+@pytest.mark.parametrize("is_open", [False, True])
+def test_shutdown_with_a_full_backlog_ships_at_once(*, is_open: bool) -> None:
+    """The platform was sent away with telemetry that only a shipment makes room for: nothing waits for that."""
+    subject = machine("interval")
+    invoke(subject, 0.0)
+    subject.handle(stored(100, finished="r1"), 0.1)
+    subject.handle(stored(CAPACITY, start=100), 0.2)
+    subject.handle(IntakeHeld(), 0.3)
+    for _ in range(2 if is_open else 0):
+        subject.policy.failed(0.4)
+    (ship,) = subject.handle(ShutdownRequested("spindown", 22.0), 20.0)
+    assert isinstance(ship, Ship)
+    assert (ship.since, ship.until, ship.deadline) == (0, CAPACITY, 22.0 - SHUTDOWN_MARGIN_S)
+
+
+def test_last_shipment_has_its_time_however_long_the_platform_holds_telemetry_back() -> None:
+    """A buffer of two seconds outlasts the shutdown: what is still owed is settled before."""
+    policy = FlushPolicy("end", interval_s=10.0, budget_s=0.5, jitter=lambda: 1.0, can_hold=False)
+    subject = Machine(policy, capacity_bytes=CAPACITY, buffer_s=2.0, freezes=True, now=0.0)
+    subject.handle(stored(100), 0.1)
+    subject.handle(OffsetCommitted(100, owes=True), 0.2)
+    subject.handle(ShutdownRequested("spindown", 3.0), 1.0)
+    assert subject.wakes_at == pytest.approx(2.7 - LAST_SHIPMENT_S)
+    (ship,) = subject.handle(TimePassed(), 2.7 - LAST_SHIPMENT_S)
+    assert isinstance(ship, Ship)
+    assert (ship.since, ship.until, ship.is_final) == (100, 100, True)
+
+
 def test_shipment_from_before_shutdown_that_gets_nowhere_makes_way() -> None:
     """It may hang, or sit in a pause of seconds; it is ended, and all is shipped anew."""
-    subject = machine("interval", interval_s=1.0)
+    subject = machine("interval", interval_s=1.0, is_quick=True)
     invoke(subject, 0.0, "r1")
     subject.handle(stored(100, start=0), 0.0)
     assert len(ships(subject.handle(TimePassed(), 1.0))) == 1
     subject.handle(stored(200, start=100, finished="r1", reported="r1"), 1.1)
     assert ships(subject.handle(ShutdownRequested("spindown", 7.0), 5.0)) == [(0, 200, "shutdown")]
-    assert subject.wakes_at == pytest.approx(5.075)
-    (cut,) = subject.handle(TimePassed(), 5.075)
+    assert subject.wakes_at == pytest.approx(5.05)
+    (cut,) = subject.handle(TimePassed(), 5.05)
     assert isinstance(cut, Ship)
-    assert cut.deadline == 5.075
-    assert subject.handle(ShipmentStalled("deadline", deadline=1.0 + UNHELD_SHIPMENT_S), 5.076) == []
-    (anew,) = subject.handle(ShipmentStalled("deadline", deadline=5.075), 5.08)
+    assert cut.deadline == 5.05
+    assert subject.handle(ShipmentStalled("deadline", deadline=1.0 + UNHELD_SHIPMENT_S), 5.051) == []
+    (anew,) = subject.handle(ShipmentStalled("deadline", deadline=5.05), 5.08)
     assert isinstance(anew, Ship)
     assert (anew.since, anew.until, anew.deadline) == (0, 200, 7.0 - SHUTDOWN_MARGIN_S)
     assert Exit(0) in subject.handle(OffsetCommitted(200), 5.1)
@@ -241,7 +350,7 @@ def test_shipper_that_does_not_even_make_way_at_shutdown_is_replaced() -> None:
 
 def test_shipment_from_before_shutdown_that_gets_somewhere_goes_on() -> None:
     """Its answer was in the socket when the environment thawed."""
-    subject = machine("interval", interval_s=1.0)
+    subject = machine("interval", interval_s=1.0, is_quick=True)
     invoke(subject, 0.0, "r1")
     subject.handle(stored(100, start=0), 0.0)
     subject.handle(TimePassed(), 1.0)
@@ -254,7 +363,7 @@ def test_shipment_from_before_shutdown_that_gets_somewhere_goes_on() -> None:
 
 def test_shutdown_while_holding_is_what_a_signal_means() -> None:
     """SIGTERM comes at any time."""
-    subject = machine()
+    subject = machine(is_quick=True)
     invoke(subject, 0.0)
     subject.handle(stored(100), 0.1)
     assert ships(subject.handle(ShutdownRequested("sigterm", 2.2), 0.2)) == [(0, 100, "shutdown")]
@@ -283,7 +392,7 @@ def next_step(
 ) -> Step:
     """What is to be done by a machine that collects no more when all is collected."""
     return subject.next_step(
-        shipments, now, is_collected=is_collected, can_ship=can_ship, collects=not is_collected, waits=False
+        shipments, now, is_collected=is_collected, can_ship=can_ship, collects=not is_collected, is_quick=True
     )
 
 
