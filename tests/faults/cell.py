@@ -107,6 +107,7 @@ class Required:
         lost: Events that may be missing at the backend, exactly; None: whatever is, as long as each is counted.
         dropped: What the ledger must have given up, by reason.
         waits: The events missing are the ledger's waiting and dropped ones, exactly.
+        may_have_arrived: Some of them may have arrived all the same: the shipper was killed before it could say so.
         is_lost_before_us: What is missing was never told to anyone: only our own count must be exact.
         p50_ms: Held in the median, at most.
         late_p50_ms: Held in the median over the second half of the invocations, at most.
@@ -124,6 +125,7 @@ class Required:
     lost: int | None = 0
     dropped: Mapping[str, int] = field(default_factory=dict)
     waits: bool = False
+    may_have_arrived: bool = False
     is_lost_before_us: bool = False
     p50_ms: float | None = None
     late_p50_ms: float | None = None

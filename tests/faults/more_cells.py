@@ -94,7 +94,7 @@ FURTHER = (
     Cell(
         name="shipper that dies at once, always",
         before=dying(SHIPPER),
-        required=Required(lost=None, waits=True, kills=DEATHS_TO_FAIL, late_p50_ms=LATE_MS),
+        required=Required(lost=None, waits=True, may_have_arrived=True, kills=DEATHS_TO_FAIL, late_p50_ms=LATE_MS),
     ),
     Cell(
         name="both killed, flapping, answers lost",
