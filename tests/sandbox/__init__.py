@@ -3,13 +3,27 @@
 Runs any extensions directory and any handler under the real runtime client. See README.md.
 """
 
-from tests.sandbox.backend_faults import Faults, Hang, Ok, Partial, Reset, Slow, Status, retry_after
+from tests.sandbox.backend_faults import (
+    Faults,
+    Hang,
+    Ok,
+    Partial,
+    Raw,
+    Renegotiate,
+    Reset,
+    Slow,
+    Status,
+    retry_after,
+)
+from tests.sandbox.black_hole import BlackHole
 from tests.sandbox.destination import Destination
 from tests.sandbox.environment import Environment
 from tests.sandbox.model import Ending, Function, InitResult, InvokeResult, Platform
+from tests.sandbox.peak_memory import PeakMemory
 from tests.sandbox.received import Received, ReceivedRequest
 
 __all__ = [
+    "BlackHole",
     "Destination",
     "Ending",
     "Environment",
@@ -20,9 +34,12 @@ __all__ = [
     "InvokeResult",
     "Ok",
     "Partial",
+    "PeakMemory",
     "Platform",
+    "Raw",
     "Received",
     "ReceivedRequest",
+    "Renegotiate",
     "Reset",
     "Slow",
     "Status",

@@ -20,12 +20,17 @@ class Ok:
 
 @dataclass(frozen=True)
 class Status:
-    """Answer with a status; `store` for a backend that took the records all the same."""
+    """Answer with a status; `store` for a backend that took the records or did not, whatever the status says."""
 
     code: int
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
-    store: bool = False
+    store: bool | None = None
+
+    @property
+    def stores(self) -> bool:
+        """Whether the records were taken."""
+        return self.code < _REDIRECTION if self.store is None else self.store
 
 
 @dataclass(frozen=True)
@@ -56,9 +61,29 @@ class Partial:
 
     rejected: int
     message: str = "some records were refused"
+    gzipped: bool = False
 
 
-Action = Ok | Status | Slow | Hang | Reset | Partial
+@dataclass(frozen=True)
+class Raw:
+    """Answer with these bytes, whatever they are, then with some others again and again; then hang up, or not."""
+
+    data: bytes
+    more: bytes = b""
+    times: int = 0
+    hangs_up: bool = False
+    store: bool = False
+
+
+@dataclass(frozen=True)
+class Renegotiate:
+    """Ask for another handshake of TLS 1.2 before the request is answered."""
+
+
+Action = Ok | Status | Slow | Hang | Reset | Partial | Raw | Renegotiate
+
+# Status codes from here on say that the records were not taken.
+_REDIRECTION = 300
 if TYPE_CHECKING:
     Script = Iterable[Action] | Callable[[Request, bytes], Action | None]
 
@@ -86,6 +111,7 @@ class Faults:
         self._script: Iterator[Action] | Callable[[Request, bytes], Action | None] | None = None
         self._markers: dict[bytes, Action] = {}
         self._limit_bytes: int | None = None
+        self._early: tuple[Status, float] | None = None
 
     def script(self, script: Script) -> None:
         """Follow a list, an iterator, or a function of the request and its decompressed body.
@@ -113,10 +139,22 @@ class Faults:
         with self._lock:
             self._limit_bytes = limit_bytes
 
+    def early(self, answer: Status, above_bytes: float = 0) -> None:
+        """Answer before the body is read, if more than so many bytes of it are announced; then read nothing more."""
+        with self._lock:
+            self._early = (answer, above_bytes)
+
+    def early_answer(self, announced_bytes: float) -> Status | None:
+        """What is said to a head that announces such a body; None: read it first."""
+        with self._lock:
+            if self._early is not None and announced_bytes > self._early[1]:
+                return self._early[0]
+        return None
+
     def clear(self) -> None:
         """Be healthy again."""
         with self._lock:
-            self._script = self._limit_bytes = None
+            self._script = self._limit_bytes = self._early = None
             self._markers.clear()
 
     @property

@@ -53,6 +53,8 @@ class Children:
     changes: Changes
     mark: bytes
     """`AWS_LAMBDA_RUNTIME_API=…`: unique to this environment, inherited by whatever it starts."""
+    line_bytes: int
+    """Longer lines are cut."""
     all: list[Child] = field(default_factory=list)
     frozen: bool = False
     _stopped: list[procfs.Process] = field(default_factory=list)
@@ -70,7 +72,7 @@ class Children:
         Raises:
             OSError: It cannot be executed.
         """
-        output = Output(on_line)
+        output = Output(on_line, self.line_bytes)
         exec_s = time.monotonic()
         try:
             process = subprocess.Popen(

@@ -54,6 +54,7 @@ class Subscription:
     transport: Transport
     platform: Platform
     thawed: asyncio.Event
+    flowing: asyncio.Event
     stats: DeliveryStats = field(default_factory=DeliveryStats)
     _queue: asyncio.Queue[list[bytes]] = field(default_factory=asyncio.Queue)
     _renewed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -158,6 +159,7 @@ class Subscription:
 
     async def _attempt(self, batch: list[bytes]) -> int | None:
         await self.thawed.wait()
+        await self.flowing.wait()
         try:
             status = await asyncio.wait_for(self.transport.send(batch), self.platform.delivery_timeout_s)
         except (OSError, EOFError, ValueError, asyncio.TimeoutError):

@@ -6,17 +6,29 @@ The hot path only keeps bytes; records are read when a test asks, so a heavy loa
 from __future__ import annotations
 
 import asyncio
+import gzip
+import socket
 import ssl
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from tests.sandbox import certificate, otlp
-from tests.sandbox.backend_faults import Faults, Hang, Ok, Partial, Reset, Slow, Status
-from tests.sandbox.http1 import HEAD_BYTES, Answer, Request, read_request, reset, write_answer
+from tests.sandbox import certificate, otlp, renegotiation
+from tests.sandbox.backend_faults import Faults, Hang, Ok, Partial, Raw, Renegotiate, Reset, Slow, Status
+from tests.sandbox.http1 import (
+    HEAD_BYTES,
+    Answer,
+    Request,
+    read_head,
+    reset,
+    with_body,
+    write_answer,
+    write_raw,
+)
 from tests.sandbox.loop_thread import LoopThread
 from tests.sandbox.received import Received, ReceivedRequest, decompressed, records_in
 
@@ -35,11 +47,23 @@ class Destination:
 
     Args:
         tls: Serve HTTPS with a certificate made for this run; `ca_path` is what a client must trust.
+        most_tls: The newest version of TLS it speaks.
         file: Append every record taken to this file, one JSON object per line.
+        host: A loopback address.
         port: 0 for any free one.
+        receive_bytes: What the kernel takes of a request before it is read; 0 for as much as it likes.
     """
 
-    def __init__(self, *, tls: bool = False, file: Path | None = None, port: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        tls: bool = False,
+        most_tls: ssl.TLSVersion = ssl.TLSVersion.MAXIMUM_SUPPORTED,
+        file: Path | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        receive_bytes: int = 0,
+    ) -> None:
         self.faults = Faults()
         self.requests: list[ReceivedRequest] = []
         self._records: list[Received] = []
@@ -48,13 +72,17 @@ class Destination:
         self._news = threading.Condition()
         self._connections = 0
         self._open: set[asyncio.Task[None]] = set()
+        self._left_alone_to = 0
+        self._receive_bytes = receive_bytes
         self._server: asyncio.Server | None = None
         self._certificate = certificate.make() if tls else None
+        self._most_tls = most_tls
+        self._host = host
         self._port = port
         self._loop = LoopThread("destination")
         self._loop.call(self._listen())
         scheme = "https" if tls else "http"
-        self.url = f"{scheme}://127.0.0.1:{self._port}"
+        self.url = f"{scheme}://{host}:{self._port}"
 
     def __enter__(self) -> Self:
         return self
@@ -149,6 +177,10 @@ class Destination:
         """Listen again, on the same port, unless it does."""
         self._loop.call(self._listen())
 
+    def leave_alone(self) -> None:
+        """Neither answer nor close any connection there is, as if the network had lost them; new ones are served."""
+        self._left_alone_to = self._connections
+
     def hang_up(self) -> None:
         """Close every connection; the next connect is accepted."""
         self._loop.call(self._hang_up())
@@ -167,9 +199,16 @@ class Destination:
         context = None
         if self._certificate is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.maximum_version = self._most_tls
             context.load_cert_chain(self._certificate.certificate, self._certificate.key)
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port, limit=HEAD_BYTES, ssl=context)
-        self._port = self._server.sockets[0].getsockname()[1]
+        # What is accepted has the listener's buffers.
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if self._receive_bytes:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._receive_bytes)
+        listener.bind((self._host, self._port))
+        self._server = await asyncio.start_server(self._serve, sock=listener, limit=HEAD_BYTES, ssl=context)
+        self._port = listener.getsockname()[1]
 
     async def _deafen(self) -> None:
         if self._server is not None:
@@ -189,8 +228,17 @@ class Destination:
         if task is not None:
             self._open.add(task)
         try:
-            while request := await read_request(reader):
+            while head := await read_head(reader):
                 received_s = time.monotonic()
+                early = self.faults.early_answer(float(head.headers.get("content-length", "inf")))
+                if early is not None:
+                    await self._act(early, head, received_s, connection, writer)
+                    await asyncio.Event().wait()
+                request = await with_body(reader, head)
+                if request is None:
+                    break
+                if connection <= self._left_alone_to:
+                    await asyncio.Event().wait()
                 body = decompressed(request.body, request.headers) if self.faults.looks_inside else b""
                 action = self.faults.next_action(request, body)
                 await self._act(action, request, received_s, connection, writer)
@@ -213,6 +261,9 @@ class Destination:
         while isinstance(action, Slow):
             await asyncio.sleep(action.delay_s)
             action = action.then
+        if isinstance(action, Renegotiate):
+            renegotiation.ask(writer)
+            action = Ok()
         answer: Answer | None = None
         stored, rejected = True, 0
         if isinstance(action, Ok):
@@ -220,8 +271,11 @@ class Destination:
         elif isinstance(action, Partial):
             rejected = action.rejected
             answer = otlp.answer(request.path, request.headers, rejected, action.message)
+            if action.gzipped:
+                headers = {**answer.headers, "Content-Encoding": "gzip"}
+                answer = replace(answer, body=gzip.compress(answer.body), headers=headers)
         elif isinstance(action, Status):
-            stored = action.store or action.code < 300
+            stored = action.stores
             answer = Answer(action.code, action.body, action.headers)
         else:
             stored = action.store
@@ -239,6 +293,10 @@ class Destination:
         )
         if answer is not None:
             await write_answer(writer, answer)
+        elif isinstance(action, Raw):
+            await write_raw(writer, (action.data, *(action.more,) * action.times))
+            if action.hangs_up:
+                writer.close()
         elif isinstance(action, Hang):
             await asyncio.Event().wait()
         elif isinstance(action, Reset):

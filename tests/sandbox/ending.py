@@ -32,6 +32,7 @@ async def end(world: World, reason: str) -> Ending:
     begin_s = time.monotonic()
     world.children.thaw()
     world.hub.thawed.set()
+    world.hub.flowing.set()
     shutdown_s = world.platform.shutdown_ms / 1000
     if world.runtime is not None and world.runtime.running:
         await _end_runtime(world, world.runtime, reason, shutdown_s)

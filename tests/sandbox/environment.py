@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
+import resource
 import signal
 import time
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from tests.sandbox import ending, faults, initialising, invoking, procfs
 from tests.sandbox.changes import Changes
 from tests.sandbox.children import Children
+from tests.sandbox.events import Event
 from tests.sandbox.loop_thread import LoopThread
 from tests.sandbox.model import Ending, Function, InitResult, InvokeResult, Platform
 from tests.sandbox.rapid import Rapid
 from tests.sandbox.world import World
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
     from types import TracebackType
 
     from typing_extensions import Self
 
     from tests.sandbox.delivery import DeliveryStats
-    from tests.sandbox.events import Event
     from tests.sandbox.journal import Call, Timeline
 
 
@@ -135,6 +140,38 @@ class Environment:
         """CPU time of a tree, of its children that have ended included."""
         return sum(process.cpu_s for process in self.processes(name))
 
+    def log(self, text: str) -> None:
+        """Log a record of the function's, of several lines or of more than its output's limit, say."""
+        event = Event("function", text)
+        self._loop.call(_soon(lambda: self.world.hub.emit(event)))
+
+    def listener(self, name: str) -> int:
+        """The port on which an extension takes telemetry, as it last subscribed.
+
+        Raises:
+            LookupError: It has not.
+        """
+        for call in reversed(self.calls):
+            if call.name == name and call.api in ("telemetry", "logs") and call.status == HTTPStatus.OK:
+                destination = json.loads(call.body)["destination"]
+                return int(destination.get("port") or urlsplit(destination["URI"]).port)
+        raise LookupError(f"{name} has not subscribed")
+
+    def ignore_output(self, name: str) -> None:
+        """Read nothing more of what an extension prints."""
+        self._loop.call(_soon(self.world.extensions[name].output.ignore))
+
+    def heed_output(self, name: str) -> None:
+        """Read again what an extension prints."""
+        self._loop.call(_soon(self.world.extensions[name].output.heed))
+
+    def limit_descriptors(self, name: str, most: int) -> None:
+        """Let no process of an extension have a descriptor above a number, from now on."""
+        for process in self.processes(name):
+            with contextlib.suppress(ProcessLookupError):
+                _, hard = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+                resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (most, hard))
+
     def kill(self, name: str, comm: str, number: int = signal.SIGKILL) -> int:
         """Send a signal to one process of an extension's tree, found by its comm or its command line.
 
@@ -158,7 +195,7 @@ class Environment:
             function=function,
             platform=platform,
             extensions_dir=extensions_dir,
-            children=Children(changes, b""),
+            children=Children(changes, b"", platform.line_bytes),
             changes=changes,
         )
         self._rapid = Rapid(self.world)
@@ -220,6 +257,7 @@ class Environment:
         elif world.initialised and not world.invoked:
             first_init_ms = world.first_init.duration_ms
         world.invoked = True
+        self._deliver_or_not()
         self._thaw()
         if world.platform.managed and world.initialised and faults.present(world) is not None:
             # Those that ran when it failed have heard of it; nobody else was there to reset it.
@@ -244,6 +282,17 @@ class Environment:
             self.world.hub.thawed.clear()
             await self.world.children.freeze()
 
+    def _deliver_or_not(self) -> None:
+        """What was withheld during an earlier invocation follows, unless this one is of that kind, too."""
+        if self.world.invocations + 1 in self.world.platform.withheld:
+            self.world.hub.flowing.clear()
+        else:
+            self.world.hub.flowing.set()
+
     def _thaw(self) -> None:
         self.world.children.thaw()
         self.world.hub.thawed.set()
+
+
+async def _soon(act: Callable[[], None]) -> None:
+    act()

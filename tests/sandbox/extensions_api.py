@@ -17,6 +17,9 @@ BASE = "/2020-01-01/extension"
 _IDENTIFIER = "lambda-extension-identifier"
 _ERROR_TYPE = "lambda-extension-function-error-type"
 
+# Deeper than any reader of JSON that recurses goes.
+_DEEP = 5000
+
 
 def refused(error: RefusedError) -> Answer:
     """Answer 403 as every refusal of this API is answered."""
@@ -80,6 +83,9 @@ async def next_event(world: World, request: Request) -> Answer:
         event = await agent.next_event()
     except RefusedError as exc:
         return refused(exc)
+    if fault == "deep":
+        text = json.dumps(event, separators=(",", ":"))
+        return Answer(200, f'{text[:-1]},"odd":{"[" * _DEEP}{"]" * _DEEP}}}'.encode())
     if event["eventType"] == "SHUTDOWN":
         body = json.dumps(event, separators=(",", ":")).encode()
         return Answer(200, body, {"Content-Type": "text/plain; charset=utf-8"})

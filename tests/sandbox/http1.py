@@ -9,12 +9,18 @@ import asyncio
 import json
 import socket
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 # A header block larger than this is no client of ours.
 HEAD_BYTES = 256 * 1024
+
+# How a reader sees that its peer has gone, or is none.
+_GONE = (asyncio.IncompleteReadError, ConnectionError, ValueError, asyncio.LimitOverrunError)
 
 
 @dataclass(frozen=True)
@@ -50,18 +56,39 @@ async def read_request(reader: asyncio.StreamReader) -> Request | None:
     Returns:
         None when the peer closed the connection before or inside a request.
     """
+    head = await read_head(reader)
+    return None if head is None else await with_body(reader, head)
+
+
+async def read_head(reader: asyncio.StreamReader) -> Request | None:
+    """Read one request as far as the empty line.
+
+    Returns:
+        None when the peer closed the connection before that.
+    """
     try:
         head = await reader.readuntil(b"\r\n\r\n")
         lines = head[:-4].decode("latin-1").split("\r\n")
         method, path, _ = lines[0].split(" ", 2)
-        headers = {}
-        for line in lines[1:]:
-            name, _, value = line.partition(":")
-            headers[name.strip().lower()] = value.strip()
-        body = await _read_body(reader, headers)
-    except (asyncio.IncompleteReadError, ConnectionError, ValueError, asyncio.LimitOverrunError):
+    except _GONE:
         return None
-    return Request(method, path, headers, body)
+    headers = {}
+    for line in lines[1:]:
+        name, _, value = line.partition(":")
+        headers[name.strip().lower()] = value.strip()
+    return Request(method, path, headers, b"")
+
+
+async def with_body(reader: asyncio.StreamReader, head: Request) -> Request | None:
+    """Read the body that a head announces.
+
+    Returns:
+        None when the peer closed the connection within it.
+    """
+    try:
+        return replace(head, body=await _read_body(reader, head.headers))
+    except _GONE:
+        return None
 
 
 async def _read_body(reader: asyncio.StreamReader, headers: dict[str, str]) -> bytes:
@@ -86,6 +113,16 @@ async def write_answer(writer: asyncio.StreamWriter, answer: Answer) -> None:
     try:
         writer.write(head.encode("latin-1") + b"\r\n" + answer.body)
         await writer.drain()
+    except ConnectionError:
+        pass
+
+
+async def write_raw(writer: asyncio.StreamWriter, pieces: Iterable[bytes]) -> None:
+    """Send bytes as they are; a peer that has gone is not an error."""
+    try:
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
     except ConnectionError:
         pass
 

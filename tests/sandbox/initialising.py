@@ -18,6 +18,17 @@ if TYPE_CHECKING:
     from tests.sandbox.world import World
 
 
+# A file of its own would have to be removed: the lines go into one that is gone with the namespace.
+_WITH_HOSTS = """
+set -e
+mount -t tmpfs -o size=64k sandbox /mnt
+printf %s "$0" >/mnt/hosts
+mount --bind /mnt/hosts /etc/hosts
+umount -l /mnt
+exec "$1"
+"""
+
+
 class FailedError(Exception):
     """Init cannot go on."""
 
@@ -114,12 +125,21 @@ def _start_extensions(world: World) -> None:
         world.journal.started(path.name)
         try:
             world.extensions[path.name] = world.children.start(
-                path.name, [str(path.absolute())], world.function.task_root, variables, _logger(world, "extension")
+                path.name, _command(world, path), world.function.task_root, variables, _logger(world, "extension")
             )
         except OSError as exc:
             agent = world.registry.agents[path.name]
             world.hub.emit(events.extension(agent.name, "LaunchError", [], "Extension.LaunchError"))
             raise FailedError(Fault("Extension.LaunchError", f"{path}: {exc.strerror}")) from exc
+
+
+def _command(world: World, path: Path) -> list[str]:
+    """How an extension is executed: as it is, or where its names have the addresses that the function's hosts say."""
+    executable = str(path.absolute())
+    if not world.function.hosts:
+        return [executable]
+    lines = "".join(f"{line}\n" for line in world.function.hosts)
+    return ["unshare", "--mount", "--propagation=private", "sh", "-c", _WITH_HOSTS, lines, executable]
 
 
 def _start_runtime(world: World) -> None:

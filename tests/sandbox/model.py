@@ -21,7 +21,7 @@ FLAVOURS: tuple[Flavour, ...] = (
     "lambda-managed-instances",
 )
 SubscribeFault = Literal[202, 400, 403, 500, "drop"]
-NextFault = Literal[403, 500, "drop", "unknown-event"]
+NextFault = Literal[403, 500, "drop", "unknown-event", "deep"]
 Status = Literal["success", "error", "timeout"]
 
 
@@ -30,7 +30,8 @@ class Function:
     """The function under the sandbox: its code, its limits, its environment.
 
     `runtime_command` replaces the real Python runtime client (`python -m awslambdaric HANDLER`); it runs
-    in `task_root` with the Runtime API's address in its environment.
+    in `task_root` with the Runtime API's address in its environment. `hosts` are lines of an /etc/hosts that the
+    extensions alone see, in a mount namespace of their own: names with several addresses.
     """
 
     handler: str = "app.handler"
@@ -44,6 +45,7 @@ class Function:
     environ: Mapping[str, str] = field(default_factory=dict)
     log_format: Literal["Text", "JSON"] = "Text"
     runtime_command: Sequence[str] | None = None
+    hosts: Sequence[str] = ()
     python: Path = Path(sys.executable)
 
     @property
@@ -75,6 +77,9 @@ class Platform:
         subscribe_fault: What a telemetry or logs subscription is answered with.
         next_faults: By number of the /next call (from 1, per extension): what it is answered with.
         runtime_done_lost: Invocations (from 1) whose platform.runtimeDone is never written.
+        withheld: Invocations (from 1) during which nothing is delivered; it follows with the next one that is not.
+        dials_anew: Deliver every batch by a connection of its own.
+        line_bytes: Longer lines of a function or extension are several records.
     """
 
     flavour: Flavour = "on-demand"
@@ -94,6 +99,9 @@ class Platform:
     subscribe_fault: SubscribeFault | None = None
     next_faults: Mapping[int, NextFault] = field(default_factory=dict)
     runtime_done_lost: Container[int] = ()
+    withheld: Container[int] = ()
+    dials_anew: bool = False
+    line_bytes: int = 256 * 1024
 
     @property
     def managed(self) -> bool:

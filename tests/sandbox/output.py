@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 from typing import TYPE_CHECKING
 
@@ -10,18 +11,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _READ_BYTES = 64 * 1024
-# The platform's limit for one record of a function's or an extension's log.
-LINE_LIMIT_BYTES = 256 * 1024
+_SMALL_PIPE_BYTES = 4096
 
 
 class Output:
     """Reads a pipe to its end; every line, newline included, goes to a callback and is kept."""
 
-    def __init__(self, on_line: Callable[[str], None]) -> None:
+    def __init__(self, on_line: Callable[[str], None], line_bytes: int) -> None:
         self.read_fd, self.write_fd = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(self.read_fd, False)
         self.lines: list[str] = []
         self._on_line = on_line
+        self._line_bytes = line_bytes
+        self._is_deaf = False
         self._rest = b""
         self._closed = False
         asyncio.get_running_loop().add_reader(self.read_fd, self._readable)
@@ -33,11 +35,23 @@ class Output:
 
     def drain(self) -> None:
         """Take what is in the pipe now, so that what was printed before an API call is seen before it."""
-        while not self._closed and self._readable():
+        while not self._closed and not self._is_deaf and self._readable():
             pass
+
+    def ignore(self) -> None:
+        """Read nothing more: the pipe, which is made as small as one can be, fills up and stays full."""
+        self._is_deaf = True
+        fcntl.fcntl(self.read_fd, fcntl.F_SETPIPE_SZ, _SMALL_PIPE_BYTES)
+        asyncio.get_running_loop().remove_reader(self.read_fd)
+
+    def heed(self) -> None:
+        """Read again."""
+        self._is_deaf = False
+        asyncio.get_running_loop().add_reader(self.read_fd, self._readable)
 
     def close(self) -> None:
         """Take what is left and close the pipe, whoever else still holds it."""
+        self._is_deaf = False
         self.drain()
         self._finish()
 
@@ -52,9 +66,9 @@ class Output:
         *lines, self._rest = (self._rest + chunk).split(b"\n")
         for line in lines:
             self._line(line + b"\n")
-        while len(self._rest) > LINE_LIMIT_BYTES:
-            self._line(self._rest[:LINE_LIMIT_BYTES])
-            self._rest = self._rest[LINE_LIMIT_BYTES:]
+        while len(self._rest) > self._line_bytes:
+            self._line(self._rest[: self._line_bytes])
+            self._rest = self._rest[self._line_bytes :]
         return True
 
     def _finish(self) -> None:

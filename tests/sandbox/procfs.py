@@ -102,3 +102,13 @@ def pss_bytes(pid: int) -> int:
         if line.startswith("Pss:"):
             return int(line.split()[1]) * 1024
     return 0
+
+
+def resident_bytes(pid: int) -> tuple[int, int]:
+    """The resident set size, and the largest it ever was; zeros when the process has gone."""
+    try:
+        text = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    except OSError:
+        return 0, 0
+    fields = dict(line.split(":", 1) for line in text.splitlines())
+    return int(fields.get("VmRSS", "0").split()[0]) * 1024, int(fields.get("VmHWM", "0").split()[0]) * 1024

@@ -100,6 +100,7 @@ async def _subscription(world: World, name: str, api: str, body: bytes) -> Subsc
         transport=await _transport(world, wanted.get("destination")),
         platform=world.platform,
         thawed=world.hub.thawed,
+        flowing=world.hub.flowing,
     )
 
 
@@ -117,7 +118,7 @@ async def _transport(world: World, destination: Any) -> Transport:
     uri = destination.get("URI")
     if protocol == "HTTP" and isinstance(uri, str) and uri.startswith("http://"):
         try:
-            http = HttpTransport(uri, chunked=world.platform.chunked)
+            http = HttpTransport(uri, chunked=world.platform.chunked, dials_anew=world.platform.dials_anew)
         except ValueError as exc:
             raise InvalidError(f"destination.URI: {exc}") from exc
         if urlsplit(uri).hostname not in HOSTS:

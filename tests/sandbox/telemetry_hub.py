@@ -19,6 +19,8 @@ class TelemetryHub:
         self.window_open = False
         self.thawed = asyncio.Event()
         self.thawed.set()
+        self.flowing = asyncio.Event()
+        self.flowing.set()
         self._replay_from = 0
 
     def open_window(self) -> None:

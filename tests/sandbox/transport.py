@@ -51,18 +51,21 @@ class _Connected:
 
 
 class HttpTransport(_Connected):
-    """POST with keep-alive, as the platform's own client does."""
+    """POST with keep-alive, as the platform's own client does, unless it is to dial anew each time."""
 
-    def __init__(self, uri: str, *, chunked: bool = False) -> None:
+    def __init__(self, uri: str, *, chunked: bool = False, dials_anew: bool = False) -> None:
         parts = urlsplit(uri)
         super().__init__(mapped(parts.hostname or LOOPBACK), parts.port or 80)
         self._authority = parts.netloc
         self._path = parts.path or "/"
         self._chunked = chunked
+        self._dials_anew = dials_anew
 
     async def send(self, batch: list[bytes]) -> int:
         """Post the batch as one JSON array and read the status."""
         body = b"[" + b",".join(batch) + b"]"
+        if self._dials_anew:
+            self.close()
         try:
             reader, writer = await self.connect()
             writer.write(self._head(len(body)))
