@@ -20,6 +20,7 @@ from shipper.destinations.registry import Kind, chosen, kind_of
 from shipper.model.context import NOTHING, Meters
 from shipper.model.events import Event
 from shipper.model.resource import service_name
+from shipper.model.semconv import SERVICE_NAME
 from shipper.model.signals import LOGS, METRICS, SIGNALS, TRACES
 from shipper.model.span import Span
 from shipper.model.trace_ids import SPAN_DIGITS, TRACE_DIGITS
@@ -83,7 +84,7 @@ def route(settings: Settings) -> Route:
     destination.close()
     endpoints = destination.endpoints
     labels = {signal: quoting.blanked(endpoint.label) for signal, endpoint in endpoints.items()}
-    details = {"service.name": service_name(settings)}
+    details = {SERVICE_NAME: service_name(settings)}
     places = {signal: endpoint.place for signal, endpoint in endpoints.items() if endpoint.place is not None}
     if places:
         details = {

@@ -5,6 +5,7 @@ import functools
 import msgspec
 
 from shipper.model.platform_records import Part
+from shipper.model.semconv import AWS_LAMBDA_INVOKED_ARN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ MOST_BYTES = 400
 
 # Where the semantic conventions have a name for it.
 _NAMES = {
-    "function_arn": "aws.lambda.invoked_arn",
+    "function_arn": AWS_LAMBDA_INVOKED_ARN,
     "duration_ms": "aws.lambda.duration_ms",
 }
 

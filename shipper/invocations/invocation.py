@@ -8,6 +8,7 @@ from shipper.invocations.attributes import attributes_of, bounded
 from shipper.model import meters
 from shipper.model.context import MOST_ID, Child, Context, Invocation
 from shipper.model.platform_records import Ended, Metrics
+from shipper.model.semconv import FAAS_COLDSTART, FAAS_INVOCATION_ID
 from shipper.model.signals import Selection
 from shipper.model.span import Span
 from shipper.model.trace_ids import SPAN_DIGITS, hex_id, ids_of, trace_header
@@ -197,7 +198,7 @@ def _span(
 ) -> Span:
     trace_id, span_id = ids_of(one)
     error = failure(one)
-    attributes = {"faas.invocation_id": one.request_id, "faas.coldstart": one.is_cold, **attributes}
+    attributes = {FAAS_INVOCATION_ID: one.request_id, FAAS_COLDSTART: one.is_cold, **attributes}
     if one.status:
         attributes["aws.lambda.status"] = one.status
     if error and is_out_of_memory(one, metrics or Metrics()):

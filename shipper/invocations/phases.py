@@ -22,6 +22,7 @@ from shipper.model.platform_records import (
     Started,
     record_of,
 )
+from shipper.model.semconv import FAAS_COLDSTART
 from shipper.model.signals import Selection
 from shipper.model.span import Span
 from shipper.model.trace_ids import SPAN_DIGITS, TRACE_DIGITS, generated, hex_id, ids_of, trace_header
@@ -271,7 +272,7 @@ class Phases:
         attributes = dict(phase.attributes)
         trace_id, span_id = _ids_of(phase)
         if phase.initialization_type == "on-demand" or phase.kind == "restore":
-            attributes["faas.coldstart"] = True
+            attributes[FAAS_COLDSTART] = True
         return Span(
             name=f"{self._selection.service} {phase.kind}",
             trace_id=trace_id,

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from shipper.model import semconv
 from shipper.model.context import Meters
 
 # The conventions' bounds end at 10 s; a Lambda function may take 15 minutes, and a quick one a millisecond.
@@ -44,13 +45,13 @@ INVOCATIONS, ERRORS, TIMEOUTS, COLD_STARTS, INVOKE_DURATION, INIT_DURATION, MEMO
 BILLED_DURATION, RESTORE_DURATION, PRODUCED_BYTES, EXTENSION_OVERHEAD, OUT_OF_MEMORY = range(7, 12)
 
 TABLE = (
-    Instrument("faas.invocations", "{invocation}", "Number of successful invocations"),
-    Instrument("faas.errors", "{error}", "Number of invocation errors"),
-    Instrument("faas.timeouts", "{timeout}", "Number of invocation timeouts"),
-    Instrument("faas.coldstarts", "{coldstart}", "Number of invocation cold starts"),
-    Instrument("faas.invoke_duration", "s", "Duration of the function's logic execution", SECONDS),
-    Instrument("faas.init_duration", "s", "Duration of the function's initialization", SECONDS),
-    Instrument("faas.mem_usage", "By", "Most memory used, per invocation", MEMORY),
+    Instrument(semconv.FAAS_INVOCATIONS, "{invocation}", "Number of successful invocations"),
+    Instrument(semconv.FAAS_ERRORS, "{error}", "Number of invocation errors"),
+    Instrument(semconv.FAAS_TIMEOUTS, "{timeout}", "Number of invocation timeouts"),
+    Instrument(semconv.FAAS_COLDSTARTS, "{coldstart}", "Number of invocation cold starts"),
+    Instrument(semconv.FAAS_INVOKE_DURATION, "s", "Duration of the function's logic execution", SECONDS),
+    Instrument(semconv.FAAS_INIT_DURATION, "s", "Duration of the function's initialization", SECONDS),
+    Instrument(semconv.FAAS_MEM_USAGE, "By", "Most memory used, per invocation", MEMORY),
     Instrument("aws.lambda.billed_duration", "s", "Billed duration, per invocation", SECONDS),
     Instrument("aws.lambda.restore_duration", "s", "Duration of the restore of a SnapStart snapshot", SECONDS),
     Instrument("aws.lambda.produced_bytes", "By", "Size of the response, per invocation", RESPONSE),

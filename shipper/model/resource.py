@@ -4,6 +4,7 @@ Source: semantic conventions, "FaaS resource attributes", "Cloud" and "Telemetry
 """
 
 from lifecycle.contract.settings import Settings
+from shipper.model import semconv
 
 VERSION = "0.1.0"
 
@@ -15,7 +16,7 @@ _BYTES_IN_MB = 1024 * 1024
 
 def service_name(settings: Settings) -> str:
     """`service.name` (OpenTelemetry specification, "General SDK configuration")."""
-    named = dict(settings.resource_attributes).get("service.name", "")
+    named = dict(settings.resource_attributes).get(semconv.SERVICE_NAME, "")
     return readable(settings.service_name or named or settings.function.name or "unknown_service")
 
 
@@ -23,23 +24,23 @@ def attributes(settings: Settings) -> dict[str, str | int]:
     """The attributes by name, those without a value left out."""
     function = settings.function
     found: dict[str, str | int] = {
-        "service.name": "",
-        "service.version": function.version,
-        "service.instance.id": function.instance_id,
-        "faas.name": function.name,
-        "faas.version": function.version,
-        "faas.instance": function.instance_id,
-        "faas.max_memory": int(function.memory_mb) * _BYTES_IN_MB if function.memory_mb.isdecimal() else "",
-        "cloud.provider": "aws",
-        "cloud.platform": "aws_lambda",
-        "cloud.region": function.region,
-        "cloud.account.id": function.account_id,
-        "cloud.resource_id": _arn(settings),
-        "telemetry.distro.name": "tailrace",
-        "telemetry.distro.version": VERSION,
+        semconv.SERVICE_NAME: "",
+        semconv.SERVICE_VERSION: function.version,
+        semconv.SERVICE_INSTANCE_ID: function.instance_id,
+        semconv.FAAS_NAME: function.name,
+        semconv.FAAS_VERSION: function.version,
+        semconv.FAAS_INSTANCE: function.instance_id,
+        semconv.FAAS_MAX_MEMORY: int(function.memory_mb) * _BYTES_IN_MB if function.memory_mb.isdecimal() else "",
+        semconv.CLOUD_PROVIDER: "aws",
+        semconv.CLOUD_PLATFORM: "aws_lambda",
+        semconv.CLOUD_REGION: function.region,
+        semconv.CLOUD_ACCOUNT_ID: function.account_id,
+        semconv.CLOUD_RESOURCE_ID: _arn(settings),
+        semconv.TELEMETRY_DISTRO_NAME: "tailrace",
+        semconv.TELEMETRY_DISTRO_VERSION: VERSION,
     }
     found.update(settings.resource_attributes)
-    found["service.name"] = service_name(settings)
+    found[semconv.SERVICE_NAME] = service_name(settings)
     return {
         readable(name): readable(value) if isinstance(value, str) else value
         for name, value in found.items()

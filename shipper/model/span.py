@@ -3,6 +3,7 @@
 import msgspec
 
 from shipper.model.context import Child
+from shipper.model.semconv import ERROR_TYPE
 from shipper.model.trace_ids import child_id
 
 TYPE_CHECKING = False
@@ -83,7 +84,7 @@ def spans_of(span: Span) -> list[SpanData]:
         kind=SERVER,
         start_ns=span.start_ns,
         end_ns=span.end_ns,
-        attributes={**span.attributes, "error.type": span.error} if span.error else span.attributes,
+        attributes={**span.attributes, ERROR_TYPE: span.error} if span.error else span.attributes,
         status=ERROR if span.error else OK,
         message=span.message if span.error else "",
         link=span.link,

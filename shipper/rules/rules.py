@@ -13,6 +13,7 @@ from shipper.model.context import Context
 from shipper.model.events import AnyEvent, BrokenEvent, Event, OddEvent, WiderEvent
 from shipper.model.log_record import LogRecord
 from shipper.model.platform_records import Ended, Started, record_of
+from shipper.model.semconv import FAAS_INVOCATION_ID
 from shipper.model.severity import LEAST
 from shipper.model.span import Span
 from shipper.rules.patterns import Patterns
@@ -97,7 +98,7 @@ class Rules:
 
     def takes_span(self, span: Span, context: Context) -> bool:
         """Whether a span leaves: with the log records of its invocation, or not at all."""
-        request_id = span.attributes.get("faas.invocation_id", "")
+        request_id = span.attributes.get(FAAS_INVOCATION_ID, "")
         return (
             self._sample is None
             or bool(span.error)

@@ -8,6 +8,7 @@ import msgspec
 
 from lifecycle.contract.json_text import without_newline
 from shipper.destinations.otlp.json_values import any_value, key_value, member
+from shipper.model import semconv
 from shipper.model.log_record import Encoder, ExceptionInfo, LogRecord, Origin, TextLine
 from shipper.model.severity import number_of
 
@@ -26,8 +27,8 @@ _BACKSLASH = 0x5C
 # Ours alone, in a record's attributes.
 _RESERVED = frozenset(
     (
-        *("aws.lambda.event.type", "faas.invocation_id", "log.record.uid"),
-        *("exception.type", "exception.message", "exception.stacktrace"),
+        *("aws.lambda.event.type", semconv.FAAS_INVOCATION_ID, semconv.LOG_RECORD_UID),
+        *(semconv.EXCEPTION_TYPE, semconv.EXCEPTION_MESSAGE, semconv.EXCEPTION_STACKTRACE),
     )
 )
 
@@ -128,8 +129,8 @@ class LogRecords(Encoder):
         if event_type not in ("", "function"):
             head += key_value("aws.lambda.event.type", b'{"stringValue":%b}' % _to_json(event_type)) + b","
         if request_id:
-            head += key_value("faas.invocation_id", b'{"stringValue":%b}' % _to_json(request_id)) + b","
-        head += b'{"key":"log.record.uid","value":{"stringValue":"'
+            head += key_value(semconv.FAAS_INVOCATION_ID, b'{"stringValue":%b}' % _to_json(request_id)) + b","
+        head += b'{"key":"%b","value":{"stringValue":"' % semconv.LOG_RECORD_UID.encode()
         _remember(self._heads, (event_type, request_id), head)
         return head
 
@@ -165,8 +166,8 @@ def _remember(known: "dict[K, V]", key: "K", value: "V") -> None:
 
 def _exception_attributes(exception: ExceptionInfo) -> bytes:
     pairs = (
-        ("exception.type", exception.type),
-        ("exception.message", exception.message),
-        ("exception.stacktrace", exception.stack),
+        (semconv.EXCEPTION_TYPE, exception.type),
+        (semconv.EXCEPTION_MESSAGE, exception.message),
+        (semconv.EXCEPTION_STACKTRACE, exception.stack),
     )
     return b"".join([key_value(name, b'{"stringValue":%b}' % _to_json(text)) + b"," for name, text in pairs if text])
