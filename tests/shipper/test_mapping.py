@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from shipper.model.platform_records import KINDS
 from tests.shipper.following import attributes, followed
+from tests.shipper.model.test_events import JSON, RECORDED
 from tests.shipper.support import REQUEST_ID, event
-from tests.shipper.test_telemetry import JSON, RECORDED
 
 TRACING = {
     "spanId": "24cd7d670fa455f0",

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from shipper.destinations.lines import Lines
 from shipper.model.context import NOTHING, Context
+from tests.shipper.model.test_events import JSON
 from tests.shipper.support import REQUEST_ID, TIME, encoded, event, frame, frame_of, settings_of
-from tests.shipper.test_telemetry import JSON
 
 
 def lines_of(sent: object, lines: Lines, context: Context = NOTHING) -> bytes:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from shipper.parse.json_lines import line_of, members_of
 from tests.sandbox.received import value_of
 from tests.shipper.following import attributes, followed
+from tests.shipper.model.test_events import JSON
 from tests.shipper.support import REQUEST_ID, event
-from tests.shipper.test_telemetry import JSON
 
 TRACING = {
     "spanId": "24cd7d670fa455f0",

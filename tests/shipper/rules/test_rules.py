@@ -12,9 +12,9 @@ from shipper.delivery.batch import Position
 from shipper.rules.patterns import BLANK
 from shipper.rules.redaction import redacted
 from tests.shipper.following import attributes, followed
+from tests.shipper.model.test_events import JSON
 from tests.shipper.story import R1, R2, done, invocation, line, report, start
 from tests.shipper.support import event
-from tests.shipper.test_telemetry import JSON
 
 CARD = "4111 1111 1111 1111"
 

@@ -15,7 +15,7 @@ from shipper.model import events as telemetry
 from shipper.model.events import AnyEvent, BrokenEvent, Event, OddEvent, WiderEvent, events, is_own
 from tests.shipper.support import TIME, event, frame, frame_of
 
-FIXTURES = Path(__file__).parents[3] / "shared" / "fixtures"
+FIXTURES = Path(__file__).parents[4] / "shared" / "fixtures"
 
 # Captures of real events, beside the checkout where there are any: they are no part of it.
 RECORDED: list[Any] = sorted(FIXTURES.glob("[0-9]*.json")) or [

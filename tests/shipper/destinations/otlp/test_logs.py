@@ -17,9 +17,9 @@ from shipper.destinations.otlp.values import MOST_DEPTH
 from shipper.destinations.registry import chosen
 from shipper.model import resource
 from shipper.model.context import NOTHING, Context
+from tests.shipper.model.test_events import JSON, RECORDED
 from tests.shipper.support import OBSERVED_NS, REQUEST_ID, TIME, TIME_NS, encoded, event, frame, frame_of, settings_of
 from tests.shipper.support import Lines as LogLines
-from tests.shipper.test_telemetry import JSON, RECORDED
 
 UID = {"key": "log.record.uid", "value": {"stringValue": "00112233445566ff-0"}}
 INVOCATION = {"key": "faas.invocation_id", "value": {"stringValue": REQUEST_ID}}

@@ -5,7 +5,7 @@ from pathlib import Path
 from shipper.model import resource
 from tests.shipper.support import settings_of
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_the_resource_says_which_function_it_is() -> None:

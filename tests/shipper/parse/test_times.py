@@ -1,4 +1,4 @@
-"""What times say, and how a context travels."""
+"""Timestamps, as telemetry and libraries write them."""
 
 import datetime as dt
 
@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shipper.model.context import NOTHING, Context, packed, unpacked
 from shipper.parse.times import unix_ns
 from tests.shipper.support import TIME, TIME_NS
 
@@ -47,19 +46,3 @@ def test_every_moment_is_read_as_python_reads_it(moment: dt.datetime) -> None:
 @given(st.text())
 def test_no_text_makes_times_raise(text: str) -> None:
     unix_ns(text)
-
-
-@given(st.text(max_size=128))
-def test_a_context_survives_its_journey_and_is_small(request_id: str) -> None:
-    context = Context(request_id=request_id)
-    assert unpacked(packed(context)) == context
-    assert len(packed(context)) < 1024
-
-
-@given(st.binary())
-def test_a_context_of_another_build_is_nothing_or_something(data: bytes) -> None:
-    assert isinstance(unpacked(data), Context)
-
-
-def test_no_context_takes_no_bytes() -> None:
-    assert packed(NOTHING) == b""

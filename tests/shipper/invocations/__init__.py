@@ -1,0 +1,1 @@
+"""What invocations, inits and restores come to."""
