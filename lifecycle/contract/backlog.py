@@ -205,11 +205,14 @@ class Writer:
         at = self.end % capacity
         room = capacity - at
         start, released = self.end, self.released
-        if released >= self.end and at:  # nothing waits: begin anew at the ring's start
-            start = released = self._returned = self.end + room
+        if released >= self.end:  # nothing waits
+            start = released = self._restarted(self.end)
+            if start > self.end:
+                self._returned = start
         elif needed > room:
             start = self.end + room
-        if start + needed + self._kept_free - released > capacity:
+        after = start + needed + self._kept_free
+        if after > released + capacity or after >= first_of(stretch_of(start) + 1):
             if spills and self._spool is not None:
                 return self._append_spooled(first_of(stretch_of(self.end) + 1), header, payload)
             raise BacklogFullError(f"frame of {needed} bytes, {capacity - (self.end - released)} free")
@@ -221,6 +224,18 @@ class Writer:
         self.released = released
         self.end = start + needed
         return start, self.end
+
+    def _restarted(self, offset: int) -> int:
+        """Where an empty ring goes on: at its beginning.
+
+        Each lap costs offsets: where those of the stretch come to their end, it is the next stretch of the ring's.
+        """
+        capacity = self._backlog.capacity_bytes
+        start = offset + -offset % capacity
+        if start + capacity >= first_of(stretch_of(offset) + 1):
+            start = first_of(stretch_of(offset) + 2)
+            start += -start % capacity
+        return start
 
     def _append_spooled(self, start: int, header: bytes, payload: bytes | bytearray | memoryview) -> tuple[int, int]:
         from lifecycle.contract.spool import SpoolFullError

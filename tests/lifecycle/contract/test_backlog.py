@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from lifecycle.contract.backlog import HEADER_BYTES, Backlog, Writer
-from lifecycle.contract.frames import BacklogFullError, BrokenFrameError, FrameTooLargeError
+from lifecycle.contract.frames import BacklogFullError, BrokenFrameError, FrameTooLargeError, first_of, is_spooled
 
 DIGEST = b"digest12"
 
@@ -26,12 +26,15 @@ class Ring(RuleBasedStateMachine):
     the start of the next one when nothing waited before it.
     """
 
-    @initialize(capacity=st.integers(HEADER_BYTES + 1, 300) | st.integers(2, 4).map(lambda n: n * mmap.PAGESIZE))
-    def begin(self, capacity: int) -> None:
-        """An empty ring; of a larger one, pages are given back."""
+    @initialize(
+        capacity=st.integers(HEADER_BYTES + 1, 300) | st.integers(2, 4).map(lambda n: n * mmap.PAGESIZE),
+        before=st.none() | st.integers(0, 1000),
+    )
+    def begin(self, capacity: int, before: int | None = None) -> None:
+        """An empty ring, new or with an offset so many bytes before its stretch ends; of a larger one, pages go."""
         self.backlog = Backlog(capacity, kept_bytes=0)
-        self.writer = Writer(self.backlog, end=0, released=0)
-        self.committed = 0
+        self.committed = 0 if before is None else first_of(1) - before - 1
+        self.writer = Writer(self.backlog, end=self.committed, released=self.committed)
         self.frames: list[tuple[int, int, bytes]] = []
         self.written = 0
         self.is_heard = True  # the writer knows what is delivered
@@ -115,6 +118,11 @@ class Ring(RuleBasedStateMachine):
             assert all(
                 (f.events, f.observed_ns, f.digest) == (len(f.payload), 2**40 + len(f.payload), DIGEST) for f in read
             )
+
+    @invariant()
+    def stays_out_of_the_spool(self) -> None:
+        """The offsets of files are none of the ring's."""
+        assert not any(is_spooled(start) or is_spooled(end - 1) for start, end, _ in getattr(self, "frames", ()))
 
     @invariant()
     def keeps_within_its_capacity(self) -> None:
@@ -218,3 +226,16 @@ def test_an_offset_inside_a_frame_is_not_taken_for_one() -> None:
         list(backlog.frames(40, end))
     with pytest.raises(BrokenFrameError, match=f"expected a frame that ends by {end - 1}"):
         list(backlog.frames(0, end - 1))
+
+
+def test_a_ring_that_is_emptied_again_and_again_never_jams() -> None:
+    """Each delivery that empties it costs a lap: 65,536 of them, of the largest backlog, fill a stretch of offsets."""
+    capacity = 1 << 28
+    backlog = Backlog(capacity)
+    for laps_left in range(4):
+        end = first_of(1) - laps_left * capacity - 1
+        writer = Writer(backlog, end=end, released=end)
+        for number in range(6):
+            start, end = appended(writer, b"%d" % number)
+            assert [bytes(frame.payload) for frame in backlog.frames(start, end)] == [b"%d" % number]
+            writer.release(end)
