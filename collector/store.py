@@ -13,7 +13,7 @@ import msgspec
 from collector.batch import BadBatchError, Envelope, read
 from collector.messages import Body, Problem
 from lifecycle.contract.backlog import Writer
-from lifecycle.contract.frames import DIGEST_BYTES, FrameTooLargeError
+from lifecycle.contract.frames import DIGEST_BYTES, Frame, FrameTooLargeError
 from lifecycle.contract.heap import LARGE_BYTES, give_back_large_blocks
 from lifecycle.contract.log import Log
 from lifecycle.contract.wire import RECENT_BATCHES, Message, Repeated, Stored
@@ -118,10 +118,9 @@ class Store:
         """Reports what a predecessor, or an environment before a reset, left in the spool."""
         batches = events = 0
         for frame in self._writer.recover():
-            batches, events = batches + 1, events + frame.events
-            size = len(frame.payload)
-            digest = frame.digest
-            self._send(Stored(start=frame.start, end=frame.end, events=frame.events, body_bytes=size, digest=digest))
+            count, size, digest = _counted(frame), len(frame.payload), frame.digest
+            batches, events = batches + 1, events + count
+            self._send(Stored(start=frame.start, end=frame.end, events=count, body_bytes=size, digest=digest))
             self._recent[digest] = None
         if batches:
             self._log.info("collector.spool_recovered", batches=batches, events=events)
@@ -200,6 +199,19 @@ class Store:
                 digest=prepared.digest.hex(),
             )
         return True
+
+
+def _counted(frame: Frame) -> int:
+    """The events of a frame that was found in a file: as they are, and as the file says only where they are not whole.
+
+    A count that is not that of what will be shipped would stand in the ledger for ever.
+    """
+    if not frame.damaged_bytes:
+        try:
+            return read(bytes(frame.payload)).events
+        except BadBatchError:
+            pass
+    return max(frame.events, 1)
 
 
 def _joined(lines: list[bytes]) -> Envelope | None:

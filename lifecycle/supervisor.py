@@ -367,4 +367,4 @@ def _spool(settings: Settings) -> "Spool | None":
         return None
     from lifecycle.contract.spool import Spool
 
-    return Spool(settings.spool_path, settings.spool_bytes)
+    return Spool(settings.spool_path, settings.spool_bytes, frame_limit_bytes=settings.backlog_bytes)

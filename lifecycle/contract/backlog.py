@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from lifecycle.contract.frames import (
     DIGEST_BYTES,
     HEADER,
+    TARGET_BYTES,
     BacklogFullError,
     BrokenFrameError,
     Frame,
@@ -25,6 +26,7 @@ from lifecycle.contract.frames import (
     Kind,
     first_of,
     is_spooled,
+    jump_target,
     stretch_of,
 )
 
@@ -33,14 +35,13 @@ if TYPE_CHECKING:
     from lifecycle.contract.spool import Found, Spool
 
 HEADER_BYTES = HEADER.size
-_TARGET_BYTES = 8
 _NO_DIGEST = bytes(DIGEST_BYTES)
 
 # Of the ring's beginning so much stays, for it is used first: a few batches of the platform's default size.
 KEPT_BYTES = 1024 * 1024
 
 # Kept free behind every frame where there is a spool: a jump to it, and what that would skip at the ring's end.
-_JUMP_BYTES = 2 * (HEADER_BYTES + _TARGET_BYTES)
+_JUMP_BYTES = 2 * (HEADER_BYTES + TARGET_BYTES)
 
 
 class Backlog:
@@ -87,7 +88,7 @@ class Backlog:
             payload = self._view[at + HEADER_BYTES : at + HEADER_BYTES + length]
             if kind == Kind.BATCH:
                 yield Frame(offset, end, events, observed_ns, digest, payload)
-            offset = int.from_bytes(payload, "little") if kind == Kind.JUMP else end
+            offset = jump_target(offset, payload) if kind == Kind.JUMP else end
 
     def _spooled(self, offset: int) -> "Found":
         if self.spool is None:
@@ -156,13 +157,18 @@ class Writer:
         """
         if self._spool is None:
             return
+        from lifecycle.contract.spool import SpoolFullError
+
         for stretch in self._spool.stretches():
             if stretch < stretch_of(self.end):
                 continue
             offset = max(self.end, first_of(stretch))
             if stretch > stretch_of(self.end):
                 # The jump may not have been written, and its segment may have broken off.
-                self._jump(self.end, offset)
+                try:
+                    self._jump(self.end, offset)
+                except SpoolFullError:
+                    return
             for found in self._spool.found(stretch, offset):
                 self.end = found.target or found.end
                 if found.frame is not None:
@@ -257,19 +263,19 @@ class Writer:
 
     def _jump(self, offset: int, target: int) -> None:
         """Writes at `offset` that the backlog goes on at `target`."""
-        header = HEADER.pack(_TARGET_BYTES, Kind.JUMP, 0, 0, _NO_DIGEST)
-        payload = target.to_bytes(_TARGET_BYTES, "little")
+        header = HEADER.pack(TARGET_BYTES, Kind.JUMP, 0, 0, _NO_DIGEST)
+        payload = target.to_bytes(TARGET_BYTES, "little")
         if is_spooled(offset) and self._spool is not None:
             self._spool.write(offset, Kind.JUMP, header, payload)
             return
         capacity = self._backlog.capacity_bytes
         at = offset % capacity
         room = capacity - at
-        if room < HEADER_BYTES + _TARGET_BYTES:
+        if room < HEADER_BYTES + TARGET_BYTES:
             if room >= HEADER_BYTES:
                 HEADER.pack_into(self._memory, at, room - HEADER_BYTES, Kind.SKIP, 0, 0, _NO_DIGEST)
             at = 0
-        self._memory[at : at + HEADER_BYTES + _TARGET_BYTES] = header + payload
+        self._memory[at : at + HEADER_BYTES + TARGET_BYTES] = header + payload
 
     def _return_to_ring(self) -> None:
         """The spool is delivered: its files go, and offsets go on in the ring."""

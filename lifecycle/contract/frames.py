@@ -14,6 +14,9 @@ HEADER = struct.Struct("<IB3xIQ8s")
 DIGEST_BYTES = 8
 
 
+# Of the payload of a jump.
+TARGET_BYTES = 8
+
 STRETCH_BITS = 44
 
 
@@ -76,3 +79,15 @@ class FrameTooLargeError(Exception):
 
 class BrokenFrameError(Exception):
     """What stands at an offset is not a frame: it was not one the writer reported, or the file was damaged."""
+
+
+def jump_target(offset: int, payload: bytes | memoryview) -> int:
+    """Where a jump at `offset` goes on.
+
+    Raises:
+        BrokenFrameError: Nowhere that lies ahead: whoever followed it would go in circles.
+    """
+    target = int.from_bytes(payload, "little")
+    if len(payload) != TARGET_BYTES or stretch_of(target) <= stretch_of(offset) or target >> 63:
+        raise BrokenFrameError(f"offset {offset}: got a jump to {target}, expected a later stretch")
+    return target

@@ -3,17 +3,22 @@
 Off unless `TAILRACE_SPOOL_BYTES` says how much. Frames are the ring's, verbatim, with a checksum of the header and one
 of the payload before them. A segment that is delivered is deleted. `/tmp` survives a reset of the environment, so a
 later collector finds what an earlier one left; a frame that was being written then is recognised and cut off.
+
+The function may write in `/tmp` as well, so nothing in a file is believed that could harm: the directory is ours and no
+link, a segment is a regular file, a frame is no larger than what is stored here, a jump leads onward.
 """
 
 import os
+import stat
 import struct
 from binascii import crc32
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from errno import EPERM
 
 import msgspec
 
-from lifecycle.contract.frames import HEADER, STRETCH_BITS, BrokenFrameError, Frame, Kind, stretch_of
+from lifecycle.contract.frames import HEADER, STRETCH_BITS, BrokenFrameError, Frame, Kind, jump_target, stretch_of
 
 _POSITION = (1 << STRETCH_BITS) - 1
 
@@ -54,13 +59,13 @@ class Spool:
     Args:
         directory: Where they lie; made when it is needed.
         limit_bytes: What they may hold together.
+        frame_limit_bytes: The largest payload.
     """
 
-    def __init__(self, directory: str, limit_bytes: int) -> None:
+    def __init__(self, directory: str, limit_bytes: int, *, frame_limit_bytes: int) -> None:
         self._directory = directory
         self._limit_bytes = limit_bytes
-        self._fd = -1
-        self._open_stretch = -1
+        self._frame_limit_bytes = frame_limit_bytes
 
     @property
     def segment_bytes(self) -> int:
@@ -70,7 +75,8 @@ class Spool:
     def stretches(self) -> list[int]:
         """The segments there are, oldest first; none where the directory cannot be read."""
         try:
-            names = os.listdir(self._directory)
+            with self._opened_directory() as directory:
+                names = os.listdir(directory)
         except OSError:
             return []
         return sorted(number for number in map(_stretch_named, names) if number & 1)
@@ -85,13 +91,15 @@ class Spool:
             SpoolFullError: It does not fit; nothing counts as written.
         """
         size = OVERHEAD_BYTES + len(payload)
-        if kind is Kind.BATCH and self._used_bytes() + size > self._limit_bytes:
-            raise SpoolFullError(f"frame of {size} bytes, expected the spool to stay below {self._limit_bytes}")
         checks = _CHECKS.pack(crc32(header), crc32(payload))
         try:
-            fd = self._opened(stretch_of(offset), os.O_CREAT)
-            os.ftruncate(fd, offset & _POSITION)
-            written = os.pwritev(fd, [checks, header, payload], offset & _POSITION)
+            with suppress(FileExistsError):
+                os.makedirs(self._directory, mode=0o700)
+            if kind is Kind.BATCH and self._used_bytes() + size > self._limit_bytes:
+                raise SpoolFullError(f"frame of {size} bytes, expected the spool to stay below {self._limit_bytes}")
+            with self._opened(stretch_of(offset), os.O_CREAT) as fd:
+                os.ftruncate(fd, offset & _POSITION)
+                written = os.pwritev(fd, [checks, header, payload], offset & _POSITION)
         except OSError as exc:
             raise SpoolFullError(f"{self._directory}: {exc.strerror}") from exc
         if written < size:
@@ -102,27 +110,33 @@ class Spool:
         """What stands at `offset`.
 
         Raises:
-            BrokenFrameError: No whole frame does.
+            BrokenFrameError: No whole frame of ours does.
         """
         try:
-            fd = self._opened(stretch_of(offset), 0)
-            head = os.pread(fd, OVERHEAD_BYTES, offset & _POSITION)
-            if len(head) < OVERHEAD_BYTES:
-                raise BrokenFrameError(f"offset {offset}: the segment ends after {len(head)} bytes of a header")
-            header_check, payload_check = _CHECKS.unpack_from(head)
-            header = head[_CHECKS.size :]
-            if crc32(header) != header_check:
-                raise BrokenFrameError(f"offset {offset}: the header's checksum does not match")
-            length, number, events, observed_ns, digest = HEADER.unpack(header)
-            payload = os.pread(fd, length, (offset & _POSITION) + OVERHEAD_BYTES)
+            with self._opened(stretch_of(offset), 0) as fd:
+                return self._read(fd, offset)
         except OSError as exc:
             raise BrokenFrameError(f"offset {offset}: {exc.strerror}") from exc
+
+    def _read(self, fd: int, offset: int) -> Found:
+        head = os.pread(fd, OVERHEAD_BYTES, offset & _POSITION)
+        if len(head) < OVERHEAD_BYTES:
+            raise BrokenFrameError(f"offset {offset}: the segment ends after {len(head)} bytes of a header")
+        header_check, payload_check = _CHECKS.unpack_from(head)
+        header = head[_CHECKS.size :]
+        if crc32(header) != header_check:
+            raise BrokenFrameError(f"offset {offset}: the header's checksum does not match")
+        length, number, events, observed_ns, digest = HEADER.unpack(header)
+        # An event takes a byte at the least.
+        if length > self._frame_limit_bytes or events > length or number not in (Kind.BATCH, Kind.JUMP):
+            raise BrokenFrameError(f"offset {offset}: got kind {number}, {length} bytes and {events} events")
+        payload = os.pread(fd, length, (offset & _POSITION) + OVERHEAD_BYTES)
         if len(payload) < length:
             raise BrokenFrameError(f"offset {offset}: the segment ends after {len(payload)} of {length} bytes")
         end = offset + OVERHEAD_BYTES + length
         is_damaged = crc32(payload) != payload_check
         if number == Kind.JUMP and not is_damaged:
-            return Found(end, target=int.from_bytes(payload, "little"))
+            return Found(end, target=jump_target(offset, payload))
         kept = memoryview(b"" if is_damaged else payload)
         return Found(end, Frame(offset, end, events, observed_ns, digest, kept, length if is_damaged else 0))
 
@@ -138,27 +152,54 @@ class Spool:
 
     def discard_before(self, stretch: int) -> None:
         """Deletes the segments before `stretch`."""
-        for number in self.stretches():
-            if number < stretch:
-                with suppress(OSError):  # what is no file, or not ours, was not delivered from
-                    os.unlink(self._path(number))
+        with suppress(OSError), self._opened_directory() as directory:
+            for number in self.stretches():
+                if number < stretch:
+                    with suppress(OSError):  # what is no file, or not ours, was not delivered from
+                        os.unlink(_name(number), dir_fd=directory)
 
     def _used_bytes(self) -> int:
-        return sum(os.stat(self._path(number)).st_size for number in self.stretches())
+        with self._opened_directory() as directory:
+            sizes = (os.stat(_name(number), dir_fd=directory, follow_symlinks=False) for number in self.stretches())
+            return sum(size.st_size for size in sizes)
 
-    def _path(self, stretch: int) -> str:
-        return f"{self._directory}/{stretch}{SUFFIX}"
+    @contextmanager
+    def _opened_directory(self) -> Iterator[int]:
+        """The directory, which nobody else can have put there.
 
-    def _opened(self, stretch: int, flags: int) -> int:
-        if stretch != self._open_stretch:
-            if flags & os.O_CREAT:
-                os.makedirs(self._directory, mode=0o700, exist_ok=True)
-            # Never through a link that somebody else put there.
-            fd = os.open(self._path(stretch), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | flags, 0o600)
-            if self._fd >= 0:
-                os.close(self._fd)
-            self._fd, self._open_stretch = fd, stretch
-        return self._fd
+        Raises:
+            OSError: There is none, it is a link, or others may write in it.
+        """
+        fd = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            status = os.fstat(fd)
+            if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+                raise PermissionError(EPERM, "the directory is somebody else's, or open to others")
+            yield fd
+        finally:
+            os.close(fd)
+
+    @contextmanager
+    def _opened(self, stretch: int, flags: int) -> Iterator[int]:
+        """A segment; open no longer than it is needed, or one that was deleted would go on taking its room.
+
+        Raises:
+            OSError: There is none, or what is there is no file of ours.
+        """
+        with self._opened_directory() as directory:
+            # Never through a link, nor blocking as a FIFO would.
+            mode = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | flags
+            fd = os.open(_name(stretch), mode, 0o600, dir_fd=directory)
+        try:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise PermissionError(EPERM, "a segment is no file")
+            yield fd
+        finally:
+            os.close(fd)
+
+
+def _name(stretch: int) -> str:
+    return f"{stretch}{SUFFIX}"
 
 
 def _stretch_named(name: str) -> int:

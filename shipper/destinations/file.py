@@ -71,7 +71,7 @@ class FileSender:
         if folder:
             os.makedirs(folder, exist_ok=True)  # noqa: PTH103 - likewise
         # Not blocking: a FIFO nobody reads must not hold the shipper.
-        return os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o644)
+        return os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
 
     def _append(self, body: bytes) -> None:
         status = os.fstat(self._fd)

@@ -342,7 +342,7 @@ def test_more_connections_than_allowed_close_the_idle_ones() -> None:
 
 def test_a_spool_that_cannot_be_used_is_said_with_what_it_did_not_take() -> None:
     """Whoever asked for it learns why it is empty."""
-    backlog = Backlog(2 << 20, Spool("/proc/self/nowhere", 8 << 20))
+    backlog = Backlog(2 << 20, Spool("/proc/self/nowhere", 8 << 20, frame_limit_bytes=1 << 20))
     with Running(backlog=backlog, timeouts=Timeouts(room_s=0.2, spill_s=0.05)) as collector:
         client = collector.client()
         assert [client.ask(post(big(name))) for name in "ab"] == [200, 200]

@@ -1,5 +1,7 @@
 """Batches written, reported, acknowledged when they come again."""
 
+from pathlib import Path
+
 import pytest
 
 from collector.batch import BadBatchError
@@ -8,6 +10,7 @@ from lifecycle.contract import wire
 from lifecycle.contract.backlog import Backlog, Writer
 from lifecycle.contract.frames import BacklogFullError
 from lifecycle.contract.log import Log
+from lifecycle.contract.spool import Spool
 from lifecycle.contract.wire import RECENT_BATCHES
 from tests.collector.support import KEY, batch, event
 
@@ -112,3 +115,15 @@ def test_two_halves_that_are_valid_together_are_still_two_broken_lines() -> None
 def test_blank_lines_alone_are_nothing() -> None:
     """Neither stored nor refused."""
     assert Kept().store.prepare_lines([b"", b"\r"], connection=1) == (None, [])
+
+
+def test_events_found_in_files_are_counted_not_believed(tmp_path: Path) -> None:
+    """A count that is not that of what is shipped would stand in the ledger for ever."""
+    backlog = Backlog(1000, Spool(str(tmp_path / "spool"), 10_000, frame_limit_bytes=1000))
+    first = Writer(backlog, end=0, released=0)
+    for body, events in ((b"[%b]" % (b"1," * 440 + b"1"), 441), (b"[1,2]" + b" " * 100, 40), (b"no array", 0)):
+        first.append(body, events=events, observed_ns=7, digest=bytes(8), spills=True)
+    sent: list[wire.Message] = []
+    again = Backlog(1000, backlog.spool)
+    Store(Writer(again, end=0, released=0), sent.append, [], KEY, Log("collector")).recover()
+    assert [one.events for one in sent if isinstance(one, wire.Stored)] == [2, 1]

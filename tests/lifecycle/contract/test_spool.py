@@ -1,6 +1,8 @@
 """The spool: order, bounds, what a crash or a reset leaves, and what damage does."""
 
 import os
+import tracemalloc
+from binascii import crc32
 from collections import deque
 from pathlib import Path
 
@@ -9,14 +11,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lifecycle.contract.backlog import Backlog, Writer
-from lifecycle.contract.frames import BacklogFullError, BrokenFrameError, Frame, is_spooled
+from lifecycle.contract.frames import HEADER, BacklogFullError, BrokenFrameError, Frame, Kind, first_of, is_spooled
 from lifecycle.contract.spool import Spool
 
 DIGEST = b"digest12"
 
 
 def backlog_of(directory: Path, capacity: int = 1000, limit: int = 10_000) -> Backlog:
-    return Backlog(capacity, Spool(str(directory), limit))
+    return Backlog(capacity, Spool(str(directory), limit, frame_limit_bytes=capacity))
 
 
 def appended(writer: Writer, payload: bytes) -> tuple[int, int]:
@@ -223,7 +225,7 @@ def test_directory_in_a_segments_place_does_not_keep_others_from_being_deleted(t
     """The function may have made it; the collector is not to die of it."""
     (tmp_path / "1.frames").mkdir()
     (tmp_path / "3.frames").write_bytes(b"delivered")
-    Spool(str(tmp_path), 1000).discard_before(5)
+    Spool(str(tmp_path), 1000, frame_limit_bytes=1000).discard_before(5)
     assert [path.name for path in tmp_path.iterdir()] == ["1.frames"]
 
 
@@ -281,3 +283,132 @@ def test_frame_says_what_it_is(tmp_path: Path) -> None:
     start, end = appended(writer, b"b" * 400)
     (frame,) = backlog.frames(start, end)
     assert frame == Frame(start, end, 400, 7, DIGEST, memoryview(b"b" * 400))
+
+
+def forged(kind: int, payload: bytes, *, length: int | None = None, events: int = 1) -> bytes:
+    """A frame as anybody can write it into a file: checksums and all."""
+    header = HEADER.pack(len(payload) if length is None else length, kind, events, 7, DIGEST)
+    return crc32(header).to_bytes(4, "little") + crc32(payload).to_bytes(4, "little") + header + payload
+
+
+def target(offset: int) -> bytes:
+    return offset.to_bytes(8, "little")
+
+
+def spool_with(directory: Path, **segments: bytes) -> Backlog:
+    """A backlog that finds such files; `_1` is the segment of the first stretch."""
+    directory.mkdir(mode=0o700)
+    for name, content in segments.items():
+        (directory / f"{name[1:]}.frames").write_bytes(content)
+    return backlog_of(directory)
+
+
+BATCH = forged(Kind.BATCH, b"a" * 30, events=3)
+
+
+@pytest.mark.parametrize("to", [0, 17, first_of(1), first_of(1) + len(BATCH), first_of(1) + 9999, 2**63, 2**64 - 1])
+def test_jump_that_leads_nowhere_ahead_is_the_end(tmp_path: Path, to: int) -> None:
+    """To itself, back, or past all offsets: whoever followed it would go in circles."""
+    backlog = spool_with(tmp_path / "spool", _1=BATCH + forged(Kind.JUMP, target(to)) + BATCH)
+    writer = Writer(backlog, end=0, released=0)
+    assert [bytes(frame.payload) for frame in writer.recover()] == [b"a" * 30]
+    appended(writer, b"new")
+    assert payloads(backlog, first_of(1), writer.end) == [b"a" * 30, b"new"]
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        forged(Kind.BATCH, b"", length=2_000_000_000),
+        forged(Kind.BATCH, b"", length=2**32 - 1),
+        forged(Kind.BATCH, b"a" * 30, events=2**32 - 1),
+        forged(Kind.SKIP, b"a" * 30),
+        forged(7, b"a" * 30),
+        forged(Kind.JUMP, b"short"),
+    ],
+)
+def test_header_is_not_believed(tmp_path: Path, frame: bytes) -> None:
+    """Neither memory nor counts that a file asks for: what follows is cut off."""
+    backlog = spool_with(tmp_path / "spool", _1=BATCH + frame)
+    os.truncate(tmp_path / "spool" / "1.frames", 3_000_000_000)  # it has the room, and takes none
+    tracemalloc.start()
+    try:
+        found = list(Writer(backlog, end=0, released=0).recover())
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+    assert [(bytes(one.payload), one.events) for one in found] == [(b"a" * 30, 3)]
+
+
+def test_directory_that_is_not_ours_alone_is_not_used(tmp_path: Path) -> None:
+    """A link, one that others may write in, somebody else's: nothing is read of it or written to it."""
+    real = tmp_path / "real"
+    spool_with(real, _1=BATCH)
+    (tmp_path / "link").symlink_to(real)
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    (tmp_path / "open" / "1.frames").write_bytes(BATCH)
+    refused = [tmp_path / "link", tmp_path / "open"]
+    if os.geteuid() == 0:
+        refused.append(tmp_path / "other")
+        spool_with(refused[-1], _1=BATCH)
+        os.chown(refused[-1], 1234, 1234)
+    for directory in refused:
+        writer = Writer(backlog_of(directory), end=0, released=0)
+        assert list(writer.recover()) == []
+        appended(writer, b"a" * 700)
+        with pytest.raises(BacklogFullError):
+            appended(writer, b"b" * 700)
+    assert len(list(Writer(backlog_of(real), end=0, released=0).recover())) == 1
+
+
+def test_segment_that_is_no_file_is_none(tmp_path: Path) -> None:
+    """Nobody waits at a FIFO."""
+    backlog = spool_with(tmp_path / "spool")
+    os.mkfifo(tmp_path / "spool" / "1.frames")
+    writer = Writer(backlog, end=0, released=0)
+    assert list(writer.recover()) == []
+    appended(writer, b"a" * 700)
+    with pytest.raises(BacklogFullError):
+        appended(writer, b"b" * 700)
+
+
+def test_delivered_file_is_not_kept_open(tmp_path: Path) -> None:
+    """It would go on taking its room."""
+    backlog = backlog_of(tmp_path / "spool")
+    writer = Writer(backlog, end=0, released=0)
+    for name in (b"a", b"b", b"c"):
+        appended(writer, name * 700)
+    assert len(payloads(backlog, 0, writer.end)) == 3
+    writer.release(writer.end)
+    opened = [str(fd.readlink()) for fd in Path("/proc/self/fd").iterdir() if fd.is_symlink()]
+    assert not [name for name in opened if str(tmp_path) in name]
+
+
+FRAMES = st.builds(
+    forged,
+    st.sampled_from([*Kind, 7]),
+    st.binary(max_size=30)
+    | st.builds(target, st.sampled_from([0, first_of(1), first_of(2), first_of(3), first_of(4), first_of(7), 2**63])),
+    length=st.none() | st.sampled_from([0, 5, 1000, 2**32 - 1]),
+    events=st.integers(0, 40) | st.just(2**32 - 1),
+)
+FILES = st.lists(FRAMES | st.binary(max_size=50), max_size=5).map(b"".join)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None)
+@given(files=st.dictionaries(st.sampled_from(["_1", "_2", "_3", "_5", "_7"]), FILES, max_size=4))
+def test_whatever_lies_in_the_files_what_is_reported_is_read_and_the_spool_goes_on(
+    tmp_path_factory: pytest.TempPathFactory, files: dict[str, bytes]
+) -> None:
+    """Nothing is raised or gone round in, and what comes behind it is stored and read like any other."""
+    backlog = spool_with(tmp_path_factory.mktemp("files") / "spool", **files)
+    writer = Writer(backlog, end=0, released=0)
+    found = list(writer.recover())
+    new = [b"new" * 100 for _ in range(9)]
+    start = appended(writer, new[0])[0]
+    for payload in new[1:]:
+        appended(writer, payload)
+    read = list(backlog.frames(found[0].start if found else start, writer.end))
+    assert [(one.start, one.events) for one in read[: len(found)]] == [(one.start, one.events) for one in found]
+    assert [bytes(one.payload) for one in read[len(found) :]] == new
