@@ -26,11 +26,12 @@ class Ledger(msgspec.Struct, kw_only=True):
     requests: int = 0
     retried: int = 0
     wire_bytes: int = 0
+    held_ms: float = 0.0
 
 
 COUNTS = (
     *("accepted", "shipped", "waiting", "repeated", "lost_by_platform", "lost_by_platform_bytes"),
-    *("requests", "retried", "wire_bytes"),
+    *("requests", "retried", "wire_bytes", "held_ms"),
 )
 BY_REASON = ("left", "dropped", "dropped_bytes", "refused", "refused_bytes")
 

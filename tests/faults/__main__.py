@@ -8,9 +8,8 @@ from pathlib import Path
 
 from tests.faults import command_line
 from tests.faults.cell import Cell
-from tests.faults.cells import FROM_ISSUE
 from tests.faults.command_line import MISSED, NO_LAYER
-from tests.faults.more_cells import FURTHER
+from tests.faults.matrix import MATRIX
 from tests.faults.play import ROOT, Played, play
 from tests.faults.table import CAPTION, table
 
@@ -68,12 +67,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if missed:
         console.print(f"What the extension said in the others: {LOGS}/")
     return MISSED if missed else 0
-
-
-MATRIX = {
-    "The fault matrix: 10 invocations × 20 lines a cell, freeze on, policy end": FROM_ISSUE,
-    "Further cells": FURTHER,
-}
 
 
 def _chosen(cells: Sequence[Cell], texts: Sequence[str]) -> list[Cell]:

@@ -1,6 +1,8 @@
 """What a cell of the matrix is made of: what is set, what is done, and what is required of it."""
 
+import contextlib
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -16,6 +18,7 @@ COLLECTOR, SHIPPER = "tr-collector", "tr-shipper"
 BUDGET_MS = 500.0
 OVER_BUDGET_MS = 50.0
 SHUTDOWN_MS = 1900.0
+MEMORY_MB = 40.0
 
 # A worker that was killed is there again long before this, unless everything is frozen.
 REPLACED_WITHIN_S = 0.5
@@ -30,15 +33,22 @@ class Scene:
     Args:
         env: The environment.
         backend: Where telemetry goes.
+
+    Attributes:
+        kills: Of workers, so far.
+        problems: What a hook found that should have been otherwise.
     """
 
     def __init__(self, env: Environment, backend: Destination) -> None:
         self.env = env
         self.backend = backend
         self.kills = 0
+        self.problems: list[str] = []
         self._under_way: list[threading.Thread] = []
         self._haunting: list[threading.Thread] = []
         self._is_over = threading.Event()
+        self._kept = contextlib.ExitStack()
+        self._crowd: list[socket.socket] = []
 
     def kill(self, *comms: str) -> None:
         """SIGKILL to workers; one that is just being replaced is waited for."""
@@ -46,6 +56,10 @@ class Scene:
         for comm in comms:
             while not self.signal(comm, signal.SIGKILL) and time.monotonic() < limit_s:
                 time.sleep(0.001)
+
+    def log(self, text: str) -> None:
+        """Has the platform deliver a line of the function as one record, whatever is in it."""
+        self.env.log(text)
 
     def signal(self, comm: str, number: int) -> bool:
         """Sends a signal to a worker; whether there was one."""
@@ -76,6 +90,31 @@ class Scene:
         self._under_way.append(timer)
         timer.start()
 
+    def supervisor(self, number: int) -> None:
+        """Sends a signal to the process that Lambda started."""
+        self.env.world.extensions[NAME].process.send_signal(number)
+
+    def limit_descriptors(self, most: int) -> None:
+        """Nobody of the extension can open anything while most is small."""
+        self.env.limit_descriptors(NAME, most)
+
+    def crowd(self, connections: int) -> None:
+        """Connections to where the extension takes telemetry, each of which has said little and says no more."""
+        port = self.env.listener(NAME)
+        for _ in range(connections):
+            # Without waiting: more may be asked for than it takes.
+            one = self.keep(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(("127.0.0.1", port))
+            self._crowd.append(one)
+        for one in self._crowd:
+            with contextlib.suppress(OSError):
+                one.send(b"POST / HTTP/1.1\r\n")
+
+    def keep(self, kept: Any) -> Any:
+        """Enters a context that is left with the cell's end."""
+        return self._kept.enter_context(kept)
+
     def haunt(self, comm: str) -> None:
         """SIGKILL to a worker as soon as it is there, from now on."""
 
@@ -87,10 +126,11 @@ class Scene:
         self._haunting[-1].start()
 
     def leave(self) -> None:
-        """Ends all haunting."""
+        """Ends all haunting, and whatever was kept."""
         self._is_over.set()
         for thread in self._haunting:
             thread.join()
+        self._kept.close()
 
     def settle(self) -> None:
         """Waits for what was to be done during an invocation."""
@@ -120,6 +160,12 @@ class Required:
         by_lines: Whether only the function's lines are looked for: the platform's events become spans and metrics.
         platform_keeps: Whether the platform may be left with events that nobody took.
         platform_drops: Whether the platform drops events, every one of which must be in our ledger.
+        is_prompt: Whether the lines of an invocation are at the backend when it has ended.
+        has_spans: Whether every invocation's span must have arrived.
+        says: Texts that must stand in what the extension printed, each in exactly one line of it.
+        unsaid: Texts that must not.
+        most_copies: Events that may arrive again.
+        memory_mb: What all processes together may take at most.
     """
 
     lost: int | None = 0
@@ -138,6 +184,12 @@ class Required:
     platform_drops: bool = False
     platform_keeps: bool = False
     by_lines: bool = False
+    is_prompt: bool = False
+    has_spans: bool = False
+    says: Sequence[str] = ()
+    unsaid: Sequence[str] = ()
+    most_copies: int | None = None
+    memory_mb: float = MEMORY_MB
 
 
 Hook = Callable[[Scene], None]
@@ -150,7 +202,10 @@ class Cell:
 
     Attributes:
         name: What goes wrong.
-        settings: Of the extension, beside those of every cell.
+        settings: Of the extension, beside those of every cell; {port} in a value is the backend's.
+        is_default: Whether nothing is set but what the cell sets: all signals, policy adaptive.
+        backend: Makes the backend.
+        hosts: Lines of the /etc/hosts that the extension sees.
         platform: How Lambda behaves.
         timeout_s: The function's.
         events: One an invocation.
@@ -159,10 +214,14 @@ class Cell:
         ending: Done before SHUTDOWN.
         endpoint: Where telemetry goes instead of the backend; given the backend's port.
         required: What it is held to.
+        is_slow: Whether `make faults` alone plays it.
     """
 
     name: str
     settings: Mapping[str, str] = field(default_factory=dict)
+    is_default: bool = False
+    backend: Callable[[], Destination] = Destination
+    hosts: Sequence[str] = ()
     platform: Platform = field(default_factory=Platform)
     timeout_s: float = 3.0
     events: Sequence[Mapping[str, Any]] = (LINE,) * INVOCATIONS
@@ -171,3 +230,4 @@ class Cell:
     ending: Hook | None = None
     endpoint: Callable[[int], str] | None = None
     required: Required = field(default_factory=Required)
+    is_slow: bool = False

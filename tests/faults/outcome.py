@@ -3,7 +3,7 @@
 import math
 import statistics
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
@@ -15,7 +15,10 @@ from tests.demo.ledgers import Ledger, ledgers, summed
 from tests.faults.cell import BUDGET_MS, NAME, OVER_BUDGET_MS, SHUTDOWN_MS, Required
 from tests.sandbox import Destination, Environment, InvokeResult
 
-TOO_MANY = 429
+OK, TOO_MANY = 200, 429
+
+# Says nothing to anybody who did not ask for it.
+DEBUG = '"level":"debug"'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +39,10 @@ class Measured:
         exits: Exit code and milliseconds of each environment's end.
         ledger: Of all environments together.
         ledgers: How many said one.
+        late: Invocations that ended before their lines had arrived, where that was looked at.
+        spanless: Invocations that succeeded and whose span did not arrive.
+        acknowledged: Requests that the backend answered well.
+        peak_mb: Memory of all processes together.
     """
 
     emitted: int
@@ -56,6 +63,10 @@ class Measured:
     ledger: Ledger
     ledgers: int
     took_s: float
+    late: list[int]
+    spanless: int
+    acknowledged: int
+    peak_mb: float
 
     @property
     def p50_ms(self) -> float:
@@ -87,6 +98,8 @@ def measured(
     kills: int,
     took_s: float,
     by_lines: bool = False,
+    late: Sequence[int] = (),
+    peak_mb: float = 0.0,
 ) -> Measured:
     """Reads everything off an environment that has ended."""
     stats = env.telemetry(NAME)
@@ -97,6 +110,11 @@ def measured(
         uids.setdefault(str(record.body), set()).add(record.uid)
     handed_over = Counter(_lines(stats.acknowledged))
     missing_lines = sum(line not in uids for line in handed_over)
+    if by_lines:
+        lost = max(missing_lines, sum(b'"type":"function"' in text for text in stats.acknowledged) - unique)
+    else:
+        lost = max(0, len(stats.acknowledged) - unique)
+    spans = {span.attributes.get("faas.invocation_id") for span in backend.spans()}
     parts = ledgers(env.printed(NAME))
     ends = [*env.resets, *([env.ending] if env.ending else [])]
     # An environment that was reset by its last invocation and never begun again has nobody to end.
@@ -106,7 +124,7 @@ def measured(
         kept=stats.waiting_events,
         dropped=stats.dropped_events + stats.refused_events,
         delivered=unique,
-        lost=missing_lines if by_lines else max(0, len(stats.acknowledged) - unique),
+        lost=lost,
         missing_lines=missing_lines,
         copies=len(arrived) - unique,
         strays=sum(len(uids.get(line, ())) > count for line, count in handed_over.items()),
@@ -120,13 +138,18 @@ def measured(
         ledger=summed(parts),
         ledgers=len(parts),
         took_s=took_s,
+        late=list(late),
+        spanless=sum(result.ok and result.request_id not in spans for result in results),
+        acknowledged=sum(request.status == OK for request in backend.requests),
+        peak_mb=peak_mb,
     )
 
 
 def _lines(events: Iterable[bytes]) -> Iterable[str]:
     for text in events:
         event = msgspec.json.decode(text)
-        if event["type"] == "function" and isinstance(event["record"], str):
+        # A line of JSON becomes a record whose body is not the line.
+        if event["type"] == "function" and isinstance(event["record"], str) and not event["record"].startswith("{"):
             yield event["record"].rstrip("\n")
 
 
@@ -136,13 +159,14 @@ def _pauses(backend: Destination) -> Iterable[float]:
             yield following.received_s - request.received_s
 
 
-def problems(required: Required, got: Measured) -> list[str]:
+def problems(required: Required, got: Measured, printed: Sequence[str]) -> list[str]:
     """Where a cell falls short; nothing when it does not."""
     return [
         *record_problems(required, got),
         *ledger_problems(required, got),
         *_of_invocations(required, got),
         *endings(got),
+        *_of_words(required, printed),
     ]
 
 
@@ -160,6 +184,10 @@ def record_problems(required: Required, got: Measured) -> Iterable[str]:
         yield f"ledger: {got.ledger.lost_by_platform} lost by the platform, expected {got.dropped}"
     if got.strays and not required.is_lost_before_us:
         yield f"{got.strays} lines arrived under two uids"
+    if required.most_copies is not None and got.copies > required.most_copies:
+        yield f"{got.copies} copies, expected no more than {required.most_copies}"
+    if required.has_spans and got.spanless:
+        yield f"{got.spanless} invocations without a span"
     if required.resent is not None and bool(got.copies) is not required.resent:
         yield f"{got.copies} copies, expected {'some' if required.resent else 'none'}"
 
@@ -182,15 +210,25 @@ def ledger_problems(required: Required, got: Measured) -> Iterable[str]:
         yield f"ledger: {given_up} waiting or dropped, but {got.lost} lost"
     if not required.waits and ledger.waiting:
         yield f"ledger: {ledger.waiting} waiting"
+    dropped = {reason: count for reason, count in ledger.dropped.items() if reason not in INTENDED}
+    if not required.waits and dropped != dict(required.dropped):
+        yield f"ledger: dropped {dropped}, expected {dict(required.dropped)}"
+    yield from _of_the_ledger_itself(got)
+
+
+def _of_the_ledger_itself(got: Measured) -> Iterable[str]:
+    """Where its counts contradict one another, or what the backend saw."""
+    ledger = got.ledger
+    if ledger.shipped and not got.acknowledged:
+        yield f"ledger: {ledger.shipped} shipped, but the backend acknowledged nothing"
+    if got.acknowledged and not ledger.requests:
+        yield f"ledger: no requests, but the backend answered {got.acknowledged}"
     if ledger.waiting != sum(ledger.left.values()):
         yield f"ledger: {ledger.waiting} waiting, but {ledger.left} left"
     if any(not ledger.dropped_bytes.get(reason) for reason in ledger.dropped):
         yield f"ledger: dropped {ledger.dropped}, but bytes {ledger.dropped_bytes}"
     if bool(ledger.lost_by_platform) is not bool(ledger.lost_by_platform_bytes):
         yield f"ledger: {ledger.lost_by_platform_bytes} bytes in {ledger.lost_by_platform} lost by the platform"
-    dropped = {reason: count for reason, count in ledger.dropped.items() if reason not in INTENDED}
-    if not required.waits and dropped != dict(required.dropped):
-        yield f"ledger: dropped {dropped}, expected {dict(required.dropped)}"
 
 
 def _of_invocations(required: Required, got: Measured) -> Iterable[str]:
@@ -209,6 +247,10 @@ def _of_invocations(required: Required, got: Measured) -> Iterable[str]:
         yield f"a request {got.soonest_s:.2f} s after an answer that asked for {required.retry_after_s:g} s"
     if got.ledger.retried and not required.retried:
         yield f"{got.ledger.retried} requests repeated"
+    if required.is_prompt and got.late:
+        yield f"{len(got.late)} invocations ended before their lines had arrived: {got.late}"
+    if got.peak_mb > required.memory_mb:
+        yield f"{got.peak_mb:.1f} MB of memory, expected no more than {required.memory_mb:g}"
     if got.kills < required.kills:
         yield f"{got.kills} kills, expected {required.kills}"
 
@@ -222,3 +264,14 @@ def endings(got: Measured) -> Iterable[str]:
             yield f"shutdown took {ms:.0f} ms, expected no more than {SHUTDOWN_MS:.0f}"
     if got.orphans:
         yield f"{got.orphans} processes left behind"
+
+
+def _of_words(required: Required, printed: Sequence[str]) -> Iterable[str]:
+    for text in required.says:
+        count = sum(text in line and DEBUG not in line for line in printed)
+        if count != 1:
+            yield f"{text!r} stands in {count} lines, expected 1"
+    for text in required.unsaid:
+        lines = [line for line in printed if text in line]
+        if lines:
+            yield f"{text!r} was not to be said: {lines[0].strip()[:300]}"

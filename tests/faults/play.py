@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tests.faults.cell import NAME, Cell, Scene
 from tests.faults.outcome import Measured, measured, problems
-from tests.sandbox import Destination, Environment, Function
+from tests.sandbox import Destination, Environment, Function, PeakMemory
 
 ROOT = Path(__file__).parents[2]
 EXTENSIONS = ROOT / "build/layer/extensions"
@@ -21,6 +21,13 @@ SECRETS = {
     "AWS_SECRET_ACCESS_KEY": f"{MARK}-six/+",
     "AWS_SESSION_TOKEN": f"{MARK}-seven==",
 }
+
+# All that is shipped is one signal, whose records can be counted against what the platform delivered.
+COUNTABLE = {"TAILRACE_SIGNALS": "logs", "TAILRACE_PLATFORM_LOGS": "1", "TAILRACE_FLUSH": "end"}
+
+# What stands for the backend's port in a cell's settings.
+PORT = "{port}"
+
 USER = f"{MARK}-user:{MARK}-password"
 QUERY = f"api-key={MARK}-eight"
 
@@ -36,50 +43,72 @@ class Played:
         headers: Of the requests that reached the backend.
     """
 
-    def __init__(self, cell: Cell, got: Measured, printed: list[str], headers: list[dict[str, str]]) -> None:
+    def __init__(
+        self, cell: Cell, got: Measured, printed: list[str], headers: list[dict[str, str]], found: list[str]
+    ) -> None:
         self.cell = cell
         self.measured = got
-        self.problems = problems(cell.required, got)
+        self.problems = [*found, *problems(cell.required, got, printed)]
         self.printed = printed
         self.headers = headers
+
+
+def arrived(backend: Destination, tag: str) -> int:
+    """How many lines that begin so are at the backend."""
+    return len({record.body for record in backend.records() if str(record.body).startswith(tag)})
 
 
 def play(cell: Cell, *, log_level: str = "info") -> Played:
     """Plays a cell to its end."""
     began_s = time.monotonic()
-    with Destination() as backend:
-        port = int(backend.url.rpartition(":")[2])
-        endpoint = cell.endpoint(port) if cell.endpoint else f"http://{USER}@127.0.0.1:{port}?{QUERY}"
+    with cell.backend() as backend:
+        scheme, _, authority = backend.url.partition("://")
+        port = authority.rpartition(":")[2]
+        endpoint = cell.endpoint(int(port)) if cell.endpoint else f"{scheme}://{USER}@{authority}?{QUERY}"
+        trust = {"SSL_CERT_FILE": str(backend.ca_path)} if scheme == "https" else {}
         function = Function(
             handler="app.handler",
             task_root=HANDLER,
             timeout_s=cell.timeout_s,
+            hosts=cell.hosts,
             environ={
                 **SECRETS,
                 "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
-                "TAILRACE_SIGNALS": "logs",
-                "TAILRACE_PLATFORM_LOGS": "1",
-                "TAILRACE_FLUSH": "end",
+                **({} if cell.is_default else COUNTABLE),
+                **trust,
                 "TAILRACE_LOG_LEVEL": log_level,
-                **cell.settings,
+                **{name: value.replace(PORT, port) for name, value in cell.settings.items()},
             },
         )
         with Environment(EXTENSIONS, function, cell.platform) as env:
             scene = Scene(env, backend)
             if cell.start:
                 cell.start(scene)
-            env.start()
-            results = []
-            for number, event in enumerate(cell.events):
-                if cell.before:
-                    cell.before(scene, number)
-                results.append(env.invoke({"tag": f"{number}:", **event}))
+            with PeakMemory(env, NAME) as memory:
+                env.start()
+                results, late = [], []
+                for number, event in enumerate(cell.events):
+                    if cell.before:
+                        cell.before(scene, number)
+                    results.append(env.invoke({"tag": f"{number}:", **event}))
+                    if cell.required.is_prompt and results[-1].ok and arrived(backend, f"{number}: ") < event["lines"]:
+                        late.append(number)
+                    scene.settle()
+                if cell.ending:
+                    cell.ending(scene)
+                env.shutdown()
                 scene.settle()
-            if cell.ending:
-                cell.ending(scene)
-            env.shutdown()
-            scene.leave()
+                scene.leave()
             took_s = time.monotonic() - began_s
-            by_lines = cell.required.by_lines
-            got = measured(env, backend, results, kills=scene.kills, took_s=took_s, by_lines=by_lines)
-            return Played(cell, got, env.printed(NAME), [request.headers for request in backend.requests])
+            got = measured(
+                env,
+                backend,
+                results,
+                kills=scene.kills,
+                took_s=took_s,
+                by_lines=cell.required.by_lines,
+                late=late,
+                peak_mb=memory.peak_bytes / 1e6,
+            )
+            headers = [request.headers for request in backend.requests if request.path.startswith("/")]
+            return Played(cell, got, env.printed(NAME), headers, scene.problems)

@@ -7,7 +7,9 @@ from rich.text import Text
 
 from tests.faults.play import Played
 
-_NUMBERS = ("delivered", "lost", "platform's", "copies", "held p50", "late p50", "held max", "shutdown", "exit")
+_NUMBERS = (
+    *("delivered", "lost", "platform's", "copies", "held p50", "late p50", "held max", "shutdown", "exit", "MB"),
+)
 
 
 def table(title: str, played: Iterable[Played]) -> Table:
@@ -32,6 +34,7 @@ def table(title: str, played: Iterable[Played]) -> Table:
             f"{max(got.held_ms):.0f}",
             f"{got.exit_ms:.0f}",
             " ".join(sorted(codes)),
+            f"{got.peak_mb:.0f}",
             verdict,
         )
     return made
@@ -40,5 +43,6 @@ def table(title: str, played: Iterable[Played]) -> Table:
 CAPTION = (
     "Counts are telemetry events, times milliseconds. delivered: arrived, each counted once. lost: the platform handed "
     "them to us and they did not arrive. platform's: it kept or dropped them itself. copies: arrived again under the "
-    "same log.record.uid. late p50: the second half of the invocations. shutdown: the slowest, resets included."
+    "same log.record.uid. late p50: the second half of the invocations. shutdown: the slowest, resets included. MB: "
+    "the most memory of all processes together."
 )

@@ -6,8 +6,7 @@ from urllib.parse import unquote
 import pytest
 
 from tests.faults.cell import NAME, Cell
-from tests.faults.cells import FROM_ISSUE
-from tests.faults.more_cells import FURTHER
+from tests.faults.matrix import MATRIX
 from tests.faults.play import EXTENSIONS, MARK, USER, Played, play
 
 pytestmark = pytest.mark.e2e
@@ -21,7 +20,10 @@ def lines_with_secrets(played: Played) -> list[str]:
     return [line for line in played.printed if any(secret in line for secret in SECRETS)]
 
 
-@pytest.mark.parametrize("cell", [*FROM_ISSUE, *FURTHER], ids=lambda cell: cell.name)
+QUICK = [cell for cells in MATRIX.values() for cell in cells if not cell.is_slow]
+
+
+@pytest.mark.parametrize("cell", QUICK, ids=lambda cell: cell.name)
 def test_cell_meets_its_requirements_and_prints_no_secret(cell: Cell) -> None:
     """Nothing lost that is not accounted for, nobody held too long, gone in time, and silent about secrets."""
     if not (EXTENSIONS / NAME).exists():

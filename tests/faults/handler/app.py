@@ -5,10 +5,15 @@ import sys
 import time
 from typing import Any
 
+time.sleep(float(os.environ.get("INIT_S", "0")))
+
 
 def handler(event: dict[str, Any], context: Any) -> None:  # noqa: ARG001 - Lambda's signature
-    """Prints event["lines"] lines that begin with event["tag"]."""
+    """Thinks, prints event["rows"] as they are and event["lines"] lines that begin with event["tag"]."""
+    time.sleep(event.get("thinks_s", 0))
     size = event.get("bytes", 0)
+    for row in event.get("rows", ()):
+        sys.stdout.write(row + "\n")
     sys.stdout.write(
         "".join(f"{event['tag']} {number} ".ljust(size - 1, ".") + "\n" for number in range(event["lines"]))
     )

@@ -1,0 +1,73 @@
+"""What the machine may do to the processes, the platform to its deliveries, and settings to one another."""
+
+import signal
+
+from tests.faults.cell import COLLECTOR, INVOCATIONS, LINES, SHIPPER, Cell, PerInvocation, Required, Scene
+from tests.faults.hooks import RUNNING, always
+from tests.sandbox import Platform, Slow
+
+FREE_DESCRIPTORS = 1024
+SHORT_S = 0.3
+SHORT = ({"lines": LINES, "sleep_s": 0.05},) * INVOCATIONS
+LONG = ({"lines": LINES, "sleep_s": 0.5},) * INVOCATIONS
+
+
+def short_of_descriptors(*comms: str) -> PerInvocation:
+    """Workers die while nobody can open anything, once."""
+
+    def before(scene: Scene, number: int) -> None:
+        if number == 4:
+            scene.later(0.02, lambda: scene.limit_descriptors(3))
+            scene.kill_after(0.05, *comms)
+            scene.later(0.05 + SHORT_S, lambda: scene.limit_descriptors(FREE_DESCRIPTORS))
+
+    return before
+
+
+def dying_while_it_ships(scene: Scene, number: int) -> None:
+    """The collector dies again and again while a request is under way."""
+    if number in (3, 6):
+        scene.kill_again_and_again(0.06, COLLECTOR, times=7)
+
+
+def stuck(comm: str, *at: int) -> PerInvocation:
+    """A worker stops, without dying, within some invocations."""
+
+    def before(scene: Scene, number: int) -> None:
+        if number in at:
+            scene.later(0.01, lambda: scene.signal(comm, signal.SIGSTOP))
+
+    return before
+
+
+def unheard(scene: Scene, number: int) -> None:
+    """Nobody reads what the extension prints, from the second invocation on."""
+    if number == 1:
+        scene.env.ignore_output("tailrace")
+
+
+def heard_again(scene: Scene) -> None:
+    """Somebody reads it again; and the backend is well."""
+    scene.env.heed_output("tailrace")
+    scene.backend.accept()
+
+
+def crowded(scene: Scene, number: int) -> None:
+    """The function itself holds many connections open, and says nothing there."""
+    if number == 1:
+        scene.later(0.01, lambda: scene.crowd(900))
+
+
+MACHINE = (
+    Cell(
+        name="collector killed ×7 while a request is under way",
+        events=SHORT,
+        start=always(Slow(0.35)),
+        before=dying_while_it_ships,
+        required=Required(kills=14),
+    ),
+    Cell(name="descriptors short for a while", is_slow=True, events=LONG, before=short_of_descriptors()),
+    Cell(name="shipper stuck", timeout_s=10.0, events=RUNNING, before=stuck(SHIPPER, 4)),
+    Cell(name="900 slow connections", is_slow=True, events=LONG, before=crowded),
+    Cell(name="platform dials anew", platform=Platform(dials_anew=True), required=Required(p50_ms=40.0)),
+)

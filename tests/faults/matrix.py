@@ -1,0 +1,26 @@
+"""All cells there are, by what they are about."""
+
+from collections.abc import Mapping, Sequence
+
+from tests.faults.answers import ANSWERS
+from tests.faults.cell import Cell
+from tests.faults.cells import FROM_ISSUE
+from tests.faults.connections import CONNECTIONS
+from tests.faults.machine import MACHINE
+from tests.faults.more_cells import FURTHER
+from tests.faults.records import RECORDS
+from tests.faults.shutdown import SHUTDOWN
+from tests.faults.spools import SPOOLS
+from tests.faults.timing import TIMING
+
+MATRIX: Mapping[str, Sequence[Cell]] = {
+    "The fault matrix: 10 invocations × 20 lines a cell, freeze on, policy end": FROM_ISSUE,
+    "Further cells": FURTHER,
+    "Records": RECORDS,
+    "Answers": ANSWERS,
+    "Connections": CONNECTIONS,
+    "Time": TIMING,
+    "Shutdown": SHUTDOWN,
+    "Machine": MACHINE,
+    "Spool": SPOOLS,
+}

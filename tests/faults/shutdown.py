@@ -1,0 +1,103 @@
+"""The end of an environment that is in trouble, or whose backend is slow."""
+
+import signal
+
+from tests.faults.cell import COLLECTOR, INVOCATIONS, LINE, SHIPPER, Cell, Hook, Required, Scene
+
+# Three times what the smallest backlog takes.
+FULL = tuple({"lines": 400, "bytes": 4096} for _ in range(4))
+
+
+def frozen_long(seconds: float) -> Hook:
+    """A long freeze; then the backend is well."""
+
+    def ending(scene: Scene) -> None:
+        scene.env.idle(seconds)
+        scene.backend.accept()
+
+    return ending
+
+
+def stopped(*comms: str, delay_s: float = 0.0) -> Hook:
+    """Workers stop, without dying, before or after SHUTDOWN comes."""
+
+    def stop(scene: Scene) -> None:
+        for comm in comms:
+            scene.signal(comm, signal.SIGSTOP)
+
+    def ending(scene: Scene) -> None:
+        if delay_s:
+            scene.later(delay_s, lambda: stop(scene))
+        else:
+            stop(scene)
+
+    return ending
+
+
+def full_backlog(seconds: float) -> Cell:
+    """The ordinary end of an outage."""
+    return Cell(
+        name=f"backlog full, frozen {seconds:g} s, well at shutdown",
+        is_slow=seconds > 1,
+        settings={"TAILRACE_BACKLOG_BYTES": "2097152"},
+        events=FULL,
+        start=lambda scene: scene.backend.refuse(),
+        ending=frozen_long(seconds),
+    )
+
+
+def buffered(ms: int) -> Cell:
+    """What was last written is delivered when there is little time left."""
+    return Cell(
+        name=f"platform buffers {ms} ms",
+        is_slow=True,
+        is_default=True,
+        settings={"TAILRACE_BUFFER_MS": str(ms)},
+        events=({**LINE, "sleep_s": 0.3},) * INVOCATIONS,
+        required=Required(by_lines=True),
+    )
+
+
+def unheard_of(signals: str) -> Cell:
+    """Nothing is acknowledged, so nothing counts as shipped: not even what went into a span that waits."""
+    return Cell(
+        name=f"{signals} alone, down for good",
+        settings={"TAILRACE_SIGNALS": signals, "TAILRACE_PLATFORM_LOGS": "0"},
+        start=lambda scene: scene.backend.refuse(),
+        required=Required(lost=None, waits=True),
+    )
+
+
+SHUTDOWN = (
+    full_backlog(0.1),
+    buffered(1650),
+    buffered(2000),
+    Cell(
+        name="shipper stuck at shutdown",
+        is_default=True,
+        ending=stopped(SHIPPER),
+        required=Required(by_lines=True),
+    ),
+    Cell(
+        name="poisonous record in the last shipment",
+        is_default=True,
+        start=lambda scene: scene.backend.faults.reject("poison"),
+        events=tuple(
+            {**LINE, "lines": 1, "tag": "poison"} if n == INVOCATIONS - 1 else LINE for n in range(INVOCATIONS)
+        ),
+        required=Required(by_lines=True, lost=1, dropped={"refused": 1}),
+    ),
+    unheard_of("traces"),
+    unheard_of("logs,traces,metrics"),
+    Cell(
+        name="collector stuck at shutdown",
+        is_default=True,
+        ending=stopped(COLLECTOR),
+        required=Required(by_lines=True),
+    ),
+    Cell(
+        name="shipper stuck while frozen",
+        events=(LINE,) * INVOCATIONS,
+        before=lambda scene, number: stopped(SHIPPER)(scene) if number == 4 else None,
+    ),
+)
