@@ -38,6 +38,15 @@ OTLP_PREFIX = "OTEL_EXPORTER_OTLP_"
 DEFAULT_OTLP_ENDPOINT = "http://localhost:4318"
 
 
+# The platform's own limits of its buffer (Telemetry API reference).
+LEAST_BUFFER_ITEMS = 1000
+LEAST_BUFFER_BYTES = 262_144
+
+# A delivered batch may be this many times maxBytes, and for each event what stands around its record besides.
+BUFFER_OVERRUN = 2
+EVENT_OVERHEAD_BYTES = 80
+
+
 class Problem:
     """A setting that was not usable, and what is used instead.
 
@@ -126,11 +135,13 @@ class Settings:
     protocol = Choice("http", "How the platform delivers; http is acknowledged.", options=("http", "tcp"))
     listen_host = Text("", "Address to listen on. Unset: that of sandbox.localdomain, else loopback.")
     listen_port = Port(0, "Port to listen on; 0: the kernel chooses.", low=0, high=65535)
-    buffer_items = Whole(1000, "Platform's buffer: a batch leaves at this many events.", low=1000, high=10_000)
+    buffer_items = Whole(
+        1000, "Platform's buffer: a batch leaves at this many events.", low=LEAST_BUFFER_ITEMS, high=10_000
+    )
     buffer_bytes = Whole(
         262_144,
-        "Platform's buffer: a batch leaves at this size.",
-        low=262_144,
+        "Platform's buffer: a batch leaves at this size; bounded by what the backlog takes at once.",
+        low=LEAST_BUFFER_BYTES,
         high=1_048_576,
         unit="bytes",
     )
@@ -342,7 +353,22 @@ class Settings:
         if self.api == "logs" and self.function.is_managed:
             self.values["api"] = "telemetry"
             self.problems.append(Problem("TAILRACE_API", "logs", "telemetry: there is no Logs API here", "telemetry"))
+        self._bound_buffer()
         self.api_host_port = environ.get("AWS_LAMBDA_RUNTIME_API", "")
+
+    def _bound_buffer(self) -> None:
+        """Bounds the platform's buffer by the backlog: what it delivers at once would be refused, and lost with it."""
+        limit = self.batch_limit_bytes
+        bounds = (
+            ("buffer_bytes", (limit - EVENT_OVERHEAD_BYTES * self.buffer_items) // BUFFER_OVERRUN, LEAST_BUFFER_BYTES),
+            ("buffer_items", (limit - BUFFER_OVERRUN * LEAST_BUFFER_BYTES) // EVENT_OVERHEAD_BYTES, LEAST_BUFFER_ITEMS),
+        )
+        for attribute, bound, least in bounds:
+            given, most = self.values[attribute], max(bound, least)
+            if given > most:
+                self.values[attribute] = most
+                expected = f"at most {most} with TAILRACE_BACKLOG_BYTES={self.backlog_bytes}"
+                self.problems.append(Problem(PREFIX + attribute.upper(), str(given), expected, str(most)))
 
     @classmethod
     def table(cls) -> "Iterator[Setting]":

@@ -225,6 +225,21 @@ def test_batch_too_large_is_refused_and_the_next_taken(start: Start) -> None:
     assert run.lost() == 0
 
 
+def test_largest_buffer_with_the_smallest_backlog_loses_nothing(start: Start) -> None:
+    """Each is legal by itself; a batch that the backlog could never take would be refused, and lost."""
+    run = start(
+        platform=Platform(freeze=False),
+        TAILRACE_BACKLOG_BYTES="2097152",
+        TAILRACE_BUFFER_BYTES="1048576",
+        TAILRACE_BUFFER_ITEMS="10000",
+        TAILRACE_BUFFER_MS="500",
+    )
+    run.invoke(lines=60, say="x" * 20_000)
+    run.end()
+    assert run.lost() == 0
+    assert run.events("collector.request_refused") == []
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signal_counts_as_shutdown(start: Start, number: signal.Signals) -> None:
     """For local use: what is there is shipped, then it ends with 0."""

@@ -243,3 +243,23 @@ def test_percent_decoding_takes_any_text(text: str) -> None:
     assert percent_decoded("".join(f"%{byte:02x}" for byte in text.encode("utf-8", "replace"))) == text.encode(
         "utf-8", "replace"
     ).decode("utf-8", "replace")
+
+
+@given(st.integers(2_097_152, 8_388_608), st.integers(262_144, 1_048_576), st.integers(1000, 10_000))
+def test_what_the_platform_delivers_at_once_fits_the_backlog(backlog: int, size: int, items: int) -> None:
+    """Else it would be refused, and be lost; whatever was legal by itself stays within the platform's own limits."""
+    given = {"BACKLOG_BYTES": backlog, "BUFFER_BYTES": size, "BUFFER_ITEMS": items}
+    settings = Settings({f"TAILRACE_{name}": str(value) for name, value in given.items()})
+    fits = 2 * size + 80 * items <= settings.batch_limit_bytes
+    assert 2 * settings.buffer_bytes + 80 * settings.buffer_items <= settings.batch_limit_bytes
+    assert 262_144 <= settings.buffer_bytes <= size
+    assert 1000 <= settings.buffer_items <= items
+    assert (settings.problems == []) == fits == ((settings.buffer_bytes, settings.buffer_items) == (size, items))
+
+
+def test_buffer_that_the_backlog_cannot_take_is_explained() -> None:
+    """With what is used instead, and why."""
+    (problem,) = problems(TAILRACE_BACKLOG_BYTES="2097152", TAILRACE_BUFFER_BYTES="1048576")
+    assert problem["variable"] == "TAILRACE_BUFFER_BYTES"
+    assert problem["expected"] == "at most 484288 with TAILRACE_BACKLOG_BYTES=2097152"
+    assert problem["used"] == "484288"
