@@ -4,6 +4,7 @@ Makes the very destination that the extension would make, and one request of one
 it is, so that nobody takes it for a function's. Never loaded by the extension.
 """
 
+import math
 import os
 import select
 import time
@@ -30,7 +31,9 @@ from shipper.transport.response import Response
 
 RECORDS = {LOGS: "log record", TRACES: "span", METRICS: "metric"}
 
-PAGE = "No receiver of OTLP answers so: is that the address of a site, or of a gate that wants people to log in?"
+PAGE = (
+    "Nothing that takes telemetry answers so: is that the address of a site, or of a gate that wants people to log in?"
+)
 
 TEXT = "A test record from Tailrace: lifecycle.check --send"
 SPAN_NAME = "tailrace.check"
@@ -80,7 +83,7 @@ def route(settings: Settings) -> Route:
     """Where telemetry would go."""
     lines: list[bytes] = []
     quoting = Quoting(settings.secrets())
-    destination = chosen(settings, _wait, Log("check", "warning", settings.secrets(), lines.append))
+    destination = chosen(settings, _Unhurried(), Log("check", "warning", settings.secrets(), lines.append))
     destination.close()
     endpoints = destination.endpoints
     labels = {signal: quoting.blanked(endpoint.label) for signal, endpoint in endpoints.items()}
@@ -102,7 +105,7 @@ def send(settings: Settings) -> Iterator[Answered]:
     responses: list[Response] = []
     quoting = Quoting(settings.secrets())
     log = Log("check", "error", settings.secrets(), lambda _line: None)
-    destination = chosen(settings, _wait, log, responses.append)
+    destination = chosen(settings, _Unhurried(), log, responses.append)
     is_cumulative = settings.metrics_temporality == "cumulative"
     try:
         for signal in SIGNALS:
@@ -144,31 +147,36 @@ def _in_words(line: bytes) -> str:
     return f"{fields['event']}: {', '.join(own)}."
 
 
-def _wait(fd: int, events: int, until: float) -> int:
-    """Waits for a descriptor, or for time alone, as the shipper's commands do."""
-    poll = select.poll()
-    if fd >= 0:
-        poll.register(fd, events)
-    while True:
-        left_ms = max(0, int((until - time.monotonic()) * 1000 + 0.999))
-        ready = dict(poll.poll(left_ms))
-        if fd in ready or not left_ms:
-            return ready.get(fd, 0)
+class _Unhurried:
+    """The timing of a program that a person waits for."""
+
+    def time_left_s(self) -> float:
+        """As long as a request may take."""
+        return math.inf
+
+    def wait(self, fd: int, events: int, until: float) -> int:
+        """Waits for a descriptor, or for time alone."""
+        poll = select.poll()
+        if fd >= 0:
+            poll.register(fd, events)
+        while True:
+            left_ms = max(0, int((until - time.monotonic()) * 1000 + 0.999))
+            ready = dict(poll.poll(left_ms))
+            if fd in ready or not left_ms:
+                return ready.get(fd, 0)
 
 
 def _answered(
     settings: Settings, signal: str, outcome: Outcome, answer: Response | None, took_ms: float, quoting: Quoting
 ) -> Answered:
-    is_page = answer is not None and answer.headers.get(b"content-type", b"").lower().startswith(b"text/html")
     kind = kind_of(settings)
-    is_well = outcome.verdict is Verdict.DONE and not outcome.rejected and not (is_page and kind.paths)
+    is_well = outcome.verdict is Verdict.DONE and not outcome.rejected
     said, what_next = (f"answered {answer.status}" if answer else "no answer"), ""
     if is_well:
         said = said if answer else "written"
     elif outcome.verdict is Verdict.DONE and outcome.rejected:
         said = f"{said}, and rejected the {RECORDS[signal]}"
-    elif outcome.verdict is Verdict.DONE:
-        # The extension would take it for an acknowledgement, as any client of OTLP.
+    elif outcome.reason == "page":
         said, what_next = f"{said} with a page of HTML", PAGE
     elif outcome.verdict is Verdict.UNSUPPORTED and not _is_asked_for(settings, signal):
         is_well = True
@@ -261,7 +269,7 @@ _SILENT = "It took the connection and then said nothing: are the port and http:/
 
 def advice(outcome: Outcome, answer: Response | None, kind: Kind) -> str:
     """What to look at; "" if nothing comes to mind."""
-    if outcome.reason == "timeout" and outcome.detail == "receiving":
+    if outcome.reason == "timeout" and outcome.detail.startswith("waiting for the answer"):
         return _SILENT
     if answer is None:
         return _NOT_ANSWERED.get(outcome.reason, "")

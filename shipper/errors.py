@@ -27,8 +27,9 @@ class ExchangeError(ShipperError):
     """A request got no answer.
 
     Args:
-        reason: `connect`, `resolve`, `timeout`, `reset`, `closed`, `tls`, `certificate`, `broken_answer`, …
-        detail: What the system said of it; never content or secrets.
+        reason: `connect`, `resolve`, `timeout`, `reset`, `closed`, `tls`, `certificate`, `broken_answer`, `proxy`;
+            `deadline` where nothing was sent, since there was no time left to hear an answer.
+        detail: What was waited for, and at which address, or what the system said; never content or secrets.
     """
 
     def __init__(self, reason: str, detail: str = "") -> None:

@@ -50,7 +50,7 @@ def run(*, commands: int, reports: int, backlog: Backlog, settings: Settings, lo
         log: The shipper's.
     """
     heard = Commands(commands)
-    destination = registry.chosen(settings, heard.wait, log)
+    destination = registry.chosen(settings, heard, log)
     worker = Worker(heard, reports, backlog, settings, destination, log)
     log.debug("shipper.started", destination=destination.label, batch_bytes=settings.batch_bytes)
     try:
@@ -60,7 +60,7 @@ def run(*, commands: int, reports: int, backlog: Backlog, settings: Settings, lo
                 settings.function.instance_id = heard.restored.instance_id
                 heard.restored = None
                 destination.close()
-                destination = registry.chosen(settings, heard.wait, log)
+                destination = registry.chosen(settings, heard, log)
                 worker = Worker(heard, reports, backlog, settings, destination, log)
                 log.debug("shipper.restored", instance_id=settings.function.instance_id)
             worker.ship(ship)

@@ -133,7 +133,8 @@ class Tries:
         self.counts.requests += 1
         self.counts.wire_bytes += len(request.body)
         outcome = answered() if answered is not None else self._endpoints[signal].send(request)
-        if outcome.verdict is Verdict.RETRY and outcome.reason == "timeout" and self._timing.time_left_s() <= 0:
+        is_late = outcome.reason == "timeout" and self._timing.time_left_s() <= 0
+        if outcome.reason == "deadline" or is_late:
             # The destination may be well: it was the shipment that had no time.
             outcome = msgspec.structs.replace(outcome, reason=self._reason(signal))
         if outcome.verdict is Verdict.RETRY or outcome.verdict is Verdict.HELD:

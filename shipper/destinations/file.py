@@ -11,16 +11,16 @@ from shipper.delivery.outcome import DONE, Outcome, Verdict
 from shipper.destinations.destination import Destination, Endpoint
 from shipper.destinations.lines import Lines, joined
 from shipper.model.signals import LOGS
-from shipper.transport.resolver import Wait
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from shipper.destinations.http import Listener
+    from shipper.transport.interfaces import Timing
 
 
-def made(settings: Settings, wait: Wait, log: Log, heard: "Listener | None" = None) -> Destination:
+def made(settings: Settings, timing: "Timing", log: Log, heard: "Listener | None" = None) -> Destination:
     """The destination of an address like file:/tmp/x; see `registry.chosen`."""
-    del wait, log, heard
+    del timing, log, heard
     sender = FileSender(settings.destination.partition(":")[2])
     return Destination(Lines(settings), {LOGS: Endpoint(joined, sender)})
 

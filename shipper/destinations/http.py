@@ -4,6 +4,7 @@ An endpoint of such a destination has a place (address, headers, time), a way to
 answers; connections are `transport`'s.
 """
 
+import functools
 import time
 from collections.abc import Callable, Sequence
 
@@ -22,7 +23,8 @@ from shipper.transport.response import MOST_BODY, Response, retry_after_s
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from shipper.transport.resolver import Wait
+    from shipper.transport.interfaces import Timing
+    from shipper.transport.quoting import Quoting
 
 # OpenTelemetry's own default is 10 s, longer than many a function may run.
 DEFAULT_TIMEOUT_MS = 5000
@@ -123,7 +125,8 @@ class HttpSender:
         place: Where to.
         pool: Has the connections.
         auth: Says who sends; asked for every try.
-        read: What an answer means.
+        read: What an answer means; what it makes of the server's words need not be fit to be shown.
+        quoting: Makes what a server says fit to be shown; called when it is needed.
         log: Tells of requests and answers.
         clock: Monotonic seconds.
         heard: Takes every answer, whatever is made of it.
@@ -135,6 +138,7 @@ class HttpSender:
         pool: Pool,
         auth: Auth,
         read: AnswerReader,
+        quoting: "Callable[[], Quoting]",
         log: Log,
         *,
         clock: Callable[[], float] = time.monotonic,
@@ -145,6 +149,7 @@ class HttpSender:
         self._pool = pool
         self._auth = auth
         self._read = read
+        self._quoting = quoting
         self._log = log
         self._clock = clock
         self._heard = heard
@@ -154,13 +159,14 @@ class HttpSender:
         started = self._clock()
         if self._log.is_debug:
             self._log.debug("shipper.request_sent", destination=self.label, wire_bytes=len(request.body))
-        return self._awaited(request, lambda: self._pool.exchange(self.written(request), self.place.timeout_s), started)
+        timeout_s = self.place.timeout_s
+        return self._awaited(request, lambda: self._pool.exchange(lambda: self.written(request), timeout_s), started)
 
     def begin(self, request: Request, within_s: float) -> Callable[[], Outcome] | None:
         """Sends a request on a connection of its own; None if that takes longer than `within_s`."""
         started = self._clock()
         try:
-            answered = self._pool.begin(self.written(request), within_s, self.place.timeout_s)
+            answered = self._pool.begin(lambda: self.written(request), within_s, self.place.timeout_s)
         except ExchangeError as exc:
             self._log.debug("shipper.request_not_begun", destination=self.label, reason=exc.reason)
             return None
@@ -178,15 +184,27 @@ class HttpSender:
         try:
             response = answered()
         except ExchangeError as exc:
-            # No retry makes a certificate valid; what is not delivered is kept.
-            verdict = Verdict.HELD if exc.reason == "certificate" else Verdict.RETRY
+            # No retry makes a certificate valid, nor more time; what is not delivered is kept.
+            verdict = Verdict.HELD if exc.reason in ("certificate", "deadline") else Verdict.RETRY
             return Outcome(verdict=verdict, reason=exc.reason, detail=exc.detail)
         if self._heard is not None:
             self._heard(response)
         if self._log.is_debug:
             took_ms = round((self._clock() - started) * 1000, 1)
             self._log.debug("shipper.answer_received", status=response.status, took_ms=took_ms)
-        return self._read(request, response)
+        outcome = self._read(request, response)
+        return outcome if outcome is DONE else self._quoted(outcome, response)
+
+    def _quoted(self, outcome: Outcome, response: Response) -> Outcome:
+        """An outcome with what the server said of it, as it may be shown."""
+        quoted = self._quoting().quoted
+        items = {
+            at: msgspec.structs.replace(one, said=quoted(one.said.encode())) if one.said else one
+            for at, one in outcome.items.items()
+        }
+        encoding = response.headers.get(b"content-encoding", b"").strip().lower()
+        said = quoted(outcome.said.encode()) if outcome.said else quoted(response.body, encoding) if not items else ""
+        return msgspec.structs.replace(outcome, said=said, items=items)
 
     def warm(self) -> None:
         """Loads the parser of answers and, where it is spoken, TLS and the authorities it trusts."""
@@ -207,14 +225,14 @@ class Senders:
 
     Args:
         settings: Name the proxy.
-        wait: Bounds every wait.
+        timing: Bounds every wait.
         log: The shipper's.
         heard: Takes every answer.
     """
 
-    def __init__(self, settings: Settings, wait: "Wait", log: Log, heard: Listener | None = None) -> None:
+    def __init__(self, settings: Settings, timing: "Timing", log: Log, heard: Listener | None = None) -> None:
         self._settings = settings
-        self._wait = wait
+        self._timing = timing
         self._log = log
         self._heard = heard
         self._pools: dict[tuple[str, str, int], Pool] = {}
@@ -234,8 +252,16 @@ class Senders:
         key = address.scheme, address.host, address.port
         pool = self._pools.get(key)
         if pool is None:
-            pool = self._pools[key] = Pool(address, self._proxy(address), self._wait, self._log, most_body=most_body)
-        return HttpSender(place, pool, auth or StaticAuth(place), read, self._log, heard=self._heard)
+            pool = self._pools[key] = Pool(address, self._proxy(address), self._timing, self._log, most_body=most_body)
+        auth = auth or StaticAuth(place)
+        return HttpSender(place, pool, auth, read, lambda: self._quoting, self._log, heard=self._heard)
+
+    @functools.cached_property
+    def _quoting(self) -> "Quoting":
+        """Loaded with the first answer that is shown."""
+        from shipper.transport.quoting import Quoting
+
+        return Quoting(self._settings.secrets())
 
     def _proxy(self, address: Address) -> Address | None:
         from shipper.transport.proxy import UnusableProxyError, proxy_for
@@ -245,6 +271,12 @@ class Senders:
         except UnusableProxyError:
             self._log.warning("shipper.proxy_ignored", expected="HTTPS_PROXY=[http://][USER:PASSWORD@]HOST[:PORT]")
             return None
+
+
+def is_page(response: Response) -> bool:
+    """Whether an answer is a page of HTML, and so for people."""
+    kind = response.headers.get(b"content-type", b"").strip().lower()
+    return kind.startswith(b"text/html") or response.body.lstrip()[:1] == b"<"
 
 
 def by_status(request: Request, response: Response) -> Outcome:
@@ -258,6 +290,10 @@ def outcome_of(response: Response, now_epoch_s: Callable[[], float] = time.time)
     status = response.status
     reason = f"status_{status}"
     if status in _SUCCESS:
+        if response.is_early:  # of a request that it has not read, a server cannot have stored anything
+            return Outcome(verdict=Verdict.RETRY, reason="early_answer")
+        if is_page(response):  # of a site, a login, a gate on the way: whoever wrote it stores no telemetry
+            return Outcome(verdict=Verdict.HELD, reason="page")
         return DONE
     if status in _RETRIED or (status in _SERVER_ERROR and status != _NOT_IMPLEMENTED):
         return Outcome(verdict=Verdict.RETRY, reason=reason, retry_after_s=retry_after_s(response.headers, now_epoch_s))

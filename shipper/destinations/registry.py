@@ -8,7 +8,6 @@ import msgspec
 
 from lifecycle.contract.log import Log
 from lifecycle.contract.settings import Settings
-from shipper.transport.resolver import Wait
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,8 +15,9 @@ if TYPE_CHECKING:
 
     from shipper.destinations.destination import Destination
     from shipper.destinations.http import Listener
+    from shipper.transport.interfaces import Timing
 
-    Maker = Callable[[Settings, Wait, Log, Listener | None], Destination]
+    Maker = Callable[[Settings, Timing, Log, Listener | None], Destination]
 
 
 class Kind(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,21 +90,34 @@ def kind_of(settings: Settings) -> Kind:
     return BY_SCHEME[scheme or "otlp"]
 
 
-def chosen(settings: Settings, wait: Wait, log: Log, heard: "Listener | None" = None) -> "Destination":
+def chosen(settings: Settings, timing: "Timing", log: Log, heard: "Listener | None" = None) -> "Destination":
     """Makes the destination that the settings name; connects to nothing yet.
 
     Args:
         settings: Of the environment.
-        wait: Bounds every wait of it.
+        timing: Bounds every wait of it.
         log: The shipper's.
         heard: Takes every answer of a server, whatever is made of it.
     """
-    return kind_of(settings).load()(settings, wait, log, heard)
+    return kind_of(settings).load()(settings, timing, log, heard)
 
 
 def warm(settings: Settings) -> None:
     """Loads all that the destination may ever need, where init is on nobody's path."""
     silent = Log("shipper", "error", write=lambda _line: None)
-    destination = chosen(settings, lambda _fd, _events, _until: 0, silent)
+    destination = chosen(settings, _NoTime(), silent)
     destination.warm()
     destination.close()
+
+
+class _NoTime:
+    """The timing of a destination that sends nothing."""
+
+    def time_left_s(self) -> float:
+        """None."""
+        return 0.0
+
+    def wait(self, fd: int, events: int, until: float) -> int:
+        """Does not."""
+        del fd, events, until
+        return 0

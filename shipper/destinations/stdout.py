@@ -16,11 +16,11 @@ from shipper.delivery.outcome import DONE, Outcome, Verdict
 from shipper.destinations.destination import Destination, Endpoint
 from shipper.destinations.lines import Lines, joined
 from shipper.model.signals import LOGS
-from shipper.transport.resolver import Wait
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from shipper.destinations.http import Listener
+    from shipper.transport.interfaces import Timing
 
 LOGGER = "tailrace.stdout"
 
@@ -30,17 +30,17 @@ _PIECE_BYTES = 4096
 _TIMEOUT_S = 5.0
 
 
-def made(settings: Settings, wait: Wait, log: Log, heard: "Listener | None" = None) -> Destination:
+def made(settings: Settings, timing: "Timing", log: Log, heard: "Listener | None" = None) -> Destination:
     """The destination `stdout:`; see `registry.chosen`."""
     del log, heard
-    return Destination(Lines(settings, LOGGER), {LOGS: Endpoint(joined, StdoutSender(wait))})
+    return Destination(Lines(settings, LOGGER), {LOGS: Endpoint(joined, StdoutSender(timing))})
 
 
 class StdoutSender:
     """Writes lines to a descriptor.
 
     Args:
-        wait: Bounds the wait for a reader that is slow.
+        timing: Bounds the wait for a reader that is slow.
         fd: Standard output.
         clock: Monotonic seconds.
     """
@@ -48,8 +48,8 @@ class StdoutSender:
     label = "stdout:"
     place = None
 
-    def __init__(self, wait: Wait, fd: int = 1, clock: Callable[[], float] = time.monotonic) -> None:
-        self._wait = wait
+    def __init__(self, timing: "Timing", fd: int = 1, clock: Callable[[], float] = time.monotonic) -> None:
+        self._timing = timing
         self._fd = fd
         self._clock = clock
         self._is_torn = False
@@ -65,7 +65,7 @@ class StdoutSender:
             end = body.rfind(b"\n", at, at + _PIECE_BYTES) + 1
             piece = body[at : end or at + _PIECE_BYTES]
             try:
-                if not self._wait(self._fd, select.POLLOUT, until):
+                if not self._timing.wait(self._fd, select.POLLOUT, until):
                     return Outcome(verdict=Verdict.RETRY, reason="timeout")
                 at += os.write(self._fd, piece)
             except OSError as exc:

@@ -4,54 +4,20 @@ Non-blocking `_socket` sockets: `socket` costs 8 ms to import. TLS lies on top o
 """
 
 import _socket
-import os
+import fcntl
 import select
+import struct
 
 from shipper.errors import ExchangeError
-from shipper.transport.resolver import SockAddress, Wait
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Protocol
-else:
-    Protocol = object
+    from shipper.transport.interfaces import Timing
 
 PIECE_BYTES = 65_536
 
-
-class Stream(Protocol):
-    """A connection as a request sees it, plain or TLS."""
-
-    def send(self, data: bytes, until: float) -> bool:
-        """Writes a request.
-
-        Returns:
-            Whether all of it was written. If not, the server has answered or hung up before it read it all:
-            there may be an answer to read.
-
-        Raises:
-            ExchangeError: `timeout`.
-        """
-
-    def receive(self, until: float) -> bytes:
-        """The next bytes; b"" when the server will send no more.
-
-        Raises:
-            ExchangeError: `timeout`, `reset` or `tls`.
-        """
-
-    def acknowledge(self) -> None:
-        """Acknowledges what came at once, since more is to come.
-
-        A server that writes head and body apart may wait for the first to be acknowledged (RFC 896), and the kernel
-        here for something to send with it, 40 ms.
-        """
-
-    def is_idle(self) -> bool:
-        """Whether the server still holds the connection and has said nothing: fit for another request."""
-
-    def close(self) -> None:
-        """Hangs up."""
+# ioctl(2): bytes written and not acknowledged (tcp(7)). `termios`, which names it, is not loaded for one number.
+_SIOCOUTQ = 0x5411
 
 
 class Connection:
@@ -59,70 +25,49 @@ class Connection:
 
     Args:
         sock: Non-blocking.
-        wait: Bounds every wait.
+        timing: Bounds every wait.
+        peer: Whose address it is connected to, as it may be shown.
+
+    Attributes:
+        doing: What takes too long, as a person is told, who is then told the address.
     """
 
-    def __init__(self, sock: _socket.socket, wait: Wait) -> None:
+    def __init__(self, sock: _socket.socket, timing: "Timing", peer: str) -> None:
+        self.doing = "waiting for the answer of"
         self._sock = sock
-        self._wait = wait
+        self._timing = timing
+        self._peer = peer
         self._readable = select.poll()
         self._readable.register(sock, select.POLLIN)
 
-    @classmethod
-    def open(cls, address: SockAddress, wait: Wait, until: float) -> "Connection":
-        """Connects.
-
-        Raises:
-            ExchangeError: `connect` or `timeout`.
-        """
-        family, where = address
-        try:
-            sock = _socket.socket(family, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
-        except OSError as exc:
-            raise ExchangeError("connect", str(exc.strerror)) from exc
-        connection = cls(sock, wait)
-        try:
-            sock.setblocking(False)
-            # A request is written whole; its last piece must not wait for an acknowledgement.
-            sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
-            try:
-                sock.connect(where)
-            except BlockingIOError:
-                connection._ready(select.POLLOUT, until, "connecting")
-            error = sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_ERROR)
-            if error:
-                raise OSError(error, os.strerror(error))  # noqa: TRY301 - as connect(2) would have
-        except OSError as exc:
-            connection.close()
-            raise ExchangeError("connect", str(exc.strerror)) from exc
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
     def send(self, data: bytes, until: float) -> bool:
         """See `Stream`."""
-        return self.write(data, until, early_answers=True)
+        view = memoryview(data)
+        # What comes before all is written is no answer to it, or one that more of it will not change.
+        while not self._readable.poll(0):
+            try:
+                view = view[self._sock.send(view) :]
+            except BlockingIOError:
+                pass
+            except OSError:  # what the server said before it hung up can still be read
+                return False
+            if not view:
+                return True
+            self._ready(select.POLLOUT | select.POLLIN, until, "sending to")
+        return False
 
-    def write(self, data: bytes, until: float, *, early_answers: bool) -> bool:
-        """Writes bytes; whether all of them, and not fewer because something has come or the server has hung up.
-
-        Args:
-            data: What to write.
-            until: Monotonic seconds.
-            early_answers: What comes meanwhile is an answer. (In TLS it may be a session ticket and none.)
+    def write(self, data: bytes, until: float) -> bool:
+        """Writes bytes, whatever comes meanwhile; whether the server has not hung up before.
 
         Raises:
             ExchangeError: `timeout`.
         """
         view = memoryview(data)
-        events = select.POLLOUT | (select.POLLIN if early_answers else 0)
         while view:
             try:
                 view = view[self._sock.send(view) :]
             except BlockingIOError:
-                if not self._ready(events, until, "sending") & select.POLLOUT:
-                    return False
+                self._ready(select.POLLOUT, until, "sending to")
             except OSError:  # what the server said before it hung up can still be read
                 return False
         return True
@@ -131,7 +76,7 @@ class Connection:
         """See `Stream`."""
         # Asked for first: no answer is there as soon as its request is written, and a failed read costs an exception.
         while True:
-            self._ready(select.POLLIN, until, "receiving")
+            self._ready(select.POLLIN, until, self.doing)
             try:
                 return self._sock.recv(PIECE_BYTES)
             except BlockingIOError:  # it was not for us: poll(2), "BUGS"
@@ -140,35 +85,45 @@ class Connection:
                 raise ExchangeError("reset", str(exc.strerror)) from exc
 
     def waiting(self) -> bytes | None:
-        """What has come and was not read; None if nothing.
-
-        Raises:
-            OSError: The connection is broken.
-        """
+        """What has come and was not read; None if nothing, b"" if the server has hung up."""
         if not self._readable.poll(0):
             return None
         try:
             return self._sock.recv(PIECE_BYTES)
         except BlockingIOError:
             return None
+        except OSError:
+            return b""
+
+    def has_come(self, until: float) -> bool:
+        """See `Stream`."""
+        return bool(self._timing.wait(self._sock.fileno(), select.POLLIN, until))
 
     def acknowledge(self) -> None:
         """See `Stream`."""
-        self._sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_QUICKACK, 1)
+        try:
+            self._sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_QUICKACK, 1)
+        except OSError:  # a reset that has just come shows when it is read
+            return
 
     def is_idle(self) -> bool:
         """See `Stream`."""
+        return self.waiting() is None
+
+    def is_acknowledged(self) -> bool:
+        """See `Stream`."""
         try:
-            return self.waiting() is None
-        except OSError:
-            return False
+            (unacknowledged,) = struct.unpack("i", fcntl.ioctl(self._sock, _SIOCOUTQ, bytes(4)))
+        except OSError:  # nobody says
+            return True
+        return not unacknowledged
 
     def close(self) -> None:
         """See `Stream`."""
         self._sock.close()
 
     def _ready(self, events: int, until: float, doing: str) -> int:
-        ready = self._wait(self._sock.fileno(), events, until)
+        ready = self._timing.wait(self._sock.fileno(), events, until)
         if not ready:
-            raise ExchangeError("timeout", doing)
+            raise ExchangeError("timeout", f"{doing} {self._peer}")
         return ready

@@ -1,27 +1,54 @@
 """Connections to one server: kept from request to request and, when they went stale, replaced.
 
 Owns the connections. A request is bounded as a whole: name resolution, proxy, TLS handshake, the request and its
-answer share one time.
+answer share one time. None of them may use it up: nothing is sent whose answer could not be waited for, and a
+connection from before that is silent makes way for a new one while there is time for that.
 """
 
 import time
 from collections.abc import Callable
 
+import msgspec
+
 from lifecycle.contract.log import Log
 from shipper.errors import ExchangeError
 from shipper.transport.address import Address
-from shipper.transport.connection import Connection, Stream
+from shipper.transport.dialer import Dialer
 from shipper.transport.proxy import connect_request
-from shipper.transport.resolver import Names, Wait
+from shipper.transport.resolver import Names
 from shipper.transport.response import MOST_BODY, Response, ResponseReader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ssl
 
+    from shipper.transport.connection import Connection
+    from shipper.transport.interfaces import Stream, Timing
+
 # Balancers drop idle connections after 60 s and more, some without a word; a request on such a one would spend
-# its whole time before that shows.
+# its share of the time before that shows.
 MOST_IDLE_S = 50.0
+
+# Connections kept; no more requests are under way at once than there are signals.
+MOST_KEPT = 3
+
+# Of the time for a request, what may go before it is sent.
+SET_UP_SHARE = 3 / 4
+
+# Of the time for a request, what a connection from before may be silent, and never less than this: an answer may be
+# slow, and who sends again too soon sends twice. One that takes some time as a rule is given several times that.
+REUSED_SHARE = 1 / 4
+LEAST_REUSED_S = 0.25
+_TIMES_AS_USUAL = 5
+
+# Of the time for a request, what writing it to a connection from before may take.
+SENDING_SHARE = 1 / 2
+
+# With less left nobody answers, wherever he is.
+LEAST_TIME_S = 0.005
+
+# What an answer that was slow still counts for with each one after it.
+_FORGETTING = 0.9
 
 _SUCCESS = range(200, 300)
 
@@ -32,7 +59,7 @@ class Pool:
     Args:
         address: The server.
         proxy: Reached through this, if not None.
-        wait: Bounds every wait.
+        timing: Bounds every wait.
         log: Says what becomes of connections.
         most_body: Bytes of an answer's body that are kept.
         clock: Monotonic seconds.
@@ -45,7 +72,7 @@ class Pool:
         self,
         address: Address,
         proxy: Address | None,
-        wait: Wait,
+        timing: "Timing",
         log: Log,
         *,
         most_body: int = MOST_BODY,
@@ -56,132 +83,169 @@ class Pool:
     ) -> None:
         self._address = address
         self._proxy = proxy
-        self._wait = wait
+        self._timing = timing
         self._log = log
         self._most_body = most_body
         self._clock = clock
         self._wall_clock = wall_clock
-        self._make_tls_context = tls_context
-        self._tls_context: ssl.SSLContext | None = None
-        self._names = names or Names(wait, clock)
-        self._connection: Stream | None = None
-        self._spare: list[Stream] = []
-        self._begun: set[Stream] = set()
-        self._idle_since = (0.0, 0.0)
+        self._tls_context = tls_context
+        server = proxy or address
+        self._dialer = Dialer(server.host, server.port, timing, names or Names(timing, clock), clock)
+        # Those that are idle, the last used last, each with the moment since when: monotonic, and on the wall.
+        self._kept: list[tuple[Stream, float, float]] = []
+        self._busy: set[Stream] = set()
+        # What the slowest of the last answers took, forgotten by and by.
+        self._usual_s = 0.0
 
-    def exchange(self, request: bytes, timeout_s: float) -> Response:
+    def exchange(self, write: Callable[[], bytes], timeout_s: float) -> Response:
         """Sends a request, head and body, and reads its answer.
 
-        A kept connection that fails before any byte of the answer came is replaced once: the server had hung
-        up, or the environment was frozen, and neither says anything of the destination.
+        Args:
+            write: Makes the request's bytes, anew for each time that they are sent.
+            timeout_s: Longest time for all of it.
 
         Raises:
             ExchangeError: There is none, or not in time.
         """
-        until = self._clock() + timeout_s
-        kept = self._kept()
-        if kept is not None:
-            reader = self._reader()
-            try:
-                return self._talk(kept, request, reader, until)
-            except ExchangeError as exc:
-                if reader.has_begun or exc.reason == "timeout":
-                    raise
-                self._log.debug("shipper.connection_replaced", reason=exc.reason)
-        return self._talk(self._opened(until), request, self._reader(), until)
+        return self.begin(write, timeout_s, timeout_s)()
 
-    def begin(self, request: bytes, within_s: float, timeout_s: float) -> Callable[[], Response]:
-        """Sends a request beside the connection that is kept; what is returned reads its answer, or raises as above.
+    def begin(self, write: Callable[[], bytes], within_s: float, timeout_s: float) -> Callable[[], Response]:
+        """Sends a request; what is returned reads its answer, or raises as above.
+
+        A connection from before that fails before any byte of the answer came, or is silent for too long, is replaced
+        once: the server had hung up, or something on the way had forgotten the connection, or the environment was
+        frozen, and none of them says anything of the destination.
 
         Raises:
             ExchangeError: It cannot be sent, or not in `within_s`.
         """
-        now = self._clock()
-        sent_by = now + min(within_s, timeout_s)
-        connection = self._spare.pop() if self._spare else None
-        if connection is None or not connection.is_idle():
-            if connection is not None:
-                connection.close()
-            connection = self._opened(sent_by)
-        try:
-            sent = connection.send(request, sent_by)
-        except BaseException:
-            connection.close()
-            raise
-        self._begun.add(connection)
-        return lambda: self._finished(connection, now + timeout_s, is_whole=sent)
-
-    def _finished(self, connection: Stream, until: float, *, is_whole: bool) -> Response:
-        """The answer to a request that was begun."""
-        is_kept = False
-        try:
-            response = _read(connection, self._reader(), until)
-            is_kept = is_whole and response.is_reusable
-        finally:
-            self._begun.discard(connection)
-            if is_kept:
-                self._spare.append(connection)
+        request = _Timed(self._clock(), timeout_s, self._timing.time_left_s())
+        if request.time_s < self._least_s():
+            raise ExchangeError("deadline", "no time left for an answer")
+        sent_by = request.started + min(within_s, request.time_s)
+        stream = self._idle()
+        if stream is not None:
+            try:
+                is_whole = self._sent(stream, write(), min(sent_by, request.share(SENDING_SHARE)))
+            except ExchangeError as exc:
+                self._log.debug("shipper.connection_replaced", reason=exc.reason)
             else:
-                connection.close()
-        return response
+                return lambda: self._answered_or_replaced(stream, write, request, is_whole=is_whole)
+        return self._begun_anew(write, request.until, sent_by)
 
     def close(self) -> None:
-        """Hangs up, if connected."""
-        for connection in (*self._spare, *self._begun):
-            connection.close()
-        self._spare.clear()
-        self._begun.clear()
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        """Hangs up."""
+        for stream in (*self._busy, *[stream for stream, _, _ in self._kept]):
+            stream.close()
+        self._busy.clear()
+        self._kept.clear()
+
+    def _begun_anew(self, write: Callable[[], bytes], until: float, sent_by: float) -> Callable[[], Response]:
+        """Sends a request on a connection of its own; what is returned reads its answer."""
+        now = self._clock()
+        stream = self._opened(min(sent_by, now + (sent_by - now) * SET_UP_SHARE))
+        if self._timing.time_left_s() < self._least_s():
+            self._keep(stream)
+            raise ExchangeError("deadline", "no time left for an answer")
+        is_whole = self._sent(stream, write(), sent_by)
+        return lambda: self._answered(stream, self._reader(), until, is_whole=is_whole)
+
+    def _answered_or_replaced(
+        self, stream: "Stream", write: Callable[[], bytes], request: "_Timed", *, is_whole: bool
+    ) -> Response:
+        reader = self._reader()
+        if self._is_given_up(stream, request):
+            self._drop(stream)
+            reason = "silent"
+        else:
+            try:
+                return self._answered(stream, reader, request.until, is_whole=is_whole)
+            except ExchangeError as exc:
+                if reader.has_begun or exc.reason == "timeout":
+                    raise
+                reason = exc.reason
+        self._log.debug("shipper.connection_replaced", reason=reason)
+        sent_by = min(request.until, self._clock() + self._timing.time_left_s())
+        return self._begun_anew(write, request.until, sent_by)()
+
+    def _is_given_up(self, stream: "Stream", request: "_Timed") -> bool:
+        """Waits for the first byte on a connection from before; whether it is time to try another one instead."""
+        silent_until = max(request.share(REUSED_SHARE), request.started + LEAST_REUSED_S)
+        usual_until = request.started + _TIMES_AS_USUAL * self._usual_s
+        if stream.has_come(min(silent_until, request.until)):
+            return False
+        # Its kernel has what was written: it is the server that takes its time, as it may do as a rule.
+        if stream.is_acknowledged() and stream.has_come(min(max(silent_until, usual_until), request.until)):
+            return False
+        return self._timing.time_left_s() > 2 * max(self._usual_s, self._least_s())
+
+    def _least_s(self) -> float:
+        """Less time than this is too little to hear an answer in."""
+        return max(LEAST_TIME_S, min(self._usual_s, LEAST_REUSED_S))
 
     def _reader(self) -> ResponseReader:
         return ResponseReader(most_body=self._most_body)
 
-    def _kept(self) -> Stream | None:
-        """The connection from before, if it is still good."""
-        connection = self._connection
-        if connection is None:
-            return None
-        monotonic, wall = self._idle_since
-        idle_s = max(self._clock() - monotonic, self._wall_clock() - wall)
-        if idle_s <= MOST_IDLE_S and connection.is_idle():
-            return connection
-        reason = "idle" if idle_s > MOST_IDLE_S else "closed_by_peer"
-        self._log.debug("shipper.connection_replaced", reason=reason, idle_s=round(idle_s, 1))
-        self.close()
+    def _idle(self) -> "Stream | None":
+        """A connection from before, if there is one that is still good."""
+        while self._kept:
+            stream, monotonic, wall = self._kept.pop()
+            idle_s = max(self._clock() - monotonic, self._wall_clock() - wall)
+            if idle_s <= MOST_IDLE_S and stream.is_idle():
+                return stream
+            stream.close()
+            reason = "idle" if idle_s > MOST_IDLE_S else "closed_by_server"
+            self._log.debug("shipper.connection_replaced", reason=reason, idle_s=round(idle_s, 1))
         return None
 
-    def _talk(self, connection: Stream, request: bytes, reader: ResponseReader, until: float) -> Response:
-        """One request and its answer; the connection is kept only if it is fit for another."""
-        self._connection = None
+    def _sent(self, stream: "Stream", data: bytes, until: float) -> bool:
+        """Writes a request; whether all of it."""
+        self._busy.add(stream)
+        try:
+            return stream.send(data, until)
+        except BaseException:
+            self._drop(stream)
+            raise
+
+    def _answered(self, stream: "Stream", reader: ResponseReader, until: float, *, is_whole: bool) -> Response:
+        """The answer to a request; the connection is kept only if it is fit for another."""
+        started = self._clock()
         is_kept = False
         try:
-            sent = connection.send(request, until)
-            response = _read(connection, reader, until)
-            is_kept = sent and response.is_reusable
+            response = _read(stream, reader, until)
+            is_kept = is_whole and response.is_reusable
         finally:
-            if is_kept:
-                self._connection = connection
-                self._idle_since = (self._clock(), self._wall_clock())
+            self._busy.discard(stream)
+            if is_kept and len(self._kept) < MOST_KEPT:
+                self._keep(stream)
             else:
-                connection.close()
-                self._log.debug("shipper.connection_closed", destination=self._address.label)
-        return response
+                self._drop(stream)
+        self._usual_s = max(self._clock() - started, self._usual_s * _FORGETTING)
+        return response if is_whole else msgspec.structs.replace(response, is_early=True)
 
-    def _opened(self, until: float) -> Stream:
+    def _keep(self, stream: "Stream") -> None:
+        self._kept.append((stream, self._clock(), self._wall_clock()))
+
+    def _drop(self, stream: "Stream") -> None:
+        self._busy.discard(stream)
+        stream.close()
+        self._log.debug("shipper.connection_closed", destination=self._address.label)
+
+    def _opened(self, until: float) -> "Stream":
         started = self._clock()
-        connection = self._connected(self._proxy or self._address, until)
+        connection = self._dialer.connected(until)
         stream: Stream = connection
         try:
             if self._proxy is not None:
                 _tunnel(connection, self._proxy, self._address, until)
             if self._address.is_tls:
-                from shipper.transport import tls
-
-                if self._tls_context is None:
-                    self._tls_context = (self._make_tls_context or tls.default_context)()
-                stream = tls.TlsConnection(connection, self._tls_context, self._address.host, until)
+                try:
+                    from shipper.transport import tls
+                except (ImportError, OSError) as exc:  # a Python whose libssl cannot be loaded
+                    raise ExchangeError("tls", str(exc)) from exc
+                stream = tls.TlsConnection(
+                    connection, self._tls_context or tls.default_context, self._address.host, until
+                )
         except BaseException:
             connection.close()
             raise
@@ -194,41 +258,49 @@ class Pool:
             )
         return stream
 
-    def _connected(self, server: Address, until: float) -> Connection:
-        """A connection to the first of the server's addresses that takes one; each gets its share of the time."""
-        addresses = self._names.addresses(server.host, server.port, until)
-        failure = ExchangeError("resolve", "no address")
-        for tried, address in enumerate(addresses):
-            try:
-                return Connection.open(address, self._wait, self._share(until, len(addresses) - tried))
-            except ExchangeError as exc:
-                failure = exc
-        self._names.forget(server.host, server.port)
-        raise failure
 
-    def _share(self, until: float, among: int) -> float:
-        now = self._clock()
-        return now + (until - now) / among
+class _Timed:
+    """When a request began, and how long it may take.
 
+    Args:
+        started: Monotonic seconds.
+        timeout_s: Longest time for it.
+        left_s: Time left for all that is to be done.
+    """
 
-def _read(connection: Stream, reader: ResponseReader, until: float) -> Response:
-    while True:
-        data = connection.receive(until)
-        if not data:
-            return reader.closed()
-        response = reader.feed(data)
-        if response is not None:
-            return response
-        connection.acknowledge()
+    def __init__(self, started: float, timeout_s: float, left_s: float) -> None:
+        self.started = started
+        self.until = started + timeout_s  # the deadline, which may move, is kept by every wait
+        self.time_s = min(timeout_s, left_s)
+
+    def share(self, share: float) -> float:
+        """The moment at which a share of the time is over."""
+        return self.started + self.time_s * share
 
 
-def _tunnel(connection: Stream, proxy: Address, address: Address, until: float) -> None:
+def _read(stream: "Stream", reader: ResponseReader, until: float) -> Response:
+    try:
+        while True:
+            data = stream.receive(until)
+            if not data:
+                return reader.closed()
+            response = reader.feed(data)
+            if response is not None:
+                return response
+            stream.acknowledge()
+    finally:
+        reader.release()
+
+
+def _tunnel(connection: "Connection", proxy: Address, address: Address, until: float) -> None:
     """Asks a proxy for a tunnel.
 
     Raises:
         ExchangeError: It does not open one.
     """
+    doing, connection.doing = connection.doing, "waiting for the proxy"
     connection.send(connect_request(proxy, address), until)
     response = _read(connection, ResponseReader(head_only=True), until)
+    connection.doing = doing
     if response.status not in _SUCCESS:
         raise ExchangeError("proxy", f"status_{response.status}")

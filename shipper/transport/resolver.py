@@ -17,21 +17,20 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from shipper.transport.interfaces import Timing
+
 # A backend behind a balancer changes its addresses now and then. Connecting is rare: connections are kept.
 KEPT_S = 300.0
 
+# Family and address, as connect(2) takes them.
 SockAddress = tuple[int, tuple[object, ...]]
-
-
-# Descriptor, poll(2) events, monotonic seconds → events; see `Commands.wait`.
-Wait = Callable[[int, int, float], int]
 
 
 class Names:
     """Looks up names and remembers the answers.
 
     Args:
-        wait: Bounds the wait for a lookup.
+        timing: Bounds the wait for a lookup.
         clock: Monotonic seconds.
         getaddrinfo: The system's, unless a test stands in.
         hosts: The file of names that need no network.
@@ -39,12 +38,12 @@ class Names:
 
     def __init__(
         self,
-        wait: Wait,
+        timing: "Timing",
         clock: Callable[[], float] = time.monotonic,
         getaddrinfo: "Callable[..., list[Any]]" = _socket.getaddrinfo,
         hosts: str = "/etc/hosts",
     ) -> None:
-        self._wait = wait
+        self._timing = timing
         self._clock = clock
         self._getaddrinfo = getaddrinfo
         self._hosts = hosts
@@ -69,6 +68,8 @@ class Names:
                 found = self._threaded(host, port, until)
         except OSError as exc:
             raise ExchangeError("resolve", str(exc.strerror or exc)) from exc
+        except (UnicodeError, RuntimeError) as exc:  # a name that IDNA refuses; no thread to be had
+            raise ExchangeError("resolve", str(exc)) from exc
         self._known[host, port] = (self._clock() + KEPT_S, found)
         return found
 
@@ -84,8 +85,8 @@ class Names:
         lookup = self._pending.get((host, port))
         if lookup is None:
             lookup = self._pending[host, port] = _Lookup(lambda: self._looked_up(host, port, _socket.AI_ADDRCONFIG))
-        if not self._wait(lookup.done, select.POLLIN, until):
-            raise ExchangeError("timeout", "name resolution")
+        if not self._timing.wait(lookup.done, select.POLLIN, until):
+            raise ExchangeError("timeout", f"resolving {host}")
         del self._pending[host, port]
         return lookup.result()
 
@@ -107,7 +108,12 @@ class _Lookup:
         self._found: list[SockAddress] = []
         self._error: OSError | None = None
         self.done, self._finished = os.pipe()
-        _thread.start_new_thread(self._run, ())
+        try:
+            _thread.start_new_thread(self._run, ())
+        except BaseException:
+            os.close(self.done)
+            os.close(self._finished)
+            raise
 
     def _run(self) -> None:
         try:

@@ -5,7 +5,9 @@ Sans-I/O. httptools parses, imported when the first answer is read; here are the
 
 import re
 import time
+import zlib
 from collections.abc import Callable
+from contextlib import suppress
 
 import msgspec
 
@@ -14,13 +16,24 @@ from shipper.errors import ExchangeError
 # Of a body, unless a destination needs more of it; the rest is read and forgotten.
 MOST_BODY = 65_536
 
+# Of what comes before the body: informational answers, status line and headers.
+MOST_HEAD = 65_536
+
 # No sensible answer to a batch of telemetry is larger; its connection is not worth keeping.
 MOST_RESPONSE = 1_048_576
 
 # A day: beyond it, a Retry-After is a mistake.
 MOST_RETRY_AFTER_S = 86_400.0
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 _INFORMATIONAL = range(100, 200)
+
+_GZIP = (b"gzip", b"x-gzip", b"deflate")
+# zlib's way to say: with gzip's header or its own (zlib.decompressobj).
+_ANY_WBITS = 32 + 15
 
 
 class Response(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,14 +41,16 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         headers: Names in lower case.
-        body: Its beginning.
+        body: Its beginning, decompressed if it came compressed.
         is_reusable: Whether another request may follow on the connection.
+        is_early: It came before the request was written.
     """
 
     status: int
     headers: dict[bytes, bytes] = {}
     body: bytes = b""
     is_reusable: bool = False
+    is_early: bool = False
 
 
 class ResponseReader:
@@ -51,8 +66,8 @@ class ResponseReader:
 
         self._head_only = head_only
         self._most_body = most_body
-        # httptools looks up its callbacks once, here; it declares no types.
-        self._parser = httptools.HttpResponseParser(self)  # type: ignore[no-untyped-call,unused-ignore]
+        # It looks up its callbacks here, once, and so the two hold each other until `release`. It declares no types.
+        self._parser: Any = httptools.HttpResponseParser(self)  # type: ignore[no-untyped-call,unused-ignore]
         self._headers: dict[bytes, bytes] = {}
         self._body = bytearray()
         self._received_bytes = 0
@@ -75,14 +90,20 @@ class ResponseReader:
         self._received_bytes += len(data)
         try:
             self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as exc:
+            raise ExchangeError("broken_answer", "another protocol, which nobody asked for") from exc
         except httptools.HttpParserError as exc:
             if self._response is None:
                 raise ExchangeError("broken_answer", type(exc).__name__) from exc
+        if self._response is None and not self._has_head and self._received_bytes > MOST_HEAD:
+            raise ExchangeError("broken_answer", f"head of more than {MOST_HEAD} bytes")
         if self._response is None and self._received_bytes > MOST_RESPONSE:
-            if not self._has_head:
-                raise ExchangeError("broken_answer", f"head of more than {MOST_RESPONSE} bytes")
             self._finish(is_reusable=False)
         return self._response
+
+    def release(self) -> None:
+        """Nothing more is read: lets the parser go, which would wait for the garbage collector, as would a head."""
+        self._parser = None
 
     def closed(self) -> Response:
         """The server will send no more: the answer, if it was one that ends so.
@@ -98,11 +119,15 @@ class ResponseReader:
 
     def on_message_begin(self) -> None:
         """httptools: an answer begins."""
-        self._headers = {}
+        if self._response is None:
+            self._headers = {}
+        else:  # one that nobody asked for: whose the next would be is not known
+            self._response = msgspec.structs.replace(self._response, is_reusable=False)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """httptools: a header line."""
-        self._headers[name.lower()] = value
+        """httptools: a header line, or one of a trailer, which says nothing that is needed."""
+        if not self._has_head:
+            self._headers[name.lower()] = value
 
     def on_headers_complete(self) -> None:
         """httptools: the head is complete."""
@@ -124,9 +149,18 @@ class ResponseReader:
         self._response = Response(
             status=self._parser.get_status_code(),
             headers=self._headers,
-            body=bytes(self._body),
+            body=self._decompressed(),
             is_reusable=is_reusable,
         )
+
+    def _decompressed(self) -> bytes:
+        """The body; some servers compress it without having been asked to. Then the header that says so goes, too."""
+        body = bytes(self._body)
+        if body and self._headers.get(b"content-encoding", b"").strip().lower() in _GZIP:
+            with suppress(zlib.error):
+                body = zlib.decompressobj(_ANY_WBITS).decompress(body, self._most_body)
+                del self._headers[b"content-encoding"]
+        return body
 
 
 def retry_after_s(headers: dict[bytes, bytes], now_epoch_s: Callable[[], float] = time.time) -> float:

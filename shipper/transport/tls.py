@@ -1,13 +1,23 @@
 """TLS over a connection: memory buffers beside the socket, so that every wait is the connection's own.
 
-Loaded with the first TLS connection, since `ssl` costs 15 ms.
+Loaded with the first TLS connection, since `ssl` costs 15 ms. Whatever `ssl` raises leaves as an `ExchangeError`.
 """
 
 import functools
 import ssl
+from collections.abc import Callable
 
 from shipper.errors import ExchangeError
 from shipper.transport.connection import PIECE_BYTES, Connection
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    Value = TypeVar("Value")
+
+# Of records without content: tickets, and what keys are agreed upon with. Nobody needs more of them in a row.
+_MOST_WITHOUT_CONTENT = 1_048_576
 
 
 @functools.cache
@@ -19,11 +29,11 @@ def default_context() -> ssl.SSLContext:
 
 
 class TlsConnection:
-    """A connection within TLS, certificate and name verified by `context`.
+    """A connection within TLS, certificate and name verified.
 
     Args:
         connection: What it lies on, and closes with it.
-        context: Says what is verified.
+        make_context: Makes what says how it is verified.
         host: Name the certificate must be for.
         until: Monotonic seconds at which the handshake must be done.
 
@@ -31,44 +41,41 @@ class TlsConnection:
         ExchangeError: `certificate`, `tls`, `timeout` or `reset`.
     """
 
-    def __init__(self, connection: Connection, context: ssl.SSLContext, host: str, until: float) -> None:
+    def __init__(
+        self, connection: Connection, make_context: Callable[[], ssl.SSLContext], host: str, until: float
+    ) -> None:
         self._connection = connection
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
-        while True:
-            try:
-                self._tls.do_handshake()
-                break
-            except ssl.SSLWantReadError:
-                self._flush(until)
-                self._fill(until)
-            except ssl.SSLCertVerificationError as exc:
-                raise ExchangeError("certificate", exc.verify_message) from exc
-            except ssl.SSLError as exc:
-                raise ExchangeError("tls", exc.reason or type(exc).__name__) from exc
+        # What was read of an answer before its request was written.
+        self._early = b""
+        try:
+            self._tls = make_context().wrap_bio(self._incoming, self._outgoing, server_hostname=host)
+        except (OSError, ValueError) as exc:  # authorities that cannot be read; a host that IDNA refuses
+            raise _as_ours(exc) from exc
+        doing, connection.doing = connection.doing, "handshake with"
+        self._repeated(self._tls.do_handshake, until)
         self._flush(until)
+        connection.doing = doing
 
     def send(self, data: bytes, until: float) -> bool:
         """See `Stream`."""
         view = memoryview(data)
-        for start in range(0, len(view), PIECE_BYTES):
-            self._tls.write(view[start : start + PIECE_BYTES])
-            if not self._connection.write(self._outgoing.read(), until, early_answers=False):
+        while view:
+            if not self._is_silent():
+                return False
+            view = view[self._repeated(functools.partial(self._tls.write, view[:PIECE_BYTES]), until) :]
+            if not self._flush(until):
                 return False
         return True
 
     def receive(self, until: float) -> bytes:
         """See `Stream`."""
-        while True:
-            try:
-                return self._tls.read(PIECE_BYTES)
-            except ssl.SSLWantReadError:
-                self._flush(until)
-                self._fill(until)
-            except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
-                return b""
-            except ssl.SSLError as exc:
-                raise ExchangeError("tls", exc.reason or type(exc).__name__) from exc
+        early, self._early = self._early, b""
+        return early or self._repeated(lambda: self._tls.read(PIECE_BYTES), until, at_end=b"")
+
+    def has_come(self, until: float) -> bool:
+        """See `Stream`."""
+        return bool(self._early) or self._connection.has_come(until)
 
     def acknowledge(self) -> None:
         """See `Stream`."""
@@ -76,35 +83,69 @@ class TlsConnection:
 
     def is_idle(self) -> bool:
         """See `Stream`."""
-        try:
-            data = self._connection.waiting()
-        except OSError:
-            return False
+        return not self._early and self._is_silent()
+
+    def is_acknowledged(self) -> bool:
+        """See `Stream`."""
+        return self._connection.is_acknowledged()
+
+    def close(self) -> None:
+        """See `Stream`."""
+        self._connection.close()
+
+    def _is_silent(self) -> bool:
+        """Whether nothing has come but what belongs to TLS itself; keeps what has."""
+        data = self._connection.waiting()
         if data is None:
             return True
         if not data:
             return False
         self._incoming.write(data)
         try:
-            self._tls.read(1)
+            self._early += self._tls.read(PIECE_BYTES)
         except ssl.SSLWantReadError:  # it was no content but a ticket of the handshake
             return True
         except ssl.SSLError:
             return False
         return False
 
-    def close(self) -> None:
-        """See `Stream`."""
-        self._connection.close()
+    def _repeated(self, action: "Callable[[], Value]", until: float, at_end: "Value | None" = None) -> "Value":
+        """What an action comes to, once it has got what it wants to read: also writing may want that.
 
-    def _flush(self, until: float) -> None:
+        Args:
+            action: Of the TLS object's.
+            until: Monotonic seconds.
+            at_end: Instead, where the server says that nothing more comes; None: that is an error.
+        """
+        received_bytes = 0
+        while True:
+            try:
+                return action()
+            except ssl.SSLWantReadError:
+                pass
+            except (ssl.SSLZeroReturnError, ssl.SSLEOFError) as exc:
+                if at_end is None:
+                    raise _as_ours(exc) from exc
+                return at_end
+            except (OSError, ValueError) as exc:
+                raise _as_ours(exc) from exc
+            self._flush(until)
+            data = self._connection.receive(until)
+            if data:
+                self._incoming.write(data)
+            else:
+                self._incoming.write_eof()
+            # One that sends for ever what is no content must not be listened to for ever.
+            received_bytes += len(data) or _MOST_WITHOUT_CONTENT // 2
+            if received_bytes > _MOST_WITHOUT_CONTENT:
+                raise ExchangeError("tls", f"{received_bytes} bytes without content")
+
+    def _flush(self, until: float) -> bool:
         data = self._outgoing.read()
-        if data:
-            self._connection.write(data, until, early_answers=False)
+        return not data or self._connection.write(data, until)
 
-    def _fill(self, until: float) -> None:
-        data = self._connection.receive(until)
-        if data:
-            self._incoming.write(data)
-        else:
-            self._incoming.write_eof()
+
+def _as_ours(exc: Exception) -> ExchangeError:
+    if isinstance(exc, ssl.SSLCertVerificationError):
+        return ExchangeError("certificate", exc.verify_message)
+    return ExchangeError("tls", str(getattr(exc, "reason", None) or exc) or type(exc).__name__)

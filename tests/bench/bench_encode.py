@@ -26,6 +26,7 @@ from shipper.model.events import Event, events
 from shipper.model.log_record import Encoder, LogRecord, TextLine
 from shipper.parse.log_parser import LogParser
 from shipper.pipeline import Pipeline
+from tests.shipper.support import Waits
 
 RECORDS = 1200
 FRAMES = 10
@@ -82,7 +83,7 @@ def bench(name: str, body: bytes, rounds: int) -> None:
     frame = next(backlog.frames(0, writer.end))
     settings = Settings({"TAILRACE_DESTINATION": "otlp+http://localhost:1", "AWS_LAMBDA_FUNCTION_NAME": "hello"})
     log = Log("bench")
-    destination = chosen(settings, lambda _fd, _events, _until: 0, log)
+    destination = chosen(settings, Waits(), log)
     decoded = [event for event in events(frame) if isinstance(event, Event)]
 
     def mapped(encoder: Encoder) -> list[bytes]:

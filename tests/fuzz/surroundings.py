@@ -10,7 +10,9 @@ from lifecycle.extensions_api import Answer, AnswerReader, LocalApiError, Reques
 from shipper.destinations.http import HttpSender, StaticAuth, by_status
 from shipper.destinations.registry import chosen
 from shipper.transport.pool import Pool
+from shipper.transport.quoting import Quoting
 from tests.fuzz.pipeline import SILENT
+from tests.shipper.support import Waits
 
 IDENTIFIER = "lambda-extension-identifier"
 
@@ -29,13 +31,13 @@ def environment(environ: Mapping[str, str]) -> None:
     head, _, body = request.partition(b"\r\n\r\n")
     assert json.loads(body)["buffering"]["timeoutMs"] == settings.buffer_ms
     assert b"Content-Length: %d" % len(body) in head
-    destination = chosen(settings, lambda _fd, _events, _until: 0, SILENT)
+    destination = chosen(settings, Waits(), SILENT)
     for endpoint in destination.endpoints.values():
         made = endpoint.build([b"{}"])
         if endpoint.place is None:
             continue
-        pool = Pool(endpoint.place.address, None, lambda _fd, _events, _until: 0, SILENT)
-        sender = HttpSender(endpoint.place, pool, StaticAuth(endpoint.place), by_status, SILENT)
+        pool = Pool(endpoint.place.address, None, Waits(), SILENT)
+        sender = HttpSender(endpoint.place, pool, StaticAuth(endpoint.place), by_status, lambda: Quoting(()), SILENT)
         head, _, body = sender.written(made).partition(b"\r\n\r\n")
         assert body == made.body, "a setting ended the head"
         for number, field in enumerate(head.split(b"\r\n")):

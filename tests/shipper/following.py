@@ -19,7 +19,7 @@ from shipper.model.signals import selected_by
 from shipper.pipeline import Pipeline
 from shipper.rules.rules import Rules
 from tests.sandbox.received import attributes_of, value_of
-from tests.shipper.support import Lines, backlog_of, settings_of
+from tests.shipper.support import Lines, Waits, backlog_of, settings_of
 
 REQUESTS: dict[str, Any] = {
     "logs": ExportLogsServiceRequest,
@@ -119,7 +119,7 @@ def followed(
         }
     )
     lines = Lines()
-    destination = chosen(settings, lambda _fd, _events, _until: 0, lines.log)
+    destination = chosen(settings, Waits(), lines.log)
     has_rules = any(getattr(settings, name) for name in ("min_level", "keep", "drop", "redact")) or settings.sample < 1
     rules = Rules(settings, lines.log) if has_rules else None
     limits = Limits(settings.batch_bytes, batch_records)

@@ -96,6 +96,21 @@ class Timing(Clock):
         self.now += seconds
 
 
+class Waits:
+    """The transport's timing: a deadline that is far, and waits that end as told."""
+
+    def __init__(self, wait: Callable[[int, int, float], int] = lambda _fd, events, _until: events) -> None:
+        self._wait = wait
+
+    def time_left_s(self) -> float:
+        """Time enough."""
+        return 10.0
+
+    def wait(self, fd: int, events: int, until: float) -> int:
+        """As told."""
+        return self._wait(fd, events, until)
+
+
 class Lines:
     """A log whose lines can be read."""
 

@@ -50,7 +50,7 @@ class Script:
     def __init__(self, commands: Commands, script: Iterator[tuple[Outcome, str]], *, is_several: bool) -> None:
         environ = {"TAILRACE_DESTINATION": "otlp+http://localhost:1", "TAILRACE_RETRY_BASE_MS": "1"}
         self.settings = settings_of(**environ, **EVERY)
-        otlp = chosen(self.settings, commands.wait, Lines("error").log)
+        otlp = chosen(self.settings, commands, Lines("error").log)
         assert otlp.shapes is not None
         self.shapes = otlp.shapes
         self.is_several = is_several

@@ -175,7 +175,7 @@ def test_a_replaced_shipper_goes_on_within_a_frame(server: Server) -> None:
         server.answering(http(200))(connection)
         server.over.wait(2)
 
-    server.behaviours = [once]
+    server.behaviours = [once, server.hanging]
     first = Supervisor(backlog, server.port, TAILRACE_BATCH_RECORDS="5")
     first.order(end, budget_s=0.5)
     report = first.report()

@@ -25,12 +25,12 @@ from shipper.model.resource import VERSION, attributes
 from shipper.model.signals import LOGS, METRICS, TRACES
 from shipper.transport import address
 from shipper.transport.request import merged
-from shipper.transport.resolver import Wait
 from shipper.transport.response import Response
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from shipper.model.span import Span
+    from shipper.transport.interfaces import Timing
 
 PATHS = {LOGS: "/v1/logs", TRACES: "/v1/traces", METRICS: "/v1/metrics"}
 CONTENT_TYPE = "application/json"
@@ -48,9 +48,9 @@ _MOST_SCOPES = 256
 _to_json = msgspec.json.Encoder().encode
 
 
-def made(settings: Settings, wait: Wait, log: Log, heard: Listener | None = None) -> Destination:
+def made(settings: Settings, timing: "Timing", log: Log, heard: Listener | None = None) -> Destination:
     """The receiver that OTLP's variables, or an address like otlp+https://…, name; see `registry.chosen`."""
-    senders = Senders(settings, wait, log, heard)
+    senders = Senders(settings, timing, log, heard)
     resource = attributes(settings)
     shapes, taken = Shapes(), set[str]()
     endpoints = {}

@@ -134,7 +134,7 @@ def test_what_is_put_off_is_given_up_where_the_backlog_has_no_room_for_it(server
 def test_a_signal_that_hangs_takes_no_line_with_it(server: Server) -> None:
     """The shipment had no time for it, which is a stall; the next one sends it alone."""
     backlog, end = backlog_of(*stories(1))
-    backend = Backend(server, traces=[b"", http(200)])
+    backend = Backend(server, traces=[b"", b"", http(200)])
     supervisor = Supervisor(backlog, server.port, **EVERY)
     supervisor.order(end, budget_s=0.4)
     first = supervisor.report()
@@ -145,7 +145,7 @@ def test_a_signal_that_hangs_takes_no_line_with_it(server: Server) -> None:
     supervisor.order(end, first.through, first.skip)
     assert first.events + settled(supervisor, end).events == 4
     assert backend.lines() == ["line 0"]
-    assert [backend.count(signal) for signal in ("traces", "metrics")] == [2, 1]
+    assert [backend.count(signal) for signal in ("traces", "metrics")] == [3, 1]
     supervisor.close()
 
 

@@ -5,7 +5,7 @@ import pytest
 from lifecycle.contract.schemes import SCHEMES
 from shipper.destinations import registry
 from tests.shipper.support import Lines as LogLines
-from tests.shipper.support import settings_of
+from tests.shipper.support import Waits, settings_of
 
 # An address of each scheme.
 ADDRESSES = {
@@ -14,10 +14,6 @@ ADDRESSES = {
 }
 
 OTLP, LINES = "OTLP as JSON", "a JSON object a line"
-
-
-def ready(_fd: int, events: int, _until: float) -> int:
-    return events
 
 
 @pytest.mark.parametrize(
@@ -46,7 +42,7 @@ def ready(_fd: int, events: int, _until: float) -> int:
 def test_the_settings_name_the_destination(environ: dict[str, str], takes: str, label: str) -> None:
     """And its label holds nothing that must not be logged."""
     settings = settings_of(**environ)
-    destination = registry.chosen(settings, ready, LogLines().log)
+    destination = registry.chosen(settings, Waits(), LogLines().log)
     assert (registry.kind_of(settings).takes, destination.label) == (takes, label)
 
 
@@ -66,7 +62,7 @@ def test_no_setting_keeps_the_shipper_from_starting(environ: dict[str, str]) -> 
     """Nonsense and bytes that are not UTF-8 included; no value is said."""
     lines = LogLines()
     settings = settings_of(**{"TAILRACE_DESTINATION": "otlp+https://h"} | environ)
-    destination = registry.chosen(settings, ready, lines.log)
+    destination = registry.chosen(settings, Waits(), lines.log)
     destination.endpoints["logs"].build([b"{}"])
     assert lines.events() == (["shipper.proxy_ignored"] if "HTTPS_PROXY" in environ else [])
     assert "hunter" not in str(lines.written)
@@ -81,7 +77,7 @@ def test_the_settings_know_the_schemes_that_there_are() -> None:
 def test_a_destination_takes_the_signals_that_the_settings_say(scheme: str) -> None:
     """Each has an endpoint, and all are warmed without a word to anybody."""
     settings = settings_of(TAILRACE_DESTINATION=ADDRESSES[scheme])
-    destination = registry.chosen(settings, ready, LogLines().log)
+    destination = registry.chosen(settings, Waits(), LogLines().log)
     assert set(destination.endpoints) == set(SCHEMES[scheme].signals)
     assert (destination.shapes is None) == (SCHEMES[scheme].signals == ("logs",))
     registry.warm(settings)

@@ -7,6 +7,7 @@ import time
 from shipper.commands import Commands
 from shipper.transport import address
 from shipper.transport.pool import Pool
+from shipper.transport.response import Response
 from tests.shipper.support import Clock, Lines
 
 REQUEST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nok"
@@ -19,12 +20,13 @@ class Client:
         self._pipe, self.supervisor = os.pipe()
         self.commands = Commands(self._pipe)
         self.commands.deadline = time.monotonic() + 20
+        self.url = url
         self.lines = Lines()
         self.wall = Clock()
         self.pool = Pool(
             address.parse(url),
             address.parse(proxy) if proxy else None,
-            self.commands.wait,
+            self.commands,
             self.lines.log,
             wall_clock=self.wall,
             tls_context=(lambda: context) if context else None,
@@ -32,8 +34,12 @@ class Client:
 
     def ask(self, request: bytes = REQUEST, timeout_s: float = 5.0) -> tuple[int, bytes]:
         """Status and body of the answer."""
-        answer = self.pool.exchange(request, timeout_s)
-        return answer.status, answer.body
+        response = self.exchange(request, timeout_s)
+        return response.status, response.body
+
+    def exchange(self, request: bytes = REQUEST, timeout_s: float = 5.0) -> Response:
+        """The answer."""
+        return self.pool.exchange(lambda: request, timeout_s)
 
     def close(self) -> None:
         """Hangs up; the supervisor dies."""

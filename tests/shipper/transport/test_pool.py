@@ -5,14 +5,21 @@ import socket
 import struct
 import threading
 import time
+from contextlib import suppress
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from lifecycle.contract import wire
 from shipper.errors import ExchangeError, SupervisorGoneError
-from shipper.transport.pool import MOST_IDLE_S
-from tests.shipper.support import Server, http
-from tests.shipper.transport.client import Client
+from shipper.transport import address
+from shipper.transport.pool import MOST_IDLE_S, REUSED_SHARE, SET_UP_SHARE, Pool
+from shipper.transport.response import MOST_HEAD
+from tests.shipper.support import Behaviour, Server, http
+from tests.shipper.transport.answers import answers
+from tests.shipper.transport.client import REQUEST, Client
+from tests.shipper.transport.listeners import full_listener
 
 # For so long Linux waits for something to send an acknowledgement with.
 DELAYED_ACK_S = 0.04
@@ -114,7 +121,7 @@ def test_a_connection_closed_between_requests_is_replaced_unseen(server: Server,
     assert closed.wait(5)
     assert client.ask() == (200, b"")
     replaced = [line for line in client.lines.written if line["event"] == "shipper.connection_replaced"]
-    assert [line["reason"] for line in replaced] == ["closed_by_peer"]
+    assert [line["reason"] for line in replaced] == ["closed_by_server"]
 
 
 def test_a_connection_that_dies_under_a_request_is_replaced_once(server: Server, client: Client) -> None:
@@ -236,3 +243,182 @@ def test_localhost_is_reached_whichever_family_listens(server: Server) -> None:
     client = Client(f"http://localhost:{server.port}/")
     assert client.ask() == (200, b"")
     client.close()
+
+
+def test_another_protocol_that_nobody_asked_for_is_no_answer(server: Server, client: Client) -> None:
+    """101 with Upgrade: httptools tells it by an exception of its own."""
+    server.behaviours = [server.answering(b"HTTP/1.1 101 x\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n")]
+    with pytest.raises(ExchangeError) as error:
+        client.ask()
+    assert error.value.reason == "broken_answer"
+
+
+def test_an_endless_head_is_no_answer(server: Server, client: Client) -> None:
+    """Many lines, and many informational answers."""
+
+    def endless(line: bytes) -> Behaviour:
+        def behave(connection: socket.socket) -> None:
+            server.read(connection)
+            connection.sendall(b"HTTP/1.1 200 OK\r\n" if line.startswith(b"A") else b"")
+            while True:
+                connection.sendall(line)
+
+        return behave
+
+    server.behaviours = [endless(b"A: b\r\n" * 1000), endless(b"HTTP/1.1 100 Continue\r\n\r\n")]
+    for _ in range(2):
+        with pytest.raises(ExchangeError) as error:
+            client.ask()
+        assert (error.value.reason, error.value.detail) == ("broken_answer", f"head of more than {MOST_HEAD} bytes")
+
+
+@pytest.mark.parametrize("status", [200, 413])
+def test_an_answer_before_the_request_was_written_is_said_to_be_early(
+    server: Server, client: Client, status: int
+) -> None:
+    """Also where the server goes on reading, so that all of it could be written."""
+
+    def early(connection: socket.socket) -> None:
+        connection.recv(1000)
+        connection.sendall(http(status))
+        while connection.recv(65536):
+            pass
+
+    server.behaviours = [early]
+    response = client.exchange(b"x" * 20_000_000)
+    assert (response.status, response.is_early) == (status, True)
+
+
+def test_a_server_that_speaks_first_has_not_read_the_request(server: Server, client: Client) -> None:
+    spoken = threading.Event()
+
+    def first(connection: socket.socket) -> None:
+        connection.sendall(http(200))
+        spoken.set()
+        server.over.wait(10)
+
+    def write() -> bytes:
+        assert spoken.wait(5)
+        return REQUEST
+
+    server.behaviours = [first]
+    assert client.pool.exchange(write, 5.0).is_early
+
+
+class TestReused:
+    """A connection from before."""
+
+    def test_one_that_died_without_a_word_makes_way_for_a_new_one(self, server: Server, client: Client) -> None:
+        """Which has most of the time; on this one the server's kernel still acknowledges what is written."""
+
+        def dead(connection: socket.socket) -> None:
+            server.answering(http(200))(connection)
+            server.over.wait(10)
+
+        server.behaviours = [dead, server.answering(http(201))]
+        client.ask()
+        started = time.monotonic()
+        assert client.ask(timeout_s=2.0) == (201, b"")
+        assert 2.0 * REUSED_SHARE <= time.monotonic() - started < 1.0
+        assert server.connections == 2
+
+    def test_one_whose_server_is_slow_as_a_rule_is_given_time(self, server: Server, client: Client) -> None:
+        """Sending again would make two of everything."""
+
+        def slow(connection: socket.socket) -> None:
+            while True:
+                server.read(connection)
+                server.over.wait(0.35)
+                connection.sendall(http(200))
+
+        server.behaviours = [slow]
+        assert [client.ask(timeout_s=1.2) for _ in range(3)] == [(200, b"")] * 3
+        assert (server.connections, len(server.requests)) == (1, 3)
+
+    def test_one_is_not_replaced_when_there_is_no_time_to_hear_the_new_ones_answer(
+        self, server: Server, client: Client
+    ) -> None:
+        """The old one may still answer; the request is not sent twice for nothing."""
+
+        def slow(connection: socket.socket) -> None:
+            while True:
+                server.read(connection)
+                server.over.wait(0.2)
+                connection.sendall(http(200))
+
+        server.behaviours = [slow]
+        client.ask()
+        client.commands.deadline = time.monotonic() + 0.5
+        assert client.ask() == (200, b"")
+        assert len(server.requests) == 2
+
+    def test_a_request_sent_ahead_on_one_that_died_is_sent_again(self, server: Server, client: Client) -> None:
+        """Whichever way: closed, or silent."""
+        server.behaviours = [
+            server.answering(http(200)),
+            server.answering(http(201), http(202)),
+        ]
+        client.ask()
+        answered = client.pool.begin(lambda: REQUEST, 1.0, 2.0)
+        assert answered().status == 201
+
+
+def test_nothing_is_sent_when_there_is_no_time_to_hear_its_answer(server: Server, client: Client) -> None:
+    """It might be taken, and would be sent again."""
+    server.behaviours = [server.answering(http(200))]
+    client.commands.deadline = time.monotonic() + 0.001
+    with pytest.raises(ExchangeError) as error:
+        client.ask()
+    assert (error.value.reason, server.requests) == ("deadline", [])
+
+
+def test_connecting_leaves_time_for_the_answer(client: Client) -> None:
+    """And what was waited for is said, with the address."""
+    with full_listener() as port:
+        pool = Pool(address.parse(f"http://127.0.0.1:{port}/"), None, client.commands, client.lines.log)
+        started = time.monotonic()
+        with pytest.raises(ExchangeError) as error:
+            pool.exchange(lambda: REQUEST, 0.4)
+        took_s = time.monotonic() - started
+    assert (error.value.reason, error.value.detail) == ("timeout", f"connecting to 127.0.0.1:{port}")
+    assert took_s == pytest.approx(0.4 * SET_UP_SHARE, abs=0.08)
+
+
+def test_what_lies_in_the_socket_is_read_although_the_time_is_over(server: Server, client: Client) -> None:
+    """As after a freeze: the answer came while nobody was awake to read it."""
+    frozen = threading.Event()
+
+    def behave(connection: socket.socket) -> None:
+        server.read(connection)
+        connection.sendall(http(200, b"taken"))
+        frozen.set()
+
+    server.behaviours = [behave]
+    answered = client.pool.begin(lambda: REQUEST, 1.0, 1.0)
+    assert frozen.wait(5)
+    client.commands.deadline = time.monotonic() - 60
+    assert answered().body == b"taken"
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(answers(), st.booleans())
+def test_whatever_a_server_sends_is_an_answer_or_an_error_of_ours(
+    server: Server,
+    client: Client,
+    pieces: list[bytes],
+    hangs_up: bool,  # noqa: FBT001 - drawn
+) -> None:
+    """Any bytes, in any pieces, with an end or without."""
+
+    def behave(connection: socket.socket) -> None:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for number, piece in enumerate(pieces):
+            if number == 1:
+                server.read(connection)
+            connection.sendall(piece)
+        if not hangs_up:
+            server.over.wait(0.1)
+
+    server.behaviours = [behave]
+    with suppress(ExchangeError):
+        assert 100 <= client.exchange(timeout_s=0.05).status <= 999

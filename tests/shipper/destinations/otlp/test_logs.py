@@ -18,7 +18,18 @@ from shipper.destinations.registry import chosen
 from shipper.model import resource
 from shipper.model.context import NOTHING, Context
 from tests.shipper.model.test_events import JSON, RECORDED
-from tests.shipper.support import OBSERVED_NS, REQUEST_ID, TIME, TIME_NS, encoded, event, frame, frame_of, settings_of
+from tests.shipper.support import (
+    OBSERVED_NS,
+    REQUEST_ID,
+    TIME,
+    TIME_NS,
+    Waits,
+    encoded,
+    event,
+    frame,
+    frame_of,
+    settings_of,
+)
 from tests.shipper.support import Lines as LogLines
 
 UID = {"key": "log.record.uid", "value": {"stringValue": "00112233445566ff-0"}}
@@ -242,7 +253,7 @@ def test_a_request_is_an_export_request_of_one_resource() -> None:
         AWS_LAMBDA_FUNCTION_MEMORY_SIZE="128",
         AWS_REGION="eu-north-1",
     )
-    destination = chosen(settings, lambda _fd, _events, _until: 0, LogLines().log)
+    destination = chosen(settings, Waits(), LogLines().log)
     request = json.loads(gzip.decompress(destination.endpoints["logs"].build([b'{"a":1}'] * 70).body))
     ((resource_logs,),) = request.values()
     attributes = {pair["key"]: pair["value"] for pair in resource_logs["resource"]["attributes"]}
@@ -256,7 +267,7 @@ def test_a_request_is_an_export_request_of_one_resource() -> None:
 def test_a_small_body_takes_little_memory_to_compress(records: int) -> None:
     """The usual 256 KB would be had from the kernel, and given back, for every request."""
     settings = settings_of(TAILRACE_DESTINATION="otlp", AWS_LAMBDA_FUNCTION_NAME="hello")
-    destination = chosen(settings, lambda _fd, _events, _until: 0, LogLines().log)
+    destination = chosen(settings, Waits(), LogLines().log)
     sent = [b'{"a":"%d","b":"%b"}' % (number, b"x" * 300) for number in range(records)]
     tracemalloc.start()
     body = destination.endpoints["logs"].build(sent).body
