@@ -1,7 +1,8 @@
 """What every end-to-end test starts from: the built layer, a handler, a backend."""
 
+import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,24 @@ class Run:
         result = self.env.invoke(event)
         assert result.status == "success", result
         return result
+
+    def held_ms(self, **event: Any) -> float:
+        """Invokes the function; how long it was held afterwards, without what the machine's other work added.
+
+        A process that is ready and gets no processor is late by that; where each has one nothing is taken off.
+        """
+        before_ms = self.env.starved_ms(NAME)
+        held_ms: float = self.invoke(**event).held_ms
+        return max(0.0, held_ms - (self.env.starved_ms(NAME) - before_ms))
+
+    @contextmanager
+    def timed(self) -> Iterator[list[float]]:
+        """How many seconds the block takes, likewise: one number, once it has ended."""
+        took_s: list[float] = []
+        before_ms, began_s = self.env.starved_ms(NAME), time.monotonic()
+        yield took_s
+        ended_s = time.monotonic()
+        took_s.append(max(0.0, ended_s - began_s - (self.env.starved_ms(NAME) - before_ms) / 1000))
 
     def end(self) -> None:
         """Shuts down; fails unless everything left by itself, with 0, in time, and without orphans."""

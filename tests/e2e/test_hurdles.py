@@ -36,7 +36,7 @@ def test_refused_subscription_is_said_once_and_the_function_runs(start: Start, f
     """The extension keeps calling /next and ships nothing."""
     run = start(platform=Platform(subscribe_fault=fault))
     for _ in range(3):
-        assert run.invoke(lines=2).held_ms < 20
+        assert run.held_ms(lines=2) < 20
     run.end()
     (line,) = run.lines()
     assert (line["event"], line["level"], line["reason"]) == ("lifecycle.idled", "warning", reason)

@@ -72,7 +72,7 @@ def test_held_time_is_in_the_last_line(start: Start) -> None:
 def test_policy_interval_holds_nothing(start: Start) -> None:
     """Between shipments /next is called at once."""
     run = start(TAILRACE_FLUSH="interval", TAILRACE_FLUSH_INTERVAL_MS="60000")
-    held = [run.invoke(lines=4).held_ms for _ in range(5)]
+    held = [run.held_ms(lines=4) for _ in range(5)]
     run.end()
     assert sorted(held)[2] < 5
     assert run.lost() == 0

@@ -136,6 +136,11 @@ class Environment:
         """The proportional set size of a tree."""
         return sum(procfs.pss_bytes(process.pid) for process in self.processes(name))
 
+    def starved_ms(self, name: str) -> float:
+        """How long a tree's processes, and the platform itself, were ready to run and had no processor."""
+        platform_ms = procfs.starved_ms(os.getpid(), self._loop.native_id)
+        return platform_ms + sum(procfs.starved_ms(process.pid) for process in self.processes(name))
+
     def cpu_s(self, name: str) -> float:
         """CPU time of a tree, of its children that have ended included."""
         return sum(process.cpu_s for process in self.processes(name))

@@ -20,6 +20,11 @@ class LoopThread:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
+    @property
+    def native_id(self) -> int | None:
+        """The kernel's name of the thread."""
+        return self._thread.native_id
+
     def call(self, work: Coroutine[Any, Any, T], timeout_s: float | None = None) -> T:
         """Run a coroutine in the thread and wait for what it returns or raises."""
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(timeout_s)

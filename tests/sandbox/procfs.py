@@ -112,3 +112,18 @@ def resident_bytes(pid: int) -> tuple[int, int]:
         return 0, 0
     fields = dict(line.split(":", 1) for line in text.splitlines())
     return int(fields.get("VmRSS", "0").split()[0]) * 1024, int(fields.get("VmHWM", "0").split()[0]) * 1024
+
+
+def starved_ms(pid: int, thread: int | None = None) -> float:
+    """How long a process's threads, or one of them, were ready to run and had no processor since they began.
+
+    What is measured on a busy machine is late by that. 0 where the kernel does not count it
+    (Documentation/scheduler/sched-stats.rst), and for what has gone.
+    """
+    total_ns = 0
+    for path in Path(f"/proc/{pid}/task").glob(f"{thread or '*'}/schedstat"):
+        try:
+            total_ns += int(path.read_text().split()[1])
+        except (OSError, IndexError):
+            continue
+    return total_ns / 1e6
