@@ -66,8 +66,21 @@ MACHINE = (
         before=dying_while_it_ships,
         required=Required(kills=14),
     ),
+    Cell(
+        name="collector killed, descriptors short",
+        events=LONG,
+        before=short_of_descriptors(COLLECTOR),
+        required=Required(kills=1),
+    ),
+    Cell(
+        name="shipper killed, descriptors short",
+        events=LONG,
+        before=short_of_descriptors(SHIPPER),
+        required=Required(kills=1),
+    ),
     Cell(name="descriptors short for a while", is_slow=True, events=LONG, before=short_of_descriptors()),
     Cell(name="shipper stuck", timeout_s=10.0, events=RUNNING, before=stuck(SHIPPER, 4)),
+    Cell(name="event nested 5,000 deep", platform=Platform(next_faults={4: "deep", 7: "deep"}), required=Required()),
     Cell(name="900 slow connections", is_slow=True, events=LONG, before=crowded),
     Cell(name="platform dials anew", platform=Platform(dials_anew=True), required=Required(p50_ms=40.0)),
 )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lifecycle.contract.frames import HEADER, Kind
+from lifecycle.contract.frames import HEADER, Kind, first_of
 from tests.faults.cell import INVOCATIONS, LINE, Cell, Hook, Scene
 from tests.faults.hooks import accepting
 
@@ -114,9 +114,13 @@ def forbidden(name: str, start: Hook) -> Cell:
 
 
 SPOOLS = (
+    crafted("a jump to itself", frame(Kind.JUMP, first_of(1).to_bytes(8, "little"))),
     crafted("a header of 2 GB", frame(Kind.BATCH, b"[]", length=2**31 - 1)),
+    crafted("4,294,967,295 events in nothing", frame(Kind.BATCH, b"[]", events=2**32 - 1)),
     crafted("a file of zeros", bytes(100_000)),
     crafted("a kind that is none", frame(Kind.BATCH, b"[]").replace(b"\x01", b"\x77", 1)),
+    forbidden("the directory is a link", linked),
+    forbidden("the directory is somebody else's", owned),
     Cell(
         name="spool: what was delivered is closed",
         settings=SETTINGS,

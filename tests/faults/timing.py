@@ -2,7 +2,7 @@
 
 import signal
 
-from tests.faults.cell import INVOCATIONS, LINES, Cell, PerInvocation, Required, Scene
+from tests.faults.cell import INVOCATIONS, LINE, LINES, Cell, PerInvocation, Required, Scene
 from tests.faults.hooks import always
 from tests.sandbox import Slow
 from tests.sandbox.backend_faults import retry_after
@@ -34,7 +34,17 @@ def later_please(scene: Scene) -> None:
 
 
 TIMING = (
+    Cell(
+        name="init within an invocation",
+        is_slow=True,
+        settings={"INIT_S": "1.7"},
+        events=({**LINE, "dies": True}, LINE, *({**LINE, "thinks_s": 1.4},) * 4),
+        required=Required(failing=(0,), is_prompt=True),
+    ),
     terminated(0.05),
+    terminated(0.5),
+    terminated(1.0),
+    terminated(0.2, 0.6, 1.0, 1.4),
     Cell(
         name="default, 150 ms slow",
         is_default=True,
