@@ -12,6 +12,7 @@ METRICS = "metrics"
 EVERY_SIGNAL = (LOGS, TRACES, METRICS)
 
 _SERVER = "://HOST[:PORT][/PATH]"
+_STREAM = "://HOST[:PORT]/DATA-STREAM"
 
 
 class Scheme:
@@ -33,7 +34,8 @@ class Scheme:
     def fits(self, rest: str) -> bool:
         """Whether `rest`, all behind the scheme's name, has this form."""
         if self.form.startswith("://"):
-            return rest.startswith("://") and is_authority(rest[3:])
+            path = rest[3:].partition("?")[0].partition("/")[2]
+            return rest.startswith("://") and is_authority(rest[3:]) and (self.form == _SERVER or bool(path))
         if self.form == ":PATH":
             return rest.startswith(":") and len(rest) > 1
         return rest == self.form
@@ -45,6 +47,10 @@ SCHEMES = {
     "otlp+https": Scheme(_SERVER, EVERY_SIGNAL),
     "http": Scheme(_SERVER, (LOGS,), path_is_secret=True),
     "https": Scheme(_SERVER, (LOGS,), path_is_secret=True),
+    "elasticsearch+http": Scheme(_STREAM, (LOGS,)),
+    "elasticsearch+https": Scheme(_STREAM, (LOGS,)),
+    "opensearch+http": Scheme(_STREAM, (LOGS,)),
+    "opensearch+https": Scheme(_STREAM, (LOGS,)),
     "file": Scheme(":PATH", (LOGS,)),
     "stdout": Scheme(":", (LOGS,)),
 }

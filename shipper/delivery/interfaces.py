@@ -45,6 +45,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         body: As sent.
         body_bytes: Its size before compression.
+        items: How many records are in it.
         method: For HTTP, like what follows.
         target: Path and query, as the request's first line has them.
         headers: Those that belong to this request, not to all of the endpoint.
@@ -52,6 +53,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
     body: bytes
     body_bytes: int
+    items: int = 0
     method: str = "POST"
     target: str = ""
     headers: tuple[tuple[str, str], ...] = ()

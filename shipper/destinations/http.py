@@ -115,7 +115,7 @@ class Bodies:
             body = gzipped(head, items, separator, tail)
         else:
             body = b"%b%b%b" % (head, separator.join(items), tail)
-        return Request(body=body, body_bytes=body_bytes, target=self._target, headers=self._headers)
+        return Request(body=body, body_bytes=body_bytes, items=len(items), target=self._target, headers=self._headers)
 
 
 class HttpSender:

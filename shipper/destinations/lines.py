@@ -101,7 +101,7 @@ def joined(lines: Sequence[bytes], key: str = "") -> Request:
     """A request of lines, for what is not HTTP."""
     del key
     body = b"".join(lines)
-    return Request(body=body, body_bytes=len(body))
+    return Request(body=body, body_bytes=len(body), items=len(lines))
 
 
 def one_line(raw: bytes) -> bytes:

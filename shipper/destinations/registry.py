@@ -50,6 +50,12 @@ def _ndjson() -> "Maker":
     return made
 
 
+def _elasticsearch() -> "Maker":
+    from shipper.destinations.elasticsearch import made
+
+    return made
+
+
 def _file() -> "Maker":
     from shipper.destinations.file import made
 
@@ -76,6 +82,12 @@ KINDS = (
         about="any HTTP intake for lines of JSON",
         takes="a JSON object a line",
         load=_ndjson,
+    ),
+    Kind(
+        schemes=("elasticsearch+http", "elasticsearch+https", "opensearch+http", "opensearch+https"),
+        about="a data stream in Elasticsearch or OpenSearch",
+        takes="documents by _bulk",
+        load=_elasticsearch,
     ),
     Kind(schemes=("file",), about="a file", takes="a JSON object a line", load=_file),
     Kind(schemes=("stdout",), about="standard output", takes="a JSON object a line", load=_stdout),

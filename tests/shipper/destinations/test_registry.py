@@ -9,7 +9,10 @@ from tests.shipper.support import Waits, settings_of
 
 # An address of each scheme.
 ADDRESSES = {
-    name: name + scheme.form.replace("://HOST[:PORT][/PATH]", "://h/x").replace(":PATH", ":/x")
+    name: name
+    + scheme.form.replace("://HOST[:PORT][/PATH]", "://h/x")
+    .replace("://HOST[:PORT]/DATA-STREAM", "://h/x")
+    .replace(":PATH", ":/x")
     for name, scheme in SCHEMES.items()
 }
 

@@ -1,0 +1,148 @@
+"""Elasticsearch and OpenSearch: log records as documents of a data stream, by `_bulk`.
+
+A document is created under its record's own id, so one that is sent twice is there once, and the second answer, 409, is
+as good as the first. Field names are the Elastic Common Schema's; what a line says beside them stands under
+`attributes`, which is to be mapped as `flattened`: arbitrary members would collide in type, and fill the mapping.
+
+Source: Elasticsearch and OpenSearch, "Bulk API"; Elastic Common Schema 8.
+"""
+
+import time
+
+import msgspec
+
+from lifecycle.contract.log import Log
+from lifecycle.contract.settings import Settings
+from shipper.delivery.interfaces import Limits, Request
+from shipper.delivery.outcome import DONE, Outcome, Verdict
+from shipper.destinations.destination import Destination, Endpoint
+from shipper.destinations.http import Bodies, Listener, Senders, outcome_of, place_of
+from shipper.destinations.lines import one_line
+from shipper.model.log_record import Encoder, ExceptionInfo, LogRecord
+from shipper.model.resource import attributes
+from shipper.model.signals import LOGS
+from shipper.transport import address
+from shipper.transport.response import MOST_RESPONSE, Response
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from shipper.transport.interfaces import Timing
+
+# Small Amazon domains take 10 MB; an answer about this many documents is read whole.
+LIMITS = Limits(request_bytes=10_000_000, request_items=1000)
+
+# Of an answer, what is read of it.
+_ANSWER = "filter_path=errors,items.*.status,items.*.error.type,items.*.error.reason"
+
+# What of a resource is in the schema; the rest are labels.
+_FIELDS = (
+    "service.name service.version faas.name faas.version faas.instance cloud.provider cloud.region cloud.account.id"
+)
+
+# 409: a document of this id, which nobody else makes, is there.
+_OK, _CONFIGURATION, _TOO_MANY, _SERVER_ERROR = (200, 201, 409), (401, 403, 404), 429, 500
+
+_to_json = msgspec.json.Encoder().encode
+
+
+def made(settings: Settings, timing: "Timing", log: Log, heard: Listener | None = None) -> Destination:
+    """The destination of an address like elasticsearch+https://HOST/DATA-STREAM; see `registry.chosen`."""
+    place = place_of(settings, address.parse(settings.destination.partition("+")[2]))
+    path, _, query = place.address.target.partition("?")
+    bodies = Bodies(place, "application/x-ndjson", f"{path.rstrip('/')}/_bulk?{query and query + '&'}{_ANSWER}")
+    sender = Senders(settings, timing, log, heard).sender(place, read, most_body=MOST_RESPONSE)
+    return Destination(Documents(settings), {LOGS: Endpoint(bodies, sender, LIMITS)})
+
+
+class Documents(Encoder):
+    """Writes log records as documents, each behind the line that has it created.
+
+    Args:
+        settings: Say what function and service this is.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        found = attributes(settings)
+        fields = {name: found[name] for name in _FIELDS.split() if name in found}
+        labels = {name: str(value) for name, value in found.items() if name not in fields}
+        self._tail = b",%b}\n" % _to_json({**fields, "labels": labels})[1:-1]
+
+    def log(self, record: LogRecord) -> bytes:
+        """A record's two lines."""
+        body = record.body
+        message = body if body[:1] == b'"' else _to_json(body.decode("utf-8", "replace"))
+        second, ns = divmod(record.time_ns or record.observed_ns, 1_000_000_000)
+        moment = time.strftime(f"%Y-%m-%dT%H:%M:%S.{ns:09}Z", time.gmtime(second)).encode()
+        pieces = [b'{"create":{"_id":%b}}\n{"@timestamp":"%b","message":%b' % (_to_json(record.uid), moment, message)]
+        exception = record.exception or ExceptionInfo()
+        texts = (
+            *(("log.level", record.severity_text), ("log.logger", record.scope)),
+            ("event.action", record.event_type if record.event_type != "function" else ""),
+            *(("faas.execution", record.request_id), ("trace.id", record.trace_id), ("span.id", record.span_id)),
+            *(("error.type", exception.type), ("error.message", exception.message)),
+            ("error.stack_trace", exception.stack),
+        )
+        pieces += [b',"%b":%b' % (name.encode(), _to_json(text)) for name, text in texts if text]
+        if record.attributes:
+            members = b",".join([b"%b:%b" % (_to_json(name), one_line(value)) for name, value in record.attributes])
+            pieces.append(b',"attributes":{%b}' % members)
+        elif body[:1] == b"{":
+            pieces.append(b',"attributes":%b' % one_line(body))
+        return b"".join((*pieces, self._tail))
+
+
+class Error(msgspec.Struct):
+    """Why a document was not taken."""
+
+    type: str = ""
+    reason: str | None = None
+
+
+class Result(msgspec.Struct):
+    """What became of a document."""
+
+    status: int
+    error: Error | None = None
+
+
+class Answer(msgspec.Struct):
+    """What a bulk request is answered with: a result for each document, in order, by what was to be done with it."""
+
+    errors: bool
+    items: list[dict[str, Result]] = []
+
+
+_answers = msgspec.json.Decoder(Answer)
+
+
+def read(request: Request, response: Response) -> Outcome:
+    """What became of a request, and of each document in it."""
+    outcome = outcome_of(response)
+    if outcome.verdict is not Verdict.DONE:
+        return outcome
+    try:
+        answer = _answers.decode(response.body)
+    except (msgspec.MsgspecError, RecursionError):
+        return Outcome(verdict=Verdict.HELD, reason="no_bulk_answer")
+    if not answer.errors:
+        return DONE
+    results = [result for item in answer.items for result in item.values()]
+    outcomes = [_outcome_of(result) for result in results[: request.items]]
+    # A document that nothing is said of may or may not be there: it can be sent again.
+    outcomes += [Outcome(verdict=Verdict.RETRY, reason="unanswered")] * (request.items - len(outcomes))
+    for outcome in outcomes:
+        if outcome.verdict is Verdict.HELD:
+            return outcome
+    return Outcome(verdict=Verdict.DONE, items={at: one for at, one in enumerate(outcomes) if one is not DONE})
+
+
+def _outcome_of(result: Result) -> Outcome:
+    error = result.error or Error()
+    reason, said, status = error.type or f"status_{result.status}", error.reason or "", result.status
+    if status in _OK:
+        return DONE
+    if status == _TOO_MANY or status >= _SERVER_ERROR or error.type == "cluster_block_exception":
+        return Outcome(verdict=Verdict.RETRY, reason=reason, said=said)
+    if status in _CONFIGURATION:
+        return Outcome(verdict=Verdict.HELD, reason=reason, said=said)
+    return Outcome(verdict=Verdict.REFUSED, reason=reason, said=said)
