@@ -1,7 +1,7 @@
-"""What the supervisor is told: how far a shipment got, and what became of every event on the way.
+"""Reports to the supervisor: how far a shipment got, and what became of every event on the way.
 
-Owns the report pipe, and the batches that are not told of wholly. An event is told of once, in order, as soon as every
-record that came from it is delivered or dropped; position, context and counts go with it.
+Owns the report pipe, and the batches that are not wholly reported. An event is reported once, in order, as soon as
+every record that came from it is delivered or dropped; position, context and counts go with it.
 """
 
 from collections import deque
@@ -14,18 +14,18 @@ from lifecycle.contract.log import Log
 from lifecycle.contract.wire import MOST_TEXT, Shipped, Stalled
 from shipper.commands import Commands
 from shipper.delivery.batch import Batch, Position
-from shipper.delivery.counts import Counts
+from shipper.delivery.delivery import Counts
 from shipper.model.context import packed
 from shipper.model.events import sizes_at
 
 # Of batches up to this size, requests that follow one upon the other share a report: little is repeated should we die.
 _SMALL_BATCH_BYTES = 65_536
 
-# Before every offset: the first order says where to begin.
+# Before every offset: the first command says where to begin.
 NOWHERE = Position(-1)
 
 
-class Rested(msgspec.Struct, frozen=True):
+class Settled(msgspec.Struct, frozen=True):
     """What became of some events: how many were delivered, and how many and how much was dropped, by reason."""
 
     events: int = 0
@@ -33,7 +33,7 @@ class Rested(msgspec.Struct, frozen=True):
     dropped_bytes: dict[str, int] = {}
 
 
-_NOTHING = Rested()
+_NOTHING = Settled()
 
 
 class Reports:
@@ -48,8 +48,8 @@ class Reports:
         owes: Something may be made of a context should nothing more come.
 
     Attributes:
-        position: As last told.
-        open: Batches with rows that are not told of, in order: those of which a signal is put off, then that under way.
+        position: As last reported.
+        open: Batches with rows that are not reported, in order: what is deferred, then what is under way.
     """
 
     def __init__(
@@ -70,13 +70,13 @@ class Reports:
         self.open.clear()
 
     def note(self, batch: Batch) -> None:
-        """Tells of a request, or leaves it to the next one's report if that comes soon: each wakes the supervisor."""
-        self._commands.waiting_report = self._settle
+        """Reports what is settled, or leaves it to the next report if that comes soon: each wakes the supervisor."""
+        self._commands.waiting_report = self._report_settled
         if batch.is_done or batch.body_bytes > _SMALL_BATCH_BYTES:
             self._commands.report()
 
     def end(self, until: int, *, waits: bool = False) -> None:
-        """Tells that a shipment got to `until`; `waits`: that it gets no further now, which is no failure."""
+        """Reports that a shipment got to `until`; `waits`: that it gets no further now, which is no failure."""
         self._commands.report()
         position = self.position
         if not waits:
@@ -84,7 +84,7 @@ class Reports:
         self._send(position, waits=waits)
 
     def stall(self, reason: str, retry_after_s: float = 0.0) -> None:
-        """Tells that a shipment ends before its time, after what was taken."""
+        """Reports that a shipment ends before its time, after what was taken."""
         self._commands.report()
         counts = self._counts
         self._log.debug("shipper.shipment_stalled", reason=reason, retry_after_s=retry_after_s)
@@ -100,27 +100,27 @@ class Reports:
         )
         counts.requests = counts.retries = 0
 
-    def _settle(self) -> None:
-        """Tells of the rows that have come to rest, up to the first that has not."""
+    def _report_settled(self) -> None:
+        """Reports the rows whose every record is delivered or dropped, up to the first that has another."""
         while self.open:
             batch = self.open[0]
             floor = batch.floor()
             if floor > batch.settled or (batch.is_done and not batch.is_reported):
                 first, batch.settled = batch.settled, floor
                 batch.is_reported = batch.is_done
-                self._send(batch.position(floor), self._came_to_rest(batch, first, floor))
+                self._send(batch.position(floor), self._settled(batch, first, floor))
             if not batch.is_done:
                 return
             self.open.popleft()
 
-    def _came_to_rest(self, batch: Batch, first: int, last: int) -> Rested:
+    def _settled(self, batch: Batch, first: int, last: int) -> Settled:
         """What became of the rows [first, last); sizes are looked up only where something was given up."""
         events, dropped = batch.tally(first, last)
         unknown = [row for row in batch.lost if first <= row < last and row not in batch.lost_bytes]
         if unknown:
             batch.lost_bytes |= self._sizes(batch, unknown)
         dropped_bytes = batch.tally_bytes(first, last)
-        # Told by the request, and the events in it may be reported later; spans and data points are not events.
+        # Known by the request, and the events in it may be reported later; spans and data points are not events.
         rejected = min(batch.rejected, events)
         if rejected:
             batch.rejected -= rejected
@@ -128,7 +128,7 @@ class Reports:
             sizes = self._sizes(batch, [row for row in range(first, last) if row not in batch.lost])
             dropped["rejected"] = rejected
             dropped_bytes["rejected"] = round(sum(sizes.values()) * rejected / events)
-        return Rested(events - rejected, dropped, dropped_bytes)
+        return Settled(events - rejected, dropped, dropped_bytes)
 
     def _sizes(self, batch: Batch, rows: list[int]) -> dict[int, int]:
         """Bytes of the events of some rows."""
@@ -138,7 +138,7 @@ class Reports:
         found = sizes_at(self._backlog.frames(since, self._commands.until), places.values())
         return {row: found.get(place, 0) for row, place in places.items()}
 
-    def _send(self, position: Position, rested: Rested = _NOTHING, *, waits: bool = False) -> None:
+    def _send(self, position: Position, settled: Settled = _NOTHING, *, waits: bool = False) -> None:
         counts = self._counts.taken()
         self.position = position
         context = position.context
@@ -147,9 +147,9 @@ class Reports:
             Shipped(
                 through=position.through,
                 skip=position.skip,
-                events=rested.events,
-                dropped=rested.dropped,
-                dropped_bytes=rested.dropped_bytes,
+                events=settled.events,
+                dropped=settled.dropped,
+                dropped_bytes=settled.dropped_bytes,
                 requests=counts.requests,
                 retries=counts.retries,
                 wire_bytes=counts.wire_bytes,

@@ -28,6 +28,13 @@ if TYPE_CHECKING:
     from shipper.destinations.destination import Destination
     from shipper.rules.rules import Rules
 
+# In the last shipment so much is under way at once, as far as there is memory for it.
+_MOST_TOGETHER = 4
+_MOST_TOGETHER_BYTES = 2_097_152
+
+# So much waits in memory for endpoints that are not well, as requests have it; then nothing more is cut.
+_MOST_DEFERRED_BYTES = 4_194_304
+
 
 def warm(settings: Settings) -> None:
     """Loads what shipping may ever need, where init is on nobody's path."""
@@ -96,12 +103,15 @@ class Worker:
         self._log = log
         limits = Limits(settings.batch_bytes, settings.batch_records)
         selection = selected_by(settings)
+        shapes = destination.shapes
         rules = _rules(settings, log)
-        self._pipeline = Pipeline(destination.encoder, limits, log, selection, destination.shapes, rules)
-        # What a shipment that stalled was at: the next one goes on with it, and repeats nothing that was taken.
-        self._unfinished: Batch | None = None
+        self._pipeline = Pipeline(destination.encoder, limits, log, selection, shapes, rules)
+        # What a shipment that ended early was at, each with the position it was cut from: the next one goes on with
+        # it, and repeats nothing that was taken.
+        self._unfinished: list[tuple[Position, Batch]] = []
         # Where the next batch begins; what is committed may be behind it.
         self._cut = NOWHERE
+        self._doubt: HeldError | None = None
         self._delivery = Delivery(
             destination,
             commands,
@@ -109,8 +119,9 @@ class Worker:
             base_s=settings.retry_base_ms / 1000,
             most_s=settings.retry_max_ms / 1000,
             log=log,
+            unsupported=shapes.untaken if shapes is not None else set(),
         )
-        owes = (selection.traces or selection.metrics) and destination.shapes is not None
+        owes = (selection.traces or selection.metrics) and shapes is not None
         self._reports = Reports(reports, commands, backlog, self._delivery.counts, log, owes=owes)
 
     def ship(self, ship: Ship) -> None:
@@ -123,7 +134,7 @@ class Worker:
         if (ship.since, ship.skip) > (self._reports.position.through, self._reports.position.skip):
             self._cut = Position(ship.since, ship.skip, unpacked(ship.context))
             self._reports.begin_at(self._cut)
-            self._unfinished = None
+            self._unfinished.clear()
         if self._log.is_debug:
             budget_ms = round(self._commands.time_left_s() * 1000, 1)
             self._log.debug(
@@ -138,30 +149,23 @@ class Worker:
             self._reports.stall("broken_frame")
 
     def _deliver(self) -> None:
-        reports = self._reports
+        """Delivers everything up to where the supervisor wants it, and reports the end."""
+        reports, commands = self._reports, self._commands
         is_reported = False
-        self._delivery.lacked_time = False
+        self._doubt = None
+        self._delivery.begin_shipment()
         while True:
-            until, is_final = self._commands.until, self._commands.is_final
-            for batch in self._batches(until):
-                started = time.monotonic()
-                if batch.body_bytes >= LARGE_BYTES:
-                    give_back_large_blocks()
-                self._unfinished = batch
-                if batch not in reports.open:
-                    reports.open.append(batch)
-                self._delivery.deliver(batch, reports.note, behind=self._behind(batch))
-                self._commands.report()
-                self._unfinished, self._cut = None, batch.end
+            until, is_final = commands.until, commands.is_final
+            for batches in self._together(until):
+                self._deliver_together(batches)
                 is_reported = True
-                self._say_shipped(batch, started)
-                del batch  # or it would be in memory beside the next one while that is made
-            if reports.open and self._commands.until <= until:
-                self._deliver_put_off(until)
+                del batches  # or they would be in memory beside the next ones while those are made
+            if reports.open and commands.until <= until:
+                self._deliver_deferred(until)
             # Both may have moved on while a request was under way.
-            if self._commands.until <= until and self._commands.is_final == is_final:
+            if commands.until <= until and commands.is_final == is_final:
                 break
-        if self._delivery.lacked_time and reports.open:
+        if reports.open and self._delivery.lacked_time:
             reports.stall("deadline")
         elif self._pipeline.waits or reports.open:
             reports.end(until, waits=True)
@@ -169,15 +173,36 @@ class Worker:
             reports.end(until)
         self._log.debug("shipper.shipment_ended", through=reports.position.through)
 
-    def _deliver_put_off(self, until: int) -> None:
-        """Tries again what signals still owe, now that lines have left; gives it up where it can wait no longer."""
-        note = self._reports.note
-        must_end = self._commands.is_final or self._is_pressed(until, self._reports.position)
-        for batch in list(self._reports.open):
-            batch.trim()
-            self._delivery.deliver(batch, note, behind=self._behind(batch), even_put_off=self._commands.is_final)
-            if must_end and not batch.is_done:
-                self._delivery.give_up(batch, note)
+    def _deliver_together(self, batches: list[Batch]) -> None:
+        started = time.monotonic()
+        if any(batch.body_bytes >= LARGE_BYTES for batch in batches):
+            give_back_large_blocks()
+        try:
+            self._delivery.deliver(batches, self._reports.note, behind=self._behind(batches[0]))
+        except HeldError as exc:
+            if not exc.is_about_records or self._doubt is not None:
+                raise
+            # Whether a record is at fault, or its endpoint, the next batch may tell.
+            self._doubt = exc
+        self._commands.report()
+        self._unfinished.clear()
+        for batch in batches:
+            self._say_shipped(batch, started)
+            if not batch.is_done:
+                batch.trim()
+
+    def _deliver_deferred(self, until: int) -> None:
+        """Tries again what signals still owe, now that the others have left; gives up what can wait no longer.
+
+        That is what keeps its place in a backlog that is nearly full, or in the last shipment.
+        """
+        reports = self._reports
+        for batch in list(reports.open):
+            self._delivery.deliver([batch], reports.note, behind=self._behind(batch))
+        is_pressed = self._is_pressed(until, reports.position)
+        if is_pressed or self._commands.is_final:
+            for batch in list(reports.open):
+                self._delivery.give_up(batch, reports.note)
 
     def _behind(self, batch: Batch) -> set[str]:
         """Signals that batches before this one owe; in the last shipment nothing is left for later."""
@@ -187,38 +212,48 @@ class Worker:
         for earlier in self._reports.open:
             if earlier is batch:
                 break
-            behind |= earlier.owed
+            behind |= earlier.owed_in_order
         return behind
+
+    def _together(self, until: int) -> Iterator[list[Batch]]:
+        """Batches that are delivered together: one by one or, where there may be time for one answer only, several."""
+        # What nothing was taken of is cut anew: more may be in it now, and time for one request only.
+        while self._unfinished and not (self._unfinished[-1][1].is_begun or self._unfinished[-1][1].is_done):
+            self._cut, batch = self._unfinished.pop()
+            if batch.settled:
+                self._cut = batch.position(batch.settled)
+            self._reports.open.pop()
+        together = [batch for batch in self._reports.open if self._commands.is_final]
+        for batch in self._batches(until):
+            if batch not in together:
+                together.append(batch)
+            del batch
+            body_bytes = sum(one.body_bytes for one in together)
+            if not self._commands.is_final or len(together) >= _MOST_TOGETHER or body_bytes >= _MOST_TOGETHER_BYTES:
+                yield together
+                together = []
+        if together:
+            yield together
 
     def _batches(self, until: int) -> Iterator[Batch]:
         """What was left unfinished, then all up to `until`."""
-        # One of which nothing was taken is cut anew: more may be in it now, and time for one request only.
-        if self._unfinished is not None and not self._unfinished.is_begun:
-            self._unfinished = None
-            self._reports.open.pop()
-        if self._commands.is_final:
-            self._delivery.begin([batch for batch in self._reports.open if batch is not self._unfinished])
-        if self._unfinished is not None:
-            yield self._unfinished
+        is_open = self._reports.open
+        yield from [batch for _, batch in self._unfinished]
         pipeline, through = self._pipeline, self._cut.through
         pipeline.ledger, pipeline.is_final = self._commands.ledger, self._commands.is_final
         pipeline.look_ahead(self._backlog.frames(through, until), is_pressed=self._is_pressed(until, self._cut))
-        batches = pipeline.batches(self._backlog.frames(through, until), self._cut)
-        yield from self._sent_ahead(batches) if self._commands.is_final else batches
-
-    def _sent_ahead(self, batches: Iterator[Batch]) -> Iterator[Batch]:
-        """Each batch when spans and metrics of the next are under way."""
-        batch = next(batches, None)
-        while batch is not None:
-            following = next(batches, None)
-            if following is not None:
-                self._delivery.begin([following])
+        for batch in pipeline.batches(self._backlog.frames(through, until), self._cut):
+            self._unfinished.append((self._cut, batch))
+            is_open.append(batch)
+            self._cut = batch.end
             yield batch
-            batch = following
+            del batch
+            if not pipeline.is_final and sum(one.owed_bytes for one in is_open) > _MOST_DEFERRED_BYTES:
+                break
 
     def _is_pressed(self, until: int, since: Position) -> bool:
-        """Whether the backlog has no room to let what begins at `since` wait in it."""
-        return 4 * (until - since.through) > self._backlog.capacity_bytes
+        """Whether the backlog has hardly room left to let what begins at `since` wait in it."""
+        return 4 * (until - since.through) > 3 * self._backlog.capacity_bytes
 
     def _say_shipped(self, batch: Batch, started: float) -> None:
         if self._log.is_debug:

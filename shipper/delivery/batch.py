@@ -4,17 +4,13 @@ Every event becomes one row, also one that is dropped and one that becomes no re
 row.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
+from shipper.delivery.outcome import Outcome
 from shipper.model.context import NOTHING, Context
 from shipper.model.signals import SIGNALS
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from shipper.delivery.interfaces import Request
-    from shipper.delivery.outcome import Outcome
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -38,25 +34,85 @@ class Limits:
         self.batch_records = batch_records
 
 
-class Parcel:
-    """The records of one signal in a batch: what one request carries.
+class Suspect(msgspec.Struct):
+    """A record that was not taken alone, and of which it is not known yet whether it is at fault: see `poison`.
 
     Attributes:
-        records: As the destination's body has them.
-        rows: For each, the row of the batch it came from.
-        done: How many, from the first, are delivered or dropped.
-        request: The one for those that are not, if it has been made ahead of its turn.
-        answered: Waits for the answer to it, if it has been sent, too.
+        outcome: What it met last.
+        taken: What the endpoint had taken by then.
+        shipment: In which that was.
+        shipments: In how many it was, while others were taken.
     """
 
-    __slots__ = ("answered", "done", "records", "request", "rows")
+    outcome: Outcome
+    taken: int
+    shipment: int
+    shipments: int
 
-    def __init__(self) -> None:
+
+class Parcel:
+    """The records of one signal in a batch and, where requests are grouped by a key, of one key.
+
+    Attributes:
+        signal: Which one.
+        key: Of the records; "" where they have none.
+        records: As the destination's body has them.
+        rows: For each, the row of the batch it came from.
+        suspects: By index in `records`, among those that are owed.
+    """
+
+    __slots__ = ("_first", "_settled", "key", "records", "rows", "signal", "suspects")
+
+    def __init__(self, signal: str, key: str = "") -> None:
+        self.signal = signal
+        self.key = key
         self.records: list[bytes] = []
         self.rows: list[int] = []
-        self.done = 0
-        self.request: Request | None = None
-        self.answered: Callable[[], Outcome] | None = None
+        self.suspects: dict[int, Suspect] = {}
+        # Records, from the first, of which none is owed; and those behind the first that is.
+        self._first = 0
+        self._settled: set[int] = set()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every record is delivered or dropped."""
+        return self._first >= len(self.rows)
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether any record is."""
+        return bool(self._first or self._settled)
+
+    @property
+    def floor(self) -> int | None:
+        """Row of the first record that is owed; None if none is."""
+        return None if self.is_done else self.rows[self._first]
+
+    def owed(self) -> Sequence[int]:
+        """Indexes of the records that are neither delivered nor dropped."""
+        rest = range(self._first, len(self.rows))
+        return [at for at in rest if at not in self._settled] if self._settled else rest
+
+    def settle(self, indexes: Sequence[int]) -> None:
+        """Records are delivered or dropped."""
+        for at in indexes:
+            self.suspects.pop(at, None)
+        if isinstance(indexes, range) and indexes.step == 1 and indexes.start == self._first:
+            self._first = indexes.stop
+        else:
+            self._settled.update(indexes)
+        while self._first in self._settled:
+            self._settled.discard(self._first)
+            self._first += 1
+
+    def trim(self) -> None:
+        """Lets go of the records that are not owed."""
+        owed = self.owed()
+        if len(owed) < len(self.records):
+            self.suspects = {place: self.suspects[at] for place, at in enumerate(owed) if at in self.suspects}
+            self.records = [self.records[at] for at in owed]
+            self.rows = [self.rows[at] for at in owed]
+            self._first, self._settled = 0, set()
 
 
 class Batch:
@@ -65,7 +121,7 @@ class Batch:
     Attributes:
         rows: Events in it, those dropped included.
         body_bytes: Size of all records.
-        parcels: By signal.
+        parcels: By signal or, where records have keys, by signal and key.
         lost: Reason by row, for rows that are given up.
         lost_bytes: Size by row, for those of them whose size is known.
         rejected: Records that the destination took a request without; not yet among what was reported.
@@ -87,6 +143,7 @@ class Batch:
         self.settled = 0
         self.is_reported = False
         self._marks: list[tuple[int, Position]] = []
+        self._is_begun = False
 
     def mark(self, position: Position) -> None:
         """Says where the next row stands; rows after it follow in its frame."""
@@ -100,13 +157,15 @@ class Batch:
     def close(self, end: Position) -> None:
         """Nothing more is added: says where it ends, and puts its signals in the order in which they are sent."""
         self.end = end
-        self.parcels = {signal: self.parcels[signal] for signal in SIGNALS if signal in self.parcels}
+        in_order = sorted(self.parcels.items(), key=lambda item: SIGNALS.index(item[1].signal))
+        self.parcels = dict(in_order)
 
-    def add(self, signal: str, record: bytes) -> None:
+    def add(self, signal: str, record: bytes, key: str = "") -> None:
         """Adds a record that came from the row under way."""
-        parcel = self.parcels.get(signal)
+        name = f"{signal} {key}" if key else signal
+        parcel = self.parcels.get(name)
         if parcel is None:
-            parcel = self.parcels[signal] = Parcel()
+            parcel = self.parcels[name] = Parcel(signal, key)
         parcel.records.append(record)
         parcel.rows.append(self.rows)
         self.body_bytes += len(record) + 1
@@ -122,37 +181,52 @@ class Batch:
 
     def floor(self) -> int:
         """Rows, from the first, whose every record is delivered or dropped."""
-        waiting = (parcel.rows[parcel.done] for parcel in self.parcels.values() if parcel.done < len(parcel.rows))
-        return max(0, min(waiting, default=self.rows))
+        floors = [parcel.floor for parcel in self.parcels.values()]
+        return max(0, min((row for row in floors if row is not None), default=self.rows))
 
     @property
     def is_begun(self) -> bool:
         """Whether any record is delivered or dropped."""
-        return any(parcel.done for parcel in self.parcels.values())
-
-    def lose(self, signal: str, reason: str) -> int:
-        """Gives up what of a signal is neither delivered nor dropped; returns how many records that is."""
-        parcel = self.parcels[signal]
-        rows = parcel.rows[parcel.done :]
-        for row in rows:
-            self.lost.setdefault(row, reason)
-        parcel.done = len(parcel.rows)
-        return len(rows)
-
-    def trim(self) -> None:
-        """Lets go of the records of signals that are wholly delivered or dropped."""
-        owed = self.owed
-        self.parcels = {name: parcel for name, parcel in self.parcels.items() if name in owed}
-
-    @property
-    def owed(self) -> set[str]:
-        """Signals of which not every record is delivered or dropped."""
-        return {name for name, parcel in self.parcels.items() if parcel.done < len(parcel.rows)}
+        return self._is_begun or any(parcel.is_begun for parcel in self.parcels.values())
 
     @property
     def is_done(self) -> bool:
         """Whether every record is delivered or dropped."""
-        return all(parcel.done >= len(parcel.records) for parcel in self.parcels.values())
+        return all(parcel.is_done for parcel in self.parcels.values())
+
+    @property
+    def owed(self) -> set[str]:
+        """Signals of which not every record is delivered or dropped."""
+        return {parcel.signal for parcel in self.parcels.values() if not parcel.is_done}
+
+    @property
+    def owed_in_order(self) -> set[str]:
+        """Signals of which later batches have to wait: those of the owed, but for what waits for a proof of others."""
+        return {parcel.signal for parcel in self.parcels.values() if not parcel.is_done and not parcel.suspects}
+
+    @property
+    def owed_bytes(self) -> int:
+        """Size of the records that are held for them."""
+        return sum(sum(map(len, parcel.records)) for parcel in self.parcels.values() if not parcel.is_done)
+
+    def lose(self, signal: str, reason: str) -> int:
+        """Gives up what of a signal is neither delivered nor dropped; returns how many records that is."""
+        lost = 0
+        for parcel in self.parcels.values():
+            if parcel.signal == signal:
+                owed = parcel.owed()
+                lost += len(owed)
+                for at in owed:
+                    self.lost.setdefault(parcel.rows[at], reason)
+                parcel.settle(owed)
+        return lost
+
+    def trim(self) -> None:
+        """Lets go of the records that are delivered or dropped: what is owed may wait for long."""
+        self._is_begun = self.is_begun
+        self.parcels = {name: parcel for name, parcel in self.parcels.items() if not parcel.is_done}
+        for parcel in self.parcels.values():
+            parcel.trim()
 
     def tally(self, first: int, last: int) -> tuple[int, dict[str, int]]:
         """Events delivered and events dropped by reason in rows [first, last)."""

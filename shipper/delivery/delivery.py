@@ -1,58 +1,138 @@
-"""Brings a batch to its destination: tries again, splits what is too large, isolates what is refused.
+"""Brings batches to their destination: all signals at once, what fails again and again, what is refused isolated.
 
-Decides only; `tries` makes the requests. What cannot be delivered now is held, never dropped: given
-up is a record alone that is too large by itself, or that is refused where others are taken (`suspects`). A signal whose
-endpoint fails while another's is well is put off, and nothing waits for it.
+What cannot be delivered now is held, never dropped: given up is a record alone that is too large by itself, or that is
+refused where others are taken (`poison`). A signal whose endpoint fails while another's is well is deferred, and
+nothing waits for it (`health`).
 """
 
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Sequence
+
+import msgspec
 
 from lifecycle.contract.log import Log
-from shipper.delivery import retry as backoff
+from shipper.delivery import retry
 from shipper.delivery.batch import Batch, Limits, Parcel
-from shipper.delivery.outcome import UNKNOWN_PATH, Outcome, Verdict
-from shipper.delivery.poison import Patience, Suspects
-from shipper.delivery.sender import Tries
+from shipper.delivery.health import Health
+from shipper.delivery.outcome import Outcome, Verdict
+from shipper.delivery.poison import LEAST_BYTES, MOST_SHIPMENTS, Isolation
 from shipper.errors import HeldError
-from shipper.model.signals import LOGS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from shipper.delivery.interfaces import Destination, Timing
+    from shipper.delivery.interfaces import Destination, Endpoint, Request, Timing
 
-# A destination that takes less than this at once takes nothing.
-_LEAST_BATCH_BYTES = 4096
-
-# What the ledger calls records that a signal's endpoint took neither in time nor while there was room to wait.
-UNDELIVERED = "undelivered"
-
-# What it calls records that were given up for what was answered.
+# What the ledger calls records that were given up: for what was answered, or because an endpoint took them neither in
+# time nor while there was room to wait.
 TOO_LARGE = "too_large"
 REFUSED = "refused"
 UNTAKEN = "untaken"
+UNDELIVERED = "undelivered"
 
-# Of batches up to this size all bodies are made before the first is sent: one right after the other costs half of what
-# it costs after a wait, in which others have used the processor's caches.
+# So many requests are under way together: each may need a connection of its own, and a handshake.
+_MOST_AT_ONCE = 6
+
+# Share of the time left that may go into sending a request while another has not been sent yet.
+_AHEAD_SHARE = 0.25
+
+# Of batches up to this size all requests are made before the first is sent: one right after the other costs half of
+# what it costs after a wait, in which others have used the processor's caches.
 _SMALL_BATCH_BYTES = 65_536
 
 
+class Counts:
+    """What was done since it was last reported."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.retries = 0
+        self.wire_bytes = 0
+
+    def taken(self) -> "Counts":
+        """The counts so far, which begin anew."""
+        taken, fresh = Counts(), Counts()
+        vars(taken).update(vars(self))
+        vars(self).update(vars(fresh))
+        return taken
+
+
+class _Task:
+    """A parcel on its way: one request after another.
+
+    Attributes:
+        batch: Which it belongs to.
+        parcel: Its records.
+        isolation: Says which of them are sent next.
+        piece: Those in the request under way.
+        request: That request, once it is made.
+        answered: Waits for its answer, if it has been sent ahead.
+        is_again: The next request repeats one that failed.
+        due_s: When that one may be repeated, on the clock.
+        wire_bytes: Size of the request under way.
+    """
+
+    __slots__ = (
+        "answered",
+        "batch",
+        "due_s",
+        "endpoint",
+        "health",
+        "is_again",
+        "isolation",
+        "parcel",
+        "piece",
+        "request",
+        "wire_bytes",
+    )
+
+    def __init__(
+        self, batch: Batch, parcel: Parcel, isolation: Isolation, endpoint: "Endpoint", health: Health
+    ) -> None:
+        self.batch = batch
+        self.parcel = parcel
+        self.isolation = isolation
+        self.endpoint = endpoint
+        self.health = health
+        self.piece: Sequence[int] = ()
+        self.request: Request | None = None
+        self.answered: Callable[[], Outcome] | None = None
+        self.is_again = False
+        self.due_s = 0.0
+        self.wire_bytes = 0
+
+    @property
+    def failed(self) -> Outcome | None:
+        """Why it gets no further now; None if it does, or need not."""
+        return self.isolation.failed
+
+    def made(self) -> "Request":
+        """The request under way."""
+        if self.request is None:
+            records = self.parcel.records
+            if len(self.piece) == len(records):
+                self.request = self.endpoint.build(records, self.parcel.key)
+            else:
+                self.request = self.endpoint.build([records[at] for at in self.piece], self.parcel.key)
+        return self.request
+
+
 class Delivery:
-    """Delivers batches, one after another.
+    """Delivers batches.
 
     Args:
         destination: Where to.
         timing: Until when.
-        limits: Made smaller when the destination says too large.
+        limits: Of batches; made smaller when the destination says too large.
         base_s: Bound of the first pause before a retry.
         most_s: Bound of any.
         log: Says what goes wrong once, and when it goes well again.
         jitter: Draws from [0, 1).
         clock: Monotonic seconds.
+        unsupported: Where signals are noted that the destination turns out not to know.
 
     Attributes:
         counts: What was done since it was last reported.
-        lacked_time: Some signal of the batches since this was last set did not get its turn before the deadline.
+        lacked_time: Some signal of the shipment's batches did not get its turn before the deadline.
     """
 
     def __init__(
@@ -64,211 +144,335 @@ class Delivery:
         base_s: float,
         most_s: float,
         log: Log,
-        jitter: Callable[[], float] = backoff.even,
+        jitter: Callable[[], float] = retry.even,
         clock: Callable[[], float] = time.monotonic,
+        unsupported: set[str] | None = None,
     ) -> None:
-        self._tries = Tries(destination, timing, base_s=base_s, most_s=most_s, log=log, jitter=jitter, clock=clock)
-        self.counts = self._tries.counts
+        self.counts = Counts()
         self.lacked_time = False
+        self._endpoints = destination.endpoints
+        self._healths = {
+            signal: Health(signal, endpoint.label, log, jitter, clock) for signal, endpoint in self._endpoints.items()
+        }
+        self._unsupported: set[str] = set() if unsupported is None else unsupported
         self._timing = timing
         self._limits = limits
+        self._base_s = base_s
+        self._most_s = most_s
         self._log = log
+        self._jitter = jitter
         self._clock = clock
-        self._patience: dict[str, Patience] = {}
-        self._gave_up = False
+        self._shipment = 0
+        self._has_dropped = False
+        # Signals of which a record was held in this shipment until others would tell whether it is at fault.
+        self._doubtful: set[str] = set()
+
+    def begin_shipment(self) -> None:
+        """Another shipment begins: what was tried in the last one may be tried again."""
+        self._shipment += 1
+        self.lacked_time = False
+        self._doubtful.clear()
 
     def deliver(
-        self,
-        batch: Batch,
-        settled: Callable[[Batch], None],
-        *,
-        behind: Collection[str] = (),
-        even_put_off: bool = False,
+        self, batches: Sequence[Batch], settled: Callable[[Batch], None], *, behind: Collection[str] = ()
     ) -> None:
-        """Delivers or drops the records of a batch, signal by signal; a signal that is put off is left as it is.
+        """Delivers or drops the records of batches, all signals at once; a signal that is deferred is left as it is.
 
         Args:
-            batch: Its parcels' `done` and its `lost` tell how far it got, also after an error.
-            settled: Told after every request, and at the end.
+            batches: Their parcels and what they lost tell how far it got, also after an error.
+            settled: Called when more of a batch is delivered or dropped, and at the end.
             behind: Signals that earlier batches owe: theirs go first, so these are left, too.
-            even_put_off: There is no later: what is put off is tried, too.
 
         Raises:
-            HeldError: The rest cannot be delivered now, and no signal goes on without it.
+            HeldError: Something cannot be delivered now, and no other endpoint is well meanwhile.
         """
-        self._gave_up = False
-        tries, owed = self._tries, batch.owed.difference(behind)
-        signals = [name for name in batch.parcels if name in owed and (even_put_off or not tries.is_put_off(name))]
-        self._prepare(batch, signals)
-        held: HeldError | None = None
-        is_first_try = True
-        while signals:
-            signal = signals.pop(0)
-            # Lines have all the time; what comes after them leaves half of it to what is behind.
-            is_modest = signal != LOGS and tries.is_another_well(signal)
-            tries.reserved_s = self._timing.time_left_s() / 2 if is_modest else 0.0
-            try:
-                self._deliver(signal, batch.parcels[signal], batch, settled)
-            except HeldError as exc:
-                if signal == LOGS and exc.reason in UNKNOWN_PATH and signals and is_first_try:
-                    # It may be that the destination knows no logs: that shows once it has taken another signal.
-                    signals.append(signal)
-                    is_first_try = False
-                elif signal != LOGS and tries.is_another_well(signal):
-                    self.lacked_time |= not tries.troubles.put_off(signal, exc.reason, exc.retry_after_s)
-                elif self._timing.is_final:
-                    held = held or exc  # the others have no later
-                else:
-                    raise
+        self._has_dropped = False
+        tasks = [task for batch in batches for task in self._tasks(batch, behind)]
+        self._send(tasks, settled)
+        failing = self._without_unsupported([task for task in tasks if task.failed is not None], settled)
+        if any(_may_be_repeated(task) for task in failing):
+            failing = self._repeat(failing, settled)
+        held = self._held(failing)
+        for batch in batches:
+            if held is None or batch.is_begun:
+                settled(batch)
         if held is not None:
             raise held
-        settled(batch)
-
-    def begin(self, batches: Iterable[Batch]) -> None:
-        """Has the destination work on all spans and metrics at once: one by one, there may be time for one answer."""
-        for batch in batches:
-            for signal in batch.owed - {LOGS}:
-                self._tries.begin(signal, batch.parcels[signal])
-
-    def _prepare(self, batch: Batch, signals: list[str]) -> None:
-        """Makes requests before their turn: in the last shipment, and of a small batch if nothing ever went wrong."""
-        if self._timing.is_final:
-            for signal in signals[1:]:
-                self._tries.begin(signal, batch.parcels[signal])
-        elif len(signals) > 1 and batch.body_bytes <= _SMALL_BATCH_BYTES and self._tries.have_all_gone_well:
-            for signal in signals:
-                self._tries.prepare(signal, batch.parcels[signal])
 
     def give_up(self, batch: Batch, settled: Callable[[Batch], None]) -> None:
-        """Gives up what of a batch is put off: there is neither time nor room to wait any longer."""
+        """Gives up what a batch owes: there is neither time nor room to wait any longer."""
         for signal in batch.owed:
-            self._tries.troubles.gave_up(signal, batch.lose(signal, UNDELIVERED))
+            self._healths[signal].gave_up(batch.lose(signal, UNDELIVERED))
         settled(batch)
 
-    def _deliver(self, signal: str, parcel: Parcel, batch: Batch, settled: Callable[[Batch], None]) -> None:
-        ranges = [(parcel.done, len(parcel.records))] if parcel.done < len(parcel.records) else []
-        suspects = Suspects()
-        while ranges:
-            low, high = ranges.pop()
-            outcome = self._tries.persist(signal, parcel, low, high)
-            if outcome.verdict is Verdict.DONE:
-                batch.rejected += self._rejected(outcome, high - low)
-                self._try_suspects_again(signal, suspects, batch, parcel)
-            elif outcome.verdict is Verdict.UNSUPPORTED:
-                self._leave(signal, outcome, batch)
-                settled(batch)
-                break
-            elif outcome.verdict not in (Verdict.SPLIT, Verdict.REFUSED):
-                raise HeldError(outcome.reason, outcome.retry_after_s)
-            elif high - low > 1:
-                middle = (low + high) // 2
-                ranges += [(middle, high), (low, middle)]
-                self._shrink(outcome, parcel, low, high)
+    def is_another_well(self, signal: str) -> bool:
+        """Whether other signals are taken, whatever becomes of this one."""
+        return any(health.is_well for name, health in self._healths.items() if name != signal)
+
+    def _tasks(self, batch: Batch, behind: Collection[str]) -> list[_Task]:
+        """What of a batch is to be sent now."""
+        tasks = []
+        for parcel in batch.parcels.values():
+            signal = parcel.signal
+            if parcel.is_done or signal in behind:
                 continue
-            else:
-                suspects.refused.append((low, outcome))
-                is_time = not suspects.is_proven and suspects.are_many and bool(ranges)
-                if is_time and self._takes_the_last(signal, batch, parcel, ranges):
-                    self._try_suspects_again(signal, suspects, batch, parcel)
-            if suspects.is_proven or suspects.is_one_too_large(parcel.records, _LEAST_BATCH_BYTES):
-                self._convict(suspects, batch, parcel)
-                parcel.done = high
-                settled(batch)
-            elif suspects.are_many or not ranges:
-                self._hold(signal, suspects, outcome, batch, parcel)
-                parcel.done = high
-                settled(batch)
-        parcel.done = len(parcel.records)
+            if signal in self._unsupported:
+                batch.lose(signal, UNTAKEN)
+                continue
+            health = self._healths[signal]
+            if health.is_resting and not self._timing.is_final:
+                continue
+            endpoint = self._endpoints[signal]
+            isolation = Isolation(
+                parcel,
+                health,
+                shipment=self._shipment,
+                most_items=endpoint.limits.request_items,
+                is_searching=health.ends_at(*_place(batch, parcel)) >= MOST_SHIPMENTS,
+            )
+            task = _Task(batch, parcel, isolation, endpoint, health)
+            if endpoint.limits.item_bytes:
+                self._drop_what_is_too_large(task)
+            tasks.append(task)
+        return tasks
 
-    def _leave(self, signal: str, outcome: Outcome, batch: Batch) -> None:
-        """Gives up what the destination knows no records of: nothing is wrong with it, and other signals go on."""
-        batch.lose(signal, UNTAKEN)
-        self._log.warning(
-            "shipper.signal_untaken",
-            signal=signal,
-            answer=outcome.reason,
-            effect="this signal is not sent any more; TAILRACE_SIGNALS says which are",
-        )
+    def _drop_what_is_too_large(self, task: _Task) -> None:
+        """The endpoint says how large a record may be: what is larger need not be sent to be given up."""
+        most = task.endpoint.limits.item_bytes
+        too_large = [at for at in task.parcel.owed() if len(task.parcel.records[at]) > most]
+        if too_large:
+            outcome = Outcome(verdict=Verdict.SPLIT, reason="item_bytes")
+            task.isolation.drop(too_large, outcome)
+            self._count_dropped(task)
 
-    def _takes_the_last(self, signal: str, batch: Batch, parcel: Parcel, ranges: list[tuple[int, int]]) -> bool:
-        """Whether the destination takes the last record of all, which then need not be sent again.
+    def _send(self, tasks: Sequence[_Task], settled: Callable[[Batch], None]) -> None:
+        """Sends what there is of each parcel, a request of every one at a time, until each is done or has failed."""
+        while True:
+            sending = []
+            for task in tasks:
+                if not task.piece:
+                    task.piece = task.isolation.next()
+                if task.piece:
+                    sending.append(task)
+            if not sending:
+                return
+            # Those that are not well may take long to find out about: the others do not wait for it.
+            sending.sort(key=lambda task: task.health.failing_since_s is not None)
+            sending = sending[:_MOST_AT_ONCE]
+            self._begin(sending)
+            for task in sorted(sending, key=lambda task: task.answered is None):
+                floor = task.parcel.floor
+                if task.answered is None and self._timing.time_left_s() <= 0:
+                    task.request = None
+                    task.isolation.heard(
+                        task.piece, Outcome(verdict=Verdict.HELD, reason=task.health.reason or "deadline")
+                    )
+                else:
+                    self._note(task, self._outcome(task))
+                task.piece = ()
+                if task.parcel.floor != floor:
+                    settled(task.batch)
 
-        Raises:
-            HeldError: It cannot be told now.
-        """
-        low, end = ranges[0]
-        outcome = self._tries.persist(signal, parcel, end - 1, end)
-        if outcome.verdict in (Verdict.SPLIT, Verdict.REFUSED):
-            return False
-        if outcome.verdict is not Verdict.DONE:
-            raise HeldError(outcome.reason, outcome.retry_after_s)
-        batch.rejected += self._rejected(outcome, 1)
-        ranges[:1] = [(low, end - 1)] if low < end - 1 else []
-        return True
-
-    def _try_suspects_again(self, signal: str, suspects: Suspects, batch: Batch, parcel: Parcel) -> None:
-        """Others are taken now: those refused before are sent once more, and given up if they are refused again.
-
-        Raises:
-            HeldError: It cannot be told now.
-        """
-        suspects.is_proven = True
-        for at, _ in suspects.taken():
-            outcome = self._tries.persist(signal, parcel, at, at + 1)
-            if outcome.verdict in (Verdict.SPLIT, Verdict.REFUSED):
-                self._give_up(outcome, batch, parcel, at)
-            elif outcome.verdict is Verdict.DONE:
-                batch.rejected += self._rejected(outcome, 1)
-            else:
-                raise HeldError(outcome.reason, outcome.retry_after_s)
-            parcel.done = at + 1
-
-    def _hold(self, signal: str, suspects: Suspects, outcome: Outcome, batch: Batch, parcel: Parcel) -> None:
-        """Nothing was taken: ends the shipment, or gives the suspects up once it has ended so too often.
-
-        Raises:
-            HeldError: The suspects stay.
-        """
-        first, _ = suspects.refused[0]
-        position = batch.position(parcel.rows[first])
-        patience = self._patience.setdefault(signal, Patience())
-        if not patience.is_over(position.through, position.skip, self._clock()):
-            self._tries.failed(signal, outcome)
-            raise HeldError(outcome.reason)
-        self._convict(suspects, batch, parcel)
-
-    def _convict(self, suspects: Suspects, batch: Batch, parcel: Parcel) -> None:
-        for at, outcome in suspects.taken():
-            self._give_up(outcome, batch, parcel, at)
-
-    def _shrink(self, outcome: Outcome, parcel: Parcel, low: int, high: int) -> None:
-        """Remembers what was too large, so that the next batches need not find out again."""
-        if outcome.verdict is not Verdict.SPLIT:
+    def _begin(self, sending: Sequence[_Task]) -> None:
+        """Sends all requests before the first answer is waited for, so that they are under way together."""
+        if len(sending) < 2:  # noqa: PLR2004 - one needs no other
             return
-        half = sum(map(len, parcel.records[low:high])) // 2
+        if sum(task.batch.body_bytes for task in sending) <= _SMALL_BATCH_BYTES:
+            for task in sending:
+                task.made()
+        for task in sending:
+            if task.health.failing_since_s is None and self._timing.time_left_s() > 0:
+                request = task.made()
+                if self._is_too_large(task, request):
+                    continue
+                task.answered = task.endpoint.begin(request, self._timing.time_left_s() * _AHEAD_SHARE)
+                if task.answered is not None:
+                    # It is gone, and need not be in memory beside the next one.
+                    task.wire_bytes, task.request = len(request.body), None
+
+    def _outcome(self, task: _Task) -> Outcome:
+        """What becomes of the request under way."""
+        answered, task.answered = task.answered, None
+        if answered is None:
+            request, task.request = task.made(), None
+            if self._is_too_large(task, request):
+                return Outcome(verdict=Verdict.SPLIT, reason="request_bytes")
+            task.wire_bytes = len(request.body)
+        self.counts.requests += 1
+        self.counts.retries += task.is_again
+        self.counts.wire_bytes += task.wire_bytes
+        task.is_again = False
+        outcome = answered() if answered is not None else task.endpoint.send(request)
+        is_late = outcome.reason == "timeout" and self._timing.time_left_s() <= 0
+        if outcome.reason == "deadline" or is_late:
+            # The destination may be well: it was the shipment that had no time.
+            outcome = msgspec.structs.replace(outcome, reason=task.health.reason or "deadline")
+        return outcome
+
+    def _is_too_large(self, task: _Task, request: "Request") -> bool:
+        limits = task.endpoint.limits
+        size = len(request.body) if limits.is_compressed else request.body_bytes
+        return bool(limits.request_bytes) and size > limits.request_bytes
+
+    def _note(self, task: _Task, outcome: Outcome) -> None:
+        """Takes note of what became of a request."""
+        piece, health = task.piece, task.health
+        match outcome.verdict:
+            case Verdict.DONE:
+                self._note_rejected(task, outcome)
+                if outcome.rejected < len(piece) and any(
+                    outcome.items.get(place, outcome).verdict is Verdict.DONE for place in range(len(piece))
+                ):
+                    health.took()
+            case Verdict.SPLIT if len(piece) > 1:
+                self._shrink(task, outcome)
+            case Verdict.RETRY | Verdict.HELD:
+                health.failed(outcome)
+                task.due_s = self._clock() + outcome.retry_after_s
+            case _:
+                pass
+        if outcome.reason == "request_bytes" and len(piece) == 1:
+            task.isolation.drop(piece, outcome)
+        else:
+            task.isolation.heard(piece, outcome)
+        self._count_dropped(task)
+
+    def _repeat(self, failing: list[_Task], settled: Callable[[Batch], None]) -> list[_Task]:
+        """Tries again what may be taken later, all of it together, until it is taken or the time is over.
+
+        Where another endpoint is well, half of the time is left to what is behind; one that has been deferred was
+        tried, and is tried no more.
+        """
+        repeated = [task for task in failing if _may_be_repeated(task) and not task.health.is_deferred]
+        if not repeated:
+            return failing
+        is_modest = not self._timing.is_final and any(self.is_another_well(task.parcel.signal) for task in repeated)
+        reserved_s = self._timing.time_left_s() / 2 if is_modest else 0.0
+
+        def again() -> Outcome:
+            if self._timing.time_left_s() <= 0:
+                return Outcome(verdict=Verdict.HELD, reason="deadline")
+            waiting = [task for task in repeated if _may_be_repeated(task)]
+            now = max(self._clock(), min(task.due_s for task in waiting))
+            tasks = [task for task in waiting if task.due_s <= now]
+            for task in tasks:
+                task.isolation.again()
+                task.is_again = True
+            self._send(tasks, settled)
+            return _overall(repeated)
+
+        retry.persist(
+            _overall(repeated),
+            again,
+            base_s=self._base_s,
+            most_s=self._most_s,
+            time_left_s=lambda: self._timing.time_left_s() - reserved_s,
+            pause=self._timing.pause,
+            planned=self._plan,
+            is_final=lambda: self._timing.is_final,
+            jitter=self._jitter,
+        )
+        return [task for task in failing if task.failed is not None]
+
+    def _held(self, failing: Sequence[_Task]) -> HeldError | None:
+        """Defers signals whose endpoints are not well while others are; what is to be raised for those that stay."""
+        held: HeldError | None = None
+        for task in failing:
+            outcome = task.failed
+            if outcome is None:
+                continue
+            signal, is_about_records = task.parcel.signal, task.isolation.is_about_records
+            if outcome.may_be_records:
+                task.health.ended_at(*_place(task.batch, task.parcel))
+            if is_about_records or outcome.verdict is Verdict.UNSUPPORTED:
+                task.health.failed(outcome)
+            if not self.is_another_well(signal):
+                if held is None or held.is_about_records:
+                    held = HeldError(outcome.reason, outcome.retry_after_s, is_about_records=is_about_records)
+            elif is_about_records and signal not in self._doubtful:
+                self._doubtful.add(signal)  # the next batch may tell
+            else:
+                is_deferred = task.health.defer(outcome.reason, outcome.retry_after_s)
+                self.lacked_time |= not is_deferred
+        return held
+
+    def _without_unsupported(self, failing: list[_Task], settled: Callable[[Batch], None]) -> list[_Task]:
+        """What is left of what failed when signals are given up that the destination does not know.
+
+        That is believed once it has taken another signal, and never this one: nothing is wrong with it then.
+        """
+        rest = []
+        for task in failing:
+            outcome, signal = task.failed, task.parcel.signal
+            is_unknown = outcome is not None and outcome.verdict is Verdict.UNSUPPORTED
+            if outcome is None or not is_unknown or task.health.taken or not self.is_another_well(signal):
+                rest.append(task)
+                continue
+            task.batch.lose(signal, UNTAKEN)
+            if signal not in self._unsupported:
+                self._unsupported.add(signal)
+                self._log.warning(
+                    "shipper.signal_untaken",
+                    signal=signal,
+                    answer=outcome.reason,
+                    effect="this signal is not sent any more; TAILRACE_SIGNALS says which are",
+                )
+            settled(task.batch)
+        return rest
+
+    def _shrink(self, task: _Task, outcome: Outcome) -> None:
+        """Remembers what was too large, so that the next batches need not find out again."""
+        half = sum(len(task.parcel.records[at]) for at in task.piece) // 2
         if half < self._limits.batch_bytes:
-            self._limits.batch_bytes = max(_LEAST_BATCH_BYTES, half)
+            self._limits.batch_bytes = max(LEAST_BYTES, half)
             self._log.info("shipper.batch_limit_lowered", batch_bytes=self._limits.batch_bytes, reason=outcome.reason)
 
-    def _give_up(self, outcome: Outcome, batch: Batch, parcel: Parcel, at: int) -> None:
-        reason = TOO_LARGE if outcome.verdict is Verdict.SPLIT else REFUSED
-        row = parcel.rows[at]
-        batch.lost[row] = reason
-        position = batch.position(row)
-        # One warning a batch: a destination that refuses everything must not fill the function's log.
-        say = self._log.debug if self._gave_up else self._log.warning
-        self._gave_up = True
-        say(
-            "shipper.record_dropped",
-            reason=reason,
-            answer=outcome.reason,
-            record_bytes=len(parcel.records[at]),
-            frame=position.through,
-            index=position.skip,
-        )
+    def _count_dropped(self, task: _Task) -> None:
+        dropped, task.isolation.dropped = task.isolation.dropped, []
+        for at, outcome in dropped:
+            reason = TOO_LARGE if outcome.verdict is Verdict.SPLIT else REFUSED
+            row = task.parcel.rows[at]
+            task.batch.lost[row] = reason
+            position = task.batch.position(row)
+            # One warning a batch: a destination that refuses everything must not fill the function's log.
+            say = self._log.debug if self._has_dropped else self._log.warning
+            self._has_dropped = True
+            say(
+                "shipper.record_dropped",
+                reason=reason,
+                answer=outcome.reason,
+                record_bytes=len(task.parcel.records[at]),
+                frame=position.through,
+                index=position.skip,
+                **({"said": outcome.said} if outcome.said else {}),
+            )
 
-    def _rejected(self, outcome: Outcome, records: int) -> int:
+    def _note_rejected(self, task: _Task, outcome: Outcome) -> None:
+        records = len(task.piece)
         rejected = min(outcome.rejected, records)
         if rejected:
-            self._log.warning("shipper.records_rejected", records=rejected, of=records)
-        return rejected
+            task.batch.rejected += rejected
+            said = {"said": outcome.said} if outcome.said else {}
+            self._log.warning("shipper.records_rejected", records=rejected, of=records, **said)
+
+    def _plan(self, outcome: Outcome, tries: int, pause_s: float) -> None:
+        pause_ms = round(pause_s * 1000, 1)
+        self._log.debug("shipper.retry_planned", reason=outcome.reason, tries=tries, pause_ms=pause_ms)
+
+
+def _place(batch: Batch, parcel: Parcel) -> tuple[int, int]:
+    """Where the first record that a parcel owes stands."""
+    position = batch.position(batch.rows if parcel.floor is None else parcel.floor)
+    return position.through, position.skip
+
+
+def _may_be_repeated(task: _Task) -> bool:
+    return task.failed is not None and task.failed.verdict is Verdict.RETRY
+
+
+def _overall(tasks: Sequence[_Task]) -> Outcome:
+    """What became of several: RETRY while there is one to repeat, which is due first."""
+    waiting = [task.failed for task in tasks if task.failed is not None and task.failed.verdict is Verdict.RETRY]
+    if waiting:
+        return min(waiting, key=lambda outcome: outcome.retry_after_s)
+    return next((task.failed for task in tasks if task.failed is not None), Outcome(verdict=Verdict.DONE))

@@ -1,6 +1,7 @@
-"""What is wrong with each signal's endpoint: said once, and for how long it is left alone.
+"""Health of one endpoint: whether it is well, since when it is not, why, and when it is tried next.
 
-Loaded with the first request that fails. Pure but for the log.
+The one place that knows; what goes wrong is said here, once, and so is its end. Pure but for the log. No signal is
+special: what is wrong with one endpoint is asked of no other.
 """
 
 from collections.abc import Callable
@@ -8,103 +9,125 @@ from collections.abc import Callable
 from lifecycle.contract.log import Log
 from shipper.delivery.outcome import Outcome
 
-# Between tries of a signal that the others do not wait for: from one to the other, doubling, like the breaker's.
+# Between tries of an endpoint that no other waits for: from one to the other, doubling, like the breaker's.
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 60.0
 
 
-class _Trouble:
-    """One signal's."""
-
-    def __init__(self) -> None:
-        self.reason = ""
-        self.said: set[str] = set()
-        self.failures = 0
-        self.pause_s = 0.0
-        self.resumes_at = 0.0
-
-
-class Troubles:
-    """Those of every signal.
+class Health:
+    """One endpoint's.
 
     Args:
-        label: What the destination is called.
+        signal: Whose.
+        label: What the endpoint is called.
         log: Says a trouble when it begins or changes, and when it is over.
         jitter: Draws from [0, 1).
         clock: Monotonic seconds.
+
+    Attributes:
+        is_well: Its last request was taken.
+        taken: Requests that were.
+        reason: Why it is not well, as far as it says so itself; "" where nothing but time was short.
+        failing_since_s: When it first said so, on the clock; None while it does not.
     """
 
-    def __init__(self, label: str, log: Log, jitter: Callable[[], float], clock: Callable[[], float]) -> None:
+    def __init__(
+        self, signal: str, label: str, log: Log, jitter: Callable[[], float], clock: Callable[[], float]
+    ) -> None:
+        self.is_well = False
+        self.taken = 0
+        self.reason = ""
+        self.failing_since_s: float | None = None
+        self._signal = signal
         self._label = label
         self._log = log
         self._jitter = jitter
         self._clock = clock
-        self._all: dict[str, _Trouble] = {}
+        self._failures = 0
+        self._pause_s = 0.0
+        self._resumes_at_s = 0.0
+        self._said: set[str] = set()
+        # Where shipments ended, and how many in a row did at that very record.
+        self._ended_at: tuple[int, int] | None = None
+        self._ended = 0
 
-    def reason(self, signal: str) -> str:
-        """Why the last try failed; "" when it did not."""
-        trouble = self._all.get(signal)
-        return trouble.reason if trouble else ""
+    @property
+    def is_deferred(self) -> bool:
+        """Whether nothing waits for it: it is tried once at a time."""
+        return self._pause_s > 0
 
-    def failed(self, signal: str, outcome: Outcome) -> None:
-        """Says a trouble once, when it begins or changes."""
-        trouble = self._all.setdefault(signal, _Trouble())
-        trouble.failures += 1
-        fields = {"reason": outcome.reason, "detail": outcome.detail, "retry_after_s": outcome.retry_after_s}
-        self._log.debug("shipper.request_failed", signal=signal, failures=trouble.failures, **fields)
-        if outcome.reason == "deadline":
-            return
-        trouble.reason = outcome.reason
-        if outcome.reason not in trouble.said:
-            trouble.said.add(outcome.reason)
-            self._log.warning("shipper.delivery_failing", destination=self._label, signal=signal, **fields)
+    @property
+    def is_resting(self) -> bool:
+        """Whether it is left alone now."""
+        return self._clock() < self._resumes_at_s
 
-    def went_well(self, signal: str) -> None:
-        """The signal is taken again."""
-        trouble = self._all.pop(signal, None)
-        if trouble is not None and trouble.reason:
+    def took(self) -> None:
+        """A request was taken."""
+        self.taken += 1
+        self.is_well = True
+        if self.failing_since_s is not None:
             self._log.info(
                 "shipper.delivery_recovered",
                 destination=self._label,
-                signal=signal,
-                after=trouble.reason,
-                failures=trouble.failures,
+                signal=self._signal,
+                after=self.reason,
+                failures=self._failures,
+                failing_ms=round((self._clock() - self.failing_since_s) * 1000, 1),
             )
+        self.reason, self.failing_since_s = "", None
+        self._failures, self._pause_s, self._resumes_at_s = 0, 0.0, 0.0
+        self._said.clear()
 
-    def put_off(self, signal: str, reason: str, retry_after_s: float) -> bool:
-        """Leaves the signal alone for a while; not where nothing is known but that time was short.
+    def failed(self, outcome: Outcome) -> None:
+        """A request was not taken, which is said once, when it begins or changes."""
+        self.is_well = False
+        self._failures += 1
+        fields = {"reason": outcome.reason, "detail": outcome.detail, "retry_after_s": outcome.retry_after_s}
+        if outcome.said:
+            fields["said"] = outcome.said
+        self._log.debug("shipper.request_failed", signal=self._signal, failures=self._failures, **fields)
+        if outcome.reason == "deadline":
+            return
+        if self.failing_since_s is None:
+            self.failing_since_s = self._clock()
+        self.reason = outcome.reason
+        if outcome.reason not in self._said:
+            self._said.add(outcome.reason)
+            self._log.warning("shipper.delivery_failing", destination=self._label, signal=self._signal, **fields)
+
+    def defer(self, reason: str, retry_after_s: float) -> bool:
+        """Leaves it alone for a while; not where nothing is known but that time was short.
 
         Returns:
             Whether it does.
         """
-        trouble = self._all.setdefault(signal, _Trouble())
-        if reason == "deadline" and not trouble.pause_s:
+        if reason == "deadline" and not self._pause_s:
             return False
-        trouble.pause_s = min(2 * trouble.pause_s or FIRST_PAUSE_S, LONGEST_PAUSE_S)
-        pause_s = max(trouble.pause_s * (1 + self._jitter()) / 2, retry_after_s)
-        trouble.resumes_at = self._clock() + pause_s
-        self._log.debug("shipper.signal_put_off", signal=signal, reason=reason, pause_s=round(pause_s, 1))
+        self._pause_s = min(2 * self._pause_s or FIRST_PAUSE_S, LONGEST_PAUSE_S)
+        pause_s = max(self._pause_s * (1 + self._jitter()) / 2, retry_after_s)
+        self._resumes_at_s = self._clock() + pause_s
+        self._log.debug("shipper.signal_deferred", signal=self._signal, reason=reason, pause_s=round(pause_s, 1))
         return True
 
-    def is_put_off(self, signal: str) -> bool:
-        """Whether it is left alone now."""
-        trouble = self._all.get(signal)
-        return trouble is not None and self._clock() < trouble.resumes_at
-
-    def has_been_put_off(self, signal: str) -> bool:
-        """Whether others do not wait for it: it is tried once at a time."""
-        trouble = self._all.get(signal)
-        return trouble is not None and trouble.pause_s > 0
-
-    def gave_up(self, signal: str, records: int) -> None:
-        """Says once what becomes of what nobody took."""
-        trouble = self._all.setdefault(signal, _Trouble())
-        say = self._log.debug if "given up" in trouble.said else self._log.warning
-        trouble.said.add("given up")
+    def gave_up(self, records: int) -> None:
+        """Says once what becomes of what it did not take."""
+        say = self._log.debug if "given up" in self._said else self._log.warning
+        self._said.add("given up")
         say(
             "shipper.signal_given_up",
-            signal=signal,
-            reason=trouble.reason or "deadline",
+            signal=self._signal,
+            reason=self.reason or "deadline",
             records=records,
             effect="these records are lost; the other signals do not wait for them",
         )
+
+    def ended_at(self, through: int, skip: int) -> int:
+        """Notes that a shipment ended at a record; how many in a row did at that one."""
+        if self._ended_at != (through, skip):
+            self._ended_at, self._ended = (through, skip), 0
+        self._ended += 1
+        return self._ended
+
+    def ends_at(self, through: int, skip: int) -> int:
+        """How many shipments in a row ended at a record."""
+        return self._ended if self._ended_at == (through, skip) else 0

@@ -120,7 +120,7 @@ class Shapes(Protocol):
     """A destination's way to write what is no log record.
 
     Attributes:
-        untaken: Signals that the destination turned out not to know.
+        untaken: Signals that the destination turned out not to know, as delivery notes them.
     """
 
     untaken: set[str]

@@ -9,9 +9,9 @@ import msgspec
 class Verdict(enum.Enum):
     """What an answer means for the records in the request.
 
-    DONE: taken. RETRY: may be taken later, or elsewhere nothing is known. SPLIT: too large. REFUSED: these records will
-    not be taken. HELD: nothing will be taken before somebody has changed something. UNSUPPORTED: nothing here takes
-    records of this signal.
+    DONE: taken. RETRY: may be taken later. SPLIT: too large. REFUSED: these records will not be taken. HELD: nothing
+    will be taken before somebody has changed something. UNSUPPORTED: nothing there seems to take records of this
+    signal, which is believed once records of another are taken.
     """
 
     DONE = "done"
@@ -29,6 +29,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         verdict: What to do next.
         reason: `status_503`, `timeout`, `unauthorised`, `file_enospc`, …; "" when all is well.
         retry_after_s: Seconds the destination asked to wait; 0 when it did not.
+        may_be_records: Of RETRY: it may speak of the records as well as of the server, as 500 does.
         rejected: Records the destination did not take, without saying which, of a request it otherwise accepted.
         detail: Phase and address, or what the system said of it; never content or secrets.
         said: The server's own sentence of why, as it may be shown: bounded, quoted, without secrets; "" for none.
@@ -39,13 +40,16 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
     reason: str = ""
     retry_after_s: float = 0.0
+    may_be_records: bool = False
     rejected: int = 0
     detail: str = ""
     said: str = ""
     items: Mapping[int, "Outcome"] = {}
 
+    @property
+    def is_refusal(self) -> bool:
+        """Whether it says that it is the records that are not taken."""
+        return self.verdict is Verdict.REFUSED or self.verdict is Verdict.SPLIT
+
 
 DONE = Outcome(verdict=Verdict.DONE)
-
-# A server that answers so at one signal's address, and takes another's, does not know this signal.
-UNKNOWN_PATH = ("status_404", "status_405", "status_501")

@@ -1,63 +1,214 @@
-"""Whether a record that was refused alone is at fault, or the destination is: a few bad minutes refuse everything.
+"""Poison records: which records of a parcel are sent next, by what became of those before.
 
-Pure. A record is at fault once the destination took another one beside it, or after it was refused alone in several
-shipments while nothing else was taken either: then it must not keep what comes after it for ever.
+Pure. What is refused or too large is halved until the record that is at fault stands alone. It is given up only with a
+proof that it is the record and not the endpoint: the endpoint takes another one beside it. Where nothing is taken,
+records wait. An answer that may speak of the records or of the server (500) counts only where it came in several
+shipments, and there as well only while others are taken.
 """
 
 from collections.abc import Sequence
 
+import msgspec
+
+from shipper.delivery.batch import Parcel, Suspect
 from shipper.delivery.outcome import Outcome, Verdict
 
-# Refused alone this often, each time in another shipment, and for this long, a record is given up without proof: a
-# destination that was deployed badly is mended or rolled back by then.
-MOST_REFUSALS = 3
-LONGEST_PATIENCE_S = 60.0
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+else:
+    Protocol = object
+
+# A shipment that ended at one record so often with an answer that may speak of it is reason to look for it; and so
+# many shipments in which it was not taken alone, while others were, are proof. A server that fails every now and then
+# takes it in one of them.
+MOST_SHIPMENTS = 3
 
 # So many records in a row refused alone are reason to look elsewhere for one that is taken.
 MOST_IN_A_ROW = 4
 
+# An endpoint that takes less than this at once takes nothing: a record that is larger and too large needs no proof.
+LEAST_BYTES = 4096
 
-class Suspects:
-    """The records of one parcel that were refused alone and are neither given up nor cleared.
+
+class Taker(Protocol):
+    """An endpoint, as far as it proves something: see `health`."""
+
+    taken: int
+
+
+class Isolation:
+    """What is sent of a parcel in one shipment.
+
+    Args:
+        parcel: Its records are settled as they are taken or given up.
+        taker: The endpoint: how many requests it has taken so far.
+        shipment: Its number.
+        most_items: Of a request; 0 for no limit.
+        is_searching: Shipments ended here, so a record is looked for that answers like 500 may speak of.
 
     Attributes:
-        refused: Index and answer of each, in a row from the first that is not delivered.
-        is_proven: The destination took a record of this parcel: what it refuses is at fault.
+        dropped: Records given up, with the answer that they met: for the caller to count and forget.
+        failed: Why no more can be sent now; None while there is more, or nothing is owed that could be.
     """
 
-    def __init__(self) -> None:
-        self.refused: list[tuple[int, Outcome]] = []
-        self.is_proven = False
+    def __init__(
+        self,
+        parcel: Parcel,
+        taker: Taker,
+        *,
+        shipment: int,
+        most_items: int = 0,
+        is_searching: bool = False,
+    ) -> None:
+        self.dropped: list[tuple[int, Outcome]] = []
+        self.failed: Outcome | None = None
+        self._parcel = parcel
+        self._taker = taker
+        self._shipment = shipment
+        self._is_searching = is_searching or any(not one.outcome.is_refusal for one in parcel.suspects.values())
+        self._taken_before = taker.taken
+        self._probe = -1
+        owed = parcel.owed()
+        clear = [at for at in owed if at not in parcel.suspects] if parcel.suspects else owed
+        # From the last to be sent to the first.
+        self._pieces: list[Sequence[int]] = [[at] for at in reversed(self._due_suspects())]
+        if is_searching and len(clear) > 1:
+            # The last one first: if that is not taken either, it is the server, and one request was enough to tell.
+            self._probe = clear[-1]
+            self._pieces += [*_chunks(clear[:-1], most_items)[::-1], clear[-1:]]
+        else:
+            self._pieces += _chunks(clear, most_items)[::-1]
 
     @property
-    def are_many(self) -> bool:
-        """Whether it is time to look elsewhere."""
-        return len(self.refused) >= MOST_IN_A_ROW
+    def is_about_records(self) -> bool:
+        """Whether what is owed waits for a proof, which another batch may bring."""
+        return self.failed is not None and bool(self._parcel.suspects)
 
-    def is_one_too_large(self, records: Sequence[bytes], least_bytes: int) -> bool:
-        """Whether it is a single one, and that for its size, which needs no proof from so many bytes on."""
-        if len(self.refused) != 1:
-            return False
-        at, outcome = self.refused[0]
-        return outcome.verdict is Verdict.SPLIT and len(records[at]) >= least_bytes
+    def next(self) -> Sequence[int]:
+        """The records to send now, by index; none when there are none, or when it failed."""
+        if self.failed is not None:
+            return ()
+        if not self._pieces:
+            self._end()
+            return ()
+        return self._pieces.pop()
 
-    def taken(self) -> list[tuple[int, Outcome]]:
-        """The suspects, who are none any more."""
-        taken, self.refused = self.refused, []
-        return taken
+    def again(self) -> None:
+        """What failed is to be tried again."""
+        self.failed = None
+
+    def heard(self, piece: Sequence[int], outcome: Outcome) -> None:
+        """Takes note of what became of some records."""
+        if outcome.items:
+            self._heard_of_each(piece, outcome)
+        elif outcome.verdict is Verdict.DONE:
+            self._settle(piece)
+        elif self._is_about(outcome):
+            self._not_taken(piece, outcome)
+        else:
+            self._pieces.append(piece)
+            self.failed = outcome
+
+    def drop(self, piece: Sequence[int], outcome: Outcome) -> None:
+        """Gives records up for good."""
+        self.dropped += [(at, outcome) for at in piece]
+        self._parcel.settle(piece)
+
+    def _is_about(self, outcome: Outcome) -> bool:
+        """Whether an outcome is taken to speak of the records."""
+        return outcome.is_refusal or (self._is_searching and outcome.may_be_records)
+
+    def _heard_of_each(self, piece: Sequence[int], outcome: Outcome) -> None:
+        """What was taken is settled, what was refused beside it is given up, the rest is sent again."""
+        rest = msgspec.structs.replace(outcome, items={})
+        outcomes = {at: outcome.items.get(place, rest) for place, at in enumerate(piece)}
+        done = [at for at, one in outcomes.items() if one.verdict is Verdict.DONE]
+        refused = [at for at, one in outcomes.items() if one.is_refusal]
+        later = [at for at, one in outcomes.items() if at not in set(done) | set(refused)]
+        if done:
+            self._settle(done)
+            for at in refused:
+                self.drop([at], outcomes[at])
+        elif refused:
+            self._not_taken(refused, outcomes[refused[0]])
+        if later:
+            self._pieces.append(later)
+            worst = max((outcomes[at] for at in later), key=lambda one: one.retry_after_s)
+            self.failed = worst
+
+    def _settle(self, piece: Sequence[int]) -> None:
+        self._parcel.settle(piece)
+        # Others are taken now: those refused before are sent once more, and given up if they are refused again.
+        for at, suspect in self._parcel.suspects.items():
+            if suspect.outcome.is_refusal and [at] not in self._pieces:
+                self._pieces.append([at])
+
+    def _not_taken(self, piece: Sequence[int], outcome: Outcome) -> None:
+        if len(piece) > 1:
+            middle = len(piece) // 2
+            self._pieces += [piece[middle:], piece[:middle]]
+            return
+        at, parcel = piece[0], self._parcel
+        suspect = parcel.suspects.get(at)
+        is_proven = self._taker.taken > (self._taken_before if suspect is None else suspect.taken)
+        is_said = outcome.is_refusal
+        is_too_large = outcome.verdict is Verdict.SPLIT and len(parcel.records[at]) >= LEAST_BYTES
+        shipments = (suspect.shipments if suspect is not None else 0) + is_proven
+        if (is_said and is_proven) or (is_too_large and not parcel.suspects) or shipments >= MOST_SHIPMENTS:
+            self.drop(piece, outcome)
+            return
+        if not is_said and not is_proven and self._has_others:
+            # Nothing is taken: that is no time to accuse a record.
+            self._pieces.append(piece)
+            self.failed = outcome
+            return
+        parcel.suspects[at] = Suspect(outcome, self._taker.taken, self._shipment, shipments)
+        if is_proven:
+            return
+        if not is_said:
+            self.failed = msgspec.structs.replace(outcome, verdict=Verdict.HELD)
+        elif at == self._probe:
+            self.failed = outcome
+        elif len(parcel.suspects) >= MOST_IN_A_ROW:
+            self._look_elsewhere(outcome)
+
+    @property
+    def _has_others(self) -> bool:
+        """Whether there are records to be sent that are no suspects."""
+        return any(piece[-1] not in self._parcel.suspects for piece in self._pieces)
+
+    def _look_elsewhere(self, outcome: Outcome) -> None:
+        """Sends the last record of all next."""
+        others = [place for place, piece in enumerate(self._pieces) if piece[-1] not in self._parcel.suspects]
+        if not others or self._probe >= 0:
+            self.failed = outcome
+            return
+        piece = self._pieces.pop(others[0])
+        self._probe = piece[-1]
+        if len(piece) > 1:
+            self._pieces.insert(others[0], piece[:-1])
+        self._pieces.append(piece[-1:])
+
+    def _due_suspects(self) -> list[int]:
+        """Suspects that another try may tell something of."""
+        return [
+            at
+            for at, suspect in self._parcel.suspects.items()
+            if suspect.shipment != self._shipment or (suspect.outcome.is_refusal and self._taker.taken > suspect.taken)
+        ]
+
+    def _end(self) -> None:
+        """Everything was sent: suspects without a proof are what failed."""
+        for suspect in self._parcel.suspects.values():
+            if self._taker.taken <= suspect.taken and not suspect.shipments:
+                self.failed = suspect.outcome
 
 
-class Patience:
-    """Counts the shipments that ended at the same record."""
-
-    def __init__(self) -> None:
-        self._where: tuple[int, int] | None = None
-        self._times = 0
-        self._since = 0.0
-
-    def is_over(self, through: int, skip: int, now: float) -> bool:
-        """Notes another shipment that ended at a position; whether it was one too many."""
-        if self._where != (through, skip):
-            self._where, self._times, self._since = (through, skip), 0, now
-        self._times += 1
-        return self._times >= MOST_REFUSALS and now >= self._since + LONGEST_PATIENCE_S
+def _chunks(indexes: Sequence[int], most: int) -> list[Sequence[int]]:
+    """In pieces of as many as a request may carry."""
+    if not indexes:
+        return []
+    if not most or len(indexes) <= most:
+        return [indexes]
+    return [indexes[start : start + most] for start in range(0, len(indexes), most)]

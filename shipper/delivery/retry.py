@@ -13,6 +13,10 @@ from shipper.delivery.outcome import Outcome, Verdict
 # shutdown there is no other time. It need not be shorter than the first one, though.
 _SHARE = 4
 
+# Where nothing comes afterwards, a server that asks for more time than there is gets one more try, after this share of
+# what is left: there is no better moment.
+_LAST_SHARE = 0.5
+
 
 def even() -> float:
     """A number from 0 up to 1, from the kernel: a restored snapshot does not repeat it."""
@@ -27,7 +31,8 @@ def persist(
     most_s: float,
     time_left_s: Callable[[], float],
     pause: Callable[[float], None],
-    said: Callable[[Outcome, int, float], None],
+    planned: Callable[[Outcome, int, float], None],
+    is_final: Callable[[], bool] = lambda: False,
     jitter: Callable[[], float] = even,
 ) -> Outcome:
     """Repeats a try until it ends otherwise than in RETRY, or the next pause would pass the deadline.
@@ -43,7 +48,8 @@ def persist(
         most_s: Bound of any.
         time_left_s: Seconds until the deadline, which may move meanwhile.
         pause: Sleeps.
-        said: Told of each failed try that is to be repeated: outcome, its number, pause in seconds.
+        planned: Called for each failed try that is to be repeated: outcome, its number, pause in seconds.
+        is_final: Whether nothing comes afterwards.
         jitter: Draws from [0, 1).
 
     Returns:
@@ -52,6 +58,7 @@ def persist(
     import tenacity
 
     made = [first]
+    has_had_last = False
 
     def attempt() -> Outcome:
         return made.pop() if made else again()
@@ -65,7 +72,12 @@ def persist(
     def wait(state: tenacity.RetryCallState) -> float:
         # The exponent is bounded so that a long night makes no huge number of it.
         bound_s = min(most_s, base_s * (1 << min(state.attempt_number - 1, 30)), max(base_s, time_left_s() / _SHARE))
-        return max(jitter() * bound_s, outcome_of(state).retry_after_s)
+        pause_s = max(jitter() * bound_s, outcome_of(state).retry_after_s)
+        nonlocal has_had_last
+        if is_final() and not has_had_last and pause_s >= time_left_s():
+            has_had_last = True
+            return time_left_s() * _LAST_SHARE
+        return pause_s
 
     def stop(state: tenacity.RetryCallState) -> bool:
         return state.upcoming_sleep >= time_left_s()
@@ -75,7 +87,7 @@ def persist(
         wait=wait,
         stop=stop,
         sleep=pause,
-        before_sleep=lambda state: said(outcome_of(state), state.attempt_number, state.upcoming_sleep),
+        before_sleep=lambda state: planned(outcome_of(state), state.attempt_number, state.upcoming_sleep),
         retry_error_callback=outcome_of,
     )
     return retrying(attempt)

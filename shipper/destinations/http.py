@@ -37,6 +37,8 @@ _NOT_IMPLEMENTED = 501
 # (404, 405, 410, 421, redirects, …): no record is at fault, so none is given up.
 _RETRIED = (408, 425, 429)
 _ABOUT_RECORDS = (400, 422)
+# Of the server errors, those that are the server's own; 500 may as well be about the records, as OTLP has it.
+_OF_THE_SERVER = (502, 503, 504)
 _UNAUTHORISED = (401, 403)
 _TOO_LARGE = 413
 
@@ -296,7 +298,12 @@ def outcome_of(response: Response, now_epoch_s: Callable[[], float] = time.time)
             return Outcome(verdict=Verdict.HELD, reason="page")
         return DONE
     if status in _RETRIED or (status in _SERVER_ERROR and status != _NOT_IMPLEMENTED):
-        return Outcome(verdict=Verdict.RETRY, reason=reason, retry_after_s=retry_after_s(response.headers, now_epoch_s))
+        return Outcome(
+            verdict=Verdict.RETRY,
+            reason=reason,
+            retry_after_s=retry_after_s(response.headers, now_epoch_s),
+            may_be_records=status in _SERVER_ERROR and status not in _OF_THE_SERVER,
+        )
     if status == _TOO_LARGE:
         return Outcome(verdict=Verdict.SPLIT, reason=reason)
     if status in _ABOUT_RECORDS:

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 # its share of the time before that shows.
 MOST_IDLE_S = 50.0
 
-# Connections kept; no more requests are under way at once than there are signals.
-MOST_KEPT = 3
+# Connections kept: as many as requests that are ever under way at once.
+MOST_KEPT = 6
 
 # Of the time for a request, what may go before it is sent.
 SET_UP_SHARE = 3 / 4

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lifecycle.contract import wire
 from lifecycle.contract.wire import Ship, Shipped, Stalled
 from shipper.commands import Commands
-from shipper.delivery import health as troubles
+from shipper.delivery import health
 from shipper.delivery.interfaces import Request
 from shipper.delivery.outcome import DONE, Outcome, Verdict
 from shipper.destinations.destination import Destination, Endpoint
@@ -44,6 +44,13 @@ answers = st.tuples(
 shipments = st.tuples(st.integers(0, 2), st.booleans())
 
 
+class Sleepless(Commands):
+    """Pauses take no time."""
+
+    def pause(self, seconds: float) -> None:
+        """Is over."""
+
+
 class Script:
     """A destination of every signal that meets what it is told to."""
 
@@ -57,10 +64,10 @@ class Script:
         self.requests = 0
         self._commands = commands
         self._script = script
-        endpoints = {signal: Endpoint(joined, ScriptedSender(self, signal)) for signal in SIGNALS}
+        endpoints = {signal: Endpoint(joined, ScriptedSender(self)) for signal in SIGNALS}
         self.destination = Destination(otlp.encoder, endpoints, otlp.shapes)
 
-    def answered(self, signal: str) -> Outcome:
+    def answered(self) -> Outcome:
         """Answers as told."""
         self.requests += 1
         outcome, moment = next(self._script, (DONE, "at once"))
@@ -69,10 +76,6 @@ class Script:
         if moment == "never":
             self._commands.deadline = 0.0
             return TIMEOUT
-        if outcome is UNSUPPORTED:
-            if signal == "logs":
-                return DONE
-            self.shapes.untaken.add(signal)
         return outcome
 
 
@@ -82,14 +85,13 @@ class ScriptedSender:
     label = "memory:"
     place = None
 
-    def __init__(self, script: Script, signal: str) -> None:
+    def __init__(self, script: Script) -> None:
         self._script = script
-        self._signal = signal
 
     def send(self, request: Request) -> Outcome:
         """Answers as told."""
         del request
-        return self._script.answered(self._signal)
+        return self._script.answered()
 
     def begin(self, request: Request, within_s: float) -> Callable[[], Outcome] | None:
         """Likewise, later."""
@@ -146,7 +148,15 @@ class Told:
     st.sampled_from([12_000, 4_000_000]),
 )
 @example([(HELD, "at once"), (HELD, "at once"), (UNSUPPORTED, "at once")], [(0, False)], True, 2000, 60.0, 4_000_000)
-def test_every_event_is_told_of_once(
+@example(
+    [*[(DONE, "at once")] * 2, *[(UNSUPPORTED, "at once")] * 2, *[(DONE, "at once")] * 2, (DONE, "never")],
+    [(2, False)],
+    False,
+    3,
+    1e-9,
+    12_000,
+)
+def test_every_event_is_reported_once(
     script: list[tuple[Outcome, str]],
     shipments_made: list[tuple[int, bool]],
     is_several: bool,  # noqa: FBT001 - drawn
@@ -154,17 +164,17 @@ def test_every_event_is_told_of_once(
     pause_s: float,
     room: int,
 ) -> None:
-    """Taken, put off, given up, rejected, stalled, in one batch or several, by one shipper or by successors."""
+    """Taken, deferred, given up, rejected, stalled, in one batch or several, by one shipper or by successors."""
     backlog, end = backlog_of(*stories(FRAMES), size=room)
     told = Told(backlog, end)
     pipe, supervisor = os.pipe()
-    commands = Commands(pipe)
+    commands = Sleepless(pipe)
     scripted = Script(commands, iter(script), is_several=is_several)
     scripted.settings.batch_records = batch_records
     worker: Worker | None = None
     shipped = 0
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(troubles, "FIRST_PAUSE_S", pause_s)
+        patch.setattr(health, "FIRST_PAUSE_S", pause_s)
         for number, (more, is_new) in enumerate([*shipments_made, (FRAMES, False), (0, False), (0, False)]):
             if worker is None or is_new:
                 worker = Worker(

@@ -57,7 +57,7 @@ class Supervisor:
         self.thread.start()
         self.deadline = 0.0
 
-    def order(
+    def command(
         self,
         until: int,
         since: int = 0,
@@ -69,8 +69,8 @@ class Supervisor:
     ) -> None:
         """Sends a command."""
         self.deadline = time.monotonic() + budget_s
-        order = Ship(since=since, skip=skip, until=until, deadline=self.deadline, context=context, is_final=is_final)
-        wire.send(self.commands_out, order)
+        ship = Ship(since=since, skip=skip, until=until, deadline=self.deadline, context=context, is_final=is_final)
+        wire.send(self.commands_out, ship)
 
     def report(self) -> Shipped | Stalled:
         """Waits for a report."""
@@ -112,7 +112,7 @@ def test_a_shipment_is_delivered_and_reported(server: Server) -> None:
     backlog, end = backlog_of(LINES[:4], LINES[4:])
     server.behaviours = [server.answering(http(200))]
     supervisor = Supervisor(backlog, server.port)
-    supervisor.order(end)
+    supervisor.command(end)
     report = supervisor.report()
     sent = len(server.requests[0][1])
     assert report == Shipped(through=end, events=10, requests=1, wire_bytes=sent)
@@ -134,7 +134,7 @@ def test_a_healthy_run_prints_nothing_at_warning(server: Server) -> None:
     backlog, end = backlog_of(LINES)
     server.behaviours = [server.answering(http(200))]
     supervisor = Supervisor(backlog, server.port, TAILRACE_LOG_LEVEL="warning")
-    supervisor.order(end)
+    supervisor.command(end)
     supervisor.reports_until(end)
     supervisor.close()
     assert supervisor.lines.written == []
@@ -145,7 +145,7 @@ def test_every_request_is_reported_with_the_position_it_reached(server: Server) 
     backlog, end = backlog_of([start("r1"), *LINES], [OWN, *LINES, OWN])
     server.behaviours = [server.answering(*[http(200)] * 9)]
     supervisor = Supervisor(backlog, server.port, TAILRACE_BATCH_RECORDS="5")
-    supervisor.order(end)
+    supervisor.command(end)
     reports = supervisor.reports_until(end)
     assert [(report.through, report.skip) for report in reports[:2]] == [(0, 5), (0, 10)]
     assert (sum(report.events for report in reports), reports[-1].through) == (21, end)
@@ -158,9 +158,9 @@ def test_nothing_to_deliver_ends_with_a_report(server: Server) -> None:
     """An empty range, an empty batch, nothing but own lines: no request."""
     backlog, end = backlog_of([], [OWN, OWN])
     supervisor = Supervisor(backlog, server.port)
-    supervisor.order(0)
+    supervisor.command(0)
     assert supervisor.report() == Shipped(through=0)
-    supervisor.order(end)
+    supervisor.command(end)
     own_bytes = 2 * len(json.dumps(OWN, separators=(",", ":")))
     assert supervisor.report() == Shipped(through=end, dropped={"own_line": 2}, dropped_bytes={"own_line": own_bytes})
     supervisor.close()
@@ -177,7 +177,7 @@ def test_a_replaced_shipper_goes_on_within_a_frame(server: Server) -> None:
 
     server.behaviours = [once, server.hanging]
     first = Supervisor(backlog, server.port, TAILRACE_BATCH_RECORDS="5")
-    first.order(end, budget_s=0.5)
+    first.command(end, budget_s=0.5)
     report = first.report()
     assert isinstance(report, Shipped)
     assert isinstance(first.report(), Stalled)
@@ -185,7 +185,7 @@ def test_a_replaced_shipper_goes_on_within_a_frame(server: Server) -> None:
     server.behaviours = [server.answering(*[http(200)] * 5)]
     server.requests.clear()
     second = Supervisor(backlog, server.port)
-    second.order(end, report.through, report.skip, context=report.context)
+    second.command(end, report.through, report.skip, context=report.context)
     (last,) = second.reports_until(end)
     second.close()
     assert (report.skip, report.events, last.events) == (5, 5, 6)
@@ -198,9 +198,9 @@ def test_an_order_older_than_the_last_report_sends_nothing_twice(server: Server)
     backlog, end = backlog_of(LINES)
     server.behaviours = [server.answering(*[http(200)] * 5)]
     supervisor = Supervisor(backlog, server.port)
-    supervisor.order(end)
+    supervisor.command(end)
     supervisor.reports_until(end)
-    supervisor.order(end)
+    supervisor.command(end)
     assert supervisor.report() == Shipped(through=end)
     supervisor.close()
     assert len(server.requests) == 1
@@ -213,13 +213,13 @@ def test_an_order_during_a_shipment_extends_it(server: Server) -> None:
 
     def behave(connection: socket.socket) -> None:
         server.read(connection)
-        supervisor.order(end)
+        supervisor.command(end)
         time.sleep(0.05)
         connection.sendall(http(200))
         server.answering(http(200))(connection)
 
     server.behaviours = [behave]
-    supervisor.order(middle)
+    supervisor.command(middle)
     reports = supervisor.reports_until(end)
     assert [(report.through, report.events) for report in reports] == [(middle, 5), (end, 5)]
     supervisor.close()
@@ -241,7 +241,7 @@ def test_what_cannot_be_delivered_is_held(server: Server, answer: bytes, reason:
     server.behaviours = [server.answering(*[answer] * 1000)]
     supervisor = Supervisor(backlog, server.port, TAILRACE_LOG_LEVEL="warning")
     for _ in range(2):
-        supervisor.order(end, budget_s=0.2)
+        supervisor.command(end, budget_s=0.2)
         report = supervisor.report()
         assert isinstance(report, Stalled)
         assert (report.reason, report.retry_after_s) == (reason, retry_after_s)
@@ -255,7 +255,7 @@ def test_a_deadline_ends_a_shipment_that_hangs(server: Server) -> None:
     server.behaviours = [server.hanging]
     supervisor = Supervisor(backlog, server.port)
     started = time.monotonic()
-    supervisor.order(end, budget_s=0.1)
+    supervisor.command(end, budget_s=0.1)
     assert supervisor.report() == Stalled(reason="deadline", deadline=supervisor.deadline, requests=1)
     assert time.monotonic() - started < 0.5
     supervisor.close()
@@ -263,14 +263,14 @@ def test_a_deadline_ends_a_shipment_that_hangs(server: Server) -> None:
 
 @pytest.mark.parametrize("status", [200, 503])
 def test_a_deadline_moved_to_now_ends_a_request_and_a_pause(server: Server, status: int) -> None:
-    """The report names the order that it answers: the supervisor may have sent another meanwhile."""
+    """The report names the command that it answers: the supervisor may have sent another meanwhile."""
     backlog, end = backlog_of(LINES)
     server.behaviours = [server.hanging if status == 200 else server.answering(http(status, b"", "Retry-After: 5"))]
     supervisor = Supervisor(backlog, server.port)
-    supervisor.order(end)
+    supervisor.command(end)
     time.sleep(0.1)
     started = time.monotonic()
-    supervisor.order(end, budget_s=0)
+    supervisor.command(end, budget_s=0)
     report = supervisor.report()
     assert time.monotonic() - started < 1
     assert isinstance(report, Stalled)
@@ -284,9 +284,9 @@ def test_what_came_meanwhile_goes_with_what_was_not_taken(server: Server) -> Non
     middle = next(backlog.frames(0, end)).end
     server.behaviours = [server.answering(http(404), http(200))]
     supervisor = Supervisor(backlog, server.port)
-    supervisor.order(middle)
+    supervisor.command(middle)
     assert isinstance(supervisor.report(), Stalled)
-    supervisor.order(end)
+    supervisor.command(end)
     supervisor.reports_until(end)
     supervisor.close()
     assert len(server.requests) == 2
@@ -298,7 +298,7 @@ def test_the_supervisors_death_ends_a_request_and_a_pause(server: Server, status
     backlog, end = backlog_of(LINES)
     server.behaviours = [server.hanging if status == 200 else server.answering(http(status, b"", "Retry-After: 5"))]
     supervisor = Supervisor(backlog, server.port)
-    supervisor.order(end)
+    supervisor.command(end)
     time.sleep(0.1)
     started = time.monotonic()
     supervisor.close()
@@ -309,7 +309,7 @@ def test_partial_success_is_counted_as_dropped(server: Server) -> None:
     backlog, end = backlog_of(LINES)
     server.behaviours = [server.answering(http(200, b'{"partialSuccess":{"rejectedLogRecords":"3"}}'))]
     supervisor = Supervisor(backlog, server.port)
-    supervisor.order(end)
+    supervisor.command(end)
     (report,) = supervisor.reports_until(end)
     assert (report.events, report.dropped) == (7, {"rejected": 3})
     assert report.dropped_bytes == {"rejected": 3 * sizes_of(LINES)[0]}
@@ -324,7 +324,7 @@ def test_size_of_rejected_is_exact_where_all_are_and_the_mean_where_some_are(ser
         answer = http(200, b'{"partialSuccess":{"rejectedLogRecords":%d}}' % rejected)
         server.behaviours = [server.answering(answer)]
         supervisor = Supervisor(backlog, server.port)
-        supervisor.order(end)
+        supervisor.command(end)
         (report,) = supervisor.reports_until(end)
         supervisor.close()
         assert report.dropped_bytes == {"rejected": size}
@@ -342,7 +342,7 @@ def test_size_of_refused_record_is_looked_up_where_it_still_is(server: Server) -
     backlog, end = backlog_of(*frames)
     server.behaviours = [behave]
     supervisor = Supervisor(backlog, server.port)
-    supervisor.order(end)
+    supervisor.command(end)
     reports = supervisor.reports_until(end)
     supervisor.close()
     told = [(report.dropped, report.dropped_bytes) for report in reports if report.dropped]
@@ -357,7 +357,7 @@ def test_every_way_to_drop_tells_bytes(server: Server) -> None:
     supervisor = Supervisor(
         backlog, server.port, TAILRACE_PLATFORM_LOGS="", TAILRACE_DROP="health", TAILRACE_KEEP="line|health"
     )
-    supervisor.order(end)
+    supervisor.command(end)
     reports = supervisor.reports_until(end)
     supervisor.close()
     sizes = dict(zip(("drop", "keep", "platform_logs", "own_line"), sizes_of(dropped), strict=True))
@@ -368,7 +368,7 @@ def test_every_way_to_drop_tells_bytes(server: Server) -> None:
 def test_an_offset_that_is_none_is_an_error_and_not_a_crash(server: Server) -> None:
     backlog, _ = backlog_of(LINES)
     supervisor = Supervisor(backlog, server.port)
-    supervisor.order(17)
+    supervisor.command(17)
     assert supervisor.report() == Stalled(reason="broken_frame", deadline=supervisor.deadline)
     supervisor.close()
 
@@ -384,7 +384,7 @@ def test_no_secret_is_in_any_line(server: Server) -> None:
         TAILRACE_HEADERS="X-Key=hunter24",
         OTEL_EXPORTER_OTLP_HEADERS="api-key=hunter25",
     )
-    supervisor.order(end)
+    supervisor.command(end)
     supervisor.report()
     supervisor.report()
     supervisor.close()
@@ -405,7 +405,7 @@ def test_memory_is_bounded_by_a_batch_and_not_by_the_backlog(server: Server) -> 
     del frames
     tracemalloc.start()
     try:
-        supervisor.order(end, budget_s=60)
+        supervisor.command(end, budget_s=60)
         reports = supervisor.reports_until(end)
         _, peak_bytes = tracemalloc.get_traced_memory()
     finally:
@@ -421,10 +421,10 @@ def test_restored_copy_of_a_snapshot_ships_under_its_own_name_over_a_new_connect
     first_end = next(iter(backlog.frames(0, end))).end
     server.behaviours = [server.answering(http(200)), server.answering(http(200))]
     supervisor = Supervisor(backlog, server.port)
-    supervisor.order(first_end)
+    supervisor.command(first_end)
     supervisor.reports_until(first_end)
     wire.send(supervisor.commands_out, wire.Restored(digest_key=b"k", instance_id="copy-2"))
-    supervisor.order(end, since=first_end)
+    supervisor.command(end, since=first_end)
     supervisor.reports_until(end)
     supervisor.close()
     names = [b'"stringValue":"copy-2"' in gzip.decompress(body) for _, body in server.requests]

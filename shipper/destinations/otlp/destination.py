@@ -15,7 +15,7 @@ import msgspec
 from lifecycle.contract.log import Log
 from lifecycle.contract.settings import DEFAULT_OTLP_ENDPOINT, Settings
 from shipper.delivery.interfaces import Request
-from shipper.delivery.outcome import DONE, UNKNOWN_PATH, Outcome, Verdict
+from shipper.delivery.outcome import DONE, Outcome, Verdict
 from shipper.destinations.destination import Destination, Endpoint
 from shipper.destinations.http import DEFAULT_TIMEOUT_MS, Bodies, Listener, Place, Senders, outcome_of
 from shipper.destinations.otlp.json_values import any_value, key_value
@@ -42,6 +42,9 @@ _NAMES = {
     METRICS: (b"resourceMetrics", b"scopeMetrics", b"metrics"),
 }
 
+# A server that answers so at one signal's address, and takes another's, does not know this signal.
+_UNKNOWN_PATH = ("status_404", "status_405", "status_501")
+
 # Names of loggers remembered.
 _MOST_SCOPES = 256
 
@@ -52,13 +55,12 @@ def made(settings: Settings, timing: "Timing", log: Log, heard: Listener | None 
     """The receiver that OTLP's variables, or an address like otlp+https://…, name; see `registry.chosen`."""
     senders = Senders(settings, timing, log, heard)
     resource = attributes(settings)
-    shapes, taken = Shapes(), set[str]()
     endpoints = {}
     for signal in settings.exported_signals() or (LOGS,):
         place = place_of(settings, signal)
-        sender = senders.sender(place, Answers(signal, taken, shapes.untaken))
+        sender = senders.sender(place, outcome_of_export)
         endpoints[signal] = Endpoint(Exports(signal, resource, place), sender)
-    return Destination(LogRecords(), endpoints, shapes, lambda: _load(endpoints))
+    return Destination(LogRecords(), endpoints, Shapes(), lambda: _load(endpoints))
 
 
 def _load(signals: Collection[str]) -> None:
@@ -178,36 +180,16 @@ def _scope_of(record: bytes) -> str:
     return record.scope if type(record) is Scoped else ""
 
 
-class Answers:
-    """Reads the answers to the requests of one signal: a success may have rejected records, a 404 mean the signal.
-
-    Args:
-        signal: Which one.
-        taken: Signals that the receiver has taken, of all that it is sent.
-        untaken: Signals that it turned out not to know, likewise.
-    """
-
-    def __init__(self, signal: str, taken: set[str], untaken: set[str]) -> None:
-        self._signal = signal
-        self._taken = taken
-        self._untaken = untaken
-
-    def __call__(self, request: Request, response: Response) -> Outcome:
-        """What became of a request."""
-        del request
-        outcome = outcome_of(response)
-        if outcome.verdict is not Verdict.DONE:
-            if outcome.reason not in UNKNOWN_PATH or not self._is_unknown():
-                return outcome
-            self._untaken.add(self._signal)
-            return Outcome(verdict=Verdict.UNSUPPORTED, reason=outcome.reason)
-        self._taken.add(self._signal)
-        rejected = rejected_in(response.body)
-        return Outcome(verdict=Verdict.DONE, rejected=rejected) if rejected else DONE
-
-    def _is_unknown(self) -> bool:
-        """Whether an address that is not there means that the signal is not known: others are. Logs once taken are."""
-        return bool(self._taken - {self._signal}) and (self._signal != LOGS or LOGS not in self._taken)
+def outcome_of_export(request: Request, response: Response) -> Outcome:
+    """What an answer means: a success may have rejected records, a 404 mean that the signal is not known."""
+    del request
+    outcome = outcome_of(response)
+    if outcome.reason in _UNKNOWN_PATH:
+        return Outcome(verdict=Verdict.UNSUPPORTED, reason=outcome.reason)
+    if outcome.verdict is not Verdict.DONE:
+        return outcome
+    rejected = rejected_in(response.body)
+    return Outcome(verdict=Verdict.DONE, rejected=rejected) if rejected else DONE
 
 
 class PartialSuccess(msgspec.Struct):

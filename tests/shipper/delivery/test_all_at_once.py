@@ -32,7 +32,7 @@ def test_signals_of_a_last_shipment_are_under_way_together(server: Server) -> No
     backlog, end = backlog_of(invocation(0), invocation(20, R2))
     all_together(server, 3)
     supervisor = Supervisor(backlog, server.port, **EVERY)
-    supervisor.order(end, is_final=True)
+    supervisor.command(end, is_final=True)
     report = settled(supervisor, end)
     supervisor.close()
     assert (report.events, report.dropped, report.owes) == (8, {}, False)
@@ -43,15 +43,15 @@ def test_what_earlier_batches_owe_is_under_way_with_the_last_lines(server: Serve
     """Spans and metrics for which the shipment before had no time."""
     backlog, end = backlog_of(invocation(0), invocation(20_000, R2))
     middle = next(backlog.frames(0, end)).end
-    Backend(server, traces=[b""])
+    Backend(server, logs=[http(200, b"", "Connection: close")], traces=[b""])
     supervisor = Supervisor(backlog, server.port, **EVERY)
-    supervisor.order(middle, budget_s=0.3)
+    supervisor.command(middle, budget_s=0.3)
     first = supervisor.report()
     assert isinstance(first, Shipped)
     assert isinstance(supervisor.report(), Stalled)
     server.requests.clear()
     all_together(server, 5)
-    supervisor.order(end, first.through, first.skip, is_final=True)
+    supervisor.command(end, first.through, first.skip, is_final=True)
     last = settled(supervisor, end)
     supervisor.close()
     assert (first.events + last.events, last.dropped) == (8, {})
@@ -60,46 +60,52 @@ def test_what_earlier_batches_owe_is_under_way_with_the_last_lines(server: Serve
 
 
 def test_batches_of_a_last_shipment_share_their_connections(server: Server) -> None:
-    """As many as there are signals, however many requests."""
-    backlog, end = backlog_of(*[invocation(20 * n, f"r{n}") for n in range(6)])
+    """Six at most are under way at a time, however many requests there are."""
+    backlog, end = backlog_of(*[invocation(20 * n, f"r{n}") for n in range(12)])
     backend = Backend(server)
     supervisor = Supervisor(backlog, server.port, TAILRACE_BATCH_RECORDS="8", **EVERY)
-    supervisor.order(end, is_final=True)
+    supervisor.command(end, is_final=True)
     settled(supervisor, end)
     supervisor.close()
-    assert [backend.count(signal) for signal in SIGNALS] == [3, 3, 1]
-    assert server.connections == 3
+    assert [backend.count(signal) for signal in SIGNALS] == [6, 6, 1]
+    assert server.connections == 6
 
 
-def test_other_shipments_keep_to_one_connection(server: Server) -> None:
-    """Whoever pays for a handshake pays once."""
+def test_signals_of_any_shipment_are_under_way_together(server: Server) -> None:
+    """A hold costs one answer's time, and not one for each signal."""
     backlog, end = backlog_of(invocation(0))
+    all_together(server, 2)
+    supervisor = Supervisor(backlog, server.port, TAILRACE_SIGNALS="logs,traces", TAILRACE_PLATFORM_LOGS="0")
+    supervisor.command(end)
+    settled(supervisor, end)
+    assert sorted(head.split(b" ", 2)[1] for head, _ in server.requests) == [b"/v1/logs", b"/v1/traces"]
+    supervisor.close()
+
+
+def test_shipments_of_one_signal_keep_to_one_connection(server: Server) -> None:
+    """Whoever pays for a handshake pays once."""
+    backlog, end = backlog_of(invocation(0), invocation(20, R2))
     Backend(server)
-    supervisor = Supervisor(backlog, server.port, **EVERY)
-    supervisor.order(end)
+    supervisor = Supervisor(backlog, server.port, TAILRACE_BATCH_RECORDS="2", TAILRACE_SIGNALS="logs")
+    supervisor.command(end)
     settled(supervisor, end)
     supervisor.close()
-    assert server.connections == 1
+    assert (len(server.requests), server.connections) == (4, 1)
 
 
-@pytest.mark.parametrize(
-    ("answer", "budget_s", "reason"), [(http(401), 10, "unauthorised"), (b"", 0.4, "deadline")], ids=["401", "none"]
-)
+@pytest.mark.parametrize(("answer", "budget_s", "tries"), [(http(401), 10, 2), (b"", 0.4, 1)], ids=["401", "none"])
 def test_lines_that_are_held_at_the_end_keep_no_other_from_being_taken(
-    server: Server, answer: bytes, budget_s: float, reason: str
+    server: Server, answer: bytes, budget_s: float, tries: int
 ) -> None:
-    """There is no later for the others: what they were answered counts, and lines that were not taken stay."""
+    """There is no later for the others: what they were answered counts, and lines that were not taken do, too."""
     backlog, end = backlog_of(invocation(0))
     backend = Backend(server, logs=[answer])
     supervisor = Supervisor(backlog, server.port, **EVERY)
-    supervisor.order(end, is_final=True, budget_s=budget_s)
-    first, last = supervisor.report(), supervisor.report()
+    supervisor.command(end, is_final=True, budget_s=budget_s)
+    report = settled(supervisor, end)
     supervisor.close()
-    assert isinstance(first, Shipped)
-    assert (first.through, first.skip, first.events, first.requests) == (0, 1, 1, 2)
-    assert isinstance(last, Stalled)
-    assert (last.reason, last.requests) == (reason, 0)
-    assert [backend.count(signal) for signal in SIGNALS] == [1, 1, 1]
+    assert (report.events, report.dropped) == (3, {"undelivered": 1})
+    assert [backend.count(signal) for signal in SIGNALS] == [tries, 1, 1]
 
 
 @pytest.mark.parametrize(("refused", "lost"), [("traces", {"undelivered": 1}), ("metrics", {})])
@@ -108,27 +114,27 @@ def test_signal_that_is_not_taken_at_the_end_is_given_up(server: Server, refused
     backlog, end = backlog_of(invocation(0))
     backend = Backend(server, **{refused: [http(401)]})
     supervisor = Supervisor(backlog, server.port, **EVERY)
-    supervisor.order(end, is_final=True)
+    supervisor.command(end, is_final=True)
     report = settled(supervisor, end)
     supervisor.close()
     assert (report.events, report.dropped) == (4 - len(lost), lost)
     assert [backend.count(signal) for signal in SIGNALS] == [1 + (signal == refused) for signal in SIGNALS]
 
 
-def test_signal_that_was_put_off_is_not_sent_ahead_of_lines(server: Server) -> None:
+def test_signal_that_was_deferred_is_not_sent_ahead_of_lines(server: Server) -> None:
     """To find out that its endpoint still is down may take a while; it has one try when they have left."""
     backlog, end = backlog_of(*stories(2))
     middle = next(backlog.frames(0, end)).end
     backend = Backend(server, traces=[http(403), http(200)])
     supervisor = Supervisor(backlog, server.port, **EVERY)
-    supervisor.order(middle)
+    supervisor.command(middle)
     first = supervisor.report()
     assert isinstance(first, Shipped)
     while not first.waits:
         first = supervisor.report()
         assert isinstance(first, Shipped)
     server.requests.clear()
-    supervisor.order(end, 0, 3, is_final=True)
+    supervisor.command(end, 0, 3, is_final=True)
     settled(supervisor, end)
     supervisor.close()
     targets = [head.split(b" ", 2)[1] for head, _ in server.requests]
@@ -152,7 +158,7 @@ def test_endpoint_that_cannot_be_reached_takes_a_share_of_the_time_at_most(serve
         OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=own,
         **EVERY,
     )
-    supervisor.order(end, is_final=True, budget_s=1)
+    supervisor.command(end, is_final=True, budget_s=1)
     report = settled(supervisor, end)
     supervisor.close()
     hanging.close()
@@ -165,7 +171,7 @@ def test_request_sent_ahead_that_fails_is_repeated(server: Server) -> None:
     backlog, end = backlog_of(invocation(0))
     backend = Backend(server, traces=[http(503), http(200)])
     supervisor = Supervisor(backlog, server.port, **EVERY)
-    supervisor.order(end, is_final=True)
+    supervisor.command(end, is_final=True)
     reports = supervisor.reports_until(end)
     supervisor.close()
     assert [backend.count(signal) for signal in SIGNALS] == [1, 2, 1]
@@ -184,7 +190,7 @@ def test_backend_that_takes_one_connection_gets_one_signal_after_the_other(serve
 
     server.behaviours = [hang_up, hang_up, serve]
     supervisor = Supervisor(backlog, server.port, **EVERY)
-    supervisor.order(end, is_final=True)
+    supervisor.command(end, is_final=True)
     report = settled(supervisor, end)
     supervisor.close()
     assert report.events == 4
