@@ -222,6 +222,8 @@ class Server:
         match wire.collector_commands.decode(packet):
             case wire.Released(through=through):
                 self._settle(*self._handler.release(through, self._clock.now_s))
+            case wire.Ping():
+                self._report(wire.Pong())
             case wire.Restored(digest_key=digest_key):
                 self._store.digest_key = digest_key
         return True

@@ -4,7 +4,7 @@ Fed with what the workers report; a report counts whole or not at all, so the eq
 two halves.
 """
 
-from lifecycle.contract.wire import Refused, Repeated, Shipped, Stalled, Stored
+from lifecycle.contract.wire import Refused, Repeated, Report, Shipped, Stalled, Stored
 
 # What is dropped because a setting says so, under the setting's name, and our own lines that came back.
 INTENDED = frozenset(("own_line", "platform_logs", "signals", "min_level", "keep", "drop", "sample"))
@@ -54,7 +54,7 @@ class Ledger:
         """In the backlog."""
         return self.accepted - self.shipped - sum(self.dropped.values())
 
-    def note(self, report: Stored | Repeated | Refused | Shipped | Stalled) -> None:
+    def note(self, report: Report) -> None:
         """Counts what a worker reported."""
         match report:
             case Stored():

@@ -16,7 +16,17 @@ from lifecycle.contract.log import Log, fields_of
 from lifecycle.contract.settings import Settings
 from lifecycle.extensions_api import STATUS_OK, Answer, LocalApiError, PlatformEvent
 from lifecycle.ledger import Ledger
-from lifecycle.machine.commands import Command, Exit, FetchNext, KillWorker, Release, Ship, StartWorker, WarnOfDeaths
+from lifecycle.machine.commands import (
+    Command,
+    Exit,
+    FetchNext,
+    KillWorker,
+    Ping,
+    Release,
+    Ship,
+    StartWorker,
+    WarnOfDeaths,
+)
 from lifecycle.machine.deadlines import MS_PER_S, SHUTDOWN_S, Deadlines
 from lifecycle.machine.events import (
     BatchStored,
@@ -29,7 +39,9 @@ from lifecycle.machine.events import (
     ShutdownRequested,
     TimePassed,
     UnknownEventReceived,
+    WorkerAnswered,
     WorkerExited,
+    WorkerReady,
 )
 from lifecycle.machine.flush import FlushPolicy
 from lifecycle.machine.machine import Machine, State
@@ -163,7 +175,7 @@ class Supervisor:
     def _read_reports(self, name: str) -> None:
         for report in self._pool.reports(name):
             self._ledger.note(report)
-            event = event_of(report, self._log)
+            event = event_of(report, name, self._log)
             if event is not None:
                 self._handle(event)
 
@@ -234,6 +246,8 @@ class Supervisor:
                 self._pool.release(command.through)
             case StartWorker():
                 self._spawn(command.worker)
+            case Ping():
+                self._pool.ping(command.worker)
             case KillWorker():
                 self._log.warning("worker.stuck", worker=command.worker, effect="it is replaced")
                 self._pool.kill(command.worker)
@@ -328,7 +342,7 @@ class NextReader:
                 return UnknownEventReceived()
 
 
-def event_of(report: wire.Report, log: Log) -> Event | None:
+def event_of(report: wire.Report, worker: str, log: Log) -> Event | None:
     """What a worker's report is to the machine; None when it is only counted."""
     match report:
         case wire.Stored():
@@ -348,6 +362,10 @@ def event_of(report: wire.Report, log: Log) -> Event | None:
             return ShipmentStalled(report.reason, report.retry_after_s, report.deadline)
         case wire.Refused():
             return IntakeHeld() if report.reason == "full" else None
+        case wire.Ready():
+            return WorkerReady(worker)
+        case wire.Pong():
+            return WorkerAnswered(worker)
         case wire.Repeated():
             return None
 

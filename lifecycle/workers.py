@@ -285,8 +285,7 @@ class WorkerPool:
                 self._log.debug(f"{worker.name}.reported", **fields_of(report))
             if isinstance(report, wire.Ready):
                 worker.is_ready = True
-                continue
-            if isinstance(report, wire.Stored):
+            elif isinstance(report, wire.Stored):
                 self._end = report.end
                 self._recent.append(report.digest)
             elif isinstance(report, wire.Shipped):
@@ -331,6 +330,10 @@ class WorkerPool:
     def release(self, through: int) -> None:
         """Tells the collector of room."""
         self._collector.send(wire.Released(through=through))
+
+    def ping(self, name: str) -> None:
+        """Asks one whether it is there."""
+        self._workers[name].send(wire.Ping())
 
     def restore(self, instance_id: str) -> None:
         """This copy of a snapshot has a name of its own, and makes ids of its own."""

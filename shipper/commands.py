@@ -26,6 +26,7 @@ class Commands:
     Args:
         pipe: Its read end.
         clock: Monotonic seconds.
+        pong: Answers the supervisor that asks whether we are there.
 
     Attributes:
         until: Offset to deliver up to, by the last command.
@@ -37,9 +38,12 @@ class Commands:
             for.
     """
 
-    def __init__(self, pipe: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, pipe: int, clock: Callable[[], float] = time.monotonic, pong: Callable[[], None] | None = None
+    ) -> None:
         self._pipe = pipe
         self._clock = clock
+        self._pong = pong
         self._poll = select.poll()
         self._poll.register(pipe, select.POLLIN)
         self.until = 0
@@ -121,6 +125,10 @@ class Commands:
             command = wire.shipper_commands.decode(packet)
         except msgspec.MsgspecError as exc:  # the two ends are of one build; go on rather than die
             raise SupervisorGoneError(f"got {len(packet)} bytes, expected a command") from exc
+        if isinstance(command, wire.Ping):
+            if self._pong is not None:
+                self._pong()
+            return None
         if isinstance(command, wire.Restored):
             self.restored = command
             return None

@@ -7,6 +7,7 @@ report (`reports`).
 import time
 from collections.abc import Iterator
 
+from lifecycle.contract import wire
 from lifecycle.contract.backlog import Backlog
 from lifecycle.contract.frames import BrokenFrameError
 from lifecycle.contract.heap import LARGE_BYTES, give_back_large_blocks
@@ -56,7 +57,7 @@ def run(*, commands: int, reports: int, backlog: Backlog, settings: Settings, lo
         settings: Of the environment.
         log: The shipper's.
     """
-    heard = Commands(commands)
+    heard = Commands(commands, pong=lambda: wire.send(reports, wire.Pong()))
     destination = registry.chosen(settings, heard, log)
     worker = Worker(heard, reports, backlog, settings, destination, log)
     log.debug("shipper.started", destination=destination.label, batch_bytes=settings.batch_bytes)

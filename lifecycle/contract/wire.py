@@ -32,6 +32,14 @@ class Ready(Message, frozen=True):
     """worker → supervisor: everything is loaded."""
 
 
+class Ping(Message, frozen=True):
+    """supervisor → both: are you there?"""
+
+
+class Pong(Message, frozen=True):
+    """worker → supervisor: I am. Said as soon as the worker looks at its commands."""
+
+
 class Stored(Message, frozen=True):
     """collector → supervisor: a batch is in the backlog.
 
@@ -176,17 +184,17 @@ class Stalled(Message, frozen=True):
     retries: int = 0
 
 
-Report = Stored | Repeated | Refused | Shipped | Stalled
-CollectorReport = Ready | Stored | Repeated | Refused
-ShipperReport = Ready | Shipped | Stalled
-CollectorCommand = Restored | Released
-ShipperCommand = Restored | Ship
+Report = Ready | Pong | Stored | Repeated | Refused | Shipped | Stalled
+CollectorReport = Ready | Pong | Stored | Repeated | Refused
+ShipperReport = Ready | Pong | Shipped | Stalled
+CollectorCommand = Ping | Restored | Released
+ShipperCommand = Ping | Restored | Ship
 
 _encoder = msgspec.msgpack.Encoder()
 collector_reports = msgspec.msgpack.Decoder(CollectorReport)
 shipper_reports = msgspec.msgpack.Decoder(ShipperReport)
-collector_commands: msgspec.msgpack.Decoder[Restored | Released] = msgspec.msgpack.Decoder(CollectorCommand)
-shipper_commands: msgspec.msgpack.Decoder[Restored | Ship] = msgspec.msgpack.Decoder(ShipperCommand)
+collector_commands: msgspec.msgpack.Decoder[Ping | Restored | Released] = msgspec.msgpack.Decoder(CollectorCommand)
+shipper_commands: msgspec.msgpack.Decoder[Ping | Restored | Ship] = msgspec.msgpack.Decoder(ShipperCommand)
 
 
 def send(fd: int, message: Message) -> None:

@@ -37,8 +37,14 @@ class StartWorker(Command, frozen=True):
     worker: str
 
 
+class Ping(Command, frozen=True):
+    """Ask a worker whether it is there."""
+
+    worker: str
+
+
 class KillWorker(Command, frozen=True):
-    """End a worker that does not keep its deadline."""
+    """End a worker that is stuck."""
 
     worker: str
 

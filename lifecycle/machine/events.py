@@ -62,6 +62,18 @@ class ShipmentStalled(Event, frozen=True):
     deadline: float | None = None
 
 
+class WorkerReady(Event, frozen=True):
+    """A worker has loaded everything."""
+
+    worker: str
+
+
+class WorkerAnswered(Event, frozen=True):
+    """A worker that was asked is there."""
+
+    worker: str
+
+
 class WorkerExited(Event, frozen=True):
     """A worker died. `was_ready`: it had loaded everything before."""
 

@@ -9,10 +9,6 @@ LAST_CALL_S = 0.5
 # A hold ends this long before an invocation's deadline, whatever has been delivered: being late is a timeout.
 DEADLINE_MARGIN_S = 0.25
 
-# By then and the platform's buffer an invocation's start has been stored: a hold that a near deadline cuts shorter does
-# not say that the collector is stuck.
-STORED_WITHIN_S = 0.2
-
 
 class Invocation:
     """The invocation that runs or ran last.
@@ -25,6 +21,7 @@ class Invocation:
         buffer_s: How long the platform holds a batch back: about as old is a runtimeDone that does not say.
 
     Attributes:
+        began: When it began.
         hold_ends: When /next is called at the latest.
         last_call_at: When what is there goes out, should the function still run; None once it has.
         finished_at: When it ended, by its platform.runtimeDone.
@@ -34,7 +31,7 @@ class Invocation:
 
     def __init__(self, request_id: str, deadline: float, now: float, *, budget_s: float, buffer_s: float) -> None:
         self._request_id = request_id
-        self._began = now
+        self.began = now
         self._budget_s = budget_s
         self._buffer_s = buffer_s
         self.hold_ends = deadline - DEADLINE_MARGIN_S
@@ -68,10 +65,6 @@ class Invocation:
 
         Not long ago if the collector was at work, any time since the invocation began if it died `again` and was not.
         """
-        returned = self._began if again else now - self._buffer_s
+        returned = self.began if again else now - self._buffer_s
         if self.finished_at is None:
             self.hold_ends = min(self.hold_ends, returned + self._budget_s)
-
-    def is_overdue(self, last_stored: float, now: float) -> bool:
-        """Whether not even its start has been stored, though there was time: the collector may be stuck."""
-        return last_stored < self._began <= now - self._buffer_s - STORED_WITHIN_S

@@ -13,8 +13,19 @@ from enum import Enum
 
 import msgspec
 
+from lifecycle.machine.awake import AwakeLimits
 from lifecycle.machine.backoff import NextRetry
-from lifecycle.machine.commands import Command, Exit, FetchNext, KillWorker, Release, Ship, StartWorker, WarnOfDeaths
+from lifecycle.machine.commands import (
+    Command,
+    Exit,
+    FetchNext,
+    KillWorker,
+    Ping,
+    Release,
+    Ship,
+    StartWorker,
+    WarnOfDeaths,
+)
 from lifecycle.machine.events import (
     BatchStored,
     Event,
@@ -26,7 +37,9 @@ from lifecycle.machine.events import (
     ShutdownRequested,
     TimePassed,
     UnknownEventReceived,
+    WorkerAnswered,
     WorkerExited,
+    WorkerReady,
 )
 from lifecycle.machine.flush import Choice, FlushPolicy
 from lifecycle.machine.invocation import Invocation
@@ -46,6 +59,24 @@ THAW_S = 0.2
 # Batches with the ends of invocations that are remembered: the end of a short one can be read before its INVOKE,
 # when this process is late.
 MOST_REMEMBERED = 4
+
+COLLECTOR, SHIPPER = WORKERS = ("collector", "shipper")
+
+# By then and the platform's buffer an invocation's start has been stored. If not, the collector is asked whether it is
+# there, and is stuck if it does not answer in time: all together 225 ms with the default buffer.
+STORED_WITHIN_S = 0.05
+ANSWERS_WITHIN_S = 0.15
+
+# At shutdown both are asked: who does not answer is replaced while there is time for a successor.
+ANSWERS_AT_END_S = 0.5
+
+# Reasons to ask for the next event that say why the end of the invocation is not known, nor how long it was held.
+END_NOT_TOLD = "end_not_told"
+BACKLOG_JAMMED = "backlog_jammed"
+_ENDS_UNKNOWN = (END_NOT_TOLD, BACKLOG_JAMMED)
+
+# The limit within which a shipment that is late is to end.
+_SHIPMENT = "shipment"
 
 
 class IllegalEventError(Exception):
@@ -95,7 +126,8 @@ class Row(msgspec.Struct, frozen=True):
 
 
 def _row(leads_to: Iterable[State], *orders: type[Command]) -> Row:
-    return Row(frozenset(leads_to), frozenset((StartWorker, KillWorker, *orders)))  # workers die, and hang, at any time
+    at_any_time = (StartWorker, Ping, KillWorker)  # workers die, and hang, whatever the state is
+    return Row(frozenset(leads_to), frozenset((*at_any_time, *orders)))
 
 
 _WAITING, _HOLDING, _OVERLAPPING, _REFUSED = State.WAITING, State.HOLDING, State.OVERLAPPING, State.REFUSED
@@ -114,6 +146,8 @@ TABLE: dict[State, dict[type[Event], Row]] = {
         OffsetCommitted: _row((_WAITING,), Release, Ship),
         ShipmentStalled: _row((_WAITING,), Ship),
         WorkerExited: _row((_WAITING,), Ship, WarnOfDeaths),
+        WorkerReady: _row((_WAITING,), Ship),
+        WorkerAnswered: _row((_WAITING,), Ship),
         TimePassed: _row((_WAITING,), Ship),
     },
     State.HOLDING: {
@@ -123,6 +157,8 @@ TABLE: dict[State, dict[type[Event], Row]] = {
         OffsetCommitted: _row((_HOLDING, _WAITING), Release, FetchNext, Ship),
         ShipmentStalled: _row((_HOLDING, _WAITING), FetchNext, Ship),
         WorkerExited: _row((_HOLDING, _WAITING), FetchNext, Ship, WarnOfDeaths),
+        WorkerReady: _row((_HOLDING, _WAITING), FetchNext, Ship),
+        WorkerAnswered: _row((_HOLDING, _WAITING), FetchNext, Ship),
         TimePassed: _row((_HOLDING, _WAITING), FetchNext, Ship),
     },
     State.OVERLAPPING: {
@@ -132,6 +168,8 @@ TABLE: dict[State, dict[type[Event], Row]] = {
         OffsetCommitted: _row((_OVERLAPPING, _WAITING), Release, FetchNext, Ship),
         ShipmentStalled: _row((_OVERLAPPING, _WAITING), FetchNext, Ship),
         WorkerExited: _row((_OVERLAPPING, _WAITING), FetchNext, Ship, WarnOfDeaths),
+        WorkerReady: _row((_OVERLAPPING, _WAITING), FetchNext, Ship),
+        WorkerAnswered: _row((_OVERLAPPING, _WAITING), FetchNext, Ship),
         TimePassed: _row((_OVERLAPPING, _WAITING), FetchNext, Ship),
     },
     State.REFUSED: {
@@ -141,6 +179,8 @@ TABLE: dict[State, dict[type[Event], Row]] = {
         OffsetCommitted: _row((_REFUSED, _WAITING), Release, FetchNext, Ship),
         ShipmentStalled: _row((_REFUSED, _WAITING), FetchNext, Ship),
         WorkerExited: _row((_REFUSED, _WAITING), FetchNext, Ship, WarnOfDeaths),
+        WorkerReady: _row((_REFUSED, _WAITING), FetchNext, Ship),
+        WorkerAnswered: _row((_REFUSED, _WAITING), FetchNext, Ship),
         TimePassed: _row((_REFUSED, _WAITING), FetchNext, Ship),
     },
     State.DRAINING: {
@@ -150,6 +190,8 @@ TABLE: dict[State, dict[type[Event], Row]] = {
         OffsetCommitted: _row(_END, Release, Ship, Exit),
         ShipmentStalled: _row(_END, Ship, Exit),
         WorkerExited: _row(_END, Ship, WarnOfDeaths, Exit),
+        WorkerReady: _row(_END, Ship, Exit),
+        WorkerAnswered: _row(_END, Ship, Exit),
         TimePassed: _row(_END, Ship, Exit),
     },
     State.CLOSING: {
@@ -159,6 +201,8 @@ TABLE: dict[State, dict[type[Event], Row]] = {
         OffsetCommitted: _row((State.CLOSING, State.CLOSED), Release, Ship, Exit),
         ShipmentStalled: _row((State.CLOSING, State.CLOSED), Ship, Exit),
         WorkerExited: _row((State.CLOSING, State.CLOSED), Ship, WarnOfDeaths, Exit),
+        WorkerReady: _row((State.CLOSING, State.CLOSED), Ship, Exit),
+        WorkerAnswered: _row((State.CLOSING, State.CLOSED), Ship, Exit),
         TimePassed: _row((State.CLOSING, State.CLOSED), Ship, Exit),
     },
     State.CLOSED: {},
@@ -193,6 +237,8 @@ class Machine:
         self._invocation: Invocation | None = None
         self._remembered: deque[tuple[float, BatchStored]] = deque(maxlen=MOST_REMEMBERED)
         self._shutdown: Shutdown | None = None
+        self._limits = AwakeLimits(now)
+        self._is_collector_asked = False
         self._handled_at = now
 
     def handle(self, event: Event, now: float) -> list[Command]:
@@ -208,10 +254,12 @@ class Machine:
         row = TABLE[self.state].get(type(event))
         if row is None:
             raise IllegalEventError(f"{type(event).__name__} while {self.state.value}")
+        self._limits.pass_time(now)
         commands = list(self._take(event, now))
         commands += (StartWorker(worker) for worker in self._restarts.due(now))
         self.policy.filled(self.shipments.waiting_share)
         commands += self._go_on(now)
+        self._watch_shipment(now)
         row.check(self.state, commands)
         self._handled_at = now
         return commands
@@ -219,9 +267,9 @@ class Machine:
     @property
     def wakes_at(self) -> float | None:
         """When `TimePassed` is to be handled if nothing else happens before; None: there is no need."""
-        moments = [self._restarts.wakes_at, self._due_at]
-        if self.shipments.current:
-            moments.append(self.shipments.current.stuck_at)
+        moments = [self._restarts.wakes_at, self._limits.wakes_at, self._due_at, self._asks_at]
+        if self.shipments.current and not self._limits.is_running(_SHIPMENT):
+            moments.append(self.shipments.current.late_at)
         match self.state:
             case State.HOLDING | State.OVERLAPPING if self._invocation:
                 moments.append(self._invocation.hold_ends)
@@ -245,7 +293,7 @@ class Machine:
     @property
     def _can_ship(self) -> bool:
         """Whether there is a shipper to take commands."""
-        return self._restarts.is_alive("shipper")
+        return self._restarts.is_alive(SHIPPER)
 
     @property
     def _is_running(self) -> bool:
@@ -259,7 +307,7 @@ class Machine:
 
     def _missing_at(self, moment: float) -> str:
         """The worker that is not there to do its part by then, so that nobody may wait for it; "" if both are."""
-        for worker in ("collector", "shipper"):
+        for worker in WORKERS:
             if self._restarts.is_failing(worker) or not self._restarts.is_back_by(worker, moment):
                 return worker
         return ""
@@ -283,6 +331,17 @@ class Machine:
             timed = self.policy.due_at(self.shipments.waiting_since, self.shipments.last_ended)
         return min((at for at in (last_call_at, timed) if at is not None), default=None)
 
+    @property
+    def _asks_at(self) -> float | None:
+        """When the collector is asked whether it is there: nothing was stored of the invocation that runs."""
+        invocation, ready = self._invocation, self._restarts.ready_since(COLLECTOR)
+        may_run = self.state in (State.WAITING, State.HOLDING, State.OVERLAPPING)
+        if not may_run or not invocation or invocation.finished_at is not None or ready is None:
+            return None
+        if self._is_collector_asked or self.shipments.last_stored >= invocation.began:
+            return None
+        return max(invocation.began, ready) + self._buffer_s + STORED_WITHIN_S
+
     # What happened.
 
     def _take(self, event: Event, now: float) -> Iterator[Command]:
@@ -290,20 +349,26 @@ class Machine:
             case Invoked():
                 yield from self._begin_invocation(event, now)
             case ShutdownRequested():
-                self._begin_shutdown(event.deadline - SHUTDOWN_MARGIN_S, now)
+                yield from self._begin_shutdown(event.deadline - SHUTDOWN_MARGIN_S, now)
             case UnknownEventReceived():
                 yield FetchNext("unknown_event")  # it was answered: there is nothing to wait for
             case NextFailed():
-                self._take_failure(event, now)
+                yield from self._take_failure(event, now)
             case BatchStored():
                 self._take_batch(event, now)
             case IntakeHeld():
                 self.shipments.intake_held()
-                self._restarts.progressed("collector")  # it lives; the room is another matter
+                self._limits.end(COLLECTOR)
+                self._restarts.progressed(COLLECTOR)  # it lives; the room is another matter
             case OffsetCommitted():
                 yield from self._take_progress(event, now)
             case ShipmentStalled():
                 self._take_stall(event, now)
+            case WorkerReady():
+                self._restarts.ready(event.worker, now)
+                self._is_collector_asked &= event.worker != COLLECTOR
+            case WorkerAnswered():
+                self._limits.end(event.worker)
             case WorkerExited():
                 yield from self._take_death(event, now)
             case _:
@@ -316,6 +381,7 @@ class Machine:
         for stored_at, batch in self._remembered:
             invocation.stored(batch, stored_at)
         self._next_retry.answered()
+        self._is_collector_asked = False
         self.shipments.forget_stall()
         decision = self.policy.invoked(now, self.shipments.waiting_since)
         choice, reason = decision.choice, decision.reason
@@ -323,7 +389,7 @@ class Machine:
         if missing and choice is not Choice.ALONGSIDE:
             choice, reason = Choice.RELEASE, f"{missing}_missing"
         elif self._is_jammed(now):
-            choice, reason = Choice.RELEASE, "backlog_jammed"
+            choice, reason = Choice.RELEASE, BACKLOG_JAMMED
         elif choice is Choice.RELEASE and self.shipments.current and self.policy.may_withhold:
             choice, reason = Choice.OVERLAP, "shipment_under_way"
         match choice:
@@ -338,7 +404,7 @@ class Machine:
                 yield FetchNext(reason)
                 yield from self._ship(now, now + UNHELD_SHIPMENT_S, reason)
 
-    def _begin_shutdown(self, ends_at: float, now: float, *, exit_status: int = 0) -> None:
+    def _begin_shutdown(self, ends_at: float, now: float, *, exit_status: int = 0) -> Iterator[Command]:
         if self._shutdown:
             self._shutdown.hasten(ends_at)
             return
@@ -346,18 +412,22 @@ class Machine:
         self._shutdown = Shutdown(ends_at, now, buffer_s=self._buffer_s, exit_status=exit_status)
         self.shipments.forget_stall()
         self._restarts.hasten(now)
+        for worker in WORKERS:
+            if self._restarts.ready_since(worker) is not None:
+                yield from self._ask(worker, ANSWERS_AT_END_S)
 
-    def _take_failure(self, event: NextFailed, now: float) -> None:
+    def _take_failure(self, event: NextFailed, now: float) -> Iterator[Command]:
         self._next_retry.failed(event.status)
         if self._next_retry.is_platform_gone:
-            self._begin_shutdown(now + GONE_S, now, exit_status=1)
+            yield from self._begin_shutdown(now + GONE_S, now, exit_status=1)
         else:
             self.state = State.REFUSED
             self._ask_at = now + self._next_retry.pause_s
 
     def _take_batch(self, event: BatchStored, now: float) -> None:
         self.shipments.stored(event.start, event.end, now)
-        self._restarts.progressed("collector")
+        self._limits.end(COLLECTOR)
+        self._restarts.progressed(COLLECTOR)
         if event.finished:
             self.policy.finished()
         if event.finished or event.reported:
@@ -366,14 +436,16 @@ class Machine:
             self._invocation.stored(event, now)
 
     def _take_progress(self, event: OffsetCommitted, now: float) -> Iterator[Command]:
-        if event.through > self.shipments.shipped and self._restarts.is_alive("collector"):  # else it is told anew
+        if event.through > self.shipments.shipped and self._restarts.is_alive(COLLECTOR):  # else it is told anew
             yield Release(event.through)
         took_s = self.shipments.committed(event.through, event.skip, now, owes=event.owes, waits=event.waits)
-        self._restarts.progressed("shipper")
+        self._restarts.progressed(SHIPPER)
+        self._limits.end(SHIPPER)
         if took_s is not None:
             self.policy.delivered(took_s)
 
     def _take_stall(self, event: ShipmentStalled, now: float) -> None:
+        self._limits.end(SHIPPER)
         current = self.shipments.current
         if current is None or event.deadline not in (None, current.deadline):
             return  # a command crossed it on the way, and is under way now
@@ -386,27 +458,21 @@ class Machine:
         self.policy.failed(now, retry_after_s=event.retry_after_s)
 
     def _take_death(self, event: WorkerExited, now: float) -> Iterator[Command]:
-        was_idle = event.worker == "shipper" and event.was_ready and not self.shipments.current
-        if event.worker == "shipper" and self.shipments.current:
+        was_idle = event.worker == SHIPPER and event.was_ready and not self.shipments.current
+        if event.worker == SHIPPER and self.shipments.current:
             self.shipments.ended(now)
             self.policy.failed(now)
+        self._limits.end(event.worker)
         self._restarts.died(event.worker, now, was_idle=was_idle)
-        if event.worker == "collector" and self._invocation:
-            self._invocation.collector_died(now, again=self._restarts.deaths("collector") > 1)
+        if event.worker == COLLECTOR and self._invocation:
+            self._invocation.collector_died(now, again=self._restarts.deaths(COLLECTOR) > 1)
         if self._restarts.deaths(event.worker) == DEATHS_TO_FAIL:
             yield WarnOfDeaths(event.worker)
 
     # What to do about it.
 
     def _go_on(self, now: float) -> Iterator[Command]:
-        current = self.shipments.current
-        if current and now >= current.stuck_at:
-            if current.is_cut:
-                self.shipments.ended(now)  # there is time for a successor to ship it all
-            else:
-                self.shipments.stalled(now)
-                self.policy.failed(now)
-            yield KillWorker("shipper")
+        yield from self._replace_stuck(now)
         match self.state:
             case State.WAITING:
                 yield from self._ship_alongside(now)
@@ -421,6 +487,42 @@ class Machine:
                     yield FetchNext("asked_again")
             case State.DRAINING | State.CLOSING if self._shutdown:
                 yield from self._shut_down(self._shutdown, now)
+        asks_at = self._asks_at
+        if asks_at is not None and now >= asks_at:
+            self._is_collector_asked = True
+            yield from self._ask(COLLECTOR, ANSWERS_WITHIN_S)
+
+    def _ask(self, worker: str, within_s: float) -> Iterator[Command]:
+        """Whether it is there; whatever it says is an answer."""
+        self._limits.begin(worker, within_s)
+        yield Ping(worker)
+
+    def _watch_shipment(self, now: float) -> None:
+        """A shipment that is late is to end within a time that the shipper is awake."""
+        current = self.shipments.current
+        if current is None or now < current.late_at:
+            self._limits.end(_SHIPMENT)
+        else:
+            self._limits.begin(_SHIPMENT, current.grace_s)
+
+    def _replace_stuck(self, now: float) -> Iterator[Command]:
+        """Ends workers that did not do what they owe, though they were awake."""
+        current = self.shipments.current
+        if self._limits.is_over(COLLECTOR):
+            self._limits.end(COLLECTOR)
+            if self._invocation:
+                self._invocation.collector_died(now, again=True)
+            yield KillWorker(COLLECTOR)
+        if not self._limits.is_over(SHIPPER) and not self._limits.is_over(_SHIPMENT):
+            return
+        if current and not self._shutdown:
+            self.shipments.stalled(now)
+            self.policy.failed(now)
+        elif current:
+            self.shipments.ended(now)  # there is time for a successor to ship it all
+        self._limits.end(SHIPPER)
+        self._limits.end(_SHIPMENT)
+        yield KillWorker(SHIPPER)
 
     def _hold(self, invocation: Invocation, now: float) -> Iterator[Command]:
         """An invocation is held until it is finished and delivered."""
@@ -437,11 +539,9 @@ class Machine:
         elif now >= invocation.hold_ends:
             if not is_finished:
                 self.policy.unfinished()
-                if invocation.is_overdue(shipments.last_stored, now):
-                    yield KillWorker("collector")
-            yield from self._let_go(now, "budget_spent" if is_finished else "end_not_told")
+            yield from self._let_go(now, "budget_spent" if is_finished else END_NOT_TOLD)
         elif not is_finished and self._is_jammed(now):
-            yield from self._let_go(now, "backlog_jammed")
+            yield from self._let_go(now, BACKLOG_JAMMED)
         elif not is_finished and self.policy.is_open:
             yield from self._let_go(now, "breaker_open")
         elif not is_finished:
@@ -461,14 +561,17 @@ class Machine:
         elif now >= invocation.hold_ends:
             yield from self._let_go(now, "budget_spent")
         elif invocation.finished_at is None and self._is_jammed(now):
-            yield from self._let_go(now, "backlog_jammed")
+            yield from self._let_go(now, BACKLOG_JAMMED)
         elif invocation.finished_at is not None and not current.is_held:
             yield from self._ship(now, invocation.hold_ends - REPORT_MARGIN_S, "invocation_finished", is_held=True)
 
     def _let_go(self, now: float, reason: str) -> Iterator[Command]:
-        finished_at = self._invocation.finished_at if self._invocation else None
+        held_since = self._invocation.finished_at if self._invocation else None
+        if held_since is None and self._invocation and reason in _ENDS_UNKNOWN:
+            # It may have returned as soon as it was last heard of: what it was held for is not made little of.
+            held_since = max(self._invocation.began, self.shipments.last_stored - self._buffer_s)
         self.state = State.WAITING
-        yield FetchNext(reason, 0.0 if finished_at is None else now - finished_at)
+        yield FetchNext(reason, 0.0 if held_since is None else now - held_since)
         yield from self._ship_alongside(now)
 
     def _ship_alongside(self, now: float) -> Iterator[Command]:
@@ -519,6 +622,7 @@ class Machine:
             case Step.SETTLE:
                 yield shipments.order(now, shutdown.ends_at, "shutdown", is_held=False, is_final=True)
             case Step.CUT:
+                self._limits.end(_SHIPMENT)
                 yield shipments.cut(now, "stale")
             case Step.EXIT:
                 self.state = State.CLOSED

@@ -29,6 +29,7 @@ class Restarts:
         self._start_at: dict[str, float] = {}
         self._first_started = now
         self._started: dict[str, float] = {}
+        self._ready: dict[str, float] = {}
 
     def deaths(self, worker: str) -> int:
         """How often `worker` died and got nothing done between."""
@@ -43,12 +44,21 @@ class Restarts:
         """When the next replacement is due."""
         return min(self._start_at.values(), default=None)
 
+    def ready(self, worker: str, now: float) -> None:
+        """`worker` has loaded everything."""
+        self._ready[worker] = now
+
+    def ready_since(self, worker: str) -> float | None:
+        """When `worker` had loaded everything; None while it has not."""
+        return self._ready.get(worker)
+
     def progressed(self, worker: str) -> None:
         """`worker` got something done: its deaths before that do not count any more."""
         self._deaths.pop(worker, None)
 
     def died(self, worker: str, now: float, *, was_idle: bool = False) -> None:
         """Plans the replacement of `worker`; `was_idle`: it had loaded everything and had nothing to do."""
+        self._ready.pop(worker, None)
         if was_idle and now >= self._started.get(worker, self._first_started) + SETTLED_S:
             self.progressed(worker)
         backoff = self._deaths.setdefault(worker, Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S, at_once=IMMEDIATE))

@@ -4,8 +4,11 @@ import msgspec
 
 from lifecycle.machine.commands import Ship
 
-# A shipper that does not end a shipment this long after its deadline is stuck, and replaced. One that was told at
-# shutdown to end it has less, since its successor needs the time: more than a batch takes on a small processor share.
+# A shipper that has not ended a shipment so long after its deadline is late, and one that is still at it when it was
+# awake for so long after its deadline is stuck, and replaced. One that was
+# ordered at shutdown to end it has less, since its successor needs the time: more than a batch takes on a small
+# processor share.
+LATE_AFTER_S = 0.1
 STUCK_AFTER_S = 2.0
 STUCK_AFTER_CUT_S = 0.5
 
@@ -30,9 +33,14 @@ class Shipment(msgspec.Struct, frozen=True):
     is_final: bool = False
 
     @property
-    def stuck_at(self) -> float:
-        """When a shipper that has not ended it by then is stuck."""
-        return self.deadline + (STUCK_AFTER_CUT_S if self.is_cut else STUCK_AFTER_S)
+    def late_at(self) -> float:
+        """From when on the shipper owes its end."""
+        return self.deadline + LATE_AFTER_S
+
+    @property
+    def grace_s(self) -> float:
+        """Time awake from then on within which the shipper ends it, or is stuck."""
+        return (STUCK_AFTER_CUT_S if self.is_cut else STUCK_AFTER_S) - LATE_AFTER_S
 
 
 class Shipments:

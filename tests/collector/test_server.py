@@ -516,3 +516,12 @@ def test_restored_copy_of_a_snapshot_names_its_batches_differently() -> None:
         running.release(0)
         assert client.ask(post(body)) == 200
         assert running.stored().digest != before
+
+
+def test_a_collector_that_is_asked_whether_it_is_there_answers() -> None:
+    """With nothing to collect, and while a request is incomplete."""
+    with Running() as collector:
+        for _ in range(2):
+            wire.send(collector.commands, wire.Ping())
+            assert collector.report() == wire.Pong()
+            collector.client().send(b"POST / HTTP/1.1\r\nHost: h\r\n")

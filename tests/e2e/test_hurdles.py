@@ -322,6 +322,35 @@ def test_shipper_that_hangs_at_shutdown_is_replaced_and_all_is_delivered(start: 
     assert [line["worker"] for line in run.events("worker.stuck")] == ["tr-shipper".removeprefix("tr-")]
 
 
+def test_collector_that_hangs_costs_an_invocation_no_more_than_a_budget(start: Start) -> None:
+    """It owes the invocation's start in 225 ms, not at the deadline; and for how long it held is in the ledger."""
+    run = start(
+        timeout_s=10.0,
+        platform=Platform(freeze=False, delivery_timeout_s=0.1),
+        TAILRACE_FLUSH="end",
+        TAILRACE_LOG_LEVEL="info",
+    )
+    usual_ms = run.invoke(lines=5).held_ms
+    run.env.kill(NAME, "tr-collector", signal.SIGSTOP)
+    held_ms = run.invoke(lines=5).held_ms
+    assert 200 < held_ms < 700
+    run.end()
+    assert [line["worker"] for line in run.events("worker.stuck")] == ["collector"]
+    (line,) = run.events("lifecycle.ended")
+    assert line["held_ms"] == pytest.approx(usual_ms + held_ms, abs=150)
+    assert run.lost() == 0
+
+
+def test_collector_to_which_nothing_is_delivered_is_left_alone(start: Start) -> None:
+    """It is idle: the platform has nothing for it, or keeps it to itself."""
+    run = start(platform=Platform(freeze=False), TAILRACE_TYPES="function", TAILRACE_LOG_LEVEL="debug")
+    run.invoke(sleep_s=0.7)
+    run.end()
+    assert "Pong" in [line["what"] for line in run.events("collector.reported")]
+    assert run.events("worker.stuck") == []
+    assert run.events("worker.exited") == []
+
+
 def test_layer_that_cannot_be_loaded_leaves_the_function_alone(start: Start, tmp_path: Path) -> None:
     """The likeliest mistake: a zip for another Python. It says what is wrong, and goes on calling /next."""
     broken = tmp_path / "layer"

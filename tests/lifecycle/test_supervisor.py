@@ -88,9 +88,9 @@ def test_what_the_platform_gave_up_is_said() -> None:
     lines: list[bytes] = []
     log = Log("lifecycle", "warning", (), lines.append)
     stored = Stored(start=0, end=9, events=1, body_bytes=9, digest=bytes(8))
-    assert isinstance(event_of(stored, log), BatchStored)
+    assert isinstance(event_of(stored, "collector", log), BatchStored)
     assert lines == []
-    event_of(msgspec.structs.replace(stored, lost_events=2, lost_bytes=99), log)
+    event_of(msgspec.structs.replace(stored, lost_events=2, lost_bytes=99), "collector", log)
     (line,) = map(msgspec.json.decode, lines)
     assert (line["event"], line["level"], line["events"], line["lost_bytes"]) == (
         *("platform.logs_dropped", "warning"),

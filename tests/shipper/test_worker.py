@@ -72,6 +72,12 @@ class Supervisor:
         ship = Ship(since=since, skip=skip, until=until, deadline=self.deadline, context=context, is_final=is_final)
         wire.send(self.commands_out, ship)
 
+    def is_there(self) -> bool:
+        """Asks whether the worker is there, and waits for the answer."""
+        wire.send(self.commands_out, wire.Ping())
+        assert select.select([self.reports_in], [], [], 10)[0], "no answer came"
+        return bool(wire.shipper_reports.decode(wire.receive(self.reports_in)) == wire.Pong())
+
     def report(self) -> Shipped | Stalled:
         """Waits for a report."""
         assert select.select([self.reports_in], [], [], 10)[0], "no report came"
@@ -138,6 +144,28 @@ def test_a_healthy_run_prints_nothing_at_warning(server: Server) -> None:
     supervisor.reports_until(end)
     supervisor.close()
     assert supervisor.lines.written == []
+
+
+def test_a_shipper_that_is_asked_whether_it_is_there_answers(server: Server) -> None:
+    """With nothing to do, and in the middle of a request."""
+    backlog, end = backlog_of(LINES)
+    is_asked, may_answer = threading.Event(), threading.Event()
+
+    def behave(connection: socket.socket) -> None:
+        server.read(connection)
+        is_asked.set()
+        may_answer.wait(10)
+        connection.sendall(http(200))
+
+    server.behaviours = [behave]
+    supervisor = Supervisor(backlog, server.port)
+    assert supervisor.is_there()
+    supervisor.command(end)
+    assert is_asked.wait(10)
+    assert supervisor.is_there()
+    may_answer.set()
+    supervisor.reports_until(end)
+    supervisor.close()
 
 
 def test_every_request_is_reported_with_the_position_it_reached(server: Server) -> None:

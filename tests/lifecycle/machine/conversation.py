@@ -36,6 +36,16 @@ def invoke(subject: Machine, at: float, request_id: str = "r1", timeout_s: float
     return subject.handle(Invoked(request_id, at + timeout_s), at)
 
 
+def pass_time(subject: Machine, until: float) -> list[Command]:
+    """Every moment that the machine wants to wake at, up to `until`; what it orders then."""
+    commands: list[Command] = []
+    for _ in range(10_000):
+        if subject.wakes_at is None or subject.wakes_at > until:
+            return commands
+        commands += subject.handle(TimePassed(), subject.wakes_at)
+    raise AssertionError("a timer that is busy")
+
+
 def ships(commands: list[Command]) -> list[tuple[int, int, str]]:
     return [(command.since, command.until, command.reason) for command in commands if isinstance(command, Ship)]
 

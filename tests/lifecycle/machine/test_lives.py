@@ -5,7 +5,17 @@ from collections import deque
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lifecycle.machine.commands import Command, Exit, FetchNext, KillWorker, Release, Ship, StartWorker, WarnOfDeaths
+from lifecycle.machine.commands import (
+    Command,
+    Exit,
+    FetchNext,
+    KillWorker,
+    Ping,
+    Release,
+    Ship,
+    StartWorker,
+    WarnOfDeaths,
+)
 from lifecycle.machine.events import (
     BatchStored,
     Event,
@@ -17,7 +27,9 @@ from lifecycle.machine.events import (
     ShutdownRequested,
     TimePassed,
     UnknownEventReceived,
+    WorkerAnswered,
     WorkerExited,
+    WorkerReady,
 )
 from lifecycle.machine.machine import State
 from lifecycle.machine.shutdown import GONE_S, LAST_REPORT_S, SHUTDOWN_MARGIN_S
@@ -53,7 +65,8 @@ class Life:
         self._invocations = 0
         self._times_out_at = 0.0
         self._alive = {"collector", "shipper"}
-        self._exits: deque[str] = deque()
+        self._stuck: set[str] = set()
+        self._to_come: deque[Event] = deque()
         self._ship: Ship | None = None
 
     @property
@@ -74,8 +87,8 @@ class Life:
         self._wait(pause_s)
         end, shipped = self.machine.shipments.end, self.machine.shipments.shipped
         size = max(1, round(share * CAPACITY / 3))
-        has_room = end + size - shipped <= CAPACITY and "collector" in self._alive
-        order = self._ship if "shipper" in self._alive else None
+        has_room = end + size - shipped <= CAPACITY and self._works("collector")
+        order = self._ship if self._works("shipper") else None
         request_id = f"r{self._invocations}"
         match what:
             case _ if self.exit:
@@ -91,7 +104,7 @@ class Life:
                 self._store(BatchStored(end, end + size, (request_id,), (), share / 10))
             case "report" if has_room:
                 self._store(BatchStored(end, end + size, (), (request_id,)))
-            case "refuse" if "collector" in self._alive:
+            case "refuse" if self._works("collector"):
                 self._tell(IntakeHeld())
             case "commit" if order:
                 self._tell(OffsetCommitted(order.until))
@@ -104,7 +117,11 @@ class Life:
             case "ask to wait" if order:
                 self._tell(ShipmentStalled("status_429", retry_after_s=10 * share, deadline=order.deadline))
             case "collector dies" | "shipper dies":
-                self._die(what.partition(" ")[0], was_ready=share > 1 / 2)
+                self._exit(WorkerExited(what.partition(" ")[0], share > 1 / 2))
+            case "collector is ready" | "shipper is ready" if self._works(what.partition(" ")[0]):
+                self._tell(WorkerReady(what.partition(" ")[0]))
+            case "collector hangs" | "shipper hangs":
+                self._stuck.add(what.partition(" ")[0])
             case "fail" | "gone" if self._is_asked and self.killed_at is None:
                 self._is_asked = False
                 self._tell(NextFailed(500 if what == "fail" else 0))
@@ -147,11 +164,15 @@ class Life:
         self.last_stored = self.now
         self._tell(event)
 
-    def _die(self, worker: str, *, was_ready: bool = True) -> None:
-        if worker in self._alive:
-            self._alive.remove(worker)
-            self._ship = None if worker == "shipper" else self._ship
-            self._tell(WorkerExited(worker, was_ready))
+    def _works(self, worker: str) -> bool:
+        return worker in self._alive - self._stuck
+
+    def _exit(self, event: WorkerExited) -> None:
+        if event.worker in self._alive:
+            self._alive.remove(event.worker)
+            self._stuck.discard(event.worker)
+            self._ship = None if event.worker == "shipper" else self._ship
+            self._tell(event)
 
     # What is ordered.
 
@@ -163,8 +184,12 @@ class Life:
         assert self.exit or self._is_asked == (self.machine.state is State.WAITING) or self.killed_at is not None
         if self.machine.state in (State.HOLDING, State.OVERLAPPING):
             assert self.now < self._times_out_at
-        while self._exits and not self.exit:
-            self._die(self._exits.popleft())
+        while self._to_come and not self.exit:
+            event = self._to_come.popleft()
+            if isinstance(event, WorkerExited):
+                self._exit(event)
+            elif isinstance(event, WorkerAnswered) and self._works(event.worker):
+                self._tell(event)
 
     def _obey(self, command: Command) -> None:
         assert self.exit is None, "nothing is ordered after the exit"
@@ -174,7 +199,7 @@ class Life:
                 assert command.held_s >= 0
                 self._is_asked = True
             case Ship():
-                assert "shipper" in self._alive or "shipper" in self._exits
+                assert "shipper" in self._alive
                 self._ship = command
                 if self.killed_at is not None and self.now < self.ends_at:
                     self.tried_until = command.until
@@ -184,8 +209,11 @@ class Life:
             case StartWorker():
                 assert command.worker not in self._alive
                 self._alive.add(command.worker)
+            case Ping():
+                self._to_come.append(WorkerAnswered(command.worker))
             case KillWorker():
-                self._exits.append(command.worker)
+                assert command.worker in self._stuck or self._ship is not None, "nobody is killed who does what he owes"
+                self._to_come.append(WorkerExited(command.worker))
             case Exit():
                 assert self.killed_at is not None
                 assert self.now <= self.ends_at + LAST_REPORT_S + NOTHING_S, "an exit after the deadline"
@@ -207,7 +235,7 @@ HAPPENINGS = (
         "warp",
         "shutdown",
         "signal",
-        "nothing",
+        *("collector is ready", "shipper is ready", "collector hangs", "shipper hangs", "nothing"),
     ),
 )
 Story = list[tuple[str, float, float]]

@@ -19,7 +19,9 @@ from lifecycle.machine.events import (
     ShutdownRequested,
     TimePassed,
     UnknownEventReceived,
+    WorkerAnswered,
     WorkerExited,
+    WorkerReady,
 )
 from lifecycle.machine.machine import TABLE, UNHELD_SHIPMENT_S, IllegalEventError, Machine, State, UnlistedError
 from lifecycle.machine.shutdown import QUIET_S
@@ -328,6 +330,8 @@ EVENTS: tuple[Event, ...] = (
     ShipmentStalled("deadline"),
     WorkerExited("collector"),
     WorkerExited("shipper"),
+    WorkerReady("collector"),
+    WorkerAnswered("collector"),
     TimePassed(),
 )
 

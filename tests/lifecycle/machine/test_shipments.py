@@ -1,7 +1,7 @@
 """Where the backlog stands, and the shipment under way."""
 
 from lifecycle.machine.commands import Ship
-from lifecycle.machine.shipments import STUCK_AFTER_CUT_S, STUCK_AFTER_S, Shipments
+from lifecycle.machine.shipments import LATE_AFTER_S, STUCK_AFTER_CUT_S, STUCK_AFTER_S, Shipments
 
 
 def shipments(*ends: int) -> Shipments:
@@ -63,15 +63,15 @@ def test_shipment_that_waits_for_more_telemetry_ends_and_counts_as_stalled() -> 
     assert not subject.has_stalled
 
 
-def test_shipper_is_stuck_some_time_after_its_deadline_and_sooner_when_it_was_cut() -> None:
+def test_shipper_has_some_time_after_its_deadline_and_less_when_it_was_cut() -> None:
     """At shutdown its successor needs the time."""
     subject = shipments(100)
     subject.order(2.0, 12.0, "interval_passed", is_held=False)
     assert subject.current is not None
-    assert subject.current.stuck_at == 12.0 + STUCK_AFTER_S
+    assert subject.current.grace_s == STUCK_AFTER_S - LATE_AFTER_S
     assert subject.cut(5.0, "stale").deadline == 5.0
     assert subject.current.is_cut
-    assert subject.current.stuck_at == 5.0 + STUCK_AFTER_CUT_S
+    assert subject.current.grace_s == STUCK_AFTER_CUT_S - LATE_AFTER_S
 
 
 def test_backlog_is_jammed_when_more_than_half_waits_and_nothing_is_taken() -> None:

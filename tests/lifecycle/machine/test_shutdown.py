@@ -2,17 +2,19 @@
 
 import pytest
 
-from lifecycle.machine.commands import Exit, KillWorker, Release, Ship, StartWorker
+from lifecycle.machine.commands import Exit, KillWorker, Ping, Release, Ship, StartWorker
 from lifecycle.machine.events import (
     IntakeHeld,
     OffsetCommitted,
     ShipmentStalled,
     ShutdownRequested,
     TimePassed,
+    WorkerAnswered,
     WorkerExited,
+    WorkerReady,
 )
 from lifecycle.machine.flush import FlushPolicy
-from lifecycle.machine.machine import UNHELD_SHIPMENT_S, Machine, State
+from lifecycle.machine.machine import ANSWERS_AT_END_S, UNHELD_SHIPMENT_S, Machine, State
 from lifecycle.machine.shipments import Shipments
 from lifecycle.machine.shutdown import (
     HOLD_BACK_S,
@@ -23,7 +25,7 @@ from lifecycle.machine.shutdown import (
     Shutdown,
     Step,
 )
-from tests.lifecycle.machine.conversation import CAPACITY, invoke, machine, reasons_to_fetch, ships, stored
+from tests.lifecycle.machine.conversation import CAPACITY, invoke, machine, pass_time, reasons_to_fetch, ships, stored
 
 
 def test_shutdown_collects_until_the_report_then_ships_and_exits() -> None:
@@ -145,8 +147,7 @@ def test_shutdown_with_a_silent_shipper_ends_before_sigkill() -> None:
     invoke(subject, 0.0)
     subject.handle(stored(100, finished="r1", reported="r1"), 0.1)
     subject.handle(ShutdownRequested("timeout", 3.0), 1.0)
-    subject.handle(TimePassed(), 1.075)
-    assert KillWorker("shipper") in subject.handle(TimePassed(), 1.575)
+    assert KillWorker("shipper") in pass_time(subject, 1.6)
     assert subject.wakes_at == pytest.approx(2.7 + LAST_REPORT_S)
     assert Exit(0) in subject.handle(TimePassed(), 2.7 + LAST_REPORT_S)
 
@@ -337,15 +338,41 @@ def test_shipper_that_does_not_even_make_way_at_shutdown_is_replaced() -> None:
     subject.handle(TimePassed(), 1.0)
     subject.handle(stored(200, start=100, finished="r1", reported="r1"), 1.1)
     subject.handle(ShutdownRequested("spindown", 7.0), 5.0)
-    subject.handle(TimePassed(), 5.075)
-    assert subject.wakes_at == pytest.approx(5.575)
-    assert subject.handle(TimePassed(), 5.575)[0] == KillWorker("shipper")
+    subject.handle(TimePassed(), 5.05)
+    assert KillWorker("shipper") not in pass_time(subject, 5.54)
+    assert KillWorker("shipper") in pass_time(subject, 5.56)
     replaced, *orders = subject.handle(WorkerExited("shipper"), 5.58)
     assert replaced == StartWorker("shipper")
     assert [(order.since, order.until, order.deadline) for order in orders if isinstance(order, Ship)] == [
         (0, 200, 7.0 - SHUTDOWN_MARGIN_S)
     ]
     assert Exit(0) in subject.handle(OffsetCommitted(200), 5.8)
+
+
+def test_shipper_that_is_stuck_at_shutdown_is_replaced_though_its_order_came_after_it() -> None:
+    """It is asked whether it is there; one that is at work answers, however slow the destination is."""
+    subject = machine(is_quick=True)
+    subject.handle(WorkerReady("shipper"), 0.0)
+    subject.handle(stored(100), 0.1)
+    commands = subject.handle(ShutdownRequested("spindown", 7.0), 5.0)
+    assert Ping("shipper") in commands
+    assert ships(commands) == [(0, 100, "shutdown")]
+    assert KillWorker("shipper") not in pass_time(subject, 5.0 + ANSWERS_AT_END_S - 0.01)
+    assert KillWorker("shipper") in pass_time(subject, 5.0 + ANSWERS_AT_END_S + 0.01)
+    commands = subject.handle(WorkerExited("shipper"), 5.52)
+    assert StartWorker("shipper") in commands
+    assert ships(commands) == [(0, 100, "shutdown")]
+
+
+def test_shipper_that_answers_at_shutdown_is_left_at_work() -> None:
+    """The destination takes 1.5 s."""
+    subject = machine(is_quick=True)
+    subject.handle(WorkerReady("shipper"), 0.0)
+    subject.handle(stored(100), 0.1)
+    subject.handle(ShutdownRequested("spindown", 7.0), 5.0)
+    subject.handle(WorkerAnswered("shipper"), 5.001)
+    assert KillWorker("shipper") not in pass_time(subject, 6.5)
+    assert Exit(0) in subject.handle(OffsetCommitted(100), 6.5)
 
 
 def test_shipment_from_before_shutdown_that_gets_somewhere_goes_on() -> None:

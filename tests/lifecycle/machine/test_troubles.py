@@ -3,8 +3,9 @@
 import pytest
 
 from lifecycle.machine.backoff import MOST_UNCONNECTED
-from lifecycle.machine.commands import Command, KillWorker, Release, StartWorker, WarnOfDeaths
+from lifecycle.machine.commands import Command, FetchNext, KillWorker, Ping, Release, StartWorker, WarnOfDeaths
 from lifecycle.machine.events import (
+    BatchStored,
     IntakeHeld,
     NextFailed,
     OffsetCommitted,
@@ -12,12 +13,14 @@ from lifecycle.machine.events import (
     ShutdownRequested,
     TimePassed,
     UnknownEventReceived,
+    WorkerAnswered,
     WorkerExited,
+    WorkerReady,
 )
-from lifecycle.machine.machine import Machine, State
+from lifecycle.machine.machine import STORED_WITHIN_S, Machine, State
 from lifecycle.machine.restarts import DEATHS_TO_FAIL, IMMEDIATE, LONGEST_PAUSE_S
 from lifecycle.machine.shutdown import QUIET_S
-from tests.lifecycle.machine.conversation import CAPACITY, invoke, machine, reasons_to_fetch, ships, stored
+from tests.lifecycle.machine.conversation import CAPACITY, invoke, machine, pass_time, reasons_to_fetch, ships, stored
 
 
 def test_backlog_that_fills_and_gets_nowhere_holds_nobody() -> None:
@@ -92,19 +95,93 @@ def test_stale_timer_of_a_frozen_invocation_ships_nothing() -> None:
     assert ships(invoke(subject, 60.01, "r2")) == [(0, 100, "interval_passed")]
 
 
-def test_collector_from_which_nothing_was_heard_is_replaced() -> None:
-    """Not even the invocation's own start: it may be stuck."""
+def test_collector_that_is_stuck_costs_an_invocation_no_more_than_a_budget() -> None:
+    """Not even the invocation's start was stored: it is asked, and replaced after 225 ms all together."""
+    subject = machine("end", budget_s=0.5)
+    subject.handle(WorkerReady("collector"), 9.0)
+    invoke(subject, 10.0, timeout_s=10.0)
+    asked_at = 10.0 + 0.025 + STORED_WITHIN_S
+    assert subject.wakes_at == pytest.approx(asked_at)
+    assert subject.handle(TimePassed(), asked_at) == [Ping("collector")]
+    assert KillWorker("collector") not in pass_time(subject, 10.22)
+    assert KillWorker("collector") in pass_time(subject, 10.23)
+    assert subject.handle(WorkerExited("collector"), 10.24) == [StartWorker("collector")]
+    (fetch,) = pass_time(subject, 12.0)
+    assert isinstance(fetch, FetchNext)
+    assert fetch.reason == "end_not_told"
+    assert fetch.held_s == pytest.approx(0.5)
+
+
+def test_successor_of_a_stuck_collector_may_still_tell_the_end() -> None:
+    """The platform sends again what its predecessor did not take."""
+    subject = machine("end")
+    subject.handle(WorkerReady("collector"), 9.0)
+    invoke(subject, 10.0, timeout_s=10.0)
+    pass_time(subject, 10.23)
+    subject.handle(WorkerExited("collector"), 10.24)
+    subject.handle(WorkerReady("collector"), 10.3)
+    (ship,) = subject.handle(BatchStored(0, 100, ("r1",), (), 0.2), 10.35)
+    assert ships([ship]) == [(0, 100, "invocation_finished")]
+    (_, fetch) = subject.handle(OffsetCommitted(100), 10.37)
+    assert isinstance(fetch, FetchNext)
+    assert fetch.reason == "delivered"
+    assert fetch.held_s == pytest.approx(0.22)
+
+
+def test_collector_that_answers_is_left_alone_though_the_platform_delivers_nothing() -> None:
+    """It is idle, not stuck; and it is asked once in an invocation."""
+    subject = machine("end")
+    subject.handle(WorkerReady("collector"), 9.0)
+    invoke(subject, 10.0, timeout_s=3.0)
+    assert pass_time(subject, 10.08) == [Ping("collector")]
+    subject.handle(WorkerAnswered("collector"), 10.081)
+    assert reasons_to_fetch(pass_time(subject, 13.0)) == ["end_not_told"]
+
+
+def test_collector_that_stores_something_is_not_asked() -> None:
+    """Whatever it is."""
+    subject = machine("end")
+    subject.handle(WorkerReady("collector"), 9.0)
+    invoke(subject, 10.0, timeout_s=3.0)
+    subject.handle(stored(100), 10.02)
+    assert pass_time(subject, 12.0) == []
+
+
+def test_collector_that_is_loading_is_not_asked() -> None:
+    """On a small share of a processor that takes its time; from then on it owes what any other does."""
     subject = machine("end")
     invoke(subject, 10.0, timeout_s=3.0)
-    assert KillWorker("collector") in subject.handle(TimePassed(), 12.75)
+    assert pass_time(subject, 11.0) == []
+    subject.handle(WorkerReady("collector"), 11.0)
+    assert subject.wakes_at == pytest.approx(11.0 + 0.025 + STORED_WITHIN_S)
 
 
-def test_collector_that_had_no_time_to_be_heard_is_left_alone() -> None:
-    """An init within the invocation, say, has left it 0.1 s: the hold ends before the platform's buffer is sent."""
-    subject = machine("end")
-    commands = invoke(subject, 10.0, timeout_s=0.1)
-    assert reasons_to_fetch(commands) == ["end_not_told"]
-    assert KillWorker("collector") not in commands
+def test_worker_that_was_frozen_is_not_stuck() -> None:
+    """It had no time to answer, nor to end its shipment: only time awake counts."""
+    subject = machine("interval", interval_s=1.0)
+    subject.handle(WorkerReady("collector"), 0.0)
+    invoke(subject, 10.0, timeout_s=900.0)
+    assert pass_time(subject, 10.08) == [Ping("collector")]
+    subject.handle(TimePassed(), 100.0)
+    subject.handle(stored(100, start=0), 100.01)
+    assert ships(pass_time(subject, 101.01)) == [(0, 100, "interval_passed")]
+    subject.handle(stored(200, start=100, finished="r1"), 101.1)
+    assert KillWorker("shipper") not in subject.handle(TimePassed(), 1000.0)
+    assert KillWorker("shipper") not in invoke(subject, 1000.01, "r2")
+    assert subject.handle(OffsetCommitted(100), 1000.02)[0] == Release(100)
+
+
+def test_shipper_that_is_late_is_given_its_time_awake_over_many_freezes() -> None:
+    """Each adds a tick at most."""
+    subject = machine("interval", interval_s=1.0)
+    invoke(subject, 0.0, timeout_s=60.0)
+    subject.handle(stored(100, start=0), 0.01)
+    assert len(ships(pass_time(subject, 1.1))) == 1
+    commands: list[Command] = []
+    for number in range(1, 13):
+        commands += subject.handle(TimePassed(), 100.0 * number)
+    assert KillWorker("shipper") not in commands
+    assert KillWorker("shipper") in pass_time(subject, 1202.0)
 
 
 def test_collector_that_was_heard_is_left_alone() -> None:
@@ -262,6 +339,15 @@ def test_shipper_that_ignores_its_deadline_is_replaced() -> None:
     subject = machine()
     invoke(subject, 0.0)
     subject.handle(stored(100, finished="r1"), 1.0)
-    subject.handle(TimePassed(), 1.475)
-    assert KillWorker("shipper") not in subject.handle(TimePassed(), 3.4)
-    assert KillWorker("shipper") in subject.handle(TimePassed(), 3.5)
+    assert KillWorker("shipper") not in pass_time(subject, 3.4)
+    assert KillWorker("shipper") in pass_time(subject, 3.5)
+
+
+def test_hold_whose_end_is_not_told_counts_from_when_the_function_was_last_heard_of() -> None:
+    """It may have returned then: what it was held for is in the ledger rather than nothing."""
+    subject = machine("end")
+    invoke(subject, 0.0, timeout_s=3.0)
+    subject.handle(stored(100), 0.5)
+    (fetch,) = (command for command in pass_time(subject, 3.0) if isinstance(command, FetchNext))
+    assert fetch.reason == "end_not_told"
+    assert fetch.held_s == pytest.approx(2.75 - 0.475)
