@@ -4,10 +4,8 @@ A server may repeat what it was sent, and in which form is its own affair. So a 
 parts, and as JSON, HTML, an address and Basic authentication would write it.
 """
 
-import html
 import re
 from collections.abc import Iterable, Iterator
-from urllib.parse import quote
 
 import msgspec
 
@@ -64,6 +62,22 @@ def _forms(secret: str) -> Iterator[str]:
     for text in dict.fromkeys((secret, *_PARTS.split(secret))):
         if text.lower() in _WORDS:
             continue
-        yield from (text, html.escape(text), quote(text, safe=""))
+        yield from (text, _as_html(text), _as_address(text))
         yield msgspec.json.encode(text.encode("utf-8", "replace").decode()).decode()[1:-1]
     yield basic(secret).removeprefix("Basic ")
+
+
+# `html` and `urllib.parse` are not loaded for so little.
+_HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;"})
+_UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-~")
+
+
+def _as_html(text: str) -> str:
+    return text.translate(_HTML)
+
+
+def _as_address(text: str) -> str:
+    """Percent-encoded (RFC 3986, section 2)."""
+    return "".join(
+        chr(byte) if chr(byte) in _UNRESERVED else f"%{byte:02X}" for byte in text.encode("utf-8", "surrogateescape")
+    )

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from tests.fuzz import pipeline, surroundings
+from tests.fuzz import backends, pipeline, surroundings
 
 Target = Callable[[bytes], object]
 
@@ -36,6 +36,11 @@ def platform(data: bytes) -> None:
     surroundings.answers(_pieces(data))
 
 
+def backend(data: bytes) -> None:
+    """Answers of a backend; the first two bytes say where they are cut, and how the connection ends."""
+    backends.answers(_pieces(data[1:]), is_closed=bool(data[:1] and data[0] & 1))
+
+
 def _pieces(data: bytes) -> list[bytes]:
     step = data[0] + 1 if data else 1
     return [data[at : at + step] for at in range(1, len(data), step)]
@@ -47,6 +52,7 @@ TARGETS: dict[str, Target] = {
     "telemetry": telemetry,
     "environ": environ,
     "platform": platform,
+    "backend": backend,
 }
 
 _EVENT = (
@@ -66,5 +72,12 @@ SEEDS: dict[str, list[bytes]] = {
     "platform": [
         b"\xffHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
         b"\xffHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n",
+    ],
+    "backend": [
+        b"\x01\xffHTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n" + b'{"partialSuccess":{"rejectedSpans":"7"}}',
+        b"\x00\x05HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\nA: b\r\n\r\n",
+        b"\x01\xffHTTP/1.1 503 x\r\nRetry-After: Fri, 31 Dec 1999 23:59:59 GMT\r\n\r\n\x1f\x8b",
+        b'\x01\xffHTTP/1.1 200 OK\r\n\r\n{"errors":true,"items":[{"create":{"status":429,"error":{"type":"x"}}}]}',
+        b"\x01\xffHTTP/1.1 101 x\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n",
     ],
 }

@@ -20,7 +20,7 @@ def test_a_file_is_appended_to_and_its_directories_are_made(tmp_path: Path) -> N
         assert [file.send(request_of(b"1\n")), file.send(request_of(b"2\n"))] == [DONE, DONE]
         file.close()
     assert path.read_text() == "1\n2\n1\n2\n"
-    assert stat.S_IMODE(path.stat().st_mode) & 0o133 == 0
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_a_line_torn_by_a_killed_process_spoils_no_other(tmp_path: Path) -> None:

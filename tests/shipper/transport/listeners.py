@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 
 
 @contextmanager
-def full_listener(host: str = "127.0.0.1") -> Iterator[int]:
+def full_listener(host: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
     """A port whose packets are dropped, as a firewall does: nobody accepts, and no more connections can wait.
 
     Yields:
@@ -14,7 +14,7 @@ def full_listener(host: str = "127.0.0.1") -> Iterator[int]:
     """
     with ExitStack() as stack:
         listener = stack.enter_context(socket.socket())
-        listener.bind((host, 0))
+        listener.bind((host, port))
         listener.listen(0)
         for _ in range(3):
             waiting = stack.enter_context(socket.socket())

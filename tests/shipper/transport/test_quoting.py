@@ -1,10 +1,13 @@
 """What a server says is shown bounded, on one line, and without what it must not repeat."""
 
+import html
+from urllib.parse import quote
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shipper.transport.quoting import HIDDEN, MOST_SHOWN, Quoting
+from shipper.transport.quoting import HIDDEN, MOST_SHOWN, Quoting, _as_address, _as_html
 
 
 def test_text_is_shown_as_it_is_on_one_line() -> None:
@@ -66,3 +69,10 @@ def test_no_secret_is_ever_shown(odd: str, before: str, after: str) -> None:
     shown = Quoting([secret]).quoted(f"{before}{secret}{after}".encode())
     assert "S3CR" not in shown
     assert "ET22" not in shown
+
+
+@given(st.text())
+def test_secret_is_looked_for_as_the_standard_library_writes_it(text: str) -> None:
+    """Which is not loaded for it."""
+    assert _as_html(text) == html.escape(text)
+    assert _as_address(text.encode("utf-8", "replace").decode()) == quote(text.encode("utf-8", "replace"), safe="")

@@ -1,5 +1,6 @@
 """TLS and proxies, over real sockets."""
 
+import os
 import select
 import socket
 import ssl
@@ -7,9 +8,12 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from shipper.errors import ExchangeError
 from shipper.transport import address
@@ -18,6 +22,7 @@ from shipper.transport.pool import SET_UP_SHARE, Pool
 from shipper.transport.resolver import Names
 from shipper.transport.tls import TlsConnection
 from tests.shipper.support import Behaviour, Server, Waits, http
+from tests.shipper.transport.answers import answers
 from tests.shipper.transport.client import REQUEST, Client
 
 
@@ -280,3 +285,33 @@ def test_a_server_that_renegotiates_is_followed(certificate: Path) -> None:
         stream.close()
         client.close()
         process.kill()
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(answers(), st.sampled_from(["within", "instead", "after", "goodbye"]))
+def test_whatever_a_server_sends_is_an_answer_or_an_error_of_ours(
+    server: Server, certificate: Path, pieces: list[bytes], where: str
+) -> None:
+    """Any bytes, within TLS, instead of it or after it, with a goodbye or without."""
+
+    def within(connection: socket.socket) -> None:
+        raw = socket.socket(fileno=os.dup(connection.fileno()))
+        with raw:
+            for number, piece in enumerate(pieces):
+                if number == 1:
+                    server.read(connection)
+                (raw if where == "after" else connection).sendall(piece)
+            if where == "goodbye":
+                raw.settimeout(0.1)
+                connection.unwrap()  # type: ignore[attr-defined]
+
+    def instead(connection: socket.socket) -> None:
+        for piece in pieces:
+            connection.sendall(piece)
+
+    server.behaviours = [instead if where == "instead" else tls(certificate, within)]
+    context = ssl.create_default_context(cafile=certificate / "cert.pem")
+    client = Client(f"https://localhost:{server.port}/", context=context)
+    with suppress(ExchangeError):
+        assert 100 <= client.exchange(timeout_s=0.3).status <= 999
+    client.close()
