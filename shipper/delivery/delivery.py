@@ -227,23 +227,13 @@ class Delivery:
                 parcel,
                 health,
                 shipment=self._shipment,
-                most_items=endpoint.limits.request_items,
+                limits=endpoint.limits,
                 is_searching=health.ends_at(*_place(batch, parcel)) >= MOST_SHIPMENTS,
             )
             task = _Task(batch, parcel, isolation, endpoint, health)
-            if endpoint.limits.item_bytes:
-                self._drop_what_is_too_large(task)
+            self._count_dropped(task)
             tasks.append(task)
         return tasks
-
-    def _drop_what_is_too_large(self, task: _Task) -> None:
-        """The endpoint says how large a record may be: what is larger need not be sent to be given up."""
-        most = task.endpoint.limits.item_bytes
-        too_large = [at for at in task.parcel.owed() if len(task.parcel.records[at]) > most]
-        if too_large:
-            outcome = Outcome(verdict=Verdict.SPLIT, reason="item_bytes")
-            task.isolation.drop(too_large, outcome)
-            self._count_dropped(task)
 
     def _send(self, tasks: Sequence[_Task], settled: Callable[[Batch], None]) -> None:
         """Sends what there is of each parcel, a request of every one at a time, until each is done or has failed."""

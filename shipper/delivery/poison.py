@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import msgspec
 
 from shipper.delivery.batch import Parcel, Suspect
+from shipper.delivery.interfaces import NO_LIMITS, Limits
 from shipper.delivery.outcome import Outcome, Verdict
 
 TYPE_CHECKING = False
@@ -44,7 +45,7 @@ class Isolation:
         parcel: Its records are settled as they are taken or given up.
         taker: The endpoint: how many requests it has taken so far.
         shipment: Its number.
-        most_items: Of a request; 0 for no limit.
+        limits: What the endpoint says it takes: it need not be asked about a larger record.
         is_searching: Shipments ended here, so a record is looked for that answers like 500 may speak of.
 
     Attributes:
@@ -58,7 +59,7 @@ class Isolation:
         taker: Taker,
         *,
         shipment: int,
-        most_items: int = 0,
+        limits: Limits = NO_LIMITS,
         is_searching: bool = False,
     ) -> None:
         self.dropped: list[tuple[int, Outcome]] = []
@@ -69,6 +70,9 @@ class Isolation:
         self._is_searching = is_searching or any(not one.outcome.is_refusal for one in parcel.suspects.values())
         self._taken_before = taker.taken
         self._probe = -1
+        if limits.item_bytes:
+            too_large = [at for at in parcel.owed() if len(parcel.records[at]) > limits.item_bytes]
+            self.drop(too_large, Outcome(verdict=Verdict.SPLIT, reason="item_bytes"))
         owed = parcel.owed()
         clear = [at for at in owed if at not in parcel.suspects] if parcel.suspects else owed
         # From the last to be sent to the first.
@@ -76,9 +80,9 @@ class Isolation:
         if is_searching and len(clear) > 1:
             # The last one first: if that is not taken either, it is the server, and one request was enough to tell.
             self._probe = clear[-1]
-            self._pieces += [*_chunks(clear[:-1], most_items)[::-1], clear[-1:]]
+            self._pieces += [*_chunks(clear[:-1], limits.request_items)[::-1], clear[-1:]]
         else:
-            self._pieces += _chunks(clear, most_items)[::-1]
+            self._pieces += _chunks(clear, limits.request_items)[::-1]
 
     @property
     def is_about_records(self) -> bool:

@@ -12,7 +12,7 @@ from lifecycle.contract.backlog import Backlog, Writer
 from lifecycle.contract.frames import Frame
 from lifecycle.contract.log import Log
 from lifecycle.contract.settings import Settings
-from shipper.delivery.interfaces import NO_LIMITS, Request
+from shipper.delivery.interfaces import NO_LIMITS, Limits, Request
 from shipper.delivery.outcome import DONE, Outcome
 from shipper.model.context import NOTHING, Context
 from shipper.model.events import events as read_events
@@ -79,7 +79,7 @@ class Clock:
 class Timing(Clock):
     """A deadline kept by a clock that stands; pauses are written down and take no time."""
 
-    is_final = False
+    is_final: bool = False
 
     def __init__(self, budget_s: float = 10.0) -> None:
         super().__init__()
@@ -130,12 +130,13 @@ class Inbox:
     """A destination in memory, which answers as it is told."""
 
     label = "memory:"
-    limits = NO_LIMITS
+    limits: Limits = NO_LIMITS
 
     def __init__(self, answer: Callable[[list[bytes]], Outcome] = lambda _records: DONE) -> None:
         self.answer = answer
         self.requests: list[list[bytes]] = []
         self.delivered: list[bytes] = []
+        self.keys: list[str] = []
 
     @property
     def endpoints(self) -> dict[str, "Inbox"]:
@@ -144,7 +145,7 @@ class Inbox:
 
     def build(self, items: Sequence[bytes], key: str = "") -> Request:
         """The records, so that `send` knows them."""
-        del key
+        self.keys.append(key)
         body = msgspec.msgpack.encode(list(items))
         return Request(body=body, body_bytes=len(body))
 

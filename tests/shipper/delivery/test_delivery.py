@@ -1,66 +1,27 @@
 """What each answer leads to: a conversation between delivery and a destination in memory."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shipper.delivery.batch import Batch, Limits, Position
-from shipper.delivery.delivery import Delivery
-from shipper.delivery.interfaces import Request
+from shipper.delivery.batch import Position
+from shipper.delivery.interfaces import Limits, Request
 from shipper.delivery.outcome import DONE, Outcome, Verdict
 from shipper.errors import HeldError
-from tests.shipper.support import Inbox, Lines, Timing
-
-UNAVAILABLE = Outcome(verdict=Verdict.RETRY, reason="status_503")
-TIMEOUT = Outcome(verdict=Verdict.RETRY, reason="timeout")
-REFUSED = Outcome(verdict=Verdict.REFUSED, reason="status_400")
-TOO_LARGE = Outcome(verdict=Verdict.SPLIT, reason="status_413")
-UNAUTHORISED = Outcome(verdict=Verdict.HELD, reason="unauthorised")
-
-
-def batch_of(*records: bytes) -> Batch:
-    batch = Batch()
-    batch.mark(Position(0))
-    for record in records:
-        batch.add("logs", record)
-        batch.rows += 1
-    batch.end = Position(1000)
-    return batch
-
-
-class Scene:
-    """A delivery with everything around it standing still."""
-
-    def __init__(self, answer: Callable[[list[bytes]], Outcome], budget_s: float = 10.0, level: str = "info") -> None:
-        self.inbox = Inbox(answer)
-        self.timing = Timing(budget_s)
-        self.lines = Lines(level)
-        self.limits = Limits(1_000_000, 1000)
-        self.settled: list[int] = []
-        self.delivery = Delivery(
-            self.inbox,
-            self.timing,
-            self.limits,
-            base_s=0.05,
-            most_s=5.0,
-            log=self.lines.log,
-            jitter=lambda: 0.5,
-            clock=self.timing,
-        )
-
-    def deliver(self, batch: Batch) -> None:
-        """Delivers a batch and notes how far it got each time."""
-        self.delivery.begin_shipment()
-        self.delivery.deliver([batch], lambda batch: self.settled.append(batch.floor()))
-
-
-def in_turn(*outcomes: Outcome) -> Callable[[list[bytes]], Outcome]:
-    """These answers, then DONE for ever."""
-    left: Iterator[Outcome] = iter(outcomes)
-    return lambda _records: next(left, DONE)
+from tests.shipper.delivery.scene import (
+    REFUSED,
+    TIMEOUT,
+    TOO_LARGE,
+    UNAUTHORISED,
+    UNAVAILABLE,
+    Scene,
+    batch_of,
+    in_turn,
+)
+from tests.shipper.support import Inbox
 
 
 def test_a_delivered_batch_is_settled_and_nothing_is_said() -> None:
@@ -374,3 +335,56 @@ def test_a_request_made_ahead_is_for_the_whole_and_used_once() -> None:
     scene.delivery._endpoints = Picky().endpoints  # noqa: SLF001 - the scene has no other use for one
     scene.deliver(batch)
     assert sent == [b"ab", b"abc", b"a", b"b"]
+
+
+def test_request_carries_no_more_records_than_the_endpoint_takes() -> None:
+    scene = Scene(in_turn())
+    scene.inbox.limits = Limits(request_items=3)
+    scene.deliver(batch_of(*[b"%d" % n for n in range(8)]))
+    assert [len(records) for records in scene.inbox.requests] == [3, 3, 2]
+
+
+@pytest.mark.parametrize("is_compressed", [False, True])
+def test_request_larger_than_the_endpoint_takes_is_split_without_being_sent(*, is_compressed: bool) -> None:
+    """By the size that the endpoint counts."""
+    scene = Scene(in_turn())
+    scene.inbox.limits = Limits(request_bytes=5000, is_compressed=is_compressed)
+    scene.deliver(batch_of(*[b"x" * 2000] * 4))
+    assert [len(records) for records in scene.inbox.requests] == [2, 2]
+
+
+def test_record_larger_than_the_endpoint_takes_is_dropped_without_being_sent() -> None:
+    """The endpoint says so itself: there is nothing to prove."""
+    scene = Scene(in_turn())
+    scene.inbox.limits = Limits(item_bytes=100)
+    batch = batch_of(b"a", b"x" * 101, b"b")
+    scene.deliver(batch)
+    assert (scene.inbox.requests, batch.tally(0, 3)) == ([[b"a", b"b"]], (2, {"too_large": 1}))
+
+
+def test_record_that_no_request_of_the_endpoint_can_carry_is_dropped() -> None:
+    scene = Scene(in_turn())
+    scene.inbox.limits = Limits(request_bytes=100)
+    batch = batch_of(b"a", b"x" * 101)
+    scene.deliver(batch)
+    assert (scene.inbox.requests, batch.tally(0, 2)) == ([[b"a"]], (1, {"too_large": 1}))
+
+
+class TestShutdown:
+    """There is no later: what can be tried is."""
+
+    def test_retry_after_past_the_end_gets_one_more_try_while_there_is_time(self) -> None:
+        """After half of what is left: there is no better moment."""
+        scene = Scene(in_turn(Outcome(verdict=Verdict.RETRY, reason="status_429", retry_after_s=30.0)))
+        scene.timing.is_final = True
+        batch = batch_of(b"a")
+        scene.deliver(batch)
+        assert (scene.timing.pauses, batch.tally(0, 1)) == ([5.0], (1, {}))
+
+    def test_it_is_one_more_try_and_no_second_one(self) -> None:
+        """Nothing says that a third would help."""
+        scene = Scene(lambda _: Outcome(verdict=Verdict.RETRY, reason="status_429", retry_after_s=30.0))
+        scene.timing.is_final = True
+        with pytest.raises(HeldError, match="status_429"):
+            scene.deliver(batch_of(b"a"))
+        assert len(scene.inbox.requests) == 2
