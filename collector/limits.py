@@ -1,5 +1,9 @@
 """Who may stay and who may be read: the collector's limits on connections and memory. Touches no socket.
 
+Places: whoever comes is served at once, in the place of one that lost its use. That one is closed if nothing is under
+way on it, and otherwise left aside: still open and not read, until there is a place again. Closed, it would only come
+anew, and the platform would have to queue behind it.
+
 Memory: when what is kept of incomplete and waiting requests exceeds the limit, only the one that began first
 is read, so that it completes and makes room; it gets little time for it. While a batch waits for the backlog
 nobody is read: that wait ends by itself. Someone can therefore always go on.
@@ -15,8 +19,14 @@ MOST_CONNECTIONS = 128
 # Idle connections that brought batches and stay whoever comes: the platform would have to queue behind the crowd.
 KEPT_CONNECTIONS = 4
 
+# Left aside beyond those: a process has 1,024 descriptors, and needs some for itself.
+MOST_ASIDE = 768
+
 # What each connection may keep beside the one batch that is always possible: a read's worth of small requests.
 CONNECTION_BYTES = 8192
+
+# Who makes room first for a connection that comes, if there is none.
+_OVER, _UNUSED, _USELESS, _USEFUL, _BUSY, _SILENT, _NEVER = range(7)
 
 
 class Connections:
@@ -26,7 +36,8 @@ class Connections:
         batch_limit_bytes: Largest batch, which must always fit.
 
     Attributes:
-        by_fd: The connections.
+        by_fd: The connections, but for those left aside.
+        aside: Those, the first one first.
         is_turned_away: Somebody may wait to be accepted, and there is no room.
     """
 
@@ -34,6 +45,7 @@ class Connections:
         self._limit_bytes = batch_limit_bytes + MOST_CONNECTIONS * CONNECTION_BYTES
         self._kept_bytes = 0
         self.by_fd: dict[int, Connection] = {}
+        self.aside: dict[int, Connection] = {}
         self.is_turned_away = False
 
     @property
@@ -44,7 +56,7 @@ class Connections:
     @property
     def is_pressed(self) -> bool:
         """Whether slow connections take what others need."""
-        return self.is_short or self.is_turned_away
+        return self.is_short or self.is_turned_away or bool(self.aside)
 
     @property
     def is_crowded(self) -> bool:
@@ -57,9 +69,27 @@ class Connections:
 
     def remove(self, connection: Connection) -> None:
         """A connection is closed."""
-        del self.by_fd[connection.fd]
+        if self.by_fd.pop(connection.fd, None) is None:
+            del self.aside[connection.fd]
         self._kept_bytes -= connection.counted_bytes
         connection.counted_bytes = 0
+
+    def set_aside(self, connection: Connection) -> None:
+        """A connection is to be read no more until there is a place."""
+        self.aside[connection.fd] = self.by_fd.pop(connection.fd)
+
+    def taken_back(self) -> Connection | None:
+        """One that was left aside and has a place again; None when there is none of either."""
+        if not self.aside or len(self.by_fd) >= MOST_CONNECTIONS:
+            return None
+        fd = next(iter(self.aside))
+        self.by_fd[fd] = connection = self.aside.pop(fd)
+        return connection
+
+    @property
+    def first_aside(self) -> Connection | None:
+        """The one left aside for longest."""
+        return next(iter(self.aside.values()), None)
 
     def count(self, connection: Connection) -> None:
         """Brings the account of a connection's memory up to date."""
@@ -78,29 +108,40 @@ class Connections:
         return not has_waiting and connection is self._first()
 
     def least_useful(self, *, newest: int, came_before_s: float = -math.inf) -> Connection | None:
-        """The connection to close for the one numbered `newest`: one that lost its use, never one at work.
+        """The connection that makes room for the one numbered `newest`.
 
-        Over HTTP the one unused for longest: of those that are over, of those idle that never brought anything, of
-        those that came before `came_before_s` and never did, busy as they are, and last of those that did, but for
-        the `KEPT_CONNECTIONS` used last. A stream of lines is never given up, the platform would not open another: of
-        those the newest that never spoke.
+        Over HTTP the one without a byte for longest: of those that are over, of those idle that never brought anything,
+        of those that came before `came_before_s` and never did, busy as they are, of those idle that did, but for the
+        `KEPT_CONNECTIONS` used last, and last of those busy that did. None of those whose batch waits for room. A
+        stream of lines is never given up, the platform would not open another: of those the newest that never spoke.
         """
-        others = [one for one in self.by_fd.values() if one.number != newest]
-        others.sort(key=lambda one: (one.progress_s, one.number))
-        requests = [one for one in others if not one.is_lines]
-        useful = [one for one in requests if one.is_idle and one.has_kept]
-        for useless in (
-            [one for one in others if one.lingering_s is not None],
-            [one for one in requests if one.is_idle and not one.has_kept],
-            [one for one in requests if not (one.has_kept or one.waiting) and one.accepted_s < came_before_s],
-            useful[:-KEPT_CONNECTIONS],
-        ):
-            if useless:
-                return useless[0]
-        silent = [one for one in others if not one.has_spoken]
-        return max(silent, key=lambda one: one.number) if silent else None
+        ranked: dict[int, list[Connection]] = {}
+        for one in self.by_fd.values():
+            if one.number != newest:
+                ranked.setdefault(_rank(one, came_before_s), []).append(one)
+        if len(ranked.get(_USEFUL, ())) <= KEPT_CONNECTIONS:
+            ranked.pop(_USEFUL, None)
+        ranked.pop(_NEVER, None)
+        if not ranked:
+            return None
+        rank = min(ranked)
+        if rank == _SILENT:
+            return max(ranked[rank], key=lambda one: one.number)
+        return min(ranked[rank], key=lambda one: (one.progress_s, one.number))
 
     def _first(self) -> Connection | None:
         """The connection whose incomplete request began first."""
         begun = [one for one in self.by_fd.values() if one.started_s is not None]
         return min(begun, key=lambda one: (one.started_s, one.number)) if begun else None
+
+
+def _rank(one: Connection, came_before_s: float) -> int:
+    if one.lingering_s is not None:
+        return _OVER
+    if one.is_lines:
+        return _NEVER if one.has_spoken else _SILENT
+    if one.is_idle:
+        return _USEFUL if one.has_kept else _UNUSED
+    if one.waiting or one.accepted_s >= came_before_s:
+        return _NEVER
+    return _BUSY if one.has_kept else _USELESS

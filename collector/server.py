@@ -7,13 +7,14 @@ too late whose bytes are already here.
 
 import _socket
 import errno
+import math
 import select
 from collections.abc import Iterable
 
 from collector.connection import Connection
 from collector.handler import Handler
 from collector.http_parser import HttpParser
-from collector.limits import Connections
+from collector.limits import MOST_ASIDE, Connections
 from collector.line_parser import LineParser
 from collector.messages import CollectorError
 from collector.store import Store
@@ -184,7 +185,7 @@ class Server:
             except SupervisorGoneError:
                 self._log.debug("collector.supervisor_lost")
             finally:
-                for connection in list(self._connections.by_fd.values()):
+                for connection in (*self._connections.by_fd.values(), *self._connections.aside.values()):
                     self._close(connection, "stopped")
                 self._listener.detach()
 
@@ -193,8 +194,10 @@ class Server:
         asked_s = wait_s(self._due_s(), self._clock.now_s)
         ready = self._epoll.poll(asked_s)
         self._clock.advance(asked_s)
-        # What the supervisor says comes first: epoll may name a connection before it whose bytes came later.
-        for fd, mask in sorted(ready, key=lambda one: one[0] != self._commands):
+        # What the supervisor says comes first: epoll may name a connection before it whose bytes came later. Then who
+        # is new: a crowd that is slow has time.
+        first = (self._commands, self._listener.fd)
+        for fd, mask in sorted(ready, key=lambda one: first.index(one[0]) if one[0] in first else len(first)):
             if fd == self._commands:
                 if not self._read_command():
                     return False
@@ -210,7 +213,16 @@ class Server:
         due_s = self._handler.due_s
         for connection in self._connections.by_fd.values():
             due_s = min(due_s, connection.due_s(self._timeouts, is_pressed=is_pressed))
-        return min(due_s, self._clock.now_s + TICK_S) if self._listener.is_paused else due_s
+        if not self._listener.is_paused:
+            return due_s
+        if self._connections.is_turned_away:
+            due_s = min(due_s, self._aside_due_s())
+        return min(due_s, self._clock.now_s + TICK_S)
+
+    def _aside_due_s(self) -> float:
+        """Awake time when one that was left aside may be closed for another; infinite when there is none."""
+        first = self._connections.first_aside
+        return math.inf if first is None or first.paused_s is None else first.paused_s + self._timeouts.aside_s
 
     def _read_command(self) -> bool:
         try:
@@ -252,13 +264,23 @@ class Server:
                 return
 
     def _make_room(self) -> bool:
-        """Closes a connection that lost its use for the one that came last; False when there is none."""
-        leaving = self._connections.least_useful(
-            newest=self._accepted, came_before_s=self._clock.now_s - self._timeouts.pressed_useless_s
-        )
+        """Lets a connection make room for the one that came last; False when none can."""
+        now_s = self._clock.now_s
+        leaving = self._connections.least_useful(newest=self._accepted, came_before_s=now_s)
         if leaving is None:
             return False
-        self._close(leaving, "room_needed")
+        is_under_way = leaving.lingering_s is None and not (leaving.is_idle or leaving.is_lines)
+        if not is_under_way or self._connections.is_short:
+            self._close(leaving, "room_needed")
+            return True
+        first = self._connections.first_aside
+        if first is not None and len(self._connections.aside) >= MOST_ASIDE:
+            if now_s < self._aside_due_s():
+                return False
+            self._close(first, "room_needed")
+        self._unwatch(leaving)
+        leaving.pause(now_s)
+        self._connections.set_aside(leaving)
         return True
 
     def _serve(self, connection: Connection, mask: int) -> None:
@@ -293,12 +315,17 @@ class Server:
         if mask == connection.mask:
             return
         if not mask:  # not watched at all: a reset connection would wake us for ever
-            self._epoll.unregister(connection.fd)
+            self._unwatch(connection)
         elif connection.mask:
             self._epoll.modify(connection.fd, mask)
         else:
             self._epoll.register(connection.fd, mask)
         connection.mask = mask
+
+    def _unwatch(self, connection: Connection) -> None:
+        if connection.mask:
+            self._epoll.unregister(connection.fd)
+            connection.mask = 0
 
     def _pass_time(self) -> None:
         """Ends what took too long, and lets those go on for whom there is room again."""
@@ -315,6 +342,10 @@ class Server:
                 connection.items += connection.parser.expire()
                 self._handler.handle(connection, now_s)
                 self._settle(connection)
+        while self._connections.is_short and (aside := self._connections.first_aside) is not None:
+            self._close(aside, "room_needed")
+        while (aside := self._connections.taken_back()) is not None:
+            self._settle(aside)
         if self._listener.is_paused and self._may_accept(now_s):
             self._connections.is_turned_away = False
             self._listener.resume()
@@ -330,8 +361,7 @@ class Server:
         return now_s >= self._paused_s + TICK_S
 
     def _close(self, connection: Connection, reason: str) -> None:
-        if connection.mask:
-            self._epoll.unregister(connection.fd)
+        self._unwatch(connection)
         self._connections.remove(connection)
         connection.close()
         if connection.is_named:

@@ -26,8 +26,7 @@ class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
         request_s: From a request's first byte to its last: one byte at a time never ends otherwise.
         pressed_stall_s: Like `stall_s` when others wait for the room a connection takes.
         pressed_request_s: Like `request_s`, likewise.
-        pressed_useless_s: From a connection's acceptance to the first batch kept of it, when others wait for its
-            place: one that asks and asks, or never reads, is never at rest.
+        aside_s: How long one is left aside that has a request under way, before it is closed for want of any room.
         room_s: How long a batch waits for room in the backlog before 503: a shipment under way usually makes
             room sooner, and a client that gave up meanwhile would send the batch again.
         spill_s: How long it waits before it goes to the spool, where there is one.
@@ -39,7 +38,7 @@ class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
     request_s: float = 60.0
     pressed_stall_s: float = 1.0
     pressed_request_s: float = 5.0
-    pressed_useless_s: float = 5.0
+    aside_s: float = 0.25
     room_s: float = 2.0
     spill_s: float = 0.1
     linger_s: float = 5.0

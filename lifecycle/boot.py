@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 LOOPBACK = "127.0.0.1"
 EVERY_INTERFACE = "0.0.0.0"
 
-# Connections the kernel keeps while no collector accepts them.
-LISTEN_BACKLOG = 128
+# Connections the kernel keeps while no collector accepts them, as far as its own limit goes: what comes beyond would be
+# dialled again after a second.
+LISTEN_BACKLOG = 1024
 
 RECEIVE_BYTES = 65_536
 

@@ -117,7 +117,7 @@ class Running:
         self.settings = Settings({"TAILRACE_PROTOCOL": protocol, "TAILRACE_BACKLOG_BYTES": str(2 << 20)})
         self.limit = self.settings.batch_limit_bytes
         self.backlog = backlog or Backlog(self.settings.backlog_bytes)
-        self.listener = listener or socket.create_server(("127.0.0.1", 0), backlog=256)
+        self.listener = listener or socket.create_server(("127.0.0.1", 0), backlog=1024)
         self.listener.setblocking(False)
         self.port: int = self.listener.getsockname()[1]
         commands, self.commands = os.pipe2(os.O_DIRECT | os.O_CLOEXEC)

@@ -122,7 +122,30 @@ def test_connections_that_brought_batches_stay_whoever_comes(room: Room) -> None
     assert room.connections.least_useful(newest=newest.number, came_before_s=9) is idle
     assert room.connections.least_useful(newest=newest.number, came_before_s=5) is useful[0]
     room.hear(useful[0], b"POST")
+    assert room.connections.least_useful(newest=newest.number, came_before_s=5) is useful[0]
+    useful[0].accepted_s = 5
     assert room.connections.least_useful(newest=newest.number, came_before_s=5) is None
+
+
+def test_one_left_aside_comes_back_when_there_is_a_place(room: Room) -> None:
+    """The first one first; meanwhile it takes no place, and is closed like any other."""
+    first, second, third = (room.add() for _ in range(3))
+    room.connections.set_aside(first)
+    room.connections.set_aside(second)
+    assert (list(room.connections.by_fd), room.connections.first_aside) == ([third.fd], first)
+    assert room.connections.is_pressed
+    room.connections.remove(first)
+    first.close()
+    assert room.connections.taken_back() is second
+    assert room.connections.taken_back() is None
+    assert not room.connections.is_pressed
+    for _ in range(MOST_CONNECTIONS - 2):
+        room.add()
+    room.connections.set_aside(second)
+    room.add()
+    assert room.connections.taken_back() is None
+    room.connections.remove(second)
+    second.close()
 
 
 def test_a_stream_of_lines_that_spoke_is_never_given_up(room: Room) -> None:

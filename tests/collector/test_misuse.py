@@ -1,12 +1,15 @@
 """Peers that bring much and nothing to keep: they cost little, and nobody else waits for them."""
 
+import resource
+import socket
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from collector.handler import MOST_REFUSED
 from collector.store import MOST_PROBLEMS
 from collector.timeouts import Timeouts
-from tests.collector.support import Running, batch, event, post
+from tests.collector.support import Client, Running, batch, event, post
 
 BIG = "x" * 900_000
 
@@ -72,3 +75,37 @@ def test_a_line_that_is_no_object_is_refused_whoever_shares_its_read() -> None:
         for line in (b"[1]\n", b"7\n"):
             collector.client().send(line)
             assert collector.refused().reason == "malformed"
+
+
+def test_a_crowd_of_slow_connections_does_not_delay_a_platform_that_dials_anew() -> None:
+    """Nine hundred, each with a request under way and a byte now and then: their places go to whoever comes."""
+    crowd: list[socket.socket] = []
+    took_s: list[float] = []
+    with many_descriptors(), Running() as collector:
+        for _ in range(900):
+            crowd.append(socket.create_connection(("127.0.0.1", collector.port)))
+            crowd[-1].sendall(b"POST / HTTP/1.1\r\nContent-Length: 100\r\n")
+        for number in range(30):
+            for slow in crowd[number::10]:
+                with suppress(OSError):
+                    slow.send(b"X")
+            began_s = time.monotonic()
+            client = Client(collector.port)
+            assert client.ask(post(batch(event(str(number))))) == 200
+            took_s.append(time.monotonic() - began_s)
+            client.close()
+        for slow in crowd:
+            slow.close()
+    assert sorted(took_s)[len(took_s) // 2] < 0.02, took_s
+    assert max(took_s) < 0.5, took_s
+
+
+@contextmanager
+def many_descriptors() -> Iterator[None]:
+    """Enough for both sides of a crowd."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limits[1], limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
