@@ -43,7 +43,7 @@ class Run:
         """
         before_ms = self.env.starved_ms(NAME)
         held_ms: float = self.invoke(**event).held_ms
-        return max(0.0, held_ms - (self.env.starved_ms(NAME) - before_ms))
+        return max(0.0, held_ms - max(0.0, self.env.starved_ms(NAME) - before_ms))
 
     @contextmanager
     def timed(self) -> Iterator[list[float]]:
@@ -52,7 +52,7 @@ class Run:
         before_ms, began_s = self.env.starved_ms(NAME), time.monotonic()
         yield took_s
         ended_s = time.monotonic()
-        took_s.append(max(0.0, ended_s - began_s - (self.env.starved_ms(NAME) - before_ms) / 1000))
+        took_s.append(max(0.0, ended_s - began_s - max(0.0, self.env.starved_ms(NAME) - before_ms) / 1000))
 
     def end(self) -> None:
         """Shuts down; fails unless everything left by itself, with 0, in time, and without orphans."""

@@ -34,7 +34,7 @@ class Measured:
         missing_lines: Lines of the function that were handed over and are not at the backend, by their text.
         copies: Arrivals beyond the first of a uid.
         strays: Lines that arrived under two uids: copies nobody can recognise.
-        held_ms: Of each invocation.
+        held_ms: Of each invocation, without how long its processes were ready and had no processor.
         soonest_s: Shortest time from an answer 429 to the next request.
         exits: Exit code and milliseconds of each environment's end.
         ledger: Of all environments together.
@@ -95,6 +95,7 @@ def measured(
     backend: Destination,
     results: list[InvokeResult],
     *,
+    starved_ms: Sequence[float],
     kills: int,
     took_s: float,
     by_lines: bool = False,
@@ -129,7 +130,11 @@ def measured(
         copies=len(arrived) - unique,
         strays=sum(len(uids.get(line, ())) > count for line, count in handed_over.items()),
         statuses=[result.status for result in results],
-        held_ms=[result.held_ms for result in results],
+        held_ms=[
+            # Of a worker that was killed meanwhile it is not known any more.
+            max(0.0, result.held_ms - max(0.0, starved))
+            for result, starved in zip(results, starved_ms, strict=True)
+        ],
         soonest_s=min(_pauses(backend), default=math.inf),
         exits=[(ending.exit_code, ending.exit_ms) for ending in exits],
         orphans=sum(len(end.orphans) for end in ends),

@@ -86,11 +86,13 @@ def play(cell: Cell, *, log_level: str = "info") -> Played:
                 cell.start(scene)
             with PeakMemory(env, NAME) as memory:
                 env.start()
-                results, late = [], []
+                results, starved_ms, late = [], [], []
                 for number, event in enumerate(cell.events):
                     if cell.before:
                         cell.before(scene, number)
+                    before_ms = env.starved_ms(NAME)
                     results.append(env.invoke({"tag": f"{number}:", **event}))
+                    starved_ms.append(env.starved_ms(NAME) - before_ms)
                     if cell.required.is_prompt and results[-1].ok and arrived(backend, f"{number}: ") < event["lines"]:
                         late.append(number)
                     scene.settle()
@@ -104,6 +106,7 @@ def play(cell: Cell, *, log_level: str = "info") -> Played:
                 env,
                 backend,
                 results,
+                starved_ms=starved_ms,
                 kills=scene.kills,
                 took_s=took_s,
                 by_lines=cell.required.by_lines,

@@ -119,7 +119,7 @@ def live(kind: Kind, seed: int, seconds: float, told: Callable[[int], None]) -> 
             backend.accept()
             env.shutdown()
             took_s = time.monotonic() - began_s
-            got = measured(env, backend, results, kills=scene.kills, took_s=took_s)
+            got = measured(env, backend, results, starved_ms=[0.0] * len(results), kills=scene.kills, took_s=took_s)
             growth_problems = () if kind.resets else growth.problems()
             problems = [*_problems(got, kind), *growth_problems]
             return Lived(kind=kind, measured=got, growth=growth, problems=problems, printed=env.printed("tailrace"))
