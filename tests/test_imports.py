@@ -12,6 +12,7 @@ PACKAGES = ("lifecycle", "collector", "shipper")
 # What the modules of a ring may import beside those of the same ring; a ring is named by where its modules begin.
 RINGS = {
     "lifecycle.contract": (),
+    "lifecycle.machine": ("lifecycle.contract",),
     "collector": ("lifecycle.contract",),
     "shipper": ("lifecycle.contract",),
 }
@@ -27,6 +28,11 @@ STAGES = {
     "shipper.invocations": ("shipper.model", "shipper.parse"),
     "shipper.rules": ("shipper.model", "shipper.parse", "shipper.invocations"),
     "shipper.delivery": ("shipper.model", "shipper.parse", "shipper.invocations", "shipper.rules"),
+    "shipper.transport": ("shipper.model",),
+    "shipper.destinations": (
+        *("shipper.model", "shipper.parse", "shipper.transport"),
+        *("shipper.delivery.interfaces", "shipper.delivery.outcome"),
+    ),
     "shipper.errors": (),
 }
 
