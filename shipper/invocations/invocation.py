@@ -31,7 +31,8 @@ UNREPORTED = "unreported"
 # Error types of the platform's that say so, too.
 _TIMEOUTS = (TIMEOUT, "Sandbox.Timeout", "Sandbox.Timedout")
 
-_FAULT = re.compile(rb"RequestId: ([0-9a-fA-F-]{36})(?:\\t.*?ErrorType: ([\w.]+))?")
+_FAULTED = re.compile(rb"RequestId: ([0-9a-fA-F-]{36})")
+_ERROR_TYPE = re.compile(rb"ErrorType: ([\w.]+)")
 
 _EXTENSION_OVERHEAD = "extensionOverhead"
 _MEMORY_ERRORS = ("OutOfMemory", "MemoryError", "NoMemoryError")
@@ -61,11 +62,11 @@ def done(invocation: Invocation, record: Ended, at_ns: int, children: tuple[Chil
 
 def faulted(context: Context, raw: bytes) -> Context:
     """The context after a platform.fault of the Logs API: `RequestId: … Status: error ErrorType: Runtime.ExitError`."""
-    found = _FAULT.search(raw)
+    found = _FAULTED.search(raw)
     if found is None:
         return context
-    error = found[2].decode() if found[2] else "fault"
-    return noted(context, found[1].decode(), error)
+    error = _ERROR_TYPE.search(raw, found.end())
+    return noted(context, found[1].decode(), error[1].decode() if error else "fault")
 
 
 def noted(context: Context, request_id: str, error: str, *, is_oom: bool = False) -> Context:
@@ -73,8 +74,8 @@ def noted(context: Context, request_id: str, error: str, *, is_oom: bool = False
     one = context.invocation(request_id)
     if one is None or ((one.error or not error) and (one.is_oom or not is_oom)):
         return context
-    told = replace(one, error=one.error or error[:MOST_ID], is_oom=one.is_oom or is_oom)
-    return replace(context, open=tuple(told if other is one else other for other in context.open))
+    failed = replace(one, error=one.error or error[:MOST_ID], is_oom=one.is_oom or is_oom)
+    return replace(context, open=tuple(failed if other is one else other for other in context.open))
 
 
 def failure(invocation: Invocation) -> str:

@@ -53,9 +53,9 @@ _INNER = "--->"
 _RUBY_LOGGED = re.compile(r"\((?P<type>[A-Z][\w:]{0,200})\)[\r\n]{1,2}(?P<stack>[^\s:]{1,400}:\d{1,7}:in [`'])")
 # Java's runtime names the type, then prints the exception.
 _JAVA_UNCAUGHT = re.compile(r"[^\r\n]{0,4096}: (?P<type>[\w.$]{1,200})[\r\n]{1,2}(?P=type)")
-_GO_PANIC = re.compile(
-    r"(?P<type>panic|fatal error): (?P<message>[^\r\n]*)[\r\n]{1,4}(?P<stack>(?:\[signal|goroutine) )"
-)
+# What Go prints below the line that names a panic. Looked for first: there are few, and each has one line above it.
+_GO_STACK = re.compile(r"[\r\n]{1,4}(?P<stack>(?:\[signal|goroutine) )")
+_GO_NAMED = re.compile(r"(?P<type>panic|fatal error): (?P<message>.*)", re.DOTALL)
 # What a frame that is an object may have for it to be written as a line: nothing of it is lost then.
 _FRAME = frozenset(("path", "file", "line", "lineNumber", "label", "methodName"))
 _OUT_OF_MEMORY = re.compile(
@@ -118,9 +118,20 @@ def in_text(text: str) -> ExceptionInfo | None:
         head = text[begin : found.start()]
         message = head.partition(" -- ")[2].partition(": ")[2] if " -- " in head else head
         return ExceptionInfo(found["type"], message.strip(), whole[found.start("stack") :].strip())
-    found = _GO_PANIC.search(text)
-    if found:
-        return ExceptionInfo(found["type"], found["message"], whole[found.start("stack") :].strip(), is_uncaught=True)
+    return _of_go(text, whole)
+
+
+def _of_go(text: str, whole: str) -> ExceptionInfo | None:
+    """A panic, or a failure of the runtime itself, and the goroutines below it."""
+    last = 0
+    for found in _GO_STACK.finditer(text):
+        end = found.start()
+        begin = max(text.rfind("\n", last, end) + 1, text.rfind("\r", last, end) + 1, last)
+        last = found.end()
+        named = _GO_NAMED.search(text[begin:end])
+        if named:
+            stack = whole[found.start("stack") :].strip()
+            return ExceptionInfo(named["type"], named["message"], stack, is_uncaught=True)
     return None
 
 

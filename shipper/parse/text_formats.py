@@ -69,12 +69,12 @@ class Format:
     """
 
     def __init__(self, source: bytes) -> None:
-        self._source = b'"' + source
+        self.source = b'"' + source
         self.level = self.request_id = self.time = self.error = 0
         self.match: Callable[[bytes], re.Match[bytes] | None] = self._first_match
 
     def _first_match(self, line: bytes) -> "re.Match[bytes] | None":
-        compiled = re.compile(self._source)
+        compiled = re.compile(self.source)
         groups = compiled.groupindex
         self.level, self.request_id, self.time = groups.get("level", 0), groups.get("id", 0), groups.get("time", 0)
         self.error = groups.get("error", 0)

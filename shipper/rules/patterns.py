@@ -34,13 +34,15 @@ BLANK = "***"
 
 READY_MADE = {
     "card": r"(?<![\d.])(?:\d[ -]?){12,18}\d(?![\d.])",
-    "email": r"[\w.%+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}\b",
+    # Begins where a word does: tried at each of its characters, a long word would be gone through again and again.
+    "email": r"(?<![\w.%+-])[\w.%+-]+@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}\b",
     "bearer": r"(?i:\b(bearer|basic) +)[\w.~+/-]{8,}=*",
     "aws_key": r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"
     r"|(?i:(secret_?(?:access_?)?key\W{1,6}))[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])",
-    "jwt": r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*",
+    # Likewise; what may stand before the token within its word is kept.
+    "jwt": r"(?<![\w-])(?=[\w-]+\.[\w-]{8,}\.)([\w-]*?)\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*",
 }
-_KEPT_GROUP = {"bearer": r"\1 " + BLANK}
+_KEPT_GROUP = {"bearer": r"\1 " + BLANK, "jwt": r"\1" + BLANK}
 
 _ARROW = "=>"
 _LEAST_CARD_DIGITS = 13
