@@ -18,7 +18,7 @@ from shipper.errors import ExchangeError
 from shipper.model.resource import VERSION
 from shipper.transport.address import Address, basic
 from shipper.transport.pool import Pool
-from shipper.transport.request import Headers, gzipped, merged, written
+from shipper.transport.request import Headers, gzipped, head_of, joined, merged
 from shipper.transport.response import MOST_BODY, Response, retry_after_s
 
 TYPE_CHECKING = False
@@ -113,10 +113,7 @@ class Bodies:
     def enclosing(self, head: bytes, items: Sequence[bytes], separator: bytes, tail: bytes) -> Request:
         """A request of items with something before, between and after them."""
         body_bytes = len(head) + sum(map(len, items)) + len(separator) * max(0, len(items) - 1) + len(tail)
-        if self._is_compressed:
-            body = gzipped(head, items, separator, tail)
-        else:
-            body = b"%b%b%b" % (head, separator.join(items), tail)
+        body = (gzipped if self._is_compressed else joined)(head, items, separator, tail)
         return Request(body=body, body_bytes=body_bytes, items=len(items), target=self._target, headers=self._headers)
 
 
@@ -175,12 +172,12 @@ class HttpSender:
         self._log.debug("shipper.request_begun", destination=self.label, wire_bytes=len(request.body))
         return lambda: self._awaited(request, answered, started)
 
-    def written(self, request: Request) -> bytes:
-        """A request's bytes: what it says itself, over it what says who sends it."""
+    def written(self, request: Request) -> tuple[bytes, bytes]:
+        """A request's head and body: what it says itself, over it what says who sends it."""
         usual = (("Host", self.place.address.authority), ("User-Agent", f"tailrace/{VERSION}"))
         described = [(name, value) for name, value in request.headers if name == "Content-Encoding"]
         fields = merged(usual, request.headers, self._auth(request))
-        return written(request.method, request.target, [*fields.items(), *described], request.body)
+        return head_of(request.method, request.target, [*fields.items(), *described], request.body), request.body
 
     def _awaited(self, request: Request, answered: Callable[[], Response], started: float) -> Outcome:
         try:

@@ -12,10 +12,11 @@ from shipper.errors import ExchangeError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from shipper.transport.interfaces import Timing
 
 PIECE_BYTES = 65_536
-
 # ioctl(2): bytes written and not acknowledged (tcp(7)). `termios`, which names it, is not loaded for one number.
 _SIOCOUTQ = 0x5411
 
@@ -40,21 +41,13 @@ class Connection:
         self._readable = select.poll()
         self._readable.register(sock, select.POLLIN)
 
-    def send(self, data: bytes, until: float) -> bool:
+    def send(self, pieces: "Sequence[bytes]", until: float) -> bool:
         """See `Stream`."""
-        view = memoryview(data)
-        # What comes before all is written is no answer to it, or one that more of it will not change.
-        while not self._readable.poll(0):
-            try:
-                view = view[self._sock.send(view) :]
-            except BlockingIOError:
-                pass
-            except OSError:  # what the server said before it hung up can still be read
+        for number, piece in enumerate(pieces, 1):
+            more = _socket.MSG_MORE if number < len(pieces) else 0  # or a packet would leave with the head alone
+            if not self._sent(memoryview(piece), until, more):
                 return False
-            if not view:
-                return True
-            self._ready(select.POLLOUT | select.POLLIN, until, "sending to")
-        return False
+        return True
 
     def write(self, data: bytes, until: float) -> bool:
         """Writes bytes, whatever comes meanwhile; whether the server has not hung up before.
@@ -121,6 +114,20 @@ class Connection:
     def close(self) -> None:
         """See `Stream`."""
         self._sock.close()
+
+    def _sent(self, view: memoryview, until: float, flags: int) -> bool:
+        # What comes before all is written is no answer to it, or one that more of it will not change.
+        while not self._readable.poll(0):
+            try:
+                view = view[self._sock.send(view, flags) :]
+            except BlockingIOError:
+                pass
+            except OSError:  # what the server said before it hung up can still be read
+                return False
+            if not view:
+                return True
+            self._ready(select.POLLOUT | select.POLLIN, until, "sending to")
+        return False
 
     def _ready(self, events: int, until: float, doing: str) -> int:
         ready = self._timing.wait(self._sock.fileno(), events, until)

@@ -1,5 +1,7 @@
 """What the transport needs of others. Types only: nothing loads this at run time."""
 
+from collections.abc import Sequence
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Protocol
@@ -31,8 +33,8 @@ class Timing(Protocol):
 class Stream(Protocol):
     """A connection as a request sees it, plain or TLS."""
 
-    def send(self, data: bytes, until: float) -> bool:
-        """Writes a request.
+    def send(self, pieces: Sequence[bytes], until: float) -> bool:
+        """Writes a request, piece by piece.
 
         Returns:
             Whether all of it was written. If not, the server has said something or hung up before: there may be an
@@ -63,7 +65,7 @@ class Stream(Protocol):
         """Whether the server still holds the connection and has said nothing: fit for another request."""
 
     def is_acknowledged(self) -> bool:
-        """Whether the server's kernel has all that was written: the way there is open."""
+        """Whether the server's kernel has all that was written."""
 
     def close(self) -> None:
         """Hangs up."""

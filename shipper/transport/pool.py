@@ -6,7 +6,7 @@ connection from before that is silent makes way for a new one while there is tim
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -49,6 +49,9 @@ LEAST_TIME_S = 0.005
 
 # What an answer that was slow still counts for with each one after it.
 _FORGETTING = 0.9
+
+# Up to this size head and body are joined, which costs less than another call of the kernel; more is not copied.
+SMALL_BYTES = 16_384
 
 _SUCCESS = range(200, 300)
 
@@ -97,11 +100,11 @@ class Pool:
         # What the slowest of the last answers took, forgotten by and by.
         self._usual_s = 0.0
 
-    def exchange(self, write: Callable[[], bytes], timeout_s: float) -> Response:
+    def exchange(self, write: Callable[[], Sequence[bytes]], timeout_s: float) -> Response:
         """Sends a request, head and body, and reads its answer.
 
         Args:
-            write: Makes the request's bytes, anew for each time that they are sent.
+            write: Makes the request, head and body, anew for each time that it is sent.
             timeout_s: Longest time for all of it.
 
         Raises:
@@ -109,7 +112,7 @@ class Pool:
         """
         return self.begin(write, timeout_s, timeout_s)()
 
-    def begin(self, write: Callable[[], bytes], within_s: float, timeout_s: float) -> Callable[[], Response]:
+    def begin(self, write: Callable[[], Sequence[bytes]], within_s: float, timeout_s: float) -> Callable[[], Response]:
         """Sends a request; what is returned reads its answer, or raises as above.
 
         A connection from before that fails before any byte of the answer came, or is silent for too long, is replaced
@@ -140,7 +143,7 @@ class Pool:
         self._busy.clear()
         self._kept.clear()
 
-    def _begun_anew(self, write: Callable[[], bytes], until: float, sent_by: float) -> Callable[[], Response]:
+    def _begun_anew(self, write: Callable[[], Sequence[bytes]], until: float, sent_by: float) -> Callable[[], Response]:
         """Sends a request on a connection of its own; what is returned reads its answer."""
         now = self._clock()
         stream = self._opened(min(sent_by, now + (sent_by - now) * SET_UP_SHARE))
@@ -151,7 +154,7 @@ class Pool:
         return lambda: self._answered(stream, self._reader(), until, is_whole=is_whole)
 
     def _answered_or_replaced(
-        self, stream: "Stream", write: Callable[[], bytes], request: "_Timed", *, is_whole: bool
+        self, stream: "Stream", write: Callable[[], Sequence[bytes]], request: "_Timed", *, is_whole: bool
     ) -> Response:
         reader = self._reader()
         if self._is_given_up(stream, request):
@@ -198,11 +201,13 @@ class Pool:
             self._log.debug("shipper.connection_replaced", reason=reason, idle_s=round(idle_s, 1))
         return None
 
-    def _sent(self, stream: "Stream", data: bytes, until: float) -> bool:
+    def _sent(self, stream: "Stream", pieces: Sequence[bytes], until: float) -> bool:
         """Writes a request; whether all of it."""
         self._busy.add(stream)
+        if sum(map(len, pieces)) <= SMALL_BYTES:
+            pieces = [b"".join(pieces)]
         try:
-            return stream.send(data, until)
+            return stream.send(pieces, until)
         except BaseException:
             self._drop(stream)
             raise
@@ -213,6 +218,8 @@ class Pool:
         is_kept = False
         try:
             response = _read(stream, reader, until)
+            # The kernel here takes what the server's has no room for: what is not acknowledged was not read.
+            is_whole = is_whole and stream.is_acknowledged()
             is_kept = is_whole and response.is_reusable
         finally:
             self._busy.discard(stream)
@@ -299,7 +306,7 @@ def _tunnel(connection: "Connection", proxy: Address, address: Address, until: f
         ExchangeError: It does not open one.
     """
     doing, connection.doing = connection.doing, "waiting for the proxy"
-    connection.send(connect_request(proxy, address), until)
+    connection.send([connect_request(proxy, address)], until)
     response = _read(connection, ResponseReader(head_only=True), until)
     connection.doing = doing
     if response.status not in _SUCCESS:

@@ -33,18 +33,18 @@ _RESERVED = (
 Headers = Iterable[tuple[str, str]]
 
 
-def written(method: str, target: str, headers: Headers, body: bytes | None = None) -> bytes:
-    """A request's bytes, head and body.
+def head_of(method: str, target: str, headers: Headers, body: bytes | None = None) -> bytes:
+    """A request's bytes up to its body.
 
     Args:
         method: What is asked.
         target: Path and query.
         headers: All but the length of the body.
-        body: As it is encoded; None where a request has none.
+        body: What follows; None where nothing does.
     """
     lines = [f"{method} {target} HTTP/1.1", *[f"{name}: {value}" for name, value in headers]]
     head = "\r\n".join(lines).encode("utf-8", "surrogateescape")
-    return b"%b\r\n\r\n" % head if body is None else b"%b\r\nContent-Length: %d\r\n\r\n%b" % (head, len(body), body)
+    return b"%b\r\n\r\n" % head if body is None else b"%b\r\nContent-Length: %d\r\n\r\n" % (head, len(body))
 
 
 def merged(*groups: Headers) -> dict[str, str]:
@@ -58,6 +58,16 @@ def merged(*groups: Headers) -> dict[str, str]:
             if name.lower() not in _RESERVED:
                 fields[name.lower()] = (name, value)
     return dict(fields.values())
+
+
+def joined(head: bytes, items: Sequence[bytes], separator: bytes, tail: bytes) -> bytes:
+    """Head, items joined by a separator, and tail: nothing but the items is in memory beside them."""
+    if not items:
+        return head + tail
+    pieces = list(items)
+    pieces[0] = head + pieces[0]
+    pieces[-1] += tail
+    return separator.join(pieces)
 
 
 def gzipped(head: bytes, items: Sequence[bytes], separator: bytes, tail: bytes) -> bytes:

@@ -12,6 +12,7 @@ from shipper.transport.connection import PIECE_BYTES, Connection
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import TypeVar
 
     Value = TypeVar("Value")
@@ -57,9 +58,11 @@ class TlsConnection:
         self._flush(until)
         connection.doing = doing
 
-    def send(self, data: bytes, until: float) -> bool:
+    def send(self, pieces: "Sequence[bytes]", until: float) -> bool:
         """See `Stream`."""
-        view = memoryview(data)
+        return all(self._sent(memoryview(piece), until) for piece in pieces)
+
+    def _sent(self, view: memoryview, until: float) -> bool:
         while view:
             if not self._is_silent():
                 return False

@@ -222,6 +222,10 @@ class Server:
             self.requests.append((head, body))
         return head, body
 
+    def narrow(self, window_bytes: int) -> None:
+        """Has the kernel take no more than this of a request before it is read, from the next connection on."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window_bytes)
+
     def hanging(self, _connection: socket.socket) -> None:
         """Reads nothing and says nothing, until the test is over."""
         self.over.wait(10)

@@ -39,7 +39,7 @@ class Client:
 
     def exchange(self, request: bytes = REQUEST, timeout_s: float = 5.0) -> Response:
         """The answer."""
-        return self.pool.exchange(lambda: request, timeout_s)
+        return self.pool.exchange(lambda: [request], timeout_s)
 
     def close(self) -> None:
         """Hangs up; the supervisor dies."""

@@ -289,6 +289,20 @@ def test_an_answer_before_the_request_was_written_is_said_to_be_early(
     assert (response.status, response.is_early) == (status, True)
 
 
+def test_what_the_kernel_here_keeps_was_not_written(server: Server, client: Client) -> None:
+    """It takes far more than a server with a small window has room for."""
+
+    def early(connection: socket.socket) -> None:
+        connection.recv(1000)
+        connection.sendall(http(200))
+        server.over.wait(10)
+
+    server.narrow(4096)
+    server.behaviours = [early, server.answering(http(201))]
+    assert client.exchange(b"x" * 300_000).is_early
+    assert client.ask() == (201, b"")
+
+
 def test_a_server_that_speaks_first_has_not_read_the_request(server: Server, client: Client) -> None:
     spoken = threading.Event()
 
@@ -297,9 +311,9 @@ def test_a_server_that_speaks_first_has_not_read_the_request(server: Server, cli
         spoken.set()
         server.over.wait(10)
 
-    def write() -> bytes:
+    def write() -> list[bytes]:
         assert spoken.wait(5)
-        return REQUEST
+        return [REQUEST[:10], REQUEST[10:]]
 
     server.behaviours = [first]
     assert client.pool.exchange(write, 5.0).is_early
@@ -359,7 +373,7 @@ class TestReused:
             server.answering(http(201), http(202)),
         ]
         client.ask()
-        answered = client.pool.begin(lambda: REQUEST, 1.0, 2.0)
+        answered = client.pool.begin(lambda: [REQUEST], 1.0, 2.0)
         assert answered().status == 201
 
 
@@ -378,7 +392,7 @@ def test_connecting_leaves_time_for_the_answer(client: Client) -> None:
         pool = Pool(address.parse(f"http://127.0.0.1:{port}/"), None, client.commands, client.lines.log)
         started = time.monotonic()
         with pytest.raises(ExchangeError) as error:
-            pool.exchange(lambda: REQUEST, 0.4)
+            pool.exchange(lambda: [REQUEST], 0.4)
         took_s = time.monotonic() - started
     assert (error.value.reason, error.value.detail) == ("timeout", f"connecting to 127.0.0.1:{port}")
     assert took_s == pytest.approx(0.4 * SET_UP_SHARE, abs=0.08)
@@ -394,7 +408,7 @@ def test_what_lies_in_the_socket_is_read_although_the_time_is_over(server: Serve
         frozen.set()
 
     server.behaviours = [behave]
-    answered = client.pool.begin(lambda: REQUEST, 1.0, 1.0)
+    answered = client.pool.begin(lambda: [REQUEST], 1.0, 1.0)
     assert frozen.wait(5)
     client.commands.deadline = time.monotonic() - 60
     assert answered().body == b"taken"

@@ -6,23 +6,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shipper.transport.request import gzipped, merged, written
+from shipper.transport.request import gzipped, head_of, joined, merged
 
 
 @given(st.lists(st.binary(max_size=300), max_size=200), st.binary(max_size=20))
 def test_a_compressed_body_is_the_body(items: list[bytes], separator: bytes) -> None:
     """Whatever the number of items and their size."""
-    body = gzipped(b"[", items, separator, b"]")
-    assert zlib.decompress(body, 31) == b"[" + separator.join(items) + b"]"
+    body = b"[" + separator.join(items) + b"]"
+    assert zlib.decompress(gzipped(b"[", items, separator, b"]"), 31) == body
+    assert joined(b"[", items, separator, b"]") == body
 
 
 @pytest.mark.parametrize(
     ("body", "end"),
-    [(b"ok", b"A: b\r\nContent-Length: 2\r\n\r\nok"), (b"", b"Content-Length: 0\r\n\r\n"), (None, b"A: b\r\n\r\n")],
+    [(b"ok", b"A: b\r\nContent-Length: 2\r\n\r\n"), (b"", b"Content-Length: 0\r\n\r\n"), (None, b"A: b\r\n\r\n")],
 )
 def test_a_request_says_how_long_its_body_is(body: bytes | None, end: bytes) -> None:
     """One without a body says nothing of it."""
-    request = written("PUT", "/x?y", [("A", "b")], body)
+    request = head_of("PUT", "/x?y", [("A", "b")], body)
     assert request.startswith(b"PUT /x?y HTTP/1.1\r\nA: b\r\n")
     assert request.endswith(end)
 

@@ -133,7 +133,7 @@ def test_one_time_bounds_lookup_handshake_request_and_answer(server: Server, cer
     pool = Pool(where, None, Waits(wait), client.lines.log, tls_context=lambda: trusting, names=names)
     started = time.monotonic()
     with pytest.raises(ExchangeError) as error:
-        pool.exchange(lambda: REQUEST, 0.5)
+        pool.exchange(lambda: [REQUEST], 0.5)
     expected = f"waiting for the answer of 127.0.0.1:{server.port}"
     assert (error.value.reason, error.value.detail) == ("timeout", expected)
     # The lookup and the handshake leave time for the answer; all that is waited for in the end is that.
@@ -248,7 +248,7 @@ def test_a_python_without_libssl_is_an_error_of_tls(server: Server) -> None:
                 poll = select.poll(); poll.register(fd, events)
                 return dict(poll.poll(5000)).get(fd, 0)
         try:
-            Pool(parse("https://127.0.0.1:{server.port}/"), None, Timing(), Log("x")).exchange(bytes, 5)
+            Pool(parse("https://127.0.0.1:{server.port}/"), None, Timing(), Log("x")).exchange(list, 5)
         except ExchangeError as exc:
             print(exc.reason)
     """
@@ -279,7 +279,7 @@ def test_a_server_that_renegotiates_is_followed(certificate: Path) -> None:
         process.stdin.write(b"r\n")  # asks for a new handshake
         process.stdin.flush()
         assert stream.has_come(time.monotonic() + 5)
-        assert stream.send(b"GET /after HTTP/1.1\r\n\r\n", time.monotonic() + 5)
+        assert stream.send([b"GET /after HTTP/1.1\r\n\r\n"], time.monotonic() + 5)
         while b"GET /after" not in process.stdout.readline():
             pass
         stream.close()
