@@ -8,6 +8,7 @@ reached as this machine reaches it. Installs nothing here.
 
 import argparse
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -179,7 +180,7 @@ def play(directory: Path, source: Path, commands: Sequence[str]) -> None:
         for line in commands:
             print(f"\n{USER}$ {line}", flush=True)
             status = subprocess.run(  # noqa: S603 - README's command, on a machine of its own
-                command(root.resolve(), line.split(), dict(os.environ)), check=False, stdin=subprocess.DEVNULL
+                command(root.resolve(), shlex.split(line), dict(os.environ)), check=False, stdin=subprocess.DEVNULL
             ).returncode
             if status:
                 raise StockError(f"{line}: status {status}; what it left is in {root / CHECKOUT}")
