@@ -223,8 +223,10 @@ class Supervisor:
     def _handle(self, event: Event) -> None:
         if self._exit_status is not None:
             return  # it is over; what still comes is only counted
-        before = self._machine.state
+        before, was_open = self._machine.state, self._machine.policy.is_open
         commands = self._machine.handle(event, monotonic())
+        if self._machine.policy.is_open is not was_open:
+            self._say_breaker(event)
         if self._log.is_debug:
             waiting = self._machine.shipments.waiting_bytes
             self._log.debug("machine.handled", waiting_bytes=waiting, **fields_of(event))
@@ -234,6 +236,14 @@ class Supervisor:
             if self._log.is_debug:
                 self._log.debug("machine.ordered", **fields_of(command))
             self._obey(command)
+
+    def _say_breaker(self, event: Event) -> None:
+        held_ms = round(self._machine.held_in_vain_s * MS_PER_S, 1)
+        if self._machine.policy.is_open:
+            effect = "no invocation is held; the destination is tried alongside running functions"
+            self._log.info("breaker.opened", held_in_vain_ms=held_ms, effect=effect, **fields_of(event))
+        else:
+            self._log.info("breaker.closed", effect="invocations are held again", **fields_of(event))
 
     def _obey(self, command: Command) -> None:
         match command:

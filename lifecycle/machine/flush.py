@@ -8,9 +8,13 @@ Where holding makes no sense (no budget, no platform events, a buffer that outla
 what has waited for the interval is shipped alongside.
 
 The breaker: when holds end without delivery, none is held any more. Shipments then go alongside running
-functions, probing with backoff and jitter, until one is delivered as fast as a hold would have needed it. The longest
+functions, probing with backoff and jitter, until one is answered as fast as a hold would have needed it. The longest
 pause between probes is shorter the more waits: what a busy function gathers in a minute would be too much to ship at
 shutdown, and in the end for the backlog.
+
+What a destination had no time for says little of it: one that answers within the budget is not to open the breaker
+because some holds were short. How long an answer took is not known where a freeze may have lain in between; the breaker
+is then closed for a trial now and then.
 """
 
 from collections.abc import Callable
@@ -23,9 +27,16 @@ from lifecycle.machine.backoff import Backoff
 # Holds in a row that ended without delivery before the breaker opens. One may be a hiccup.
 MISSES_TO_OPEN = 2
 
+# What a shipment counts that ran out of time before a hold's whole time had gone by without an answer.
+SHORT_MISS = 0.25
+
 # Pauses between probes of a destination that does not take anything: from one to the other, doubling.
 FIRST_PROBE_S = 1.0
 LONGEST_PROBE_S = 60.0
+
+# Pauses between trials of a destination that takes everything, nobody knows how fast.
+FIRST_TRIAL_S = 10.0
+LONGEST_TRIAL_S = 600.0
 
 # Share of the backlog that may wait before the pauses are as short as the first one; on the way there the longest
 # shrinks evenly. Of the default backlog it is one request's worth, which a shutdown has time for.
@@ -88,8 +99,10 @@ class FlushPolicy:
         self._jitter = jitter
         self._last_invoked: float | None = None
         self._gap_s: float | None = None
-        self._misses = 0
+        self._misses = 0.0
         self._is_open = False
+        self._trials = Backoff(FIRST_TRIAL_S, LONGEST_TRIAL_S)
+        self._opened_at = 0.0
         self._failed_at = 0.0
         self._probes = Backoff(FIRST_PROBE_S, LONGEST_PROBE_S)
         self._waiting_share = 0.0
@@ -197,28 +210,46 @@ class FlushPolicy:
         """A hold ended and no platform.runtimeDone had come: do not hold again before one is seen."""
         self._is_done_trusted = False
 
-    def delivered(self, took_s: float) -> None:
-        """A shipment was delivered to its end, in `took_s` seconds."""
-        self._is_quick = took_s <= QUICK_S
+    def answered(self, took_s: float) -> None:
+        """The destination took some of what it was sent, `took_s` after the last time or the beginning."""
+        if took_s <= self.budget_s and not self._is_open:
+            self._misses = 0.0
+
+    def delivered(self, now: float, took_s: float | None) -> None:
+        """A shipment was delivered to its end.
+
+        Args:
+            now: Monotonic seconds.
+            took_s: How long the last answer took; None: it may be that a freeze lay in between.
+        """
+        self._is_quick = took_s is not None and took_s <= QUICK_S
         self._not_before = 0.0
         self._probes.succeeded()
-        if took_s > self.budget_s and self._is_open:
-            return  # it works, but no hold could wait for it: go on alongside, with every invocation
-        self._misses = 0
+        if took_s is None and self._is_open and now >= self._opened_at + self._trials.pause_s:
+            self._is_open = False
+            self._misses = MISSES_TO_OPEN - 1.0  # one more miss opens it again
+        if took_s is None or (took_s > self.budget_s and self._is_open):
+            return  # it works, but no hold may be able to wait for it: go on alongside, with every invocation
+        self._misses = 0.0
+        self._trials.succeeded()
         self._is_open = False
 
-    def failed(self, now: float, *, retry_after_s: float = 0.0) -> None:
+    def failed(self, now: float, *, retry_after_s: float = 0.0, is_short: bool = False) -> None:
         """A shipment ended without delivery.
 
         Args:
             now: Monotonic seconds.
             retry_after_s: What the destination asked to wait: no invocation is held, nothing planned before.
+            is_short: It ran out of time before the destination had that of a whole hold for an answer.
         """
         self._is_quick = False
-        self._misses += 1
         self._not_before = now + retry_after_s
-        if not self._is_open and self._misses < MISSES_TO_OPEN:
-            return
-        self._is_open = True
+        self._misses += SHORT_MISS if is_short else 1.0
+        if not self._is_open:
+            if self._misses < MISSES_TO_OPEN:
+                return
+            self._is_open = True
+            self._opened_at = now
+            self._trials.failed()
         self._failed_at = now
         self._probes.failed(self._jitter())

@@ -50,6 +50,9 @@ from lifecycle.machine.shutdown import GONE_S, SHUTDOWN_MARGIN_S, Shutdown, Step
 # A held shipment is ordered to end this long before the hold does, so that its last report arrives in time.
 REPORT_MARGIN_S = 0.02
 
+# Share of the time that a hold has at best for an answer: so long without one is a whole hold without one.
+WHOLE_SHARE = 0.9
+
 # Shipments that hold nothing: long enough for a slow destination, short enough to notice a dead one.
 UNHELD_SHIPMENT_S = 10.0
 
@@ -223,12 +226,14 @@ class Machine:
         state: What is waited for; changed by `handle` alone.
         policy: When to ship.
         shipments: Where the backlog stands.
+        held_in_vain_s: How long invocations were held since the last delivery, for nothing.
     """
 
     def __init__(self, policy: FlushPolicy, *, capacity_bytes: int, buffer_s: float, freezes: bool, now: float) -> None:
         self.state = State.WAITING
         self.policy = policy
         self.shipments = Shipments(capacity_bytes, now)
+        self.held_in_vain_s = 0.0
         self._buffer_s = buffer_s
         self._freezes = freezes
         self._restarts = Restarts(now)
@@ -294,6 +299,11 @@ class Machine:
     def _can_ship(self) -> bool:
         """Whether there is a shipper to take commands."""
         return self._restarts.is_alive(SHIPPER)
+
+    @property
+    def _may_have_frozen(self) -> bool:
+        """Whether the environment may have been frozen lately."""
+        return self._freezes and self.state is State.WAITING
 
     @property
     def _is_running(self) -> bool:
@@ -438,11 +448,15 @@ class Machine:
     def _take_progress(self, event: OffsetCommitted, now: float) -> Iterator[Command]:
         if event.through > self.shipments.shipped and self._restarts.is_alive(COLLECTOR):  # else it is told anew
             yield Release(event.through)
-        took_s = self.shipments.committed(event.through, event.skip, now, owes=event.owes, waits=event.waits)
+        took_s = self.shipments.unanswered_s(now)
+        is_known = took_s <= self.policy.budget_s or not self._may_have_frozen
+        if event.through > self.shipments.shipped or event.skip > self.shipments.skip:
+            self.policy.answered(took_s)
+        if self.shipments.committed(event.through, event.skip, now, owes=event.owes, waits=event.waits):
+            self.policy.delivered(now, took_s if is_known else None)
+            self.held_in_vain_s = 0.0
         self._restarts.progressed(SHIPPER)
         self._limits.end(SHIPPER)
-        if took_s is not None:
-            self.policy.delivered(took_s)
 
     def _take_stall(self, event: ShipmentStalled, now: float) -> None:
         self._limits.end(SHIPPER)
@@ -454,8 +468,11 @@ class Machine:
             return
         if self._shutdown:
             self._shutdown.stalled(now, event.retry_after_s)
+        is_out_of_time = now >= current.deadline - REPORT_MARGIN_S
+        whole_s = WHOLE_SHARE * (self.policy.budget_s - self._buffer_s - REPORT_MARGIN_S)
+        was_asked_long = self.shipments.unanswered_s(now) >= whole_s and not self._may_have_frozen
         self.shipments.stalled(now)
-        self.policy.failed(now, retry_after_s=event.retry_after_s)
+        self.policy.failed(now, retry_after_s=event.retry_after_s, is_short=is_out_of_time and not was_asked_long)
 
     def _take_death(self, event: WorkerExited, now: float) -> Iterator[Command]:
         was_idle = event.worker == SHIPPER and event.was_ready and not self.shipments.current
@@ -571,7 +588,9 @@ class Machine:
             # It may have returned as soon as it was last heard of: what it was held for is not made little of.
             held_since = max(self._invocation.began, self.shipments.last_stored - self._buffer_s)
         self.state = State.WAITING
-        yield FetchNext(reason, 0.0 if held_since is None else now - held_since)
+        held_s = 0.0 if held_since is None else now - held_since
+        self.held_in_vain_s += held_s
+        yield FetchNext(reason, held_s)
         yield from self._ship_alongside(now)
 
     def _ship_alongside(self, now: float) -> Iterator[Command]:
@@ -580,8 +599,7 @@ class Machine:
         ends_at = now + UNHELD_SHIPMENT_S
         if self.state is State.HOLDING and invocation:
             ends_at = min(ends_at, invocation.hold_ends - REPORT_MARGIN_S)  # in flight over the freeze it would die
-        may_freeze = self._freezes and self.state is State.WAITING
-        if due_at is not None and now >= due_at + THAW_S and may_freeze and invocation:
+        if due_at is not None and now >= due_at + THAW_S and self._may_have_frozen and invocation:
             invocation.thawed(now)
         elif due_at is not None and now >= due_at:
             reason = "interval_passed"

@@ -84,6 +84,10 @@ class Shipments:
         """Share of the backlog that is not yet delivered; what overflows to a spool makes it more than 1."""
         return self.waiting_bytes / self._capacity_bytes
 
+    def unanswered_s(self, now: float) -> float:
+        """How long the shipment under way has been waiting for the destination to take something."""
+        return now - max(self.current.began, self.last_committed) if self.current else 0.0
+
     def jammed_at(self, budget_s: float) -> float | None:
         """When the backlog counts as jammed should the destination take nothing; None while less than half of it waits.
 
@@ -105,9 +109,7 @@ class Shipments:
         """The platform was sent away with a batch for which there was no room."""
         self.is_intake_held = True
 
-    def committed(
-        self, through: int, skip: int, now: float, *, owes: bool = False, waits: bool = False
-    ) -> float | None:
+    def committed(self, through: int, skip: int, now: float, *, owes: bool = False, waits: bool = False) -> bool:
         """The shipper got to (through, skip).
 
         Args:
@@ -118,18 +120,17 @@ class Shipments:
             waits: That is all it can do before more telemetry is there: nothing is to be held for the rest.
 
         Returns:
-            Seconds that the shipment took if it is complete with this.
+            Whether the shipment ends with this.
         """
         self.shipped, self.skip, self.last_committed = through, skip, now
         self.owes = owes
         self.waiting_since = now if self.waiting_bytes else None
         self._note_fill(now)
         if self.current is None or (through < self.current.until and not waits):
-            return None
+            return False
         self.has_stalled = waits
-        took_s = now - self.current.began
         self.ended(now)
-        return took_s
+        return True
 
     def stalled(self, now: float) -> None:
         """The shipment ended without delivery."""

@@ -19,7 +19,7 @@ def machine(
     """A machine at moment 0; the platform holds a batch back for 25 ms. `is_quick`: so is the destination, as known."""
     policy = FlushPolicy(mode, interval_s=interval_s, budget_s=budget_s, jitter=lambda: 1.0)
     if is_quick:
-        policy.delivered(0.01)
+        policy.delivered(0.0, 0.01)
     return Machine(policy, capacity_bytes=CAPACITY, buffer_s=0.025, freezes=freezes, now=0.0)
 
 

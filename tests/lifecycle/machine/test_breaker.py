@@ -3,9 +3,11 @@
 from itertools import pairwise
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from lifecycle.machine.commands import Command, FetchNext, Ship
-from lifecycle.machine.events import BatchStored, Invoked, OffsetCommitted, ShipmentStalled
+from lifecycle.machine.events import BatchStored, Event, Invoked, OffsetCommitted, ShipmentStalled, TimePassed
 from lifecycle.machine.flush import CROWDED_SHARE, FIRST_PROBE_S, LONGEST_PROBE_S, FlushPolicy
 from lifecycle.machine.machine import UNHELD_SHIPMENT_S, Machine, State
 
@@ -119,3 +121,77 @@ def test_quiet_function_probes_once_a_minute() -> None:
     pauses = [later - sooner for sooner, later in pairwise(quiet.probed_at)]
     assert max(pauses) == pytest.approx(LONGEST_PROBE_S, abs=10.0)
     assert len(quiet.probed_at) < 100
+
+
+class Healthy:
+    """Runs invocations, frozen between, with a destination that answers each request in its own time.
+
+    Args:
+        mode: Of the flush policy.
+        answers_s: How long each request takes in turn, for ever the last.
+    """
+
+    def __init__(self, mode: str, answers_s: list[float]) -> None:
+        policy = FlushPolicy(mode, interval_s=2.0, budget_s=0.5, jitter=lambda: 1.0)
+        self.machine = Machine(policy, capacity_bytes=CAPACITY_BYTES, buffer_s=0.025, freezes=True, now=0.0)
+        self.now = 0.0
+        self._answers_s = answers_s
+        self._ship: Ship | None = None
+        self._answered_at = 0.0
+        self._until = 0
+
+    def invoke(self, run_s: float, age_s: float, frozen_s: float) -> None:
+        """One invocation to its end, and the freeze after it."""
+        request_id = str(self.now)
+        self._tell(Invoked(request_id, self.now + 60.0))
+        self._pass_time(run_s + age_s)
+        start, self._until = self._until, self._until + BATCH_BYTES
+        self._tell(BatchStored(start, self._until, (request_id,), (), age_s))
+        while self.machine.state is not State.WAITING:
+            self._pass_time(0.001)
+        self.now += frozen_s
+        self._answer()
+
+    def _pass_time(self, seconds: float) -> None:
+        until = self.now + seconds
+        while self.now < until:
+            wakes_at = self.machine.wakes_at
+            moments = [until] if wakes_at is None else [until, max(self.now, wakes_at)]
+            moments += [max(self.now, min(self._answered_at, self._ship.deadline))] if self._ship else []
+            self.now = min(moments)
+            self._answer()
+            if wakes_at is not None and self.now >= wakes_at:
+                self._tell(TimePassed())
+
+    def _answer(self) -> None:
+        ship = self._ship
+        if ship and self.now >= self._answered_at:
+            self._ship = None
+            self._tell(OffsetCommitted(ship.until))
+        elif ship and self.now >= ship.deadline:
+            self._ship = None
+            self._tell(ShipmentStalled("deadline", deadline=ship.deadline))
+
+    def _tell(self, event: Event) -> None:
+        for command in self.machine.handle(event, self.now):
+            if isinstance(command, Ship):
+                if self._ship is None:
+                    answer_s = self._answers_s.pop(0) if len(self._answers_s) > 1 else self._answers_s[0]
+                    self._answered_at = self.now + answer_s
+                self._ship = command
+
+
+@example("end", [0.4], [(1.0, 0.25, 1.0)] * 8)
+@given(
+    st.sampled_from(["end", "adaptive", "interval"]),
+    st.lists(st.floats(0.001, 0.4), min_size=1, max_size=20),
+    st.lists(st.tuples(st.floats(0.001, 3.0), st.floats(0.0, 0.3), st.floats(0.0, 60.0)), max_size=30),
+)
+def test_destination_that_answers_within_the_budget_never_opens_the_breaker(
+    mode: str, answers_s: list[float], invocations: list[tuple[float, float, float]]
+) -> None:
+    """However long functions run and environments are frozen, and though the news of many an end comes late."""
+    life = Healthy(mode, answers_s)
+    for number, (run_s, age_s, frozen_s) in enumerate(invocations):
+        life.invoke(run_s, age_s if number % 4 else 0.025, frozen_s)
+        assert not life.machine.policy.is_open

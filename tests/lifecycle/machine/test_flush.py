@@ -2,7 +2,7 @@
 
 import pytest
 
-from lifecycle.machine.flush import CROWDED_SHARE, Choice, FlushPolicy
+from lifecycle.machine.flush import CROWDED_SHARE, FIRST_TRIAL_S, MISSES_TO_OPEN, SHORT_MISS, Choice, FlushPolicy
 
 
 def policy(
@@ -178,7 +178,7 @@ def test_delivery_closes_the_breaker() -> None:
     subject = policy("end")
     subject.failed(0.0)
     subject.failed(0.0)
-    subject.delivered(0.1)
+    subject.delivered(0.5, 0.1)
     assert choices(subject, 1.0) == [Choice.HOLD]
 
 
@@ -187,7 +187,7 @@ def test_delivery_slower_than_the_budget_leaves_the_breaker_open_and_ships_along
     subject = policy("end")
     subject.failed(0.0)
     subject.failed(0.0)
-    subject.delivered(1.5)
+    subject.delivered(1.6, 1.5)
     assert [subject.invoked(moment, 0.0).choice for moment in (2.0, 2.1)] == [Choice.ALONGSIDE] * 2
 
 
@@ -207,3 +207,59 @@ def test_timed_shipment_waits_for_the_probe_when_the_breaker_is_open() -> None:
     assert subject.due_at(0.0, 0.0) == 8.0
     assert not subject.may_ship(7.9)
     assert subject.may_ship(8.0)
+
+
+def test_shipment_that_had_too_little_time_says_little() -> None:
+    """Only many of them in a row, without a single answer, come to as much as one that had a hold's whole time."""
+    subject = policy("end")
+    for _ in range(round(MISSES_TO_OPEN / SHORT_MISS) - 1):
+        subject.failed(0.0, is_short=True)
+    assert not subject.is_open
+    subject.failed(0.0, is_short=True)
+    assert subject.is_open
+
+
+def test_answer_within_the_budget_is_as_good_as_a_delivery_while_the_breaker_is_closed() -> None:
+    """Much was to be shipped, and there was no time for all of it."""
+    subject = policy("end")
+    for _ in range(10):
+        subject.failed(0.0)
+        subject.answered(0.4)
+    assert not subject.is_open
+    subject.failed(0.0)
+    subject.answered(0.6)
+    subject.failed(0.0)
+    assert subject.is_open
+    subject.answered(0.1)
+    assert subject.is_open
+
+
+def test_delivery_of_unknown_speed_closes_the_breaker_for_a_trial_now_and_then() -> None:
+    """A freeze may have lain between request and answer; one more miss opens it again, for twice as long."""
+    subject = policy("end")
+    subject.failed(0.0)
+    subject.failed(0.0)
+    subject.delivered(FIRST_TRIAL_S - 0.1, None)
+    assert subject.is_open
+    subject.delivered(FIRST_TRIAL_S, None)
+    assert choices(subject, FIRST_TRIAL_S) == [Choice.HOLD]
+    subject.failed(FIRST_TRIAL_S)
+    assert subject.is_open
+    subject.delivered(2.9 * FIRST_TRIAL_S, None)
+    assert subject.is_open
+    subject.delivered(3.0 * FIRST_TRIAL_S, None)
+    assert not subject.is_open
+    subject.delivered(3.0 * FIRST_TRIAL_S, 0.1)
+    subject.failed(40.0)
+    assert not subject.is_open
+
+
+@pytest.mark.parametrize(("took_s", "is_quick"), [(0.1, True), (0.6, False), (None, False)])
+def test_destination_is_quick_that_is_known_to_have_been(took_s: float | None, *, is_quick: bool) -> None:
+    """Nothing is known of one at the beginning, nor after a failure."""
+    subject = policy("end")
+    assert not subject.is_quick
+    subject.delivered(0.0, took_s)
+    assert subject.is_quick == is_quick
+    subject.failed(1.0)
+    assert not subject.is_quick
