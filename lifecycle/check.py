@@ -105,7 +105,7 @@ def _checked_route(settings: Settings, write: Callable[[str], object], *, sends:
             # Not wrapped: what is found in it is to be found by those who search for it.
             write(f"  {'':<{NAMES}}{answered.body}\n")
         if not answered.is_well:
-            why = f"not taken: {answered.said}. {answered.hint}".rstrip()
+            why = f"not taken: {answered.said}. {answered.advice}".rstrip()
             refused.setdefault(why, []).append(f"test {check.RECORDS[answered.signal]}")
     return [*route.warnings, *(f"The {' and the '.join(names)}: {why}" for why, names in refused.items())]
 

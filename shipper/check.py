@@ -35,6 +35,8 @@ PAGE = (
     "Nothing that takes telemetry answers so: is that the address of a site, or of a gate that wants people to log in?"
 )
 
+_SUCCESS = range(200, 300)
+
 TEXT = "A test record from Tailrace: lifecycle.check --send"
 SPAN_NAME = "tailrace.check"
 # The metric is that of the extension's own requests, of which this is one.
@@ -68,7 +70,7 @@ class Answered(msgspec.Struct, frozen=True, kw_only=True):
         said: In words: what was answered, or why there was no answer.
         took_ms: How long that took.
         body: What else the answer says, as it may be shown; "" if nothing.
-        hint: What to look at; "" if nothing comes to mind.
+        advice: What to look at; "" if nothing comes to mind.
     """
 
     signal: str
@@ -76,7 +78,7 @@ class Answered(msgspec.Struct, frozen=True, kw_only=True):
     said: str
     took_ms: float
     body: str = ""
-    hint: str = ""
+    advice: str = ""
 
 
 def route(settings: Settings) -> Route:
@@ -170,6 +172,7 @@ def _answered(
     settings: Settings, signal: str, outcome: Outcome, answer: Response | None, took_ms: float, quoting: Quoting
 ) -> Answered:
     kind = kind_of(settings)
+    outcome = next(iter(outcome.items.values()), outcome)  # there is one record
     is_well = outcome.verdict is Verdict.DONE and not outcome.rejected
     said, what_next = (f"answered {answer.status}" if answer else "no answer"), ""
     if is_well:
@@ -177,19 +180,20 @@ def _answered(
     elif outcome.verdict is Verdict.DONE and outcome.rejected:
         said = f"{said}, and rejected the {RECORDS[signal]}"
     elif outcome.reason == "page":
-        said, what_next = f"{said} with a page of HTML", PAGE
+        said, what_next = f"{said} with a page of HTML", advice(outcome, answer, kind)
     elif outcome.verdict is Verdict.UNSUPPORTED and not _is_asked_for(settings, signal):
         is_well = True
         said = f"{said}: {signal} are not known there, and would be switched off"
     else:
-        # A status is said already.
-        why = "" if answer else f": {outcome.reason}" + (f" ({outcome.detail})" if outcome.detail else "")
+        # A status is said already, unless it is that of a success.
+        is_status = answer is not None and answer.status not in _SUCCESS
+        why = "" if is_status else f": {outcome.reason}" + (f" ({outcome.detail})" if outcome.detail else "")
         moved_to = quoting.quoted(answer.headers.get(b"location", b"")) if answer else ""
         said = f"{said}{why}" + (f", moved to {moved_to}" if moved_to else "")
         what_next = advice(outcome, answer, kind)
     encoding = answer.headers.get(b"content-encoding", b"").strip().lower() if answer else b""
     body = quoting.quoted(answer.body, encoding) if answer else ""
-    return Answered(signal=signal, is_well=is_well, said=said, took_ms=took_ms, body=body, hint=what_next)
+    return Answered(signal=signal, is_well=is_well, said=said, took_ms=took_ms, body=body, advice=what_next)
 
 
 def record_of(destination: Destination, signal: str, *, is_cumulative: bool) -> list[bytes]:
@@ -246,7 +250,10 @@ _ANSWERED = {
 
 _NO_HTTP = "What listens there does not speak HTTP: OTLP over HTTP is usually at port 4318, and gRPC at 4317."
 
-_NOT_ANSWERED = {
+_BY_REASON = {
+    "page": PAGE,
+    "no_bulk_answer": PAGE,
+    "early_answer": "It answered before it had read the request: is there a gate before it?",
     "resolve": "No address is known for that host: is its name right, and can it be reached from here?",
     "connect": "Nothing accepts connections there: are host and port right, and is the way there open?",
     "timeout": "No answer in time: is a firewall or a missing route in the way?",
@@ -271,8 +278,9 @@ def advice(outcome: Outcome, answer: Response | None, kind: Kind) -> str:
     """What to look at; "" if nothing comes to mind."""
     if outcome.reason == "timeout" and outcome.detail.startswith("waiting for the answer"):
         return _SILENT
-    if answer is None:
-        return _NOT_ANSWERED.get(outcome.reason, "")
-    status = str(answer.status)
+    if answer is None or outcome.reason in _BY_REASON:
+        return _BY_REASON.get(outcome.reason, "")
+    # A success that refuses the record says so in its own way.
+    status = str(answer.status) if answer.status not in _SUCCESS else "400"
     text = _ANSWERED.get(status) or _ANSWERED.get(status[:1], "")
     return text.format(takes=kind.takes, paths=f" {kind.paths}" if kind.paths else "")
