@@ -1,11 +1,13 @@
 """What a backend may answer: whatever it is, it stops nothing, and nothing counts as delivered that was not."""
 
+import ssl
 from collections.abc import Callable
 from functools import partial
 
 from tests.faults.cell import INVOCATIONS, LINE, LINES, Cell, Hook, PerInvocation, Required, Scene
-from tests.faults.hooks import always, well_again_at
-from tests.sandbox import Destination, Platform, Raw, Status
+from tests.faults.hooks import always, first, well_again_at, with_event
+from tests.faults.play import MARK
+from tests.sandbox import Destination, Partial, Platform, Raw, Renegotiate, Status
 from tests.sandbox.backend_faults import Action
 from tests.sandbox.http1 import Request
 
@@ -25,9 +27,9 @@ SMALL_WINDOW = partial(Destination, receive_bytes=4096)
 SENTENCE = "mapper [sum] cannot be changed from type [long]"
 
 
-def early(code: int, above_bytes: int) -> Hook:
+def early(code: int, above_bytes: int, **headers: str) -> Hook:
     """Large requests are answered before they were read."""
-    return lambda scene: scene.backend.faults.early(Status(code, store=False), above_bytes)
+    return lambda scene: scene.backend.faults.early(Status(code, headers=headers, store=False), above_bytes)
 
 
 def to_path(suffix: str, action: Action) -> Hook:
@@ -91,12 +93,42 @@ ONE_REFUSED = Required(lost=1, dropped={"refused": 1})
 
 ANSWERS = (
     Cell(
+        name="101 Upgrade, then well",
+        start=always(UPGRADE),
+        before=well_again_at(INVOCATIONS // 2),
+        required=Required(unsaid=CRASHES),
+    ),
+    Cell(
+        name="101 Upgrade for good",
+        start=always(UPGRADE),
+        required=Required(lost=None, waits=True, unsaid=CRASHES),
+    ),
+    Cell(
+        name="name that IDNA refuses, through a proxy",
+        endpoint=lambda _port: "https://a..b:443",
+        start=always(Raw(b"HTTP/1.1 200 Connection established\r\n\r\n")),
+        settings={"HTTPS_PROXY": "http://127.0.0.1:{port}"},
+        required=Required(lost=None, waits=True, unsaid=CRASHES),
+    ),
+    Cell(
+        name="TLS 1.2 renegotiated",
+        backend=partial(Destination, tls=True, most_tls=ssl.TLSVersion.TLSv1_2),
+        start=always(Renegotiate()),
+        required=Required(p50_ms=60.0, unsaid=CRASHES),
+    ),
+    Cell(
         name="endless header lines, then well",
         is_slow=True,
         start=always(ENDLESS),
         settings={"TAILRACE_RETRY_BASE_MS": "1", "TAILRACE_RETRY_MAX_MS": "1"},
         events=({**LINE, "sleep_s": 0.5},) * INVOCATIONS,
         before=well_again_at(INVOCATIONS - 1),
+    ),
+    Cell(name="page of HTML with 200, then well", start=always(PAGE), before=well_again_at(INVOCATIONS // 2)),
+    Cell(
+        name="page of HTML that says no type, then well",
+        start=always(BARE_PAGE),
+        before=well_again_at(INVOCATIONS // 2),
     ),
     Cell(name="200 with nothing", start=always(Status(200)), required=Required(p50_ms=40.0, resent=False)),
     Cell(name="200 with ok", start=always(Status(200, b"ok")), required=Required(p50_ms=40.0, resent=False)),
@@ -106,11 +138,39 @@ ANSWERS = (
         required=Required(p50_ms=40.0, resent=False),
     ),
     Cell(
+        name="partial success, gzipped",
+        start=first(1, Partial(1, gzipped=True)),
+        required=Required(lost=1, dropped={"rejected": 1}),
+    ),
+    Cell(
+        name="all signals, logs answer 503",
+        settings=ALL_SIGNALS,
+        start=to_path("/v1/logs", Status(503)),
+        ending=arrived_before_the_end("spans", spans, INVOCATIONS - 2),
+        required=Required(by_lines=True, has_spans=True),
+    ),
+    Cell(
+        name="all signals, logs answer 401",
+        settings=ALL_SIGNALS,
+        start=to_path("/v1/logs", Status(401)),
+        ending=arrived_before_the_end("spans", spans, INVOCATIONS - 2),
+        required=Required(by_lines=True, has_spans=True),
+    ),
+    Cell(
         name="all signals, traces answer 503",
         settings=ALL_SIGNALS,
         start=to_path("/v1/traces", Status(503)),
         ending=arrived_before_the_end("lines", lines, (INVOCATIONS - 2) * LINES),
         required=Required(by_lines=True, has_spans=True),
     ),
+    Cell(
+        name="400 with a sentence for one record",
+        start=lambda scene: scene.backend.faults.reject(
+            "poison", Status(400, f'{{"message":"{SENTENCE} {MARK}-one"}}'.encode())
+        ),
+        events=with_event(4, lines=1, tag="poison"),
+        required=Required(lost=1, dropped={"refused": 1}, says=(SENTENCE,)),
+    ),
+    refused_for_long(400),
     refused_for_long(500),
 )

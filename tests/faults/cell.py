@@ -20,6 +20,9 @@ OVER_BUDGET_MS = 50.0
 SHUTDOWN_MS = 1900.0
 MEMORY_MB = 40.0
 
+# A count that is not told.
+ANY = -1
+
 # A worker that was killed is there again long before this, unless everything is frozen.
 REPLACED_WITHIN_S = 0.5
 
@@ -145,7 +148,7 @@ class Required:
 
     Attributes:
         lost: Events that may be missing at the backend, exactly; None: whatever is, as long as each is counted.
-        dropped: What the ledger must have given up, by reason.
+        dropped: What the ledger must have given up, by reason; ANY for some, however many.
         waits: The events missing are the ledger's waiting and dropped ones, exactly.
         may_have_arrived: Some of them may have arrived all the same: the shipper was killed before it could say so.
         is_lost_before_us: What is missing was never told to anyone: only our own count must be exact.

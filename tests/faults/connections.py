@@ -1,9 +1,12 @@
 """Connections that only look alive, and addresses that never answer."""
 
+from functools import partial
+
 from tests.faults.answers import CRASHES
-from tests.faults.cell import PerInvocation, Required, Scene
+from tests.faults.cell import Cell, PerInvocation, Required, Scene
 from tests.faults.cells import LATE_MS
-from tests.sandbox import BlackHole
+from tests.faults.play import USER
+from tests.sandbox import BlackHole, Destination
 
 # Listens on the backend's port and takes no connection. The resolver prefers neither to the other.
 DEAD, ALIVE = "127.0.0.2", "127.0.0.3"
@@ -35,4 +38,43 @@ def said(*texts: str) -> Required:
     return Required(lost=None, waits=True, late_p50_ms=LATE_MS, says=texts, unsaid=('"left":{"deadline"', *CRASHES))
 
 
-CONNECTIONS = ()
+CONNECTIONS = (
+    Cell(name="connection dead without FIN", before=lost_before(3, 6), required=Required(p50_ms=40.0, is_prompt=True)),
+    Cell(
+        name="connection dead without FIN at shutdown", is_default=True, ending=lost, required=Required(by_lines=True)
+    ),
+    Cell(
+        name="all signals, connection dead without FIN at shutdown",
+        settings={"TAILRACE_SIGNALS": "logs,traces,metrics", "TAILRACE_FLUSH": "end", "TAILRACE_PLATFORM_LOGS": "0"},
+        ending=lost,
+        required=Required(by_lines=True, has_spans=True),
+    ),
+    Cell(
+        name="two addresses, the first a black hole",
+        backend=partial(Destination, host=ALIVE),
+        hosts=TWO_ADDRESSES,
+        endpoint=lambda port: f"http://{USER}@backend.test:{port}",
+        start=black_hole,
+        required=Required(resent=False, p50_ms=40.0),
+    ),
+    Cell(
+        name="two addresses, the first a black hole, default",
+        is_default=True,
+        backend=partial(Destination, host=ALIVE),
+        hosts=TWO_ADDRESSES,
+        endpoint=lambda port: f"http://{USER}@backend.test:{port}",
+        start=black_hole,
+        required=Required(by_lines=True, resent=False, has_spans=True),
+    ),
+    Cell(
+        name="address that swallows everything",
+        endpoint=lambda port: f"http://{DEAD}:{port}",
+        start=black_hole,
+        required=said(f'"detail":"connecting to {DEAD}:'),
+    ),
+    Cell(
+        name="TLS handshake that hangs is said",
+        endpoint=lambda port: f"https://127.0.0.1:{port}",
+        required=said('"detail":"handshake with 127.0.0.1:'),
+    ),
+)

@@ -2,7 +2,10 @@
 
 import signal
 
-from tests.faults.cell import COLLECTOR, INVOCATIONS, LINE, SHIPPER, Cell, Hook, Required, Scene
+from tests.faults.answers import ALL_SIGNALS
+from tests.faults.cell import COLLECTOR, INVOCATIONS, LINE, LINES, SHIPPER, Cell, Hook, Required, Scene
+from tests.faults.hooks import always
+from tests.sandbox import Slow
 
 # Three times what the smallest backlog takes.
 FULL = tuple({"lines": 400, "bytes": 4096} for _ in range(4))
@@ -70,6 +73,7 @@ def unheard_of(signals: str) -> Cell:
 
 SHUTDOWN = (
     full_backlog(0.1),
+    full_backlog(14.0),
     buffered(1650),
     buffered(2000),
     Cell(
@@ -99,5 +103,18 @@ SHUTDOWN = (
         name="shipper stuck while frozen",
         events=(LINE,) * INVOCATIONS,
         before=lambda scene, number: stopped(SHIPPER)(scene) if number == 4 else None,
+    ),
+    Cell(
+        name="interval, all signals, 1.5 s slow",
+        settings={**ALL_SIGNALS, "TAILRACE_FLUSH": "interval"},
+        events=({"lines": LINES, "sleep_s": 0.1},) * INVOCATIONS,
+        start=always(Slow(1.5)),
+        required=Required(by_lines=True, has_spans=True),
+    ),
+    Cell(
+        name="adaptive, all signals, 1.5 s slow",
+        is_default=True,
+        start=always(Slow(1.5)),
+        required=Required(by_lines=True, has_spans=True),
     ),
 )

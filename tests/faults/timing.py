@@ -2,6 +2,7 @@
 
 import signal
 
+from tests.faults.answers import ALL_SIGNALS
 from tests.faults.cell import INVOCATIONS, LINE, LINES, Cell, PerInvocation, Required, Scene
 from tests.faults.hooks import always
 from tests.sandbox import Slow
@@ -33,7 +34,19 @@ def later_please(scene: Scene) -> None:
     scene.backend.faults.script([retry_after(5)])
 
 
+# The budget of the first two holds ends before a backend of 0.6 s answers: one invocation's records, then two's.
+SENT_WHILE_HELD = 80
+
 TIMING = (
+    Cell(
+        name="frozen within each request, budget 0",
+        is_slow=True,
+        settings={"TAILRACE_FLUSH_BUDGET_MS": "0"},
+        start=always(Slow(0.3)),
+        before=idle(1.0),
+        ending=lambda scene: scene.env.idle(1.0),
+        required=Required(resent=False),
+    ),
     Cell(
         name="init within an invocation",
         is_slow=True,
@@ -45,6 +58,18 @@ TIMING = (
     terminated(0.5),
     terminated(1.0),
     terminated(0.2, 0.6, 1.0, 1.4),
+    Cell(
+        name="Retry-After of 5 s at shutdown",
+        is_default=True,
+        ending=later_please,
+        required=Required(by_lines=True),
+    ),
+    Cell(
+        name="all signals, 150 ms slow",
+        settings=ALL_SIGNALS,
+        start=always(Slow(0.15)),
+        required=Required(by_lines=True, is_prompt=True, p50_ms=260.0, resent=False, has_spans=True),
+    ),
     Cell(
         name="default, 150 ms slow",
         is_default=True,
