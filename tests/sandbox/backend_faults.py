@@ -103,7 +103,8 @@ def flapping(ratio: float, action: Action, seed: int) -> Iterator[Action]:
 class Faults:
     """What the next request meets. Thread-safe; healthy until told otherwise.
 
-    In order: a marker that is refused, a body that is too large, then the script, then health.
+    In order: an encoding that is not taken, a marker that is refused, a body that is too large, then the script, then
+    health.
     """
 
     def __init__(self) -> None:
@@ -112,6 +113,7 @@ class Faults:
         self._markers: dict[bytes, Action] = {}
         self._limit_bytes: int | None = None
         self._early: tuple[Status, float] | None = None
+        self._only: tuple[str, int] | None = None
 
     def script(self, script: Script) -> None:
         """Follow a list, an iterator, or a function of the request and its decompressed body.
@@ -151,10 +153,15 @@ class Faults:
                 return self._early[0]
         return None
 
+    def only(self, encoding: str | None, code: int = 415) -> None:
+        """Refuse with 415 (or another status) what is not in this encoding, json or protobuf; None for either."""
+        with self._lock:
+            self._only = None if encoding is None else (encoding, code)
+
     def clear(self) -> None:
         """Be healthy again."""
         with self._lock:
-            self._script = self._limit_bytes = self._early = None
+            self._script = self._limit_bytes = self._early = self._only = None
             self._markers.clear()
 
     @property
@@ -165,6 +172,8 @@ class Faults:
     def next_action(self, request: Request, body: bytes) -> Action:
         """Decide what this request meets."""
         with self._lock:
+            if self._only is not None and not request.headers.get("content-type", "").endswith(self._only[0]):
+                return Status(self._only[1])
             for marker, action in self._markers.items():
                 if marker in body:
                     return action

@@ -58,6 +58,25 @@ def as_json(message: Any) -> dict[str, Any]:
     return found
 
 
+def decoded(signal: str, body: bytes) -> dict[str, Any]:
+    """A request in either encoding as OTLP's JSON has it, decoded."""
+    if body.startswith(b"{"):
+        found: dict[str, Any] = msgspec.json.decode(body)
+        return found
+    return as_json(from_protobuf(signal, body))
+
+
+def without_nulls(message: Any) -> Any:
+    """The message, each pair whose value is empty without one: both mean null."""
+    for known, value in message.ListFields():
+        if known.message_type is not None:
+            for inner in value if known.is_repeated else (value,):
+                without_nulls(inner)
+    if message.DESCRIPTOR.name == "KeyValue" and message.value.WhichOneof("value") is None:
+        message.ClearField("value")
+    return message
+
+
 def is_protobuf(headers: dict[str, str]) -> bool:
     """Whether a request says that it is protobuf."""
     return headers.get("content-type", "").partition(";")[0].strip() == PROTOBUF
