@@ -16,7 +16,7 @@ from lifecycle.contract.frames import DIGEST_BYTES, Frame
 from lifecycle.contract.log import Log
 from lifecycle.contract.settings import Settings
 from shipper.delivery.outcome import Outcome, Verdict
-from shipper.destinations.destination import Destination
+from shipper.destinations.destination import Destination, Endpoint
 from shipper.destinations.registry import Kind, chosen, kind_of
 from shipper.model.context import NOTHING, Meters
 from shipper.model.events import Event
@@ -43,6 +43,9 @@ SPAN_NAME = "tailrace.check"
 LEDGER = {"requests": 1}
 
 _NS_PER_S = 1_000_000_000
+
+# Of refusals, those that may be about the form of the request.
+_ABOUT_FORM = ("status_400", "status_415")
 
 _OF_EVERY_LINE = ("logger", "level", "event", "time", "pid")
 
@@ -93,7 +96,7 @@ def route(settings: Settings) -> Route:
     places = {signal: endpoint.place for signal, endpoint in endpoints.items() if endpoint.place is not None}
     if places:
         details = {
-            "encoding": kind_of(settings).takes,
+            "encoding": _each({signal: _forms(settings, endpoint) for signal, endpoint in endpoints.items()}),
             "compression": _each({signal: "gzip" if at.is_compressed else "none" for signal, at in places.items()}),
             "timeout": _each({signal: f"{at.timeout_s:g} s a request" for signal, at in places.items()}),
             "headers": _each({signal: _names(at.headers) for signal, at in places.items()}),
@@ -114,14 +117,31 @@ def send(settings: Settings) -> Iterator[Answered]:
             endpoint = destination.endpoints.get(signal)
             if endpoint is None:
                 continue
-            responses.clear()
-            request = endpoint.build(record_of(destination, signal, is_cumulative=is_cumulative))
-            started = time.monotonic()
-            outcome = endpoint.send(request)
-            took_ms = (time.monotonic() - started) * 1000
-            yield _answered(settings, signal, outcome, responses[-1] if responses else None, took_ms, quoting)
+            forms = endpoint.forms()
+            told: dict[str, Answered] = {}
+            for form, alone in forms.items():
+                responses.clear()
+                text = f"{TEXT}, {form}" if len(forms) > 1 else TEXT
+                request = alone.build(record_of(destination, signal, text, is_cumulative=is_cumulative))
+                started = time.monotonic()
+                outcome = alone.send(request)
+                took_ms = (time.monotonic() - started) * 1000
+                response = responses[-1] if responses else None
+                told[form] = _answered(settings, signal, outcome, response, took_ms, quoting)
+                # What is refused for another reason than its form is refused in every one.
+                if outcome.verdict is not Verdict.DONE and outcome.reason not in _ABOUT_FORM:
+                    break
+            yield from _alike(told)
     finally:
         destination.close()
+
+
+def _alike(told: dict[str, Answered]) -> Iterator[Answered]:
+    """What was answered to one record in several forms: one that is taken is enough, the extension finds it out."""
+    is_well = any(answered.is_well for answered in told.values())
+    for form, answered in told.items():
+        said = f"{answered.said} to {form}" if len(told) > 1 else answered.said
+        yield msgspec.structs.replace(answered, said=said, is_well=is_well)
 
 
 def _is_asked_for(settings: Settings, signal: str) -> bool:
@@ -136,6 +156,11 @@ def _each(found: dict[str, str]) -> str:
     if len(set(texts)) == 1:
         return texts[0]
     return "; ".join(f"{signal}: {text}" for signal, text in found.items())
+
+
+def _forms(settings: Settings, endpoint: Endpoint) -> str:
+    forms = [name for name in endpoint.forms() if name]
+    return f"{kind_of(settings).takes}, {', or else '.join(forms)}" if forms else kind_of(settings).takes
 
 
 def _names(fields: dict[str, str]) -> str:
@@ -192,44 +217,45 @@ def _answered(
         said = f"{said}{why}" + (f", moved to {moved_to}" if moved_to else "")
         what_next = advice(outcome, answer, kind)
     encoding = answer.headers.get(b"content-encoding", b"").strip().lower() if answer else b""
-    body = quoting.quoted(answer.body, encoding) if answer else ""
+    body = outcome.said or (quoting.quoted(answer.body, encoding) if answer else "")
     return Answered(signal=signal, is_well=is_well, said=said, took_ms=took_ms, body=body, advice=what_next)
 
 
-def record_of(destination: Destination, signal: str, *, is_cumulative: bool) -> list[bytes]:
+def record_of(destination: Destination, signal: str, text: str, *, is_cumulative: bool) -> list[bytes]:
     """The test record of a signal, as the destination's requests have it.
 
     Args:
         destination: Writes it.
         signal: One that the destination takes.
+        text: What it says, if it is no metric.
         is_cumulative: What a metric counts from.
     """
     now_ns = time.time_ns()
     if signal == LOGS or destination.shapes is None:
-        return [_line(destination, now_ns)]
+        return [_line(destination, text, now_ns)]
     if signal == TRACES:
-        return [destination.shapes.span(_span(now_ns))]
+        return [destination.shapes.span(_span(text, now_ns))]
     meters = Meters(since_ns=now_ns - _NS_PER_S, until_ns=now_ns)
     return destination.shapes.metrics(meters, LEDGER, is_cumulative=is_cumulative)
 
 
-def _line(destination: Destination, now_ns: int) -> bytes:
+def _line(destination: Destination, text: str, now_ns: int) -> bytes:
     moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now_ns // _NS_PER_S))
-    event = Event(f"{moment}.000Z", "function", msgspec.Raw(msgspec.json.encode(TEXT)))
+    event = Event(f"{moment}.000Z", "function", msgspec.Raw(msgspec.json.encode(text)))
     payload = memoryview(msgspec.json.encode([event]))
     parser = LogParser()
     parser.begin(Frame(0, len(payload), 1, now_ns, os.urandom(DIGEST_BYTES), payload))
     return destination.encoder.log(parser.record(event, 0, NOTHING))
 
 
-def _span(now_ns: int) -> Span:
+def _span(text: str, now_ns: int) -> Span:
     return Span(
         name=SPAN_NAME,
         trace_id=os.urandom(TRACE_DIGITS // 2).hex(),
         span_id=os.urandom(SPAN_DIGITS // 2).hex(),
         start_ns=now_ns - _NS_PER_S,
         end_ns=now_ns,
-        attributes={"tailrace.test": TEXT},
+        attributes={"tailrace.test": text},
     )
 
 

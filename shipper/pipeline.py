@@ -139,6 +139,7 @@ class Pipeline:
                 if batch.rows and (batch.body_bytes + size > limits.batch_bytes or batch.rows >= limits.batch_records):
                     batch.close(Position(frame.start, index, context))
                     yield batch
+                    quick_item = self._quick()  # delivery may have found out that another encoding is taken
                     batch = Batch()
                     batch.mark(Position(frame.start, index, context))
                 _add(batch, row, event)

@@ -18,6 +18,10 @@ from shipper.delivery.delivery import Counts
 from shipper.model.context import packed
 from shipper.model.events import sizes_at
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 # Of batches up to this size, requests that follow one upon the other share a report: little is repeated should we die.
 _SMALL_BATCH_BYTES = 65_536
 
@@ -46,6 +50,7 @@ class Reports:
         counts: Of requests since the last report.
         log: Says why a shipment stalls.
         owes: Something may be made of a context should nothing more come.
+        learnt: What was found out of where each signal goes, so far.
 
     Attributes:
         position: As last reported.
@@ -53,7 +58,15 @@ class Reports:
     """
 
     def __init__(
-        self, pipe: int, commands: Commands, backlog: Backlog, counts: Counts, log: Log, *, owes: bool = False
+        self,
+        pipe: int,
+        commands: Commands,
+        backlog: Backlog,
+        counts: Counts,
+        log: Log,
+        *,
+        owes: bool = False,
+        learnt: "Callable[[], dict[str, str]]" = dict,
     ) -> None:
         self._pipe = pipe
         self._commands = commands
@@ -61,6 +74,7 @@ class Reports:
         self._counts = counts
         self._log = log
         self._owes = owes
+        self._learnt = learnt
         self.position = NOWHERE
         self.open: deque[Batch] = deque()
 
@@ -141,7 +155,9 @@ class Reports:
     def _send(self, position: Position, settled: Settled = _NOTHING, *, waits: bool = False) -> None:
         counts = self._counts.taken()
         self.position = position
-        context = position.context
+        context, learnt = position.context, self._learnt()
+        if learnt != context.learnt:
+            context = msgspec.structs.replace(context, learnt=learnt)
         wire.send(
             self._pipe,
             Shipped(

@@ -68,7 +68,9 @@ def run(*, commands: int, reports: int, backlog: Backlog, settings: Settings, lo
                 settings.function.instance_id = heard.restored.instance_id
                 heard.restored = None
                 destination.close()
+                learnt = destination.learnt
                 destination = registry.chosen(settings, heard, log)
+                destination.learn(learnt)
                 worker = Worker(heard, reports, backlog, settings, destination, log)
                 log.debug("shipper.restored", instance_id=settings.function.instance_id)
             worker.ship(ship)
@@ -123,7 +125,9 @@ class Worker:
             unsupported=shapes.untaken if shapes is not None else set(),
         )
         owes = (selection.traces or selection.metrics) and shapes is not None
-        self._reports = Reports(reports, commands, backlog, self._delivery.counts, log, owes=owes)
+        counts = self._delivery.counts
+        self._reports = Reports(reports, commands, backlog, counts, log, owes=owes, learnt=lambda: destination.learnt)
+        self._learn = destination.learn
 
     def ship(self, ship: Ship) -> None:
         """Makes one shipment, and ends it with a report.
@@ -134,6 +138,7 @@ class Worker:
         # A `Ship` sent while our last report was on its way names an older position than ours.
         if (ship.since, ship.skip) > (self._reports.position.through, self._reports.position.skip):
             self._cut = Position(ship.since, ship.skip, unpacked(ship.context))
+            self._learn(self._cut.context.learnt)
             self._reports.begin_at(self._cut)
             self._unfinished.clear()
         if self._log.is_debug:

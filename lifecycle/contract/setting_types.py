@@ -27,6 +27,9 @@ RESERVED_PORT = 9001
 MOST_DIGITS = 19
 
 
+# A transport that other programs speak, as OpenTelemetry's variables name it.
+GRPC = "grpc"
+
 # No answer over the Internet is reliably quicker; what is used for less.
 _LEAST_TIMEOUT_MS = 100
 _SHORT_TIMEOUT_MS = 1000
@@ -209,6 +212,16 @@ class Choice(Setting):
         if text.lower() not in self.options:
             raise BadValueError
         return text.lower()
+
+
+class Encoding(Choice):
+    """An encoding of OTLP. gRPC is understood, and answered where all is known that is used instead."""
+
+    def __init__(self, about: str, *, variable: str) -> None:
+        super().__init__("", about, options=("http/protobuf", "http/json"), variable=variable)
+
+    def read(self, text: str) -> str:
+        return GRPC if text.lower() == GRPC else super().read(text)
 
 
 class Names(Setting):

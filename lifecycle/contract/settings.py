@@ -10,10 +10,12 @@ Runs before the first call to the platform, so it imports nothing but the kinds.
 
 from lifecycle.contract.schemes import LOGS, METRICS, SCHEMES, SERVERS, TRACES, forms, scheme_of
 from lifecycle.contract.setting_types import (
+    GRPC,
     PREFIX,
     Address,
     BadValueError,
     Choice,
+    Encoding,
     Flag,
     Headers,
     Names,
@@ -36,6 +38,7 @@ OTLP_PREFIX = "OTEL_EXPORTER_OTLP_"
 
 # What a local OTLP receiver listens on by convention (OpenTelemetry, OTLP exporter specification).
 DEFAULT_OTLP_ENDPOINT = "http://localhost:4318"
+HTTP_PORT, GRPC_PORT = 4318, 4317
 
 
 # The platform's own limits of its buffer (Telemetry API reference).
@@ -272,28 +275,20 @@ class Settings:
         options=("gzip", "none"),
         variable="OTEL_EXPORTER_OTLP_METRICS_COMPRESSION",
     )
-    otlp_protocol = Choice(
-        "http/json",
-        "Encoding of OTLP; this extension speaks http/json only.",
-        options=("http/json",),
+    otlp_protocol = Encoding(
+        "Encoding of OTLP. Unset: http/protobuf, or what else the endpoint turns out to take.",
         variable="OTEL_EXPORTER_OTLP_PROTOCOL",
     )
-    otlp_logs_protocol = Choice(
-        "http/json",
-        "Encoding of OTLP logs; this extension speaks http/json only.",
-        options=("http/json",),
+    otlp_logs_protocol = Encoding(
+        "Encoding of OTLP logs. Unset: that of all.",
         variable="OTEL_EXPORTER_OTLP_LOGS_PROTOCOL",
     )
-    otlp_traces_protocol = Choice(
-        "http/json",
-        "Encoding of OTLP traces; this extension speaks http/json only.",
-        options=("http/json",),
+    otlp_traces_protocol = Encoding(
+        "Encoding of OTLP traces. Unset: that of all.",
         variable="OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
     )
-    otlp_metrics_protocol = Choice(
-        "http/json",
-        "Encoding of OTLP metrics; this extension speaks http/json only.",
-        options=("http/json",),
+    otlp_metrics_protocol = Encoding(
+        "Encoding of OTLP metrics. Unset: that of all.",
         variable="OTEL_EXPORTER_OTLP_METRICS_PROTOCOL",
     )
     otlp_timeout_ms = Timeout("Longest time for one OTLP request; 0: unset.", variable="OTEL_EXPORTER_OTLP_TIMEOUT")
@@ -349,6 +344,7 @@ class Settings:
             if name.startswith((PREFIX, OTLP_PREFIX)) and name not in known:
                 # The value may be a misspelt secret's.
                 self.problems.append(Problem(name, "(hidden)", "a known setting's name", "nothing", unknown=True))
+        self._answer_grpc()
         self.function = Function(environ)
         if self.api == "logs" and self.function.is_managed:
             self.values["api"] = "telemetry"
@@ -374,6 +370,16 @@ class Settings:
     def table(cls) -> "Iterator[Setting]":
         """The rows, in the order of declaration."""
         return (row for row in vars(cls).values() if isinstance(row, Setting))
+
+    def _answer_grpc(self) -> None:
+        """Says once what is used instead of gRPC, which other SDKs speak by default."""
+        rows = [row for row in self.table() if isinstance(row, Encoding) and self.values[row.attribute] == GRPC]
+        if rows:
+            endpoints = [row for row in self.table() if row.attribute.startswith("otlp_") and isinstance(row, Address)]
+            authorities = [self.values[row.attribute].partition("//")[2].partition("/")[0] for row in endpoints]
+            has_port = any(authority.endswith(f":{GRPC_PORT}") for authority in authorities)
+            used = "HTTP" + (f", and port {HTTP_PORT} for {GRPC_PORT}" if has_port else "")
+            self.problems.append(Problem(rows[0].variable, GRPC, rows[0].expected, used))
 
     @property
     def has_destination(self) -> bool:

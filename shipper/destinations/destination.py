@@ -62,6 +62,18 @@ class Endpoint:
         self._build = build
         self._sender = sender
 
+    @property
+    def learnt(self) -> str:
+        """What was found out of it that a successor need not find out again; "" for nothing."""
+        return ""
+
+    def learn(self, learnt: str) -> None:
+        """Takes what a predecessor found out."""
+
+    def forms(self) -> "dict[str, Endpoint]":
+        """The forms in which requests may be written, by name, each as an endpoint that knows no other."""
+        return {"": self}
+
     def build(self, items: Sequence[bytes], key: str = "") -> Request:
         """A request for some items."""
         return self._build(items, key)
@@ -105,6 +117,17 @@ class Destination:
         self.endpoints = endpoints
         self.shapes = shapes
         self._load = load
+
+    @property
+    def learnt(self) -> dict[str, str]:
+        """What was found out of each signal's endpoint, for a successor."""
+        return {signal: endpoint.learnt for signal, endpoint in self.endpoints.items() if endpoint.learnt}
+
+    def learn(self, learnt: Mapping[str, str]) -> None:
+        """Takes what a predecessor found out."""
+        for signal, text in learnt.items():
+            if signal in self.endpoints:
+                self.endpoints[signal].learn(text)
 
     def warm(self) -> None:
         """Loads now what would be loaded when it is needed."""

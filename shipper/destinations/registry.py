@@ -72,7 +72,7 @@ KINDS = (
     Kind(
         schemes=("otlp", "otlp+http", "otlp+https"),
         about="a receiver of OTLP",
-        takes="OTLP as JSON",
+        takes="OTLP over HTTP",
         load=_otlp,
         paths="OTEL_EXPORTER_OTLP_ENDPOINT is a base, to which /v1/logs, /v1/traces and /v1/metrics are appended; the "
         "variables for one signal are used as they are.",

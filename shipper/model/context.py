@@ -134,6 +134,7 @@ class Context(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
         phase: The init or restore under way.
         meters: What was counted.
         kept: The invocation outside the sample whose lines were shipped before its outcome was known.
+        learnt: What was found out of where each signal goes, as of the report that the context travels with.
     """
 
     request_id: str = ""
@@ -147,6 +148,7 @@ class Context(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     phase: Phase | None = None
     meters: Meters = Meters()
     kept: str = ""
+    learnt: dict[str, str] = {}
 
     def with_meters(self, meters: Meters) -> "Context":
         """The same with other meters."""

@@ -25,6 +25,7 @@ LAYER = ROOT / "build" / "layer" / "tailrace"
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 COMPRESSION = "OTEL_EXPORTER_OTLP_COMPRESSION"
+PROTOCOL = "OTEL_EXPORTER_OTLP_PROTOCOL"
 HEADERS = "OTEL_EXPORTER_OTLP_HEADERS"
 
 
@@ -89,10 +90,14 @@ class TestDestination:
     @pytest.mark.parametrize(
         ("environ", "said"),
         [
-            ({ENDPOINT: "https://example.com"}, ["https://example.com/v1/logs", "OTLP as JSON", "gzip"]),
+            (
+                {ENDPOINT: "https://example.com"},
+                ["https://example.com/v1/logs", "OTLP over HTTP, http/protobuf, or else http/json", "gzip"],
+            ),
             ({"TAILRACE_DESTINATION": "https://example.com/in"}, ["https://example.com/in", "a JSON object a line"]),
             ({"TAILRACE_DESTINATION": "file:/tmp/x"}, ["file:/tmp/x"]),
             ({"TAILRACE_DESTINATION": "otlp"}, ["http://localhost:4318/v1/logs"]),
+            ({ENDPOINT: "https://h", PROTOCOL: "http/json"}, ["OTLP over HTTP, http/json\n"]),
             (
                 {ENDPOINT: "https://example.com", COMPRESSION: "none", "OTEL_SERVICE_NAME": "shop"},
                 ["compression  none", "service.name shop"],
@@ -144,7 +149,7 @@ class TestSend:
     def test_each_signal_arrives_and_each_answer_is_told(self) -> None:
         """Exit status 0 means that a backend has them all, told as what they are."""
         with Destination() as backend:
-            status, text = told({ENDPOINT: backend.url, "OTEL_SERVICE_NAME": "shop"}, "--send")
+            status, text = told({ENDPOINT: backend.url, PROTOCOL: "http/json", "OTEL_SERVICE_NAME": "shop"}, "--send")
             (record,), (span,), (metric,) = backend.records(), backend.spans(), backend.metrics()
         assert status == 0
         assert record.body == span.attributes["tailrace.test"] == "A test record from Tailrace: lifecycle.check --send"
@@ -156,12 +161,37 @@ class TestSend:
         ]
         assert [line.strip() for line in lines[1:6:2]] == ["{}"] * 3
 
+    def test_where_no_setting_says_the_encoding_each_is_sent(self) -> None:
+        """A receiver of one of them that answers 200 to anything cannot be noticed otherwise."""
+        with Destination() as backend:
+            status, text = told({ENDPOINT: backend.url, "TAILRACE_SIGNALS": "logs,traces"}, "--send")
+            said = "A test record from Tailrace: lifecycle.check --send, http/"
+            assert [record.body for record in backend.records()] == [f"{said}protobuf", f"{said}json"]
+            assert [span.attributes["tailrace.test"] for span in backend.spans()] == [f"{said}protobuf", f"{said}json"]
+            types = [request.headers["content-type"] for request in backend.requests]
+        assert status == 0
+        assert types == ["application/x-protobuf", "application/json"] * 2
+        assert re.search(
+            r"\n  logs +answered 200 to http/protobuf in \d+ ms\n  logs +answered 200 to http/json in", text
+        )
+
+    @pytest.mark.parametrize(("taken", "refused"), [("json", "protobuf"), ("protobuf", "json")])
+    def test_one_encoding_that_is_taken_is_enough(self, taken: str, refused: str) -> None:
+        """The extension finds it out."""
+        with Destination() as backend:
+            backend.faults.only(taken)
+            status, text = told({ENDPOINT: backend.url, "TAILRACE_SIGNALS": "logs"}, "--send")
+            assert len(backend.records()) == 1
+        assert status == 0
+        assert f"answered 415 to http/{refused} in " in text
+        assert f"answered 200 to http/{taken} in " in text
+
     @pytest.mark.parametrize("signal", ["logs", "traces", "metrics"])
     def test_only_the_signals_wanted_are_sent(self, signal: str) -> None:
         """And only their addresses are shown."""
         with Destination() as backend:
             status, text = told({ENDPOINT: backend.url, "TAILRACE_SIGNALS": signal}, "--send")
-            assert [request.path for request in backend.requests] == [f"/v1/{signal}"]
+            assert [request.path for request in backend.requests] == [f"/v1/{signal}"] * 2
         assert status == 0
         assert f"Destination\n  {backend.url}/v1/{signal}\n" in text
 
@@ -195,7 +225,7 @@ class TestSend:
             (404, "OTEL_EXPORTER_OTLP_ENDPOINT is a base, to which /v1/logs"),
             (405, "Nothing there takes POST"),
             (413, "Even one record is too large"),
-            (415, "is the address one for OTLP as JSON?"),
+            (415, "is the address one for OTLP over HTTP?"),
             (429, "is a quota used up?"),
             (503, "the backend's own trouble"),
         ],
@@ -204,10 +234,10 @@ class TestSend:
         """With what to look at, and without a second try."""
         with Destination() as backend:
             backend.faults.always(Status(code, b'{"message":"because"}\n'))
-            status, text = told({ENDPOINT: backend.url, "TAILRACE_SIGNALS": "logs"}, "--send")
+            status, text = told({ENDPOINT: backend.url, PROTOCOL: "http/json", "TAILRACE_SIGNALS": "logs"}, "--send")
             assert len(backend.requests) == 1
         assert status == 1
-        assert re.search(rf'\n  logs +answered {code} in \d+ ms\n +{{"message":"because"}}\n', text)
+        assert re.search(rf"\n  logs +answered {code} in \d+ ms\n +because\n", text)
         flat = " ".join(text.split())
         assert f"The test log record: not taken: answered {code}." in flat
         assert said in flat
@@ -249,14 +279,15 @@ class TestSend:
                 assert status == 1
                 assert "The test span: not taken: answered 404." in text
 
-    def test_partial_success_that_rejects_the_record_fails(self) -> None:
+    @pytest.mark.parametrize("protocol", ["http/protobuf", "http/json"])
+    def test_partial_success_that_rejects_the_record_fails(self, protocol: str) -> None:
         """A status 200 alone means nothing; why is in the answer."""
         with Destination() as backend:
             backend.faults.always(Partial(1, "too old"))
-            status, text = told({ENDPOINT: backend.url}, "--send")
+            status, text = told({ENDPOINT: backend.url, PROTOCOL: protocol}, "--send")
         assert status == 1
         assert "answered 200, and rejected the span in " in text
-        assert text.count('"errorMessage":"too old"') == 3
+        assert text.count("too old\n") == 3
 
     def test_page_of_a_site_is_no_acknowledgement(self) -> None:
         """Sites answer 200 to anything, and so do gates that want people to log in."""
@@ -408,7 +439,7 @@ class TestProgram:
         """With all it needs beside it."""
         with Destination() as backend:
             done = self.run("--send", cwd=cwd, **{ENDPOINT: backend.url})
-            assert len(backend.all_records()) == 3
+            assert len(backend.all_records()) == 6
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.endswith("All is well.\n")
 
@@ -423,7 +454,7 @@ class TestProgram:
         with Destination(tls=True) as backend:
             environ = {ENDPOINT: backend.url, "SSL_CERT_FILE": str(backend.ca_path), "TAILRACE_FLUSCH": "x"}
             done = self.run("--send", cwd=LAYER, python=interpreter, **environ)
-            assert len(backend.all_records()) == 3
+            assert len(backend.all_records()) == 6
         assert (done.returncode, done.stderr) == (1, "")
         assert "did you mean TAILRACE_FLUSH?" in done.stdout
         assert "1 problem\n" in done.stdout

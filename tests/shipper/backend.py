@@ -1,11 +1,11 @@
 """A backend of every signal, and the shipper's reports on it, for tests of the whole process."""
 
 import gzip
-import json
 import socket
 from typing import Any
 
 from lifecycle.contract.wire import Shipped
+from tests.sandbox.otlp import decoded
 from tests.shipper.support import Server, http
 from tests.shipper.test_worker import Supervisor
 
@@ -42,7 +42,7 @@ class Backend:
         return [
             span
             for body in self.bodies["traces"]
-            for span in json.loads(body)["resourceSpans"][0]["scopeSpans"][0]["spans"]
+            for span in decoded("traces", body)["resourceSpans"][0]["scopeSpans"][0]["spans"]
         ]
 
     def lines(self) -> list[str]:
@@ -50,7 +50,7 @@ class Backend:
         return [
             record["body"]["stringValue"]
             for body in self.bodies["logs"]
-            for scope in json.loads(body)["resourceLogs"][0]["scopeLogs"]
+            for scope in decoded("logs", body)["resourceLogs"][0]["scopeLogs"]
             for record in scope["logRecords"]
         ]
 

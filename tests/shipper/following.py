@@ -4,29 +4,22 @@ Every request is read by OpenTelemetry's own protobuf definitions before anythin
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict, Parse  # type: ignore[import-untyped]
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from lifecycle.contract.settings import Settings
 from shipper.delivery.batch import Limits, Position
 from shipper.destinations.registry import chosen
 from shipper.model.context import NOTHING, Context, packed, unpacked
 from shipper.model.signals import selected_by
 from shipper.pipeline import Pipeline
 from shipper.rules.rules import Rules
+from tests.sandbox.otlp import REQUESTS, from_json, from_protobuf, without_nulls
 from tests.sandbox.received import attributes_of, value_of
 from tests.shipper.support import Lines, Waits, backlog_of, settings_of
-
-REQUESTS: dict[str, Any] = {
-    "logs": ExportLogsServiceRequest,
-    "traces": ExportTraceServiceRequest,
-    "metrics": ExportMetricsServiceRequest,
-}
-
 
 MANAGED = {"AWS_LAMBDA_INITIALIZATION_TYPE": "lambda-managed-instances"}
 
@@ -96,7 +89,7 @@ def followed(
     more: dict[str, str] | None = None,
     **environ: str,
 ) -> Seen:
-    """Ships frames of events as one shipment.
+    """Ships frames of events as one shipment, in both encodings, which say the same.
 
     Args:
         frames: Batches as the platform delivers them.
@@ -108,16 +101,38 @@ def followed(
         more: Settings.
         environ: Further ones.
     """
-    settings = settings_of(
-        **{
-            "TAILRACE_DESTINATION": "otlp+http://localhost:1",
-            "TAILRACE_COMPRESSION": "none",
-            "AWS_LAMBDA_FUNCTION_NAME": "shop",
-            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128",
-            **(more or {}),
-            **environ,
-        }
-    )
+    environ = {
+        "TAILRACE_DESTINATION": "otlp+http://localhost:1",
+        "TAILRACE_COMPRESSION": "none",
+        "AWS_LAMBDA_FUNCTION_NAME": "shop",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128",
+        **(more or {}),
+        **environ,
+    }
+    start = since or Position(0, 0, context)
+
+    def seen_in(protocol: str) -> tuple[Seen, dict[str, list[bytes]]]:
+        settings = settings_of(OTEL_EXPORTER_OTLP_PROTOCOL=protocol, **environ)
+        return _shipped(settings, frames, start, is_final=is_final, ledger=ledger, batch_records=batch_records)
+
+    seen, in_json = seen_in("http/json")
+    same, in_protobuf = seen_in("http/protobuf")
+    assert (seen.events, seen.dropped, seen.said, seen.waits) == (same.events, same.dropped, same.said, same.waits)
+    for signal in REQUESTS:
+        assert _records(signal, in_json.get(signal, [])) == _records(signal, in_protobuf.get(signal, []))
+    return seen
+
+
+def _shipped(
+    settings: Settings,
+    frames: Sequence[list[Any]],
+    start: Position,
+    *,
+    is_final: bool,
+    ledger: dict[str, int] | None,
+    batch_records: int,
+) -> tuple[Seen, dict[str, list[bytes]]]:
+    """One shipment in the encoding that the settings name: what is seen of it, and the requests by signal."""
     lines = Lines()
     destination = chosen(settings, Waits(), lines.log)
     has_rules = any(getattr(settings, name) for name in ("min_level", "keep", "drop", "redact")) or settings.sample < 1
@@ -126,12 +141,15 @@ def followed(
     pipeline = Pipeline(destination.encoder, limits, lines.log, selected_by(settings), destination.shapes, rules)
     pipeline.is_final, pipeline.ledger = is_final, ledger or {}
     backlog, end = backlog_of(*frames)
-    start = since or Position(0, 0, context)
     pipeline.look_ahead(backlog.frames(start.through, end), is_pressed=False)
-    seen = Seen(context=context, position=start)
+    seen = Seen(context=start.context, position=start)
+    bodies: dict[str, list[bytes]] = {}
     for batch in pipeline.batches(backlog.frames(start.through, end), start):
         for signal, parcel in batch.parcels.items():
-            _read(seen, signal, destination.endpoints[signal].build(parcel.records).body)
+            body = destination.endpoints[signal].build(parcel.records).body
+            bodies.setdefault(signal, []).append(body)
+            if body.startswith(b"{"):
+                _read(seen, signal, body)
         events, dropped = batch.tally(0, batch.rows)
         seen.events += events
         for reason, count in dropped.items():
@@ -141,7 +159,21 @@ def followed(
         seen.position = Position(batch.end.through, batch.end.skip, seen.context)
     seen.waits = pipeline.waits
     seen.said = lines.events("warning", "error")
-    return seen
+    return seen, bodies
+
+
+def _records(signal: str, bodies: list[bytes]) -> list[tuple[Any, Any, Any]]:
+    """Records as OpenTelemetry's own definitions read them, each with its resource and scope, in order."""
+    found = []
+    for body in bodies:
+        message = from_json(signal, body) if body.startswith(b"{") else from_protobuf(signal, body)
+        without_nulls(message)
+        for resource in next(iter(message.ListFields()))[1]:
+            _, (_, scopes) = resource.ListFields()
+            for scope in scopes:
+                _, (_, records) = scope.ListFields()
+                found += [(resource.resource, scope.scope, record) for record in records]
+    return found
 
 
 def _read(seen: Seen, signal: str, body: bytes) -> None:

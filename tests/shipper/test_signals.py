@@ -10,6 +10,7 @@ from lifecycle.contract import wire
 from lifecycle.contract.settings import Settings
 from lifecycle.contract.wire import Ship, Shipped, Stalled
 from shipper.model.context import unpacked
+from tests.sandbox.otlp import decoded
 from tests.shipper.backend import EVERY, Backend, settled
 from tests.shipper.story import R2, done, invocation, line, start
 from tests.shipper.support import Server, backlog_of, http
@@ -102,7 +103,7 @@ def test_a_replaced_shipper_exports_the_very_same_window(server: Server) -> None
     second = Supervisor(backlog, server.port, **EVERY)
     second.command(end, since=0, skip=4, context=report.context)
     assert settled(second, end).events == 4
-    lost, again, after = (json.loads(body)["resourceMetrics"][0] for body in backend.bodies["metrics"])
+    lost, again, after = (decoded("metrics", body)["resourceMetrics"][0] for body in backend.bodies["metrics"])
     assert again["scopeMetrics"] == lost["scopeMetrics"]
     ends = {_window(metric)[1] for metric in again["scopeMetrics"][0]["metrics"]}
     assert {_window(metric)[0] for metric in after["scopeMetrics"][0]["metrics"]} == ends
@@ -130,7 +131,8 @@ def test_the_last_order_of_all_brings_what_is_open_to_an_end(server: Server) -> 
     assert (last.through, last.events, last.owes) == (end, 0, False)
     (span,) = backend.spans()
     assert span["status"]["code"] == 2
-    assert b'"faas.errors"' in backend.bodies["metrics"][-1]
+    (resource,) = decoded("metrics", backend.bodies["metrics"][-1])["resourceMetrics"]
+    assert "faas.errors" in [metric["name"] for metric in resource["scopeMetrics"][0]["metrics"]]
     order(supervisor, end, last.context)
     assert supervisor.report() == Shipped(through=end, context=last.context)
     supervisor.close()
@@ -215,7 +217,7 @@ def test_other_extensions_lines_are_shipped_and_our_own_never(server: Server) ->
     supervisor = Supervisor(backlog, server.port, **EVERY)
     supervisor.command(end)
     assert settled(supervisor, end).dropped == {"own_line": 2}
-    (resource,) = json.loads(backend.bodies["logs"][0])["resourceLogs"]
+    (resource,) = decoded("logs", backend.bodies["logs"][0])["resourceLogs"]
     records = [record for scope in resource["scopeLogs"] for record in scope["logRecords"]]
     assert [record["body"]["stringValue"] for record in records] == ["[INFO] from another", "structured"]
     assert all(record["severityText"] == "INFO" for record in records)

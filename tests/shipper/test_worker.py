@@ -15,7 +15,10 @@ import pytest
 from lifecycle.contract import wire
 from lifecycle.contract.backlog import Backlog
 from lifecycle.contract.wire import Ship, Shipped, Stalled
+from shipper.model.context import Context, packed
 from shipper.worker import run
+from tests.sandbox.otlp import decoded
+from tests.sandbox.received import attributes_of
 from tests.shipper.support import Lines, Server, backlog_of, event, http, settings_of, start
 
 LINES: list[object] = [event(f"line {n}\n") for n in range(10)]
@@ -108,7 +111,7 @@ def bodies(server: Server) -> list[str]:
     """Every line that arrived, in order."""
     found = []
     for _, body in server.requests:
-        (resource,) = json.loads(gzip.decompress(body))["resourceLogs"]
+        (resource,) = decoded("logs", gzip.decompress(body))["resourceLogs"]
         found += [record["body"]["stringValue"] for record in resource["scopeLogs"][0]["logRecords"]]
     return found
 
@@ -121,7 +124,8 @@ def test_a_shipment_is_delivered_and_reported(server: Server) -> None:
     supervisor.command(end)
     report = supervisor.report()
     sent = len(server.requests[0][1])
-    assert report == Shipped(through=end, events=10, requests=1, wire_bytes=sent)
+    context = packed(Context(learnt={"logs": "http/protobuf, gzip"}))
+    assert report == Shipped(through=end, events=10, requests=1, wire_bytes=sent, context=context)
     assert bodies(server) == [f"line {n}" for n in range(10)]
     supervisor.close()
     assert supervisor.lines.events() == [
@@ -218,7 +222,9 @@ def test_a_replaced_shipper_goes_on_within_a_frame(server: Server) -> None:
     second.close()
     assert (report.skip, report.events, last.events) == (5, 5, 6)
     assert bodies(server)[-6:] == [f"line {n}" for n in range(4, 10)]
-    assert b'"faas.invocation_id","value":{"stringValue":"r1"}' in gzip.decompress(server.requests[-1][1])
+    (resource,) = decoded("logs", gzip.decompress(server.requests[-1][1]))["resourceLogs"]
+    records = resource["scopeLogs"][0]["logRecords"]
+    assert {attributes_of(record["attributes"])["faas.invocation_id"] for record in records} == {"r1"}
 
 
 def test_an_order_older_than_the_last_report_sends_nothing_twice(server: Server) -> None:
@@ -229,9 +235,36 @@ def test_an_order_older_than_the_last_report_sends_nothing_twice(server: Server)
     supervisor.command(end)
     supervisor.reports_until(end)
     supervisor.command(end)
-    assert supervisor.report() == Shipped(through=end)
+    assert supervisor.report() == Shipped(through=end, context=packed(Context(learnt={"logs": "http/protobuf, gzip"})))
     supervisor.close()
     assert len(server.requests) == 1
+
+
+def test_a_replaced_shipper_knows_which_encoding_is_taken(server: Server) -> None:
+    """It asks for no other, and takes a 400 for one about the records."""
+    backlog, end = backlog_of(LINES[:3], LINES[3:])
+    middle = next(backlog.frames(0, end)).end
+    types: list[bytes] = []
+
+    def takes_json(connection: socket.socket) -> None:
+        while True:
+            head, _ = server.read(connection)
+            types.append(head.lower().partition(b"content-type: ")[2].partition(b"\r")[0])
+            connection.sendall(http(200 if types[-1] == b"application/json" else 415))
+
+    server.behaviours = [takes_json]
+    first = Supervisor(backlog, server.port)
+    first.command(middle)
+    report = first.reports_until(middle)[-1]
+    first.close()
+    second = Supervisor(backlog, server.port)
+    second.command(end, since=middle, context=report.context)
+    assert second.reports_until(end)[-1].events == 7
+    second.close()
+    assert types == [b"application/x-protobuf", b"application/json", b"application/json"]
+    assert first.lines.events("warning") == ["shipper.encoding_found"]
+    assert second.lines.events("warning") == []
+    assert bodies(server)[3:] == [f"line {n}" for n in range(10)]
 
 
 def test_an_order_during_a_shipment_extends_it(server: Server) -> None:
@@ -363,8 +396,9 @@ def test_size_of_refused_record_is_looked_up_where_it_still_is(server: Server) -
 
     def behave(connection: socket.socket) -> None:
         while True:
-            body = gzip.decompress(server.read(connection)[1])
-            connection.sendall(http(400 if b"poison" in body else 200))
+            _, body = server.read(connection)
+            plain = gzip.decompress(body) if body.startswith(b"\x1f\x8b") else body
+            connection.sendall(http(400 if b"poison" in plain else 200))
 
     frames = [LINES[:3], [*LINES[3:6], event("poison" * 50), LINES[6]]]
     backlog, end = backlog_of(*frames)
@@ -411,6 +445,7 @@ def test_no_secret_is_in_any_line(server: Server) -> None:
         TAILRACE_DESTINATION=f"otlp+http://user:hunter22@127.0.0.1:{server.port}/in?key=hunter23",
         TAILRACE_HEADERS="X-Key=hunter24",
         OTEL_EXPORTER_OTLP_HEADERS="api-key=hunter25",
+        OTEL_EXPORTER_OTLP_PROTOCOL="http/protobuf",
     )
     supervisor.command(end)
     supervisor.report()
@@ -455,6 +490,7 @@ def test_restored_copy_of_a_snapshot_ships_under_its_own_name_over_a_new_connect
     supervisor.command(end, since=first_end)
     supervisor.reports_until(end)
     supervisor.close()
-    names = [b'"stringValue":"copy-2"' in gzip.decompress(body) for _, body in server.requests]
-    assert names == [False, True]
+    resources = [decoded("logs", gzip.decompress(body))["resourceLogs"][0]["resource"] for _, body in server.requests]
+    names = [attributes_of(resource["attributes"]).get("faas.instance") for resource in resources]
+    assert names == [None, "copy-2"]
     assert server.connections == 2

@@ -8,6 +8,7 @@ import msgspec
 
 from lifecycle.contract.json_text import without_newline
 from shipper.destinations.otlp.json_values import any_value, key_value, member
+from shipper.destinations.otlp.values import RESERVED, scoped
 from shipper.model import semconv
 from shipper.model.log_record import Encoder, ExceptionInfo, LogRecord, Origin, TextLine
 from shipper.model.severity import number_of
@@ -24,25 +25,7 @@ _MOST_REMEMBERED = 512
 
 _BACKSLASH = 0x5C
 
-# Ours alone, in a record's attributes.
-_RESERVED = frozenset(
-    (
-        *("aws.lambda.event.type", semconv.FAAS_INVOCATION_ID, semconv.LOG_RECORD_UID),
-        *(semconv.EXCEPTION_TYPE, semconv.EXCEPTION_MESSAGE, semconv.EXCEPTION_STACKTRACE),
-    )
-)
-
 _to_json = msgspec.json.Encoder().encode
-
-
-class Scoped(bytes):
-    """A record of another scope than our own: a logger's.
-
-    Attributes:
-        scope: Its name.
-    """
-
-    scope: str
 
 
 class LogRecords(Encoder):
@@ -71,7 +54,7 @@ class LogRecords(Encoder):
             end = self._end(record.trace_id, record.span_id, record.flags)
         attributes = b""
         if record.attributes:
-            pairs = [member(f"log.{name}" if name in _RESERVED else name, raw) for name, raw in record.attributes]
+            pairs = [member(f"log.{name}" if name in RESERVED else name, raw) for name, raw in record.attributes]
             attributes = b",".join(pairs) + b","
         if record.exception is not None:
             attributes += _exception_attributes(record.exception)
@@ -85,11 +68,7 @@ class LogRecords(Encoder):
             record.uid.encode(),
             end,
         )
-        if not record.scope:
-            return written
-        scoped = Scoped(written)
-        scoped.scope = record.scope
-        return scoped
+        return scoped(written, record.scope) if record.scope else written
 
     def text_line(self, line: TextLine, index: int) -> bytes:
         """The same of a plain text line."""

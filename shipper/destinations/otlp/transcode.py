@@ -14,6 +14,8 @@ import msgspec
 
 from shipper.destinations.otlp.protobuf_reader import FIXED32, FIXED64, LENGTH, VARINT, WireError, fields, varint_at
 from shipper.destinations.otlp.protobuf_values import field, varint
+from shipper.destinations.otlp.values import scope_of, scoped
+from shipper.model.signals import LOGS, METRICS, TRACES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +23,13 @@ if TYPE_CHECKING:
     from typing import Any
 else:
     Any = object
+
+# An item is what stands in its scope: one or several of the scope's members.
+_SCOPES = {
+    LOGS: ("ScopeLogs", b'{"logRecords":[', b"]}"),
+    TRACES: ("ScopeSpans", b'{"spans":[', b"]}"),
+    METRICS: ("ScopeMetrics", b'{"metrics":[', b"]}"),
+}
 
 _UINT64, _INT64_BIT = 2**64 - 1, 2**63
 
@@ -279,6 +288,22 @@ def to_protobuf(message: str, content: bytes) -> bytes:
         return _written(message, _from_json(content))
     except (msgspec.MsgspecError, ValueError, struct.error, AttributeError, TypeError, RecursionError) as exc:
         raise TranscodeError(f"got no {message} in JSON: {exc}") from exc
+
+
+def item_in_json(signal: str, item: bytes) -> bytes:
+    """An item of a request in protobuf as one in JSON, under the same scope.
+
+    Raises:
+        TranscodeError: It is no such item.
+    """
+    scope, start, end = _SCOPES[signal]
+    return scoped(to_json(scope, item)[len(start) : -len(end)], scope_of(item))
+
+
+def item_in_protobuf(signal: str, item: bytes) -> bytes:
+    """An item of a request in JSON as one in protobuf; as `item_in_json`."""
+    scope, start, end = _SCOPES[signal]
+    return scoped(to_protobuf(scope, start + item + end), scope_of(item))
 
 
 def _read(message: str, content: bytes) -> dict[str, Any]:

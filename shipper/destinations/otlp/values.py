@@ -1,9 +1,11 @@
-"""Which place of OTLP's AnyValue a JSON value has, in either encoding.
+"""What both encodings of OTLP share: which of its values a JSON value is, names that are ours, scopes.
 
 Source: opentelemetry/proto/common/v1/common.proto.
 """
 
 import math
+
+from shipper.model import semconv
 
 # protobuf's parsers stop at 100 nested messages, and a level here is three of them; what lies deeper stays JSON
 # text.
@@ -11,12 +13,14 @@ MOST_DEPTH = 20
 
 MOST_INT64 = 2**63 - 1
 LEAST_INT64 = -(2**63)
-_INT64_DIGITS = 19
+
+# Whole numbers of fewer digits are int64.
+INT64_DIGITS = 19
 
 
 def number_of(raw: bytes) -> int | float | None:
     """A JSON number as int64 or double; None for what neither can hold, which stays text."""
-    if raw.isdigit() and len(raw) < _INT64_DIGITS:
+    if raw.isdigit() and len(raw) < INT64_DIGITS:
         return int(raw)
     if raw.isdigit() or (raw[:1] == b"-" and raw[1:].isdigit()):
         # int() refuses more than 4300 digits.
@@ -25,3 +29,36 @@ def number_of(raw: bytes) -> int | float | None:
         return None
     number = float(raw)
     return number if math.isfinite(number) else None
+
+
+# Ours alone, in a log record's attributes: what a line has under such a name gets `log.` before it.
+RESERVED = frozenset(
+    (
+        *("aws.lambda.event.type", semconv.FAAS_INVOCATION_ID, semconv.LOG_RECORD_UID),
+        *(semconv.EXCEPTION_TYPE, semconv.EXCEPTION_MESSAGE, semconv.EXCEPTION_STACKTRACE),
+    )
+)
+
+
+class Scoped(bytes):
+    """A log record of another scope than our own: a logger's.
+
+    Attributes:
+        scope: Its name.
+    """
+
+    scope: str
+
+
+def scope_of(item: bytes) -> str:
+    """The logger's name that an item stands under; "" for our own scope."""
+    return item.scope if type(item) is Scoped else ""
+
+
+def scoped(item: bytes, scope: str) -> bytes:
+    """The item under a logger's name; itself under our own scope."""
+    if not scope:
+        return item
+    found = Scoped(item)
+    found.scope = scope
+    return found

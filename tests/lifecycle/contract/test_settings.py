@@ -183,6 +183,43 @@ def test_a_name_of_opentelemetrys_that_is_not_honoured_is_said() -> None:
     assert not first.is_fatal
 
 
+@pytest.mark.parametrize("text", ["http/protobuf", "HTTP/JSON"])
+def test_both_encodings_of_otlp_are_taken(text: str) -> None:
+    """None of them unless it is said."""
+    settings = Settings({"OTEL_EXPORTER_OTLP_PROTOCOL": text, "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL": text})
+    assert not settings.problems
+    assert (settings.otlp_protocol, settings.otlp_logs_protocol) == (text.lower(), text.lower())
+    assert (settings.otlp_traces_protocol, Settings({}).otlp_protocol) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("environ", "used"),
+    [
+        ({}, "HTTP"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://h:4317"}, "HTTP, and port 4318 for 4317"),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "https://h:4317/"}, "HTTP, and port 4318 for 4317"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://h:43170/:4317"}, "HTTP"),
+    ],
+)
+def test_grpc_is_answered_once_with_what_is_used_instead(environ: dict[str, str], used: str) -> None:
+    """It is the default of other SDKs, so nobody's mistake; never fatal."""
+    names = [f"OTEL_EXPORTER_OTLP_{signal}PROTOCOL" for signal in ("", "LOGS_", "TRACES_", "METRICS_")]
+    (problem,) = Settings({**environ, **dict.fromkeys(names, "gRPC")}).problems
+    assert problem.explained() == {
+        "variable": "OTEL_EXPORTER_OTLP_PROTOCOL",
+        "value": "grpc",
+        "expected": "one of http/protobuf, http/json",
+        "used": used,
+    }
+    assert not problem.is_fatal
+
+
+def test_an_encoding_that_nobody_has_heard_of_is_a_bad_value() -> None:
+    """Like any other."""
+    (problem,) = Settings({"OTEL_EXPORTER_OTLP_PROTOCOL": "http/xml"}).problems
+    assert (problem.used, problem.is_fatal) == ("nothing", False)
+
+
 @pytest.mark.parametrize(("ours", "is_fatal"), [("TAILRACE_HEADERS", True), ("OTEL_EXPORTER_OTLP_HEADERS", False)])
 def test_what_opentelemetrys_variables_say_is_never_fatal(ours: str, *, is_fatal: bool) -> None:
     """Not where bad settings of our own are, either."""

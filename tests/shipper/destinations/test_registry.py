@@ -16,7 +16,7 @@ ADDRESSES = {
     for name, scheme in SCHEMES.items()
 }
 
-OTLP, LINES = "OTLP as JSON", "a JSON object a line"
+OTLP, LINES = "OTLP over HTTP", "a JSON object a line"
 
 
 @pytest.mark.parametrize(

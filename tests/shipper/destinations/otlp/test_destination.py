@@ -2,8 +2,9 @@
 
 import pytest
 
+from lifecycle.contract.settings import Settings
 from shipper.destinations.http import place_of as place_of_others
-from shipper.destinations.otlp.destination import place_of
+from shipper.destinations.otlp.destination import forms_of, place_of
 from shipper.transport import address
 from tests.shipper.support import settings_of
 
@@ -36,3 +37,41 @@ def test_the_nearer_timeout_wins() -> None:
         for count in range(4)
     ]
     assert found == [5, 0.1, 0.101, 0.102]
+
+
+@pytest.mark.parametrize(
+    ("environ", "label"),
+    [
+        ({"ENDPOINT": "http://h:4317"}, "http://h:4318/v1/traces"),
+        ({"ENDPOINT": "http://h:4317/base"}, "http://h:4318/base/v1/traces"),
+        ({"ENDPOINT": "http://h:9999"}, "http://h:9999/v1/traces"),
+        ({"TRACES_ENDPOINT": "http://h:4317"}, "http://h:4318/v1/traces"),
+        ({"TRACES_ENDPOINT": "http://h:4317/in"}, "http://h:4318/in"),
+        ({"ENDPOINT": "http://h:4317", "TRACES_PROTOCOL": "http/json"}, "http://h:4317/v1/traces"),
+    ],
+)
+def test_what_was_meant_for_grpc_goes_where_http_is_spoken(environ: dict[str, str], label: str) -> None:
+    """Its port is the other one by convention, and its address has no path."""
+    named = {f"OTEL_EXPORTER_OTLP_{name}": value for name, value in environ.items()}
+    settings = Settings({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", **named})
+    assert place_of(settings, "traces").address.label == label
+
+
+@pytest.mark.parametrize(
+    ("environ", "forms", "variable"),
+    [
+        ({}, ["protobuf, gzip", "json, gzip", "protobuf, uncompressed", "json, uncompressed"], "PROTOCOL"),
+        ({"COMPRESSION": "gzip"}, ["protobuf, gzip", "json, gzip"], "PROTOCOL"),
+        ({"LOGS_COMPRESSION": "none"}, ["protobuf, uncompressed", "json, uncompressed"], "PROTOCOL"),
+        ({"PROTOCOL": "http/json"}, ["json, gzip"], "PROTOCOL"),
+        ({"PROTOCOL": "http/json", "LOGS_PROTOCOL": "http/protobuf"}, ["protobuf, gzip"], "LOGS_PROTOCOL"),
+        ({"TRACES_PROTOCOL": "http/json", "COMPRESSION": "none"}, ["protobuf, uncompressed", "json, uncompressed"], ""),
+        ({"PROTOCOL": "grpc", "COMPRESSION": "gzip"}, ["protobuf, gzip", "json, gzip"], "PROTOCOL"),
+    ],
+)
+def test_what_a_setting_says_of_the_form_is_kept(environ: dict[str, str], forms: list[str], variable: str) -> None:
+    """Only what none says is found out."""
+    settings = Settings({f"OTEL_EXPORTER_OTLP_{name}": value for name, value in environ.items()})
+    found, name = forms_of(settings, "logs")
+    assert [str(form).removeprefix("http/") for form in found] == forms
+    assert name == f"OTEL_EXPORTER_OTLP_{variable or 'PROTOCOL'}"

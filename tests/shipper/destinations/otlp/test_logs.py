@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shipper.destinations.otlp import json_values as anyvalue
-from shipper.destinations.otlp.destination import rejected_in
 from shipper.destinations.otlp.logs import LogRecords
 from shipper.destinations.otlp.values import MOST_DEPTH
 from shipper.destinations.registry import chosen
@@ -249,6 +248,7 @@ def test_every_recorded_event_becomes_a_record(path: Path) -> None:
 def test_a_request_is_an_export_request_of_one_resource() -> None:
     settings = settings_of(
         TAILRACE_DESTINATION="otlp",
+        OTEL_EXPORTER_OTLP_PROTOCOL="http/json",
         AWS_LAMBDA_FUNCTION_NAME="hello",
         AWS_LAMBDA_FUNCTION_MEMORY_SIZE="128",
         AWS_REGION="eu-north-1",
@@ -266,7 +266,7 @@ def test_a_request_is_an_export_request_of_one_resource() -> None:
 @pytest.mark.parametrize("records", [5, 500])
 def test_a_small_body_takes_little_memory_to_compress(records: int) -> None:
     """The usual 256 KB would be had from the kernel, and given back, for every request."""
-    settings = settings_of(TAILRACE_DESTINATION="otlp", AWS_LAMBDA_FUNCTION_NAME="hello")
+    settings = settings_of(TAILRACE_DESTINATION="otlp", OTEL_EXPORTER_OTLP_PROTOCOL="http/json")
     destination = chosen(settings, Waits(), LogLines().log)
     sent = [b'{"a":"%d","b":"%b"}' % (number, b"x" * 300) for number in range(records)]
     tracemalloc.start()
@@ -276,21 +276,3 @@ def test_a_small_body_takes_little_memory_to_compress(records: int) -> None:
     ((resource_logs,),) = json.loads(gzip.decompress(body)).values()
     assert resource_logs["scopeLogs"][0]["logRecords"] == [json.loads(record) for record in sent]
     assert (peak_bytes < 128_000) == (records == 5)
-
-
-@pytest.mark.parametrize(
-    ("body", "rejected"),
-    [
-        (b'{"partialSuccess":{"rejectedLogRecords":"3","errorMessage":"x"}}', 3),
-        (b'{"partialSuccess":{"rejectedLogRecords":2}}', 2),
-        (b'{"partialSuccess":{"rejectedLogRecords":"-1"}}', 0),
-        (b'{"partialSuccess":{}}', 0),
-        (b'{"partialSuccess":null}', 0),
-        (b"{}", 0),
-        (b"", 0),
-        (b"<html>", 0),
-        (b'{"partialSuccess":{"rejectedLogRecords":"many"}}', 0),
-    ],
-)
-def test_partial_success_is_read_leniently(body: bytes, rejected: int) -> None:
-    assert rejected_in(body) == rejected

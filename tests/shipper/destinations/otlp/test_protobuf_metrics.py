@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shipper.destinations.otlp import metrics, protobuf_metrics, protobuf_requests
+from shipper.destinations.otlp import metrics, protobuf_metrics
+from shipper.destinations.otlp.protobuf_values import field
 from shipper.model.metrics import CUMULATIVE, DELTA, Export, Histogram, Metric, Point
 from tests.sandbox.otlp import from_json, from_protobuf
 
@@ -39,7 +40,7 @@ EXPORTS = st.builds(
 
 def in_protobuf(export: Export) -> bytes:
     """A request without resource and scope."""
-    return b"".join(protobuf_requests.request(b"", [(b"", protobuf_metrics.encoded(export))]))
+    return field(b"\x0a", field(b"\x12", b"".join(protobuf_metrics.encoded(export))))
 
 
 def export(name: str, unit: str, value: int | Histogram) -> Export:

@@ -1,14 +1,13 @@
 """Spans in protobuf: what OpenTelemetry's own definitions read is what the JSON says."""
 
-from typing import Any
-
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shipper.destinations.otlp import protobuf_requests, protobuf_spans, spans
+from shipper.destinations.otlp import protobuf_spans, spans
+from shipper.destinations.otlp.protobuf_values import field
 from shipper.model.context import Child
 from shipper.model.span import ERROR, SERVER, Span, SpanData
-from tests.sandbox.otlp import from_json, from_protobuf
+from tests.sandbox.otlp import from_json, from_protobuf, without_nulls
 
 TRACE, SPAN, PARENT = "5b8efff798038103d269b633813fc60c", "eee19b7ec3c1b174", "0102030405060708"
 
@@ -44,22 +43,11 @@ SPANS = st.builds(
 
 def in_protobuf(records: list[bytes]) -> bytes:
     """A request without resource and scope."""
-    return b"".join(protobuf_requests.request(b"", [(b"", records)]))
+    return field(b"\x0a", field(b"\x12", b"".join(records)))
 
 
 def in_json(records: list[bytes]) -> bytes:
     return b'{"resourceSpans":[{"scopeSpans":[{"spans":[%b]}]}]}' % b",".join(records)
-
-
-def without_nulls(message: Any) -> Any:
-    """The message, each null attribute without a value: an empty one means the same."""
-    for resource in message.resource_spans:
-        for scope in resource.scope_spans:
-            for span in scope.spans:
-                for pair in span.attributes:
-                    if pair.value.WhichOneof("value") is None:
-                        pair.ClearField("value")
-    return message
 
 
 def test_a_span_is_these_bytes() -> None:

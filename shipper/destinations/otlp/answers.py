@@ -1,0 +1,95 @@
+"""What a receiver of OTLP answers, in either encoding: records that it rejected, and its own words.
+
+Source: OTLP specification, "OTLP/HTTP Response"; opentelemetry/proto/collector/logs/v1; google/rpc/status.proto.
+"""
+
+import msgspec
+
+
+class Said(msgspec.Struct, frozen=True):
+    """What an answer says beside its status.
+
+    Attributes:
+        rejected: Records that were not taken of a request that otherwise was.
+        message: Why, in words that are not fit to be shown yet; "" for none.
+    """
+
+    rejected: int = 0
+    message: str = ""
+
+
+class PartialSuccess(msgspec.Struct):
+    """What of a request was not taken."""
+
+    # The protocol's names; int64 is a string in protobuf's JSON.
+    rejectedLogRecords: int | str | None = 0  # noqa: N815
+    rejectedSpans: int | str | None = 0  # noqa: N815
+    rejectedDataPoints: int | str | None = 0  # noqa: N815
+    errorMessage: str | None = ""  # noqa: N815
+
+
+class Body(msgspec.Struct):
+    """An Export…ServiceResponse, or the google.rpc.Status of a request that failed."""
+
+    partialSuccess: PartialSuccess | None = None  # noqa: N815
+    message: str | None = ""
+
+
+NOTHING = Said()
+
+# Numbers of fields: of a response and of its partial success, and of a Status.
+_PARTIAL_SUCCESS, _REJECTED, _ERROR_MESSAGE = 1, 1, 2
+_MESSAGE = 2
+
+# A negative int64 is larger.
+_MOST = 2**63
+
+_bodies = msgspec.json.Decoder(Body)
+
+
+def said(body: bytes, *, is_success: bool) -> Said:
+    """What an answer's body says; nothing, if it is none of OTLP's.
+
+    Args:
+        body: As received. It says itself in which encoding it is: no message of protobuf's begins with a brace.
+        is_success: Of a request that was taken.
+    """
+    if not body:
+        return NOTHING
+    try:
+        return (
+            _in_json(body, is_success=is_success)
+            if body.lstrip()[:1] == b"{"
+            else _in_protobuf(body, is_success=is_success)
+        )
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return NOTHING
+
+
+def _in_json(body: bytes, *, is_success: bool) -> Said:
+    found = _bodies.decode(body)
+    if not is_success:
+        return Said(0, found.message or "")
+    partial = found.partialSuccess
+    if partial is None:
+        return NOTHING
+    counts = (partial.rejectedLogRecords, partial.rejectedSpans, partial.rejectedDataPoints)
+    return Said(max(0, *(int(count or 0) for count in counts)), partial.errorMessage or "")
+
+
+def _in_protobuf(body: bytes, *, is_success: bool) -> Said:
+    from shipper.destinations.otlp.protobuf_reader import fields
+
+    found = {number: value for number, _, value in fields(body)}
+    if not is_success:
+        return Said(0, _text(found.get(_MESSAGE)))
+    partial = found.get(_PARTIAL_SUCCESS, b"")
+    if not isinstance(partial, bytes):
+        return NOTHING
+    inner = {number: value for number, _, value in fields(partial)}
+    rejected = inner.get(_REJECTED, 0)
+    return Said(rejected if isinstance(rejected, int) and rejected < _MOST else 0, _text(inner.get(_ERROR_MESSAGE)))
+
+
+def _text(value: int | bytes | None) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else ""

@@ -1,0 +1,69 @@
+"""OTLP in protobuf: records, and the requests around them.
+
+Source: opentelemetry/proto/collector/{logs,trace,metrics}/v1, whose messages have the same numbers for all signals.
+"""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
+
+from shipper.destinations.otlp.protobuf_logs import LogRecords
+from shipper.destinations.otlp.protobuf_values import attribute, field, text_field, varint
+from shipper.destinations.otlp.values import Scoped, scope_of
+from shipper.model.resource import VERSION
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from shipper.model.log_record import Encoder
+    from shipper.model.metrics import Export
+    from shipper.model.span import Span
+
+
+class ProtobufEncoding:
+    """See `encodings.Encoding`."""
+
+    content_type = "application/x-protobuf"
+    mark = 0x12
+
+    def __init__(self, resource: Mapping[str, str | int]) -> None:
+        self.logs: Encoder = LogRecords()
+        pairs = b"".join([attribute(b"\x0a", name, value) for name, value in resource.items()])
+        self._resource = field(b"\x0a", pairs)
+
+    @functools.cached_property
+    def span(self) -> Callable[["Span"], bytes]:
+        """Loaded with the first span."""
+        from shipper.destinations.otlp.protobuf_spans import encoded
+
+        return encoded
+
+    @functools.cached_property
+    def metrics(self) -> Callable[["Export"], list[bytes]]:
+        """Loaded with the first metrics."""
+        from shipper.destinations.otlp.protobuf_metrics import encoded
+
+        return encoded
+
+    def request(self, signal: str, items: Sequence[bytes]) -> tuple[bytes, Sequence[bytes], bytes, bytes]:
+        """See `encodings.Encoding`."""
+        del signal
+        if Scoped not in set(map(type, items)):
+            start = _scope("", sum(map(len, items)))
+            return self._head(len(start) + sum(map(len, items))) + start, items, b"", b""
+        pieces: list[bytes] = []
+        for scope, group in groupby(items, scope_of):
+            first = len(pieces)
+            pieces += group
+            pieces[first] = _scope(scope, sum(map(len, pieces[first:]))) + pieces[first]
+        return self._head(sum(map(len, pieces))), pieces, b"", b""
+
+    def _head(self, size: int) -> bytes:
+        """How a request begins, whose scopes are so many bytes."""
+        return b"\x0a%b%b" % (varint(len(self._resource) + size), self._resource)
+
+
+def _scope(name: str, size: int) -> bytes:
+    """How a scope begins, whose items are so many bytes."""
+    fields = text_field(b"\x0a", name) if name else text_field(b"\x0a", "tailrace") + text_field(b"\x12", VERSION)
+    scope = field(b"\x0a", fields)
+    return b"\x12%b%b" % (varint(len(scope) + size), scope)
