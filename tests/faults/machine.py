@@ -6,6 +6,8 @@ from tests.faults.cell import COLLECTOR, INVOCATIONS, LINES, SHIPPER, Cell, PerI
 from tests.faults.hooks import RUNNING, always
 from tests.sandbox import Platform, Slow
 
+# poll(2) takes no more descriptors than may be open: the supervisor watches up to six, and more are open.
+FEW_DESCRIPTORS = 6
 FREE_DESCRIPTORS = 1024
 SHORT_S = 0.3
 SHORT = ({"lines": LINES, "sleep_s": 0.05},) * INVOCATIONS
@@ -17,7 +19,7 @@ def short_of_descriptors(*comms: str) -> PerInvocation:
 
     def before(scene: Scene, number: int) -> None:
         if number == 4:
-            scene.later(0.02, lambda: scene.limit_descriptors(3))
+            scene.later(0.02, lambda: scene.limit_descriptors(FEW_DESCRIPTORS))
             scene.kill_after(0.05, *comms)
             scene.later(0.05 + SHORT_S, lambda: scene.limit_descriptors(FREE_DESCRIPTORS))
 
