@@ -70,8 +70,10 @@ COLLECTOR, SHIPPER = WORKERS = ("collector", "shipper")
 STORED_WITHIN_S = 0.05
 ANSWERS_WITHIN_S = 0.15
 
-# At shutdown both are asked: who does not answer is replaced while there is time for a successor.
-ANSWERS_AT_END_S = 0.5
+# The shipper is asked when it is late with a shipment, and both are at shutdown: who does not answer within this is
+# replaced while there is something that a successor can do. It looks at its commands whenever it waits, and between any
+# two records.
+SHIPPER_ANSWERS_WITHIN_S = 0.5
 
 # Reasons to ask for the next event that say why the end of the invocation is not known, nor how long it was held.
 END_NOT_TOLD = "end_not_told"
@@ -264,7 +266,7 @@ class Machine:
         commands += (StartWorker(worker) for worker in self._restarts.due(now))
         self.policy.filled(self.shipments.waiting_share)
         commands += self._go_on(now)
-        self._watch_shipment(now)
+        commands += self._watch_shipment(now)
         row.check(self.state, commands)
         self._handled_at = now
         return commands
@@ -424,7 +426,7 @@ class Machine:
         self._restarts.hasten(now)
         for worker in WORKERS:
             if self._restarts.ready_since(worker) is not None:
-                yield from self._ask(worker, ANSWERS_AT_END_S)
+                yield from self._ask(worker, SHIPPER_ANSWERS_WITHIN_S)
 
     def _take_failure(self, event: NextFailed, now: float) -> Iterator[Command]:
         self._next_retry.failed(event.status)
@@ -514,13 +516,15 @@ class Machine:
         self._limits.begin(worker, within_s)
         yield Ping(worker)
 
-    def _watch_shipment(self, now: float) -> None:
-        """A shipment that is late is to end within a time that the shipper is awake."""
+    def _watch_shipment(self, now: float) -> Iterator[Command]:
+        """A shipment that is late is to end within a time that the shipper is awake, if it is there at all."""
         current = self.shipments.current
         if current is None or now < current.late_at:
             self._limits.end(_SHIPMENT)
-        else:
+        elif not self._limits.is_running(_SHIPMENT):
             self._limits.begin(_SHIPMENT, current.grace_s)
+            if self._restarts.ready_since(SHIPPER) is not None and not self._limits.is_running(SHIPPER):
+                yield from self._ask(SHIPPER, SHIPPER_ANSWERS_WITHIN_S)
 
     def _replace_stuck(self, now: float) -> Iterator[Command]:
         """Ends workers that did not do what they owe, though they were awake."""
@@ -563,7 +567,7 @@ class Machine:
             yield from self._let_go(now, "breaker_open")
         elif not is_finished:
             yield from self._ship_alongside(now)
-        elif current is None or not current.is_held:
+        elif current is None or not current.is_held or current.until < invocation.hold_through:
             yield from self._ship(now, invocation.hold_ends - REPORT_MARGIN_S, "invocation_finished", is_held=True)
 
     def _overlap(self, invocation: Invocation, now: float) -> Iterator[Command]:

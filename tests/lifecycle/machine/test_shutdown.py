@@ -14,7 +14,7 @@ from lifecycle.machine.events import (
     WorkerReady,
 )
 from lifecycle.machine.flush import FlushPolicy
-from lifecycle.machine.machine import ANSWERS_AT_END_S, UNHELD_SHIPMENT_S, Machine, State
+from lifecycle.machine.machine import SHIPPER_ANSWERS_WITHIN_S, UNHELD_SHIPMENT_S, Machine, State
 from lifecycle.machine.shipments import Shipments
 from lifecycle.machine.shutdown import (
     HOLD_BACK_S,
@@ -357,8 +357,8 @@ def test_shipper_that_is_stuck_at_shutdown_is_replaced_though_its_order_came_aft
     commands = subject.handle(ShutdownRequested("spindown", 7.0), 5.0)
     assert Ping("shipper") in commands
     assert ships(commands) == [(0, 100, "shutdown")]
-    assert KillWorker("shipper") not in pass_time(subject, 5.0 + ANSWERS_AT_END_S - 0.01)
-    assert KillWorker("shipper") in pass_time(subject, 5.0 + ANSWERS_AT_END_S + 0.01)
+    assert KillWorker("shipper") not in pass_time(subject, 5.0 + SHIPPER_ANSWERS_WITHIN_S - 0.01)
+    assert KillWorker("shipper") in pass_time(subject, 5.0 + SHIPPER_ANSWERS_WITHIN_S + 0.01)
     commands = subject.handle(WorkerExited("shipper"), 5.52)
     assert StartWorker("shipper") in commands
     assert ships(commands) == [(0, 100, "shutdown")]

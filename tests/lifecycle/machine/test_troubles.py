@@ -343,6 +343,37 @@ def test_shipper_that_ignores_its_deadline_is_replaced() -> None:
     assert KillWorker("shipper") in pass_time(subject, 3.5)
 
 
+def test_shipper_that_is_stuck_costs_two_holds_at_most() -> None:
+    """It is asked as soon as it is late; the shipments that are ordered meanwhile do not put that off."""
+    subject = machine()
+    subject.handle(WorkerReady("shipper"), 0.0)
+    invoke(subject, 1.0, "r1")
+    assert len(ships(subject.handle(stored(100, finished="r1"), 1.01))) == 1
+    assert reasons_to_fetch(pass_time(subject, 1.5)) == ["budget_spent"]
+    assert Ping("shipper") in subject.handle(TimePassed(), 60.0)
+    invoke(subject, 60.0, "r2")
+    (ship,) = subject.handle(stored(200, start=100, finished="r2"), 60.01)
+    assert ships([ship]) == [(0, 200, "invocation_finished")]
+    commands = pass_time(subject, 60.49)
+    assert reasons_to_fetch(commands) == ["budget_spent"]
+    assert KillWorker("shipper") in pass_time(subject, 60.6)
+    commands = subject.handle(WorkerExited("shipper"), 60.61)
+    assert commands[0] == StartWorker("shipper")
+
+
+def test_shipper_that_is_late_and_there_goes_on() -> None:
+    """Its answer lies in the socket."""
+    subject = machine()
+    subject.handle(WorkerReady("shipper"), 0.0)
+    invoke(subject, 1.0, "r1")
+    subject.handle(stored(100, finished="r1"), 1.01)
+    pass_time(subject, 1.5)
+    assert Ping("shipper") in subject.handle(TimePassed(), 60.0)
+    subject.handle(WorkerAnswered("shipper"), 60.001)
+    assert pass_time(subject, 61.0) == []
+    assert subject.handle(OffsetCommitted(100), 61.0) == [Release(100)]
+
+
 def test_hold_whose_end_is_not_told_counts_from_when_the_function_was_last_heard_of() -> None:
     """It may have returned then: what it was held for is in the ledger rather than nothing."""
     subject = machine("end")
