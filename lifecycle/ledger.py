@@ -32,6 +32,7 @@ class Ledger:
         requests: Made to the destination.
         retried: Requests among them that repeated a failed one.
         wire_bytes: Request bodies as sent.
+        unmapped: Not understood, and passed through as text.
         refused: Batches answered with an error, by reason; the platform still has those answered 503.
         refused_bytes: Likewise, as much of them as was read.
         left_for: Why the last shipment was not delivered; "" since one was.
@@ -41,7 +42,7 @@ class Ledger:
     def __init__(self) -> None:
         self.accepted = self.shipped = self.repeated = 0
         self.lost_by_platform = self.lost_by_platform_bytes = 0
-        self.batches = self.requests = self.retried = self.wire_bytes = 0
+        self.batches = self.requests = self.retried = self.wire_bytes = self.unmapped = 0
         self.held_ms = 0.0
         self.left_for = ""
         self.dropped: dict[str, int] = {}
@@ -70,6 +71,7 @@ class Ledger:
             case Shipped():
                 self.shipped += report.events
                 self.left_for = "" if report.events else self.left_for
+                self.unmapped += report.unmapped
                 _add(self.dropped, report.dropped)
                 _add(self.dropped_bytes, report.dropped_bytes)
                 self._note_requests(report.requests, report.retries, report.wire_bytes)
@@ -99,6 +101,7 @@ class Ledger:
             "requests": self.requests,
             "retried": self.retried,
             "wire_bytes": self.wire_bytes,
+            "unmapped": self.unmapped,
             "held_ms": round(self.held_ms),
             **{f"dropped.{reason}": events for reason, events in self.dropped.items()},
             **{f"dropped_bytes.{reason}": size for reason, size in self.dropped_bytes.items()},
@@ -122,6 +125,7 @@ class Ledger:
             "requests": self.requests,
             "retried": self.retried,
             "wire_bytes": self.wire_bytes,
+            "unmapped": self.unmapped,
             "held_ms": round(self.held_ms, 1),
         }
 

@@ -69,6 +69,15 @@ class Commands:
         """Seconds until the deadline; negative when it has passed."""
         return self.deadline - self._clock()
 
+    def look(self) -> None:
+        """Takes what has come meanwhile, and does not wait.
+
+        Raises:
+            SupervisorGoneError: The command pipe was closed.
+        """
+        if self._poll.poll(0):
+            self._received()
+
     def wait(self, fd: int, events: int, until: float) -> int:
         """Waits until `fd` is ready, until the time `until` or until the deadline.
 

@@ -5,14 +5,16 @@ platform's events and the rules, is loaded when it is needed.
 """
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 
 import msgspec
 
+from lifecycle.contract.backlog import ALL_OF_IT, UnderWay
 from lifecycle.contract.frames import Frame
 from lifecycle.contract.log import Log
 from shipper.delivery.batch import Batch, Limits, Position
 from shipper.model.context import Context
-from shipper.model.events import AnyEvent, BrokenEvent, Event, OddEvent, events, is_own, size_of
+from shipper.model.events import AnyEvent, BrokenEvent, Event, as_text, events, is_own, size_of, unread_events
 from shipper.model.log_record import Encoder, LogRecord, TextLine
 from shipper.model.signals import LOGS, METRICS, TRACES, Selection
 from shipper.parse.log_parser import LogParser
@@ -25,8 +27,6 @@ if TYPE_CHECKING:
     from shipper.model.span import Span
     from shipper.rules.rules import Rules
 
-_to_json = msgspec.json.Encoder().encode
-
 # Reasons, as the ledger has them; those that are settings are the settings' names.
 OWN_LINE = "own_line"
 UNMAPPABLE = "unmappable"
@@ -34,6 +34,9 @@ DAMAGED = "damaged"
 NO_PLATFORM_LOGS = "platform_logs"
 NO_LOGS = "signals"
 UNTAKEN = "untaken"
+
+# After so much of what was made somebody else may have a turn: some dozen lines, or a long one.
+_LOOK_BYTES = 4096
 
 
 class Row:
@@ -43,18 +46,21 @@ class Row:
         context: After it.
         record: Its log record; b"" without one.
         reason: Why it is given up; "" when it is not.
+        key: What records of a request must have in common with it; "" for nothing.
         spans: Complete with it.
         is_undecided: It can only be judged once more of the stream is there.
+        is_unmapped: It was not understood, and is passed through as text.
     """
 
-    __slots__ = ("context", "is_undecided", "reason", "record", "spans")
+    __slots__ = ("context", "is_undecided", "is_unmapped", "key", "reason", "record", "spans")
 
     def __init__(self, context: Context) -> None:
         self.context = context
         self.record = b""
+        self.key = ""
         self.reason = ""
         self.spans: tuple[bytes, ...] = ()
-        self.is_undecided = False
+        self.is_undecided = self.is_unmapped = False
 
 
 class Pipeline:
@@ -67,8 +73,12 @@ class Pipeline:
         selection: What is made.
         shapes: Writes spans and metrics; None where the destination takes none.
         rules: What leaves; None for everything.
+        under_way: Where a successor finds which event this shipper was at, and where it is found which its
+            predecessors died of.
 
     Attributes:
+        between: Called between events, so that nobody is forgotten while a batch is made. Whether what is made so far
+            is to be a batch; it may also raise.
         ledger: The supervisor's counts, which are exported with the metrics.
         is_final: No further event will come.
         waits: The last run ended before the end of its frames, where the outcome of an invocation has to be known.
@@ -82,6 +92,7 @@ class Pipeline:
         selection: Selection | None = None,
         shapes: "Shapes | None" = None,
         rules: "Rules | None" = None,
+        under_way: UnderWay | None = None,
     ) -> None:
         self._encoder = encoder
         self._limits = limits
@@ -93,7 +104,11 @@ class Pipeline:
         self._phases: Phases | None = None
         self._seed = ""
         self._observed_ns = 0
-        self._is_damaged = False
+        self._is_damaged = self._said_unmapped = False
+        self._under_way = under_way or UnderWay()
+        self._deadly = self._under_way.places()
+        self._deadly_here: set[int] = set()
+        self.between: Callable[[], bool] = _go_on
         self.ledger: dict[str, int] = {}
         self.is_final = False
         self.waits = False
@@ -108,48 +123,53 @@ class Pipeline:
         yield from self._batches(frames, start)
 
     def _batches(self, frames: Iterator[Frame], start: Position) -> Iterator[Batch]:
-        limits, row_of, quick_item = self._limits, self._row, self._quick()
-        is_plain = self._rules is None and self._selection.logs and not self._is_untaken(LOGS)
+        limits, words, quick_item = self._limits, self._under_way.words, self._quick()
         self.waits = False
         context, skip = start.context, start.skip
         end = last = start
         batch = Batch()
+        look_at = _LOOK_BYTES
         for frame in frames:
-            self.begin(frame)
             batch.mark(Position(frame.start, skip, context))
-            index = -1
-            for index, event in enumerate(events(frame)):
-                if index < skip:
-                    continue
-                if is_plain and type(event) is Event and event.type == "function" and batch.rows < limits.batch_records:
+            index = skip - 1
+            for index, event in self._events(frame, skip):
+                filled = batch.body_bytes
+                if filled >= look_at:
+                    look_at = filled + _LOOK_BYTES
+                    if self._is_enough() and batch.rows:
+                        batch.close(Position(frame.start, index, context))
+                        yield batch
+                        # Delivery may have found out that another encoding is taken.
+                        batch, filled, look_at, quick_item = _begun(batch.end), 0, _LOOK_BYTES, self._quick()
+                words[1] = index + 1
+                if type(event) is Event and event.type == "function" and batch.rows < limits.batch_records:
                     # The common case, in as few steps as there can be.
-                    try:
-                        item = quick_item(event, index, context)
-                    except Exception:  # noqa: BLE001 - it is tried again, and said
-                        item = b""
-                    if item and batch.body_bytes + len(item) <= limits.batch_bytes:
+                    item = quick_item(event, index, context)
+                    if item and filled + len(item) <= limits.batch_bytes:
                         batch.add(LOGS, item)
                         batch.rows += 1
                         continue
-                row = row_of(event, index, context)
+                row = self._row(event, index, context)
                 if row.is_undecided:
                     self.waits = True
                     break
                 size = len(row.record) + sum(map(len, row.spans))
                 if batch.rows and (batch.body_bytes + size > limits.batch_bytes or batch.rows >= limits.batch_records):
                     batch.close(Position(frame.start, index, context))
+                    self._under_way.leave()
                     yield batch
-                    quick_item = self._quick()  # delivery may have found out that another encoding is taken
-                    batch = Batch()
-                    batch.mark(Position(frame.start, index, context))
+                    batch, quick_item = _begun(batch.end), self._quick()
                 _add(batch, row, event)
+                look_at = 0
                 if row.context is not context:
                     context = row.context
                     batch.mark(Position(frame.start, index + 1, context))
             else:
+                self._under_way.leave()
                 skip = 0
                 last, end = Position(frame.start, index + 1, context), Position(frame.end, 0, context)
                 continue
+            self._under_way.leave()
             end = Position(frame.start, index, context)
             break
         closing = None if self.waits else self._closing(end)
@@ -160,29 +180,49 @@ class Pipeline:
         if closing is not None:
             yield closing
 
+    def _events(self, frame: Frame, skip: int) -> Iterator[tuple[int, AnyEvent]]:
+        """The events of a frame and their indexes, but for some from the first."""
+        self.begin(frame)
+        self._under_way.enter(frame.start, skip)
+        self._deadly_here = {index for offset, index in self._deadly if offset == frame.start}
+        found = unread_events(frame) if ALL_OF_IT in self._deadly_here else events(frame)
+        return islice(enumerate(found), skip, None)
+
+    def _is_enough(self) -> bool:
+        """Lets others have their turn; whether what is made so far is to leave."""
+        self._under_way.leave()
+        return self.between()
+
     def _quick(self) -> Callable[[Event, int, Context], bytes]:
-        """What makes an encoded log record of a line in few steps; b"" where more may follow from it than that."""
+        """What makes an encoded log record of a line in few steps; b"" where it takes, or may take, more than that."""
         encode, text_line, encode_event = self._encoder.log, self._encoder.text_line, self._encoder.event
         parser, may_fail = self._parser, self._may_fail
-        line_of = parser.line
-
-        def of_event(event: Event, index: int, context: Context) -> bytes:
-            if may_fail(event, context):
-                return b""
-            if encode_event is None:
-                return encode(parser.record(event, index, context))
-            return encode_event(event, parser.origin(event, context), index)
+        line_of, origin_of = parser.line, parser.origin
 
         def of_line(event: Event, index: int, context: Context) -> bytes:
-            line = line_of(event, index, context)
-            if isinstance(line, TextLine):
-                return write_text(line, index)
-            return b"" if may_fail(event, context) else encode(line)
+            if self._deadly_here:
+                return b""
+            try:
+                line = line_of(event, index, context)
+                if isinstance(line, TextLine):
+                    return write_text(line, index)
+                return b"" if may_fail(event, context) else encode(line)
+            except Exception:  # noqa: BLE001 - it is tried again, and said
+                return b""
 
-        if text_line is None:
-            return of_event
-        write_text = text_line
-        return of_line
+        def of_event(event: Event, index: int, context: Context) -> bytes:
+            if self._deadly_here or may_fail(event, context):
+                return b""
+            try:
+                return write_event(event, origin_of(event, context), index)
+            except Exception:  # noqa: BLE001 - likewise
+                return b""
+
+        write_text, write_event = text_line or _no_item, encode_event or _no_item
+        is_plain = self._rules is None and self._encoder.key is None and self._selection.logs
+        if not is_plain or self._is_untaken(LOGS):
+            return _no_item
+        return of_line if text_line is not None else _no_item if encode_event is None else of_event
 
     def _may_fail(self, event: Event, context: Context) -> bool:
         """Whether a line of the function may tell that its invocation fails, and anybody has to know."""
@@ -196,7 +236,14 @@ class Pipeline:
             is_pressed: There is no room to wait for more.
         """
         if self._rules is not None and self._rules.looks_ahead:
-            self._rules.look_ahead(frames, is_final=self.is_final or is_pressed, is_report=self._selection.interleaved)
+            is_final, is_report = self.is_final or is_pressed, self._selection.interleaved
+            self._rules.look_ahead(self._watched(frames), is_final=is_final, is_report=is_report)
+
+    def _watched(self, frames: Iterator[Frame]) -> Iterator[Frame]:
+        """Frames, between which others have their turn."""
+        for frame in frames:
+            self._is_enough()
+            yield frame
 
     def begin(self, frame: Frame) -> None:
         """Takes what a frame says of all its events."""
@@ -222,7 +269,10 @@ class Pipeline:
             context, spans = self._following.finished(context, max(self._observed_ns, context.meters.until_ns))
             for span in spans:
                 if TRACES not in shapes.untaken and self._is_in_sample(span, context):
-                    batch.add(TRACES, shapes.span(span))
+                    try:
+                        batch.add(TRACES, shapes.span(span))
+                    except Exception as exc:  # noqa: BLE001 - what one event said must not end all the others
+                        self._log.error("shipper.span_unmappable", error=type(exc).__name__)
         meters = context.meters
         if selection.metrics and METRICS not in shapes.untaken and meters.values:
             from shipper.model.meters import exported, is_due
@@ -236,6 +286,9 @@ class Pipeline:
 
     def _row(self, event: AnyEvent, index: int, context: Context) -> Row:
         row = Row(context)
+        if index in self._deadly_here or ALL_OF_IT in self._deadly_here:
+            self._pass_through(event, index, row, "deadly")
+            return row
         try:
             if type(event) is Event and event.type == "function":
                 self._line(event, index, row)
@@ -248,22 +301,35 @@ class Pipeline:
             else:
                 self._line(event, index, row)
         except Exception as exc:  # noqa: BLE001 - no record may take the shipper down
-            self._log.debug("shipper.record_not_understood", error=type(exc).__name__, index=index)
             row.context, row.spans = context, ()
-            self._as_it_came(event, index, row)
+            self._pass_through(event, index, row, type(exc).__name__)
         return row
 
-    def _as_it_came(self, event: AnyEvent, index: int, row: Row) -> None:
-        """What the mapping fails at is shipped with its JSON intact."""
-        if isinstance(event, Event):
-            head = b'{"time":%b,"type":%b,"record":' % (_to_json(event.time), _to_json(event.type))
-            event = OddEvent(event.time, head + bytes(event.record) + b"}")
-        try:
-            record = self._parser.record(event, index, row.context)
-            row.record, row.reason = self._encoder.log(record), ""
-        except Exception as exc:  # noqa: BLE001 - as above
-            self._log.error("shipper.record_unmappable", error=type(exc).__name__, index=index)
-            row.record, row.reason = b"", UNMAPPABLE
+    def _pass_through(self, event: AnyEvent, index: int, row: Row, error: str) -> None:
+        """What cannot be mapped is shipped as text, and counted."""
+        row.is_undecided, row.reason, row.is_unmapped = False, "", True
+        # Of many only the first is said: a function may write what cannot be mapped line after line.
+        say = self._log.debug if self._said_unmapped else self._log.warning
+        self._said_unmapped = True
+        say("shipper.record_unmapped", error=error, index=index, effect="it is shipped as text, and counted")
+        if not self._selection.logs or self._is_untaken(LOGS):
+            row.reason = UNTAKEN if self._selection.logs else NO_LOGS
+            return
+        shown = event if self._rules is None else self._rules.blanked(event)
+        for text in (shown, as_text(shown)):
+            try:
+                self._write(self._parser.unread(text, index, row.context), row)
+            except Exception as exc:  # noqa: BLE001 - as above
+                error = type(exc).__name__
+            else:
+                return
+        self._log.error("shipper.record_unmappable", error=error, index=index)
+        row.record, row.reason = b"", UNMAPPABLE
+
+    def _write(self, record: LogRecord, row: Row) -> None:
+        row.record = self._encoder.log(record)
+        if self._encoder.key is not None:
+            row.key = self._encoder.key(record)
 
     def _line(self, event: AnyEvent, index: int, row: Row) -> None:
         """A line of the function or of an extension, or what is no event at all."""
@@ -289,7 +355,7 @@ class Pipeline:
             if judged.event is not record.event:
                 # Read anew: nothing that is written was found in what may not be shown.
                 record = self._parser.record(judged.event, index, row.context)
-        row.record = self._encoder.log(record)
+        self._write(record, row)
 
     def _of_platform(self, event: Event, index: int, row: Row) -> None:
         moved = self._following.moved(event, f"{self._seed}-{index}", self._observed_ns, row.context)
@@ -309,7 +375,7 @@ class Pipeline:
             if row.is_undecided:
                 return
             if not row.reason:
-                row.record = self._encoder.log(record)
+                self._write(record, row)
                 return
         # What a span or a metric is made of has left once those have.
         if moved.is_part and shapes is not None and (selection.traces or selection.metrics):
@@ -332,14 +398,30 @@ class Pipeline:
         return self._phases
 
 
+def _go_on() -> bool:
+    return False
+
+
+def _no_item(*_: object) -> bytes:
+    return b""
+
+
+def _begun(position: Position) -> Batch:
+    batch = Batch()
+    batch.mark(position)
+    return batch
+
+
 def _add(batch: Batch, row: Row, event: AnyEvent) -> None:
     if row.reason:
         batch.lost[batch.rows] = row.reason
         batch.lost_bytes[batch.rows] = size_of(event)
     elif row.record:
-        batch.add(LOGS, row.record)
+        batch.add(LOGS, row.record, row.key)
     for span in row.spans:
         batch.add(TRACES, span)
+    if row.is_unmapped:
+        batch.unmapped.add(batch.rows)
     if type(event) is BrokenEvent:
         batch.weights[batch.rows] = event.events
     batch.rows += 1

@@ -30,11 +30,19 @@ NOWHERE = Position(-1)
 
 
 class Settled(msgspec.Struct, frozen=True):
-    """What became of some events: how many were delivered, and how many and how much was dropped, by reason."""
+    """What became of some events.
+
+    Attributes:
+        events: Delivered.
+        dropped: By reason.
+        dropped_bytes: Likewise.
+        unmapped: Not understood among all of them.
+    """
 
     events: int = 0
     dropped: dict[str, int] = {}
     dropped_bytes: dict[str, int] = {}
+    unmapped: int = 0
 
 
 _NOTHING = Settled()
@@ -142,7 +150,8 @@ class Reports:
             sizes = self._sizes(batch, [row for row in range(first, last) if row not in batch.lost])
             dropped["rejected"] = rejected
             dropped_bytes["rejected"] = round(sum(sizes.values()) * rejected / events)
-        return Settled(events - rejected, dropped, dropped_bytes)
+        unmapped = sum(first <= row < last for row in batch.unmapped)
+        return Settled(events - rejected, dropped, dropped_bytes, unmapped)
 
     def _sizes(self, batch: Batch, rows: list[int]) -> dict[int, int]:
         """Bytes of the events of some rows."""
@@ -169,6 +178,7 @@ class Reports:
                 requests=counts.requests,
                 retries=counts.retries,
                 wire_bytes=counts.wire_bytes,
+                unmapped=settled.unmapped,
                 context=packed(context),
                 owes=self._owes and bool(context.open or context.phase or context.meters.values),
                 waits=waits,

@@ -36,6 +36,9 @@ _MOST_TOGETHER_BYTES = 2_097_152
 # So much waits in memory for endpoints that are not well, as requests have it; then nothing more is cut.
 _MOST_DEFERRED_BYTES = 4_194_304
 
+# Between records a glance at the clock costs nothing; one at the pipe is a system call.
+_LOOK_EVERY_S = 0.005
+
 
 def warm(settings: Settings) -> None:
     """Loads what shipping may ever need, where init is on nobody's path."""
@@ -108,7 +111,10 @@ class Worker:
         selection = selected_by(settings)
         shapes = destination.shapes
         rules = _rules(settings, log)
-        self._pipeline = Pipeline(destination.encoder, limits, log, selection, shapes, rules)
+        self._pipeline = Pipeline(destination.encoder, limits, log, selection, shapes, rules, backlog.under_way)
+        self._pipeline.between = self._between
+        # While a batch is made: when the supervisor's commands are looked at next, and when the batch is to leave.
+        self._look_at = self._leave_at = 0.0
         # What a shipment that ended early was at, each with the position it was cut from: the next one goes on with
         # it, and repeats nothing that was taken.
         self._unfinished: list[tuple[Position, Batch]] = []
@@ -246,6 +252,7 @@ class Worker:
         is_open = self._reports.open
         yield from [batch for _, batch in self._unfinished]
         pipeline, through = self._pipeline, self._cut.through
+        self._leave_at = self._half_time()
         pipeline.ledger, pipeline.is_final = self._commands.ledger, self._commands.is_final
         pipeline.look_ahead(self._backlog.frames(through, until), is_pressed=self._is_pressed(until, self._cut))
         for batch in pipeline.batches(self._backlog.frames(through, until), self._cut):
@@ -254,8 +261,34 @@ class Worker:
             self._cut = batch.end
             yield batch
             del batch
+            self._leave_at = self._half_time()
             if not pipeline.is_final and sum(one.owed_bytes for one in is_open) > _MOST_DEFERRED_BYTES:
                 break
+
+    def _between(self) -> bool:
+        """Looks at the deadline and the commands between two records; whether the batch is to leave as it is.
+
+        Half of the time is for making it, at most: what is made and has no time to be sent would be made in vain, again
+        and again.
+
+        Raises:
+            HeldError: The deadline has come.
+        """
+        now = time.monotonic()
+        if now < self._look_at:
+            return False
+        self._look_at = now + _LOOK_EVERY_S
+        deadline = self._commands.deadline
+        self._commands.look()
+        if self._commands.deadline != deadline:
+            self._leave_at = self._half_time()
+        if now >= self._commands.deadline:
+            raise HeldError("deadline")
+        return now >= self._leave_at
+
+    def _half_time(self) -> float:
+        left_s = self._commands.time_left_s()
+        return self._commands.deadline - left_s / 2
 
     def _is_pressed(self, until: int, since: Position) -> bool:
         """Whether the backlog has hardly room left to let what begins at `since` wait in it."""

@@ -58,6 +58,7 @@ class Backlog:
         self.kept_bytes = kept_bytes
         self.spool = spool
         self.memory = mmap.mmap(-1, capacity_bytes)
+        self.under_way = UnderWay()
         self._view = memoryview(self.memory)
 
     def frames(self, since: int, until: int) -> Iterator[Frame]:
@@ -94,6 +95,50 @@ class Backlog:
         if self.spool is None:
             raise BrokenFrameError(f"offset {offset} lies in the spool, and there is none")
         return self.spool.read(offset)
+
+
+# Which event of a frame: the frame's offset, and the event's index in it; `ALL_OF_IT` for the frame as a whole.
+Place = tuple[int, int]
+ALL_OF_IT = 2**32
+
+
+class UnderWay:
+    """At which event the shipper is, in memory that outlives it: so its successor knows what it may have died of."""
+
+    # The place under way, its index counted from 1; how many places are remembered; the places.
+    _FRAME, _INDEX, _COUNT, _PLACES = 0, 1, 2, 4
+    _MOST_PLACES = 128
+
+    def __init__(self) -> None:
+        self.words = memoryview(mmap.mmap(-1, mmap.PAGESIZE)).cast("Q")
+
+    def enter(self, frame: int, index: int) -> None:
+        """An event is begun."""
+        self.words[self._FRAME] = frame
+        self.words[self._INDEX] = index + 1
+
+    def leave(self) -> None:
+        """None is under way."""
+        self.words[self._INDEX] = 0
+
+    def places(self) -> frozenset[Place]:
+        """Where shippers died so far. To be asked once by each, before it begins.
+
+        Where one died and another again, which left that event alone, it is not the event: it is the frame.
+        """
+        words, first = self.words, self._PLACES
+        count = words[self._COUNT]
+        found = [(words[first + 2 * at], words[first + 2 * at + 1]) for at in range(count)]
+        if words[self._INDEX]:
+            place = words[self._FRAME], words[self._INDEX] - 1
+            if place in found:
+                place = words[self._FRAME], ALL_OF_IT
+            found = [*found, place][-self._MOST_PLACES :] if place not in found else found
+            for at, (frame, index) in enumerate(found):
+                words[first + 2 * at], words[first + 2 * at + 1] = frame, index
+            words[self._COUNT] = len(found)
+            self.leave()
+        return frozenset(found)
 
 
 class Writer:

@@ -126,6 +126,7 @@ class Batch:
         lost_bytes: Size by row, for those of them whose size is known.
         rejected: Records that the destination took a request without; not yet among what was reported.
         is_reported: Its end has been.
+        unmapped: Rows that were not understood, and passed through as text.
         weights: Events that a row stands for, where that is not one.
         end: Position after the last row.
         settled: Rows, from the first, that have been reported.
@@ -138,6 +139,7 @@ class Batch:
         self.lost: dict[int, str] = {}
         self.lost_bytes: dict[int, int] = {}
         self.rejected = 0
+        self.unmapped: set[int] = set()
         self.weights: dict[int, int] = {}
         self.end = Position(0)
         self.settled = 0

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import msgspec
 
+from lifecycle.contract.backlog import Place
 from lifecycle.contract.frames import BrokenFrameError, Frame
 from lifecycle.contract.json_text import SplitError, elements, is_own_line, with_valid_escapes, with_valid_utf8
 
@@ -78,15 +79,13 @@ class BrokenEvent(msgspec.Struct, gc=False):
 
 AnyEvent = Event | OddEvent | BrokenEvent
 
-# The start of a frame, and the index of an event in it.
-Place = tuple[int, int]
-
 _ENVELOPE_BYTES = len('{"time":"","type":"","record":}')
 _MEMBER_BYTES = len(',"":')
 
 _events = msgspec.json.Decoder(list[Event])
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _text = msgspec.json.Decoder(str)
+_to_json = msgspec.json.Encoder().encode
 _anything = msgspec.json.Decoder(msgspec.Raw)
 
 
@@ -108,6 +107,28 @@ def events(frame: Frame) -> Iterator[AnyEvent]:
         kept = rest[:PIECE_BYTES].decode("utf-8", "replace")
         size = len(rest) + frame.damaged_bytes
         yield BrokenEvent(kept, max(1, frame.events - count), max(0, len(rest) - PIECE_BYTES), size)
+
+
+def unread_events(frame: Frame) -> Iterator[AnyEvent]:
+    """The same, told apart without being decoded: for a frame that a shipper died of."""
+    payload = bytes(frame.payload)
+    count = 0
+    try:
+        for element in elements(payload):
+            yield OddEvent("", element)
+            count += 1
+    except SplitError as exc:
+        rest = payload[exc.at :]
+        kept = rest[:PIECE_BYTES].decode("utf-8", "replace")
+        yield BrokenEvent(kept, max(1, frame.events - count), max(0, len(rest) - PIECE_BYTES), len(rest))
+
+
+def as_text(event: AnyEvent) -> AnyEvent:
+    """An event of which nothing is known but its JSON."""
+    if not isinstance(event, Event):
+        return event
+    head = b'{"time":%b,"type":%b,"record":' % (_to_json(event.time), _to_json(event.type))
+    return OddEvent(event.time, head + bytes(event.record) + b"}")
 
 
 def is_own(event: AnyEvent) -> bool:

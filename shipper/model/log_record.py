@@ -112,10 +112,12 @@ class Encoder(Protocol):
             None where there is no shorter way.
         event: Writes an event, given where it comes from and its index: the same bytes that `log` makes of its record,
             for a destination that writes events as they came. None where that is not so.
+        key: What records of a request must have in common, for a destination that groups them. None where it does not.
     """
 
     text_line: "Callable[[TextLine, int], bytes] | None" = None
     event: "Callable[[Event, Origin, int], bytes] | None" = None
+    key: "Callable[[LogRecord], str] | None" = None
 
     def log(self, record: LogRecord) -> bytes:
         """One record as the destination's request body has it."""

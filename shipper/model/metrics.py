@@ -20,6 +20,7 @@ LEDGER = {
     "repeated": ("tailrace.events.repeated", "{event}", "Telemetry events the platform sent again"),
     "lost_by_platform": ("tailrace.events.lost_by_platform", "{event}", "Events the platform gave up before delivery"),
     "lost_by_platform_bytes": ("tailrace.events.lost_by_platform.size", "By", "Bytes of those"),
+    "unmapped": ("tailrace.events.unmapped", "{event}", "Telemetry events not understood, passed through as text"),
     "requests": ("tailrace.requests", "{request}", "Requests made to the destination"),
     "retried": ("tailrace.requests.retried", "{request}", "Requests that repeated a failed one"),
     "wire_bytes": ("tailrace.requests.size", "By", "Request bodies as sent"),

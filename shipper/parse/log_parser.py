@@ -124,6 +124,17 @@ class LogParser:
             return self._of_text(event, index, raw, others)
         return self._record(event, index, self._origin(event.type, ""), event.time, _as_text(raw), others)
 
+    def unread(self, event: AnyEvent, index: int, context: Context) -> LogRecord:
+        """An event as text, without a look at what it means: for one that a shipper died of, or cannot map."""
+        if context is not self._context:
+            self._context, self._origins = context, {}
+        if isinstance(event, BrokenEvent):
+            return self._record(event, index, self._origin("", ""), "", _to_json(event.text))
+        raw = event.json if isinstance(event, OddEvent) else bytes(event.record)
+        kind = "" if isinstance(event, OddEvent) else event.type
+        body = raw if raw[:1] == b'"' else _as_text(raw)
+        return self._record(event, index, self._origin(kind, ""), event.time, body)
+
     def _of_text(self, event: Event, index: int, raw: bytes, others: "Attributes") -> LogRecord:
         """A text line, which may tell of an exception."""
         level, request_id, time, _ = text_head(raw)

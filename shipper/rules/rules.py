@@ -16,10 +16,11 @@ from shipper.model.platform_records import Ended, Started, record_of
 from shipper.model.semconv import FAAS_INVOCATION_ID
 from shipper.model.severity import LEAST
 from shipper.model.span import Span
-from shipper.rules.patterns import Patterns
+from shipper.rules.patterns import BLANK, Patterns
 from shipper.rules.redaction import redacted
 from shipper.rules.sampling import Sample
 
+_BLANK = msgspec.json.encode(BLANK)
 _text = msgspec.json.Decoder(str)
 replace = msgspec.structs.replace
 
@@ -74,13 +75,23 @@ class Rules:
             context: Before it.
         """
         judged = Judged(event, context)
-        told = record_of(event.type, bytes(event.record))
-        if isinstance(told, Started | Ended):
-            one = context.invocation(told.request_id)
+        reported = record_of(event.type, bytes(event.record))
+        if isinstance(reported, Started | Ended):
+            one = context.invocation(reported.request_id)
             has_failed = one is not None and bool(failure(one))
-            if not has_failed and self._is_sampled_out(judged, told.request_id):
+            if not has_failed and self._is_sampled_out(judged, reported.request_id):
                 return judged
         return self._stopped_or_redacted(judged, record)
+
+    def blanked(self, event: AnyEvent) -> AnyEvent:
+        """An event that cannot be judged: it leaves, but where something is to be redacted nothing of it is shown."""
+        if not self._redact:
+            return event
+        if isinstance(event, BrokenEvent):
+            return replace(event, text=BLANK)
+        if isinstance(event, OddEvent):
+            return replace(event, json=_BLANK)
+        return Event(event.time, event.type, msgspec.Raw(_BLANK))
 
     def _is_sampled_out(self, judged: Judged, request_id: str) -> bool:
         """Whether a record is not in the sample, or cannot be told to be; notes which."""

@@ -6,6 +6,7 @@ the end is not there yet, nothing from the invocation's first line on is cut, un
 
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 
 from lifecycle.contract.frames import Frame
 from shipper.model.context import NOTHING
@@ -42,15 +43,20 @@ class Sample:
         running = ""
         for frame in frames:
             for event in events(frame):
-                if not isinstance(event, Event):
-                    continue
-                raw = bytes(event.record)
-                if event.type.startswith("platform."):
-                    running = self._note(event.type, raw, running, is_report=is_report)
-                elif event.type == "function" and may_tell_failure(raw):
-                    record = self._parser.record(event, 0, NOTHING)
-                    if failure_in(record) is not None:
-                        self._failed.add(record.request_id or running)
+                if isinstance(event, Event):
+                    with suppress(Exception):  # no record may take the shipper down: it says nothing then
+                        running = self._followed(event, running, is_report=is_report)
+
+    def _followed(self, event: Event, running: str, *, is_report: bool) -> str:
+        """Which invocation is running after an event; how it went is noted."""
+        raw = bytes(event.record)
+        if event.type.startswith("platform."):
+            return self._note(event.type, raw, running, is_report=is_report)
+        if event.type == "function" and may_tell_failure(raw):
+            record = self._parser.record(event, 0, NOTHING)
+            if failure_in(record) is not None:
+                self._failed.add(record.request_id or running)
+        return running
 
     def _note(self, kind: str, raw: bytes, running: str, *, is_report: bool) -> str:
         record = record_of(kind, raw)

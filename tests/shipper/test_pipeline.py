@@ -1,19 +1,27 @@
 """Cutting frames into batches, and where every row stands."""
 
 import json
+import os
+import signal
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lifecycle.contract.backlog import Backlog
 from lifecycle.contract.frames import Frame
 from shipper.delivery.batch import Batch, Limits, Position
+from shipper.destinations.lines import Lines as LineEncoder
+from shipper.destinations.otlp.logs import LogRecords
+from shipper.errors import HeldError
 from shipper.model.context import NOTHING
 from shipper.model.events import Event
 from shipper.model.log_record import Encoder, LogRecord
 from shipper.model.signals import Selection
 from shipper.pipeline import Pipeline
-from tests.shipper.support import Lines, backlog_of, event, frame_of, start
+from shipper.rules.rules import Rules
+from tests.shipper.support import Lines, backlog_of, event, frame_of, settings_of, start
 
 OWN = event('{"logger":"tailrace.shipper"}\n', "extension")
 
@@ -143,3 +151,118 @@ def test_a_row_after_none_is_an_error() -> None:
     with pytest.raises(IndexError):
         batch.position(0)
     assert NOTHING.request_id == ""
+
+
+def lives(backlog: Backlog, end: int, encoder: Encoder, **more: Any) -> list[Batch] | None:
+    """What a shipper's process makes of a backlog; None when it dies."""
+    pid = os.fork()
+    if pid == 0:
+        for _ in Pipeline(encoder, Limits(10_000, 100), Lines().log, under_way=backlog.under_way, **more).batches(
+            backlog.frames(0, end), Position(0)
+        ):
+            pass
+        os._exit(0)
+    if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]):
+        return None
+    pipeline = Pipeline(encoder, Limits(10_000, 100), Lines().log, under_way=backlog.under_way, **more)
+    return list(pipeline.batches(backlog.frames(0, end), Position(0)))
+
+
+class Deadly(Words):
+    """A mapping that kills: nothing is said, nothing is caught, nothing is cleaned up."""
+
+    def log(self, record: LogRecord) -> bytes:
+        """Dies of a level, which only what is read has."""
+        if record.severity_text == "FATAL":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().log(record)
+
+
+def test_what_a_shipper_died_of_is_passed_through_as_text_by_the_next() -> None:
+    """Each time one dies the next knows one more; all else is mapped as ever, and what was not is counted."""
+    fatal = event({"level": "FATAL", "message": "no"})
+    backlog, end = backlog_of([event("a"), fatal, event("b")], [fatal])
+    assert lives(backlog, end, Deadly()) is None
+    assert lives(backlog, end, Deadly()) is None
+    found = lives(backlog, end, Deadly())
+    assert found is not None
+    (batch,) = found
+    assert records([batch]) == [[b"/0/0", b"/0/1", b"/0/2", b"/1/0"]]
+    assert (batch.unmapped, batch.tally(0, 4)) == ({1, 3}, (4, {}))
+
+
+def test_what_is_passed_through_is_blanked_where_something_is_redacted() -> None:
+    """It cannot be told what is in it."""
+    rules = Rules(settings_of(TAILRACE_REDACT="secret"), Lines().log)
+    backlog, end = backlog_of([event("a"), event({"level": "FATAL", "message": "secret"})])
+    encoder = LineEncoder(settings_of())
+    backlog.under_way.enter(0, 1)
+    pipeline = Pipeline(encoder, Limits(10_000, 100), Lines().log, rules=rules, under_way=backlog.under_way)
+    (batch,) = pipeline.batches(backlog.frames(0, end), Position(0))
+    assert [json.loads(record)["record"] for record in records([batch])[0]] == ["a", "***"]
+
+
+def test_a_frame_that_kills_before_any_event_of_it_is_begun_is_told_apart_undecoded() -> None:
+    """Where a shipper died at an event and the next, which left that alone, died there again."""
+    backlog, end = backlog_of([event("a")], [event("b"), event("c")])
+    _, second = backlog.frames(0, end)
+    for _ in range(2):
+        backlog.under_way.enter(second.start, 0)
+        pipeline = Pipeline(LogRecords(), Limits(10_000, 100), Lines().log, under_way=backlog.under_way)
+    (batch,) = pipeline.batches(backlog.frames(0, end), Position(0))
+    texts = [json.loads(record)["body"]["stringValue"] for record in records([batch])[0]]
+    assert texts[0] == "a"
+    assert [json.loads(text) for text in texts[1:]] == [event("b"), event("c")]
+    assert batch.unmapped == {1, 2}
+
+
+def test_a_shipper_that_is_at_nothing_died_of_nothing() -> None:
+    """Whether it waits for an answer, or has made all there was."""
+    backlog, end = backlog_of([event("a"), event("b")])
+    pipeline = Pipeline(Words(), Limits(10_000, 1), Lines().log, under_way=backlog.under_way)
+    batches = pipeline.batches(backlog.frames(0, end), Position(0))
+    for _ in range(2):
+        next(batches)
+        assert not backlog.under_way.places()
+    assert list(batches) == []
+    assert not backlog.under_way.places()
+
+
+@pytest.mark.parametrize("line", ["x" * 5000, {"n": "x" * 5000}, "two\nlines " + "x" * 5000])
+def test_between_any_two_records_others_have_their_turn(line: object) -> None:
+    """Long ones one by one, short ones by the dozen; whoever has the turn may end the batch, or all of it."""
+    backlog, end = backlog_of([event(line), event(line), event(line)], [event("short")] * 200)
+    pipeline = Pipeline(LogRecords(), Limits(10**9, 10**9), Lines().log)
+    turns: list[int] = []
+
+    def second_turn() -> bool:
+        turns.append(1)
+        return len(turns) == 2
+
+    pipeline.between = second_turn
+    batches = list(pipeline.batches(backlog.frames(0, end), Position(0)))
+    assert len(turns) >= 3 + 200 * 100 // 4096
+    assert [batch.rows for batch in batches] == [2, 201]
+    assert batches[0].end == Position(0, 2)
+
+    def ended() -> bool:
+        raise HeldError("deadline")
+
+    pipeline.between = ended
+    with pytest.raises(HeldError):
+        list(pipeline.batches(backlog.frames(0, end), Position(0)))
+
+
+def test_a_look_ahead_lets_others_have_their_turn() -> None:
+    rules = Rules(settings_of(TAILRACE_SAMPLE="0.5"), Lines().log)
+    backlog, end = backlog_of(*[[event("a")]] * 5)
+    pipeline = Pipeline(Words(), Limits(10_000, 100), Lines().log, rules=rules)
+    turns: list[int] = []
+
+    def turn() -> bool:
+        turns.append(1)
+        return False
+
+    pipeline.between = turn
+    pipeline.look_ahead(backlog.frames(0, end), is_pressed=False)
+    assert len(turns) == 5
