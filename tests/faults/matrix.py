@@ -6,6 +6,7 @@ from tests.faults.answers import ANSWERS
 from tests.faults.cell import Cell
 from tests.faults.cells import FROM_ISSUE
 from tests.faults.connections import CONNECTIONS
+from tests.faults.encodings import ENCODINGS
 from tests.faults.machine import MACHINE
 from tests.faults.more_cells import FURTHER
 from tests.faults.records import RECORDS
@@ -18,6 +19,7 @@ MATRIX: Mapping[str, Sequence[Cell]] = {
     "Further cells": FURTHER,
     "Records": RECORDS,
     "Answers": ANSWERS,
+    "Encodings": ENCODINGS,
     "Connections": CONNECTIONS,
     "Time": TIMING,
     "Shutdown": SHUTDOWN,
