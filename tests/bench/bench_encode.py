@@ -1,4 +1,4 @@
-"""What a record costs the shipper: decode, map, gzip, and the whole pipeline, in µs of CPU per record.
+"""What a record costs the shipper: decode, map, gzip, and the whole pipeline, in µs of CPU per record, by encoding.
 
     python -m tests.bench.bench_encode [--rounds 15]
 
@@ -11,6 +11,7 @@ import random
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import msgspec
 
@@ -19,7 +20,7 @@ from lifecycle.contract.log import Log
 from lifecycle.contract.settings import Settings
 from shipper.delivery.batch import Limits, Position
 from shipper.destinations.lines import Lines
-from shipper.destinations.otlp.logs import LogRecords
+from shipper.destinations.otlp import logs, protobuf_logs
 from shipper.destinations.registry import chosen
 from shipper.model.context import NOTHING
 from shipper.model.events import Event, events
@@ -60,14 +61,15 @@ def payload(line: Callable[[random.Random, str], object]) -> bytes:
     return msgspec.json.encode([{"time": t, "type": "function", "record": line(dice, t)} for t in times])
 
 
-def cpu_us(work: Callable[[], object], records: int, rounds: int) -> float:
-    """The median round's CPU time per record."""
-    spent = []
+def cpu_us(works: dict[str, Callable[[], object]], records: int, rounds: int) -> dict[str, float]:
+    """The median round's CPU time per record; what is compared takes turns, since the machine has others to serve."""
+    spent: dict[str, list[float]] = {name: [] for name in works}
     for _ in range(rounds):
-        started = time.process_time_ns()
-        work()
-        spent.append((time.process_time_ns() - started) / 1000 / records)
-    return sorted(spent)[rounds // 2]
+        for name, work in works.items():
+            started = time.process_time_ns()
+            work()
+            spent[name].append((time.process_time_ns() - started) / 1000 / records)
+    return {name: sorted(found)[rounds // 2] for name, found in spent.items()}
 
 
 def exhaust(iterator: Iterator[object]) -> None:
@@ -81,9 +83,12 @@ def bench(name: str, body: bytes, rounds: int) -> None:
     for n in range(FRAMES):
         writer.append(body, events=RECORDS, observed_ns=1_716_222_586_000_000_000, digest=bytes([n] * 8))
     frame = next(backlog.frames(0, writer.end))
-    settings = Settings({"TAILRACE_DESTINATION": "otlp+http://localhost:1", "AWS_LAMBDA_FUNCTION_NAME": "hello"})
     log = Log("bench")
-    destination = chosen(settings, Waits(), log)
+    environ = {"TAILRACE_DESTINATION": "otlp+http://localhost:1", "AWS_LAMBDA_FUNCTION_NAME": "hello"}
+    settings = {
+        name: Settings({**environ, "OTEL_EXPORTER_OTLP_PROTOCOL": f"http/{name}"}) for name in ("protobuf", "json")
+    }
+    destinations = {name: chosen(found, Waits(), log) for name, found in settings.items()}
     decoded = [event for event in events(frame) if isinstance(event, Event)]
 
     def mapped(encoder: Encoder) -> list[bytes]:
@@ -101,28 +106,35 @@ def bench(name: str, body: bytes, rounds: int) -> None:
                 found.append(encoder.log(line))
         return found
 
-    def shipped() -> int:
-        pipeline = Pipeline(destination.encoder, Limits(settings.batch_bytes, settings.batch_records), log)
+    def shipped(name: str) -> int:
+        destination, limits = destinations[name], settings[name]
+        pipeline = Pipeline(destination.encoder, Limits(limits.batch_bytes, limits.batch_records), log)
         sizes = 0
         for batch in pipeline.batches(backlog.frames(0, writer.end), Position(0)):
             for signal, parcel in batch.parcels.items():
                 sizes += len(destination.endpoints[signal].build(parcel.records).body)
         return sizes
 
-    records = mapped(LogRecords())
-    joined = b",".join(records)
-    wire_bytes = shipped() / RECORDS / FRAMES
-    figures = {
-        "decode": cpu_us(lambda: exhaust(events(frame)), RECORDS, rounds),
-        "map to otlp": cpu_us(lambda: mapped(LogRecords()), RECORDS, rounds),
-        "map to ndjson": cpu_us(lambda: mapped(Lines(settings)), RECORDS, rounds),
-        "gzip level 1": cpu_us(lambda: zlib.compress(joined, 1), RECORDS, rounds),
-        "gzip level 6": cpu_us(lambda: zlib.compress(joined, 6), RECORDS, rounds),
-        "all of otlp": cpu_us(shipped, RECORDS * FRAMES, rounds),
-    }
-    print(f"{name}: {len(body) / RECORDS:.0f} bytes in, {len(joined) / RECORDS:.0f} out, {wire_bytes:.0f} on the wire")
+    separators = {"protobuf": b"", "json": b","}
+    encoders: dict[str, Callable[[], Encoder]] = {"protobuf": protobuf_logs.LogRecords, "json": logs.LogRecords}
+    joined = {name: separators[name].join(mapped(made())) for name, made in encoders.items()}
+    figures = cpu_us(
+        {
+            "decode": lambda: exhaust(events(frame)),
+            **{f"map to {name}": partial(lambda made: mapped(made()), made) for name, made in encoders.items()},
+            "map to ndjson": lambda: mapped(Lines(settings["json"])),
+            **{f"gzip {name}": partial(zlib.compress, text, 1) for name, text in joined.items()},
+        },
+        RECORDS,
+        rounds,
+    )
+    figures |= cpu_us({f"all of {name}": partial(shipped, name) for name in encoders}, RECORDS * FRAMES, rounds)
+    print(f"{name}: {len(body) / RECORDS:.0f} bytes in")
+    for encoding in encoders:
+        wire_bytes = shipped(encoding) / RECORDS / FRAMES
+        print(f"  {encoding:17}{len(joined[encoding]) / RECORDS:4.0f} bytes out, {wire_bytes:.1f} on the wire")
     for what, us in figures.items():
-        print(f"  {what:15}{us:6.2f} µs  {us / figures['decode']:5.1f} x decode")
+        print(f"  {what:17}{us:6.2f} µs  {us / figures['decode']:5.1f} x decode")
 
 
 def main() -> None:
