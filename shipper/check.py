@@ -89,6 +89,7 @@ def route(settings: Settings) -> Route:
     lines: list[bytes] = []
     quoting = Quoting(settings.secrets())
     destination = chosen(settings, _Unhurried(), Log("check", "warning", settings.secrets(), lines.append))
+    destination.warm()  # files that cannot be used are found then
     destination.close()
     endpoints = destination.endpoints
     labels = {signal: quoting.blanked(endpoint.label) for signal, endpoint in endpoints.items()}

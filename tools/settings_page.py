@@ -64,6 +64,12 @@ CHAPTERS = (
         "in the function: Tailrace ignores them.",
     ),
     Chapter("Proxies", "HTTPS_PROXY", "The names that most programs read, in capitals or not."),
+    Chapter(
+        "Certificates",
+        "SSL_CERT_FILE",
+        "OpenSSL's names, for every destination. A file that is missing, or has no certificate in it, is a warning\n"
+        "that names it (`shipper.certificate_ignored`), and is gone on without. So it is with OpenTelemetry's files.",
+    ),
 )
 
 HEAD = "| variable | takes | default | |\n|---|---|---|---|"

@@ -291,6 +291,66 @@ class Settings:
         "Encoding of OTLP metrics. Unset: that of all.",
         variable="OTEL_EXPORTER_OTLP_METRICS_PROTOCOL",
     )
+    otlp_certificate = Text(
+        "",
+        "File of the authorities to trust for OTLP, instead of the system's.",
+        variable="OTEL_EXPORTER_OTLP_CERTIFICATE",
+    )
+    otlp_logs_certificate = Text(
+        "",
+        "File of the authorities to trust for OTLP logs, instead of the system's.",
+        variable="OTEL_EXPORTER_OTLP_LOGS_CERTIFICATE",
+    )
+    otlp_traces_certificate = Text(
+        "",
+        "File of the authorities to trust for OTLP traces, instead of the system's.",
+        variable="OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE",
+    )
+    otlp_metrics_certificate = Text(
+        "",
+        "File of the authorities to trust for OTLP metrics, instead of the system's.",
+        variable="OTEL_EXPORTER_OTLP_METRICS_CERTIFICATE",
+    )
+    otlp_client_certificate = Text(
+        "",
+        "File of the certificate that says who we are, for OTLP, with those that lead to an authority.",
+        variable="OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE",
+    )
+    otlp_logs_client_certificate = Text(
+        "",
+        "File of the certificate that says who we are, for OTLP logs, with those that lead to an authority.",
+        variable="OTEL_EXPORTER_OTLP_LOGS_CLIENT_CERTIFICATE",
+    )
+    otlp_traces_client_certificate = Text(
+        "",
+        "File of the certificate that says who we are, for OTLP traces, with those that lead to an authority.",
+        variable="OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE",
+    )
+    otlp_metrics_client_certificate = Text(
+        "",
+        "File of the certificate that says who we are, for OTLP metrics, with those that lead to an authority.",
+        variable="OTEL_EXPORTER_OTLP_METRICS_CLIENT_CERTIFICATE",
+    )
+    otlp_client_key = Text(
+        "",
+        "File of that certificate's key, for OTLP, if it is not in the same one.",
+        variable="OTEL_EXPORTER_OTLP_CLIENT_KEY",
+    )
+    otlp_logs_client_key = Text(
+        "",
+        "File of that certificate's key, for OTLP logs, if it is not in the same one.",
+        variable="OTEL_EXPORTER_OTLP_LOGS_CLIENT_KEY",
+    )
+    otlp_traces_client_key = Text(
+        "",
+        "File of that certificate's key, for OTLP traces, if it is not in the same one.",
+        variable="OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY",
+    )
+    otlp_metrics_client_key = Text(
+        "",
+        "File of that certificate's key, for OTLP metrics, if it is not in the same one.",
+        variable="OTEL_EXPORTER_OTLP_METRICS_CLIENT_KEY",
+    )
     otlp_timeout_ms = Timeout("Longest time for one OTLP request; 0: unset.", variable="OTEL_EXPORTER_OTLP_TIMEOUT")
     otlp_logs_timeout_ms = Timeout(
         "Longest time for one OTLP log request; 0: unset.", variable="OTEL_EXPORTER_OTLP_LOGS_TIMEOUT"
@@ -318,6 +378,18 @@ class Settings:
         "(10.0.0.0/8), * for all. Also no_proxy.",
         variable="NO_PROXY",
         also="no_proxy",
+    )
+
+    ssl_cert_file = Text(
+        "",
+        "File of the authorities to trust, as OpenSSL reads it. Unset: where Python looks, or Amazon Linux, Debian, "
+        "Fedora, SUSE or Alpine keep them.",
+        variable="SSL_CERT_FILE",
+    )
+    ssl_cert_dir = Text(
+        "",
+        "Directory of authorities to trust, by their hashes (openssl-rehash).",
+        variable="SSL_CERT_DIR",
     )
 
     def __init__(self, environ: "Mapping[str, str]") -> None:

@@ -23,8 +23,11 @@ from shipper.transport.response import MOST_BODY, Response, retry_after_s
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import ssl
+
     from shipper.transport.interfaces import Timing
     from shipper.transport.quoting import Quoting
+    from shipper.transport.trust import Unusable
 
 # OpenTelemetry's own default is 10 s, longer than many a function may run.
 DEFAULT_TIMEOUT_MS = 5000
@@ -47,6 +50,20 @@ AnswerReader = Callable[[Request, Response], Outcome]
 Listener = Callable[[Response], object]
 
 
+class TlsFiles(msgspec.Struct, frozen=True, kw_only=True):
+    """The files that TLS to a place needs, each after the variable that names it; two "" for none.
+
+    Attributes:
+        authorities: Those to trust, instead of the system's.
+        certificate: Our own.
+        key: Its key, if not in the same file.
+    """
+
+    authorities: tuple[str, str] = ("", "")
+    certificate: tuple[str, str] = ("", "")
+    key: tuple[str, str] = ("", "")
+
+
 class Place(msgspec.Struct, frozen=True, kw_only=True):
     """Where requests go, as the settings have it.
 
@@ -60,6 +77,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     headers: dict[str, str]
     is_compressed: bool
     timeout_s: float
+    tls_files: TlsFiles = TlsFiles()
 
 
 def place_of(settings: Settings, address: Address) -> Place:
@@ -209,10 +227,7 @@ class HttpSender:
         """Loads the parser of answers and, where it is spoken, TLS and the authorities it trusts."""
         import httptools  # noqa: F401
 
-        if self.place.address.is_tls:
-            from shipper.transport.tls import default_context
-
-            default_context()
+        self._pool.warm()
 
     def close(self) -> None:
         """Hangs up."""
@@ -234,7 +249,8 @@ class Senders:
         self._timing = timing
         self._log = log
         self._heard = heard
-        self._pools: dict[tuple[str, str, int], Pool] = {}
+        self._pools: dict[tuple[str, str, int, TlsFiles], Pool] = {}
+        self._said: set[Unusable] = set()
 
     def sender(
         self, place: Place, read: AnswerReader, *, auth: Auth | None = None, most_body: int = MOST_BODY
@@ -248,10 +264,17 @@ class Senders:
             most_body: Bytes of an answer that `read` has to see.
         """
         address = place.address
-        key = address.scheme, address.host, address.port
+        key = address.scheme, address.host, address.port, place.tls_files
         pool = self._pools.get(key)
         if pool is None:
-            pool = self._pools[key] = Pool(address, self._proxy(address), self._timing, self._log, most_body=most_body)
+            pool = self._pools[key] = Pool(
+                address,
+                self._proxy(address),
+                self._timing,
+                self._log,
+                most_body=most_body,
+                tls_context=lambda: self.context(place.tls_files),
+            )
         auth = auth or StaticAuth(place)
         return HttpSender(place, pool, auth, read, lambda: self._quoting, self._log, heard=self._heard)
 
@@ -261,6 +284,23 @@ class Senders:
         from shipper.transport.quoting import Quoting
 
         return Quoting(self._settings.secrets())
+
+    def context(self, files: TlsFiles) -> "ssl.SSLContext":
+        """What is verified, and proven, on connections that need these files; what of them cannot be used is said."""
+        from shipper.transport.trust import context_of
+
+        context, unusable = context_of(
+            files.authorities,
+            files.certificate,
+            files.key,
+            file=("SSL_CERT_FILE", self._settings.ssl_cert_file),
+            directory=("SSL_CERT_DIR", self._settings.ssl_cert_dir),
+        )
+        for one in unusable:
+            if one not in self._said:
+                self._said.add(one)
+                self._log.warning("shipper.certificate_ignored", variable=one.variable, file=one.path, reason=one.why)
+        return context
 
     def _proxy(self, address: Address) -> Address | None:
         from shipper.transport.proxy import UnusableProxyError, proxy_for

@@ -136,6 +136,13 @@ class Pool:
                 return lambda: self._answered_or_replaced(stream, write, request, is_whole=is_whole)
         return self._begun_anew(write, request.until, sent_by)
 
+    def warm(self) -> None:
+        """Loads now what the first connection would load: TLS, and the authorities that are trusted."""
+        if self._address.is_tls:
+            from shipper.transport import tls, trust  # noqa: F401
+
+            (self._tls_context or trust.context_of)()
+
     def close(self) -> None:
         """Hangs up."""
         for stream in (*self._busy, *[stream for stream, _, _ in self._kept]):
@@ -247,12 +254,11 @@ class Pool:
                 _tunnel(connection, self._proxy, self._address, until)
             if self._address.is_tls:
                 try:
-                    from shipper.transport import tls
+                    from shipper.transport import tls, trust
                 except (ImportError, OSError) as exc:  # a Python whose libssl cannot be loaded
                     raise ExchangeError("tls", str(exc)) from exc
-                stream = tls.TlsConnection(
-                    connection, self._tls_context or tls.default_context, self._address.host, until
-                )
+                context = self._tls_context or (lambda: trust.context_of()[0])
+                stream = tls.TlsConnection(connection, context, self._address.host, until)
         except BaseException:
             connection.close()
             raise

@@ -21,14 +21,6 @@ if TYPE_CHECKING:
 _MOST_WITHOUT_CONTENT = 1_048_576
 
 
-@functools.cache
-def default_context() -> ssl.SSLContext:
-    """Verifies certificate and name against the system's authorities, or SSL_CERT_FILE's."""
-    context = ssl.create_default_context()
-    context.set_alpn_protocols(["http/1.1"])
-    return context
-
-
 class TlsConnection:
     """A connection within TLS, certificate and name verified.
 

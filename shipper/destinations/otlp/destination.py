@@ -16,7 +16,7 @@ from lifecycle.contract.settings import DEFAULT_OTLP_ENDPOINT, GRPC_PORT, HTTP_P
 from shipper.delivery.interfaces import Request
 from shipper.delivery.outcome import DONE, Outcome, Verdict
 from shipper.destinations.destination import Destination
-from shipper.destinations.http import DEFAULT_TIMEOUT_MS, Listener, Place, Senders, outcome_of
+from shipper.destinations.http import DEFAULT_TIMEOUT_MS, Listener, Place, Senders, TlsFiles, outcome_of
 from shipper.destinations.otlp.answers import said
 from shipper.destinations.otlp.encodings import JSON, PROTOBUF, Encoding, Encodings, Form, Negotiation
 from shipper.model.context import Meters
@@ -86,7 +86,20 @@ def place_of(settings: Settings, signal: str) -> Place:
         is_compressed=(settings.compression or own.compression or settings.otlp_compression or "gzip") == "gzip",
         timeout_s=(settings.request_timeout_ms or own.timeout_ms or settings.otlp_timeout_ms or DEFAULT_TIMEOUT_MS)
         / 1000,
+        tls_files=TlsFiles(
+            authorities=_file(settings, signal, "certificate"),
+            certificate=_file(settings, signal, "client_certificate"),
+            key=_file(settings, signal, "client_key"),
+        ),
     )
+
+
+def _file(settings: Settings, signal: str, what: str) -> tuple[str, str]:
+    """A file, after the variable that names it: the signal's own, else that of all."""
+    for variable, attribute in ((f"{signal}_{what}", f"otlp_{signal}_{what}"), (what, f"otlp_{what}")):
+        if settings.values[attribute]:
+            return f"OTEL_EXPORTER_OTLP_{variable.upper()}", settings.values[attribute]
+    return ("", "")
 
 
 class _Own:

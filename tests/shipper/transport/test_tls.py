@@ -26,16 +26,6 @@ from tests.shipper.transport.answers import answers
 from tests.shipper.transport.client import REQUEST, Client
 
 
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for localhost that nobody signed."""
-    path = tmp_path_factory.mktemp("tls")
-    make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
-    names = "-addext subjectAltName=DNS:localhost -keyout key.pem -out cert.pem"
-    subprocess.run([*make.split(), *names.split()], cwd=path, check=True, capture_output=True)
-    return path
-
-
 def tls(certificate: Path, behaviour: Behaviour) -> Behaviour:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")

@@ -3,10 +3,12 @@
 import pytest
 
 from lifecycle.contract.settings import Settings
+from shipper.destinations.http import TlsFiles
 from shipper.destinations.http import place_of as place_of_others
 from shipper.destinations.otlp.destination import forms_of, place_of
+from shipper.destinations.registry import chosen
 from shipper.transport import address
-from tests.shipper.support import settings_of
+from tests.shipper.support import Lines, Waits, settings_of
 
 
 def test_the_nearer_header_wins_and_otlps_go_to_otlp_alone() -> None:
@@ -75,3 +77,30 @@ def test_what_a_setting_says_of_the_form_is_kept(environ: dict[str, str], forms:
     found, name = forms_of(settings, "logs")
     assert [str(form).removeprefix("http/") for form in found] == forms
     assert name == f"OTEL_EXPORTER_OTLP_{variable or 'PROTOCOL'}"
+
+
+def test_the_nearer_files_of_tls_win() -> None:
+    """Each by itself, with the variable that names it."""
+    names = ("CERTIFICATE", "CLIENT_KEY", "CLIENT_CERTIFICATE", "LOGS_CERTIFICATE", "LOGS_CLIENT_KEY")
+    settings = settings_of(**{f"OTEL_EXPORTER_OTLP_{name}": f"/{name}" for name in names})
+    logs, traces = place_of(settings, "logs").tls_files, place_of(settings, "traces").tls_files
+    assert logs.authorities == ("OTEL_EXPORTER_OTLP_LOGS_CERTIFICATE", "/LOGS_CERTIFICATE")
+    assert logs.key == ("OTEL_EXPORTER_OTLP_LOGS_CLIENT_KEY", "/LOGS_CLIENT_KEY")
+    assert logs.certificate == traces.certificate == ("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "/CLIENT_CERTIFICATE")
+    assert traces.authorities == ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/CERTIFICATE")
+    assert place_of(settings_of(), "logs").tls_files == TlsFiles()
+
+
+def test_a_file_of_tls_that_cannot_be_used_is_said_once() -> None:
+    """By its variable and its name, whatever number of signals it is for."""
+    lines = Lines()
+    settings = settings_of(OTEL_EXPORTER_OTLP_ENDPOINT="https://h", OTEL_EXPORTER_OTLP_CERTIFICATE="/nowhere.pem")
+    destination = chosen(settings, Waits(), lines.log)
+    destination.warm()
+    destination.warm()
+    (line,) = [line for line in lines.written if line["event"] == "shipper.certificate_ignored"]
+    assert (line["variable"], line["file"], line["level"]) == (
+        "OTEL_EXPORTER_OTLP_CERTIFICATE",
+        "/nowhere.pem",
+        "warning",
+    )
