@@ -66,9 +66,13 @@ MOST_REMEMBERED = 4
 COLLECTOR, SHIPPER = WORKERS = ("collector", "shipper")
 
 # By then and the platform's buffer an invocation's start has been stored. If not, the collector is asked whether it is
-# there, and is stuck if it does not answer in time: all together 225 ms with the default buffer.
+# there; if it does not answer in time, the invocation waits for it no longer: 225 ms all together, by default.
 STORED_WITHIN_S = 0.05
 ANSWERS_WITHIN_S = 0.15
+
+# Silent for so long, a collector is stuck, and replaced. Not sooner: with a small share of a processor it may only be
+# slow, and a successor would be no faster.
+STUCK_AFTER_S = 2.0
 
 # The shipper is asked when it is late with a shipment, and both are at shutdown: who does not answer within this is
 # replaced while there is something that a successor can do. It looks at its commands whenever it waits, and between any
@@ -80,8 +84,9 @@ END_NOT_TOLD = "end_not_told"
 BACKLOG_JAMMED = "backlog_jammed"
 _ENDS_UNKNOWN = (END_NOT_TOLD, BACKLOG_JAMMED)
 
-# The limit within which a shipment that is late is to end.
+# The limit within which a shipment that is late is to end, and that within which a silent collector is to be heard.
 _SHIPMENT = "shipment"
+_SILENCE = "silence"
 
 
 class IllegalEventError(Exception):
@@ -370,7 +375,7 @@ class Machine:
                 self._take_batch(event, now)
             case IntakeHeld():
                 self.shipments.intake_held()
-                self._limits.end(COLLECTOR)
+                self._heard(COLLECTOR)
                 self._restarts.progressed(COLLECTOR)  # it lives; the room is another matter
             case OffsetCommitted():
                 yield from self._take_progress(event, now)
@@ -380,7 +385,7 @@ class Machine:
                 self._restarts.ready(event.worker, now)
                 self._is_collector_asked &= event.worker != COLLECTOR
             case WorkerAnswered():
-                self._limits.end(event.worker)
+                self._heard(event.worker)
             case WorkerExited():
                 yield from self._take_death(event, now)
             case _:
@@ -438,7 +443,7 @@ class Machine:
 
     def _take_batch(self, event: BatchStored, now: float) -> None:
         self.shipments.stored(event.start, event.end, now)
-        self._limits.end(COLLECTOR)
+        self._heard(COLLECTOR)
         self._restarts.progressed(COLLECTOR)
         if event.finished:
             self.policy.finished()
@@ -481,7 +486,7 @@ class Machine:
         if event.worker == SHIPPER and self.shipments.current:
             self.shipments.ended(now)
             self.policy.failed(now)
-        self._limits.end(event.worker)
+        self._heard(event.worker)
         self._restarts.died(event.worker, now, was_idle=was_idle)
         if event.worker == COLLECTOR and self._invocation:
             self._invocation.collector_died(now, again=self._restarts.deaths(COLLECTOR) > 1)
@@ -516,6 +521,12 @@ class Machine:
         self._limits.begin(worker, within_s)
         yield Ping(worker)
 
+    def _heard(self, worker: str) -> None:
+        """A worker is there, or there is a new one."""
+        self._limits.end(worker)
+        if worker == COLLECTOR:
+            self._limits.end(_SILENCE)
+
     def _watch_shipment(self, now: float) -> Iterator[Command]:
         """A shipment that is late is to end within a time that the shipper is awake, if it is there at all."""
         current = self.shipments.current
@@ -531,8 +542,11 @@ class Machine:
         current = self.shipments.current
         if self._limits.is_over(COLLECTOR):
             self._limits.end(COLLECTOR)
+            self._limits.begin(_SILENCE, 0.0 if self._shutdown else STUCK_AFTER_S)
             if self._invocation:
                 self._invocation.collector_died(now, again=True)
+        if self._limits.is_over(_SILENCE):
+            self._limits.end(_SILENCE)
             yield KillWorker(COLLECTOR)
         if not self._limits.is_over(SHIPPER) and not self._limits.is_over(_SHIPMENT):
             return
