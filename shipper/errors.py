@@ -15,13 +15,17 @@ class HeldError(ShipperError):
     Args:
         reason: As `Stalled.reason` has it.
         retry_after_s: Seconds the destination asked to wait; 0 when it did not.
+        detail: What was waited for, and at which address; "" where the reason says it all.
         is_about_records: It may be that single records are at fault: others, if they are taken, would tell.
     """
 
-    def __init__(self, reason: str, retry_after_s: float = 0.0, *, is_about_records: bool = False) -> None:
+    def __init__(
+        self, reason: str, retry_after_s: float = 0.0, *, detail: str = "", is_about_records: bool = False
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.retry_after_s = retry_after_s
+        self.detail = detail
         self.is_about_records = is_about_records
 
 

@@ -155,7 +155,7 @@ class Worker:
         try:
             self._deliver()
         except HeldError as exc:
-            self._reports.stall(exc.reason, exc.retry_after_s)
+            self._reports.stall(f"{exc.reason}: {exc.detail}" if exc.detail else exc.reason, exc.retry_after_s)
         except BrokenFrameError as exc:
             self._log.error("shipper.frame_broken", error=str(exc))
             self._reports.stall("broken_frame")

@@ -288,13 +288,14 @@ class Delivery:
             if self._is_too_large(task, request):
                 return Outcome(verdict=Verdict.SPLIT, reason="request_bytes")
             task.wire_bytes = len(request.body)
+        outcome = answered() if answered is not None else task.endpoint.send(request)
+        if outcome.reason == "deadline":  # it was not sent: there was no time for an answer
+            return msgspec.structs.replace(outcome, reason=task.health.reason or "deadline", detail="")
         self.counts.requests += 1
         self.counts.retries += task.is_again
         self.counts.wire_bytes += task.wire_bytes
         task.is_again = False
-        outcome = answered() if answered is not None else task.endpoint.send(request)
-        is_late = outcome.reason == "timeout" and self._timing.time_left_s() <= 0
-        if outcome.reason == "deadline" or is_late:
+        if outcome.reason == "timeout" and self._timing.time_left_s() <= 0:
             # The destination may be well: it was the shipment that had no time.
             outcome = msgspec.structs.replace(outcome, reason=task.health.reason or "deadline")
         return outcome
@@ -317,7 +318,7 @@ class Delivery:
             case Verdict.SPLIT if len(piece) > 1:
                 self._shrink(task, outcome)
             case Verdict.RETRY | Verdict.HELD:
-                health.failed(outcome)
+                outcome = health.failed(outcome, is_final=self._timing.is_final)
                 task.due_s = self._clock() + outcome.retry_after_s
             case _:
                 pass
@@ -378,7 +379,10 @@ class Delivery:
                 task.health.failed(outcome)
             if not self.is_another_well(signal):
                 if held is None or held.is_about_records:
-                    held = HeldError(outcome.reason, outcome.retry_after_s, is_about_records=is_about_records)
+                    detail = outcome.detail if outcome.reason == "timeout" else ""
+                    held = HeldError(
+                        outcome.reason, outcome.retry_after_s, detail=detail, is_about_records=is_about_records
+                    )
             elif is_about_records and signal not in self._doubtful:
                 self._doubtful.add(signal)  # the next batch may tell
             else:

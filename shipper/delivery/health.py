@@ -6,12 +6,17 @@ special: what is wrong with one endpoint is asked of no other.
 
 from collections.abc import Callable
 
+import msgspec
+
 from lifecycle.contract.log import Log
 from shipper.delivery.outcome import Outcome
 
 # Between tries of an endpoint that no other waits for: from one to the other, doubling, like the breaker's.
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 60.0
+
+# So many shipments in a row without time for an answer are the endpoint's doing.
+_MOST_LATE = 2
 
 
 class Health:
@@ -44,6 +49,7 @@ class Health:
         self._jitter = jitter
         self._clock = clock
         self._failures = 0
+        self._late = 0
         self._pause_s = 0.0
         self._resumes_at_s = 0.0
         self._said: set[str] = set()
@@ -65,6 +71,7 @@ class Health:
         """A request was taken."""
         self.taken += 1
         self.is_well = True
+        self._late = 0
         if self.failing_since_s is not None:
             self._log.info(
                 "shipper.delivery_recovered",
@@ -78,8 +85,15 @@ class Health:
         self._failures, self._pause_s, self._resumes_at_s = 0, 0.0, 0.0
         self._said.clear()
 
-    def failed(self, outcome: Outcome) -> None:
-        """A request was not taken, which is said once, when it begins or changes."""
+    def failed(self, outcome: Outcome, *, is_final: bool = False) -> Outcome:
+        """A request was not taken, which is said once, when it begins or changes.
+
+        A shipment without time for an answer says nothing of the endpoint. That it has none for the second time, or for
+        the last, does: what drops packets, or never answers, shows in no other way.
+
+        Returns:
+            The outcome as it is to be acted upon.
+        """
         self.is_well = False
         self._failures += 1
         fields = {"reason": outcome.reason, "detail": outcome.detail, "retry_after_s": outcome.retry_after_s}
@@ -87,13 +101,18 @@ class Health:
             fields["said"] = outcome.said
         self._log.debug("shipper.request_failed", signal=self._signal, failures=self._failures, **fields)
         if outcome.reason == "deadline":
-            return
+            self._late += 1
+            if not outcome.detail or (self._late < _MOST_LATE and not is_final):
+                return outcome
+            outcome = msgspec.structs.replace(outcome, reason="timeout")
+            fields["reason"] = outcome.reason
         if self.failing_since_s is None:
             self.failing_since_s = self._clock()
         self.reason = outcome.reason
         if outcome.reason not in self._said:
             self._said.add(outcome.reason)
             self._log.warning("shipper.delivery_failing", destination=self._label, signal=self._signal, **fields)
+        return outcome
 
     def defer(self, reason: str, retry_after_s: float) -> bool:
         """Leaves it alone for a while; not where nothing is known but that time was short.

@@ -388,3 +388,61 @@ class TestShutdown:
         with pytest.raises(HeldError, match="status_429"):
             scene.deliver(batch_of(b"a"))
         assert len(scene.inbox.requests) == 2
+
+
+class TestSilence:
+    """An endpoint that drops packets, or never answers, shows in nothing but the time that it takes."""
+
+    SILENT = Outcome(verdict=Verdict.RETRY, reason="timeout", detail="connecting to 192.0.2.1:443")
+
+    def scene(self) -> Scene:
+        """Of an endpoint that takes all the time there is."""
+        scene = Scene(in_turn())
+
+        def silent(_records: list[bytes]) -> Outcome:
+            scene.timing.now = scene.timing.deadline
+            return self.SILENT
+
+        scene.inbox.answer = silent
+        return scene
+
+    def test_second_shipment_in_a_row_without_an_answer_is_said_with_phase_and_address(self) -> None:
+        """Once, however many follow, and in what is left."""
+        scene = self.scene()
+        left = []
+        for _ in range(5):
+            scene.timing.deadline = scene.timing.now + 0.5
+            with pytest.raises(HeldError) as held:
+                scene.deliver(batch_of(b"a"))
+            left.append((held.value.reason, held.value.detail))
+        assert left == [("deadline", "")] + [("timeout", "connecting to 192.0.2.1:443")] * 4
+        (line,) = scene.lines.written
+        assert (line["event"], line["reason"]) == ("shipper.delivery_failing", "timeout")
+        assert line["detail"] == "connecting to 192.0.2.1:443"
+
+    def test_last_shipment_without_an_answer_is_said(self) -> None:
+        """There is no second one."""
+        scene = self.scene()
+        scene.timing.is_final = True
+        with pytest.raises(HeldError, match="timeout"):
+            scene.deliver(batch_of(b"a"))
+        assert scene.lines.events() == ["shipper.delivery_failing"]
+
+    def test_answer_in_between_makes_it_a_shipment_that_had_no_time(self) -> None:
+        """A backend that is slow every now and then is not accused."""
+        scene = self.scene()
+        silent = scene.inbox.answer
+        for answer in (silent, lambda _records: DONE) * 3:
+            scene.inbox.answer = answer
+            scene.timing.deadline = scene.timing.now + 0.5
+            with suppress(HeldError):
+                scene.deliver(batch_of(b"a"))
+        assert scene.lines.written == []
+
+    def test_request_for_which_there_was_no_time_is_not_counted(self) -> None:
+        """And says nothing of the endpoint."""
+        scene = Scene(lambda _: Outcome(verdict=Verdict.HELD, reason="deadline", detail="no time left for an answer"))
+        for _ in range(3):
+            with pytest.raises(HeldError, match="deadline"):
+                scene.deliver(batch_of(b"a"))
+        assert (scene.delivery.counts.requests, scene.lines.written) == (0, [])
