@@ -1,7 +1,8 @@
 """The supervisor's commands, and every wait of the shipper.
 
 Owns the command pipe. Each wait, for a socket or for a pause, watches that pipe as well, so a deadline can be
-moved and a supervisor's death be noticed in the middle of anything.
+moved and a supervisor's death be noticed in the middle of anything. The environment may be frozen in the middle of a
+wait: what is waited for is looked for first, and the time that passed frozen counts for nothing but the very end.
 """
 
 import select
@@ -16,8 +17,10 @@ from shipper.errors import SupervisorGoneError
 # A report that can wait for the next one is sent when a wait gets as long as this: most answers come sooner.
 _LONG_WAIT_MS = 50
 
-# poll(2) takes an int of milliseconds; nothing here waits longer in one call.
-_LONGEST_POLL_MS = 60_000
+# No wait is longer in one call, so that a freeze shows; and one that takes this much longer than it was to was frozen,
+# or on a machine so busy that it comes to the same.
+_LONGEST_POLL_MS = 100
+_SLACK_S = 0.1
 
 
 class Commands:
@@ -52,6 +55,8 @@ class Commands:
         self.ledger: dict[str, int] = {}
         self.restored: wire.Restored | None = None
         self.waiting_report: Callable[[], None] | None = None
+        # The last freeze: from when to when, and how much of that no wait was meant to take.
+        self._frozen_at = self._thawed_at = self._frozen_s = 0.0
 
     def next(self) -> wire.Ship:
         """Blocks until there is something to ship.
@@ -95,12 +100,17 @@ class Commands:
         if fd >= 0:
             self._poll.register(fd, events)
         try:
+            until = self._awake(until)
             while True:
-                left_s = min(until, self.deadline) - self._clock()
+                began = self._clock()
+                left_s = min(until, self.deadline) - began
                 # Rounded up: poll(2) must not return early and make this a busy loop.
                 longest_ms = _LONGEST_POLL_MS if self.waiting_report is None else _LONG_WAIT_MS
                 left_ms = min(max(0, int(left_s * 1000 + 0.999)), longest_ms)
                 ready = dict(self._poll.poll(left_ms))
+                if self._clock() - began > left_ms / 1000 + _SLACK_S:
+                    self._thaw(began, left_ms / 1000)
+                    until = self._awake(until)
                 if self._pipe in ready:
                     self._received()
                 if fd in ready:
@@ -112,6 +122,20 @@ class Commands:
         finally:
             if fd >= 0:
                 self._poll.unregister(fd)
+
+    def _thaw(self, began: float, asked_s: float) -> None:
+        """A wait took far longer than it was to: what that was longer was no time for the shipment.
+
+        The end of the environment is not put off by it.
+        """
+        self._frozen_at, self._thawed_at = began, self._clock()
+        self._frozen_s = self._thawed_at - began - asked_s
+        if not self.is_final:
+            self.deadline += self._frozen_s
+
+    def _awake(self, until: float) -> float:
+        """A moment that came while the environment was frozen, moved on by as much; any other as it is."""
+        return until + self._frozen_s if self._frozen_at <= until < self._thawed_at else until
 
     def report(self) -> None:
         """Sends the report that waits, if one does."""
