@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 _MOST_TOGETHER = 4
 _MOST_TOGETHER_BYTES = 2_097_152
 
+# Up to this size a batch waits for the next one to be made, which may be of metrics alone and go with it.
+_SMALL_BATCH_BYTES = 65_536
+
 # So much waits in memory for endpoints that are not well, as requests have it; then nothing more is cut.
 _MOST_DEFERRED_BYTES = 4_194_304
 
@@ -190,14 +193,14 @@ class Worker:
         if any(batch.body_bytes >= LARGE_BYTES for batch in batches):
             give_back_large_blocks()
         try:
-            self._delivery.deliver(batches, self._reports.note, behind=self._behind(batches[0]))
+            self._delivery.deliver(batches, self._reports.note)
         except HeldError as exc:
             if not exc.is_about_records or self._doubt is not None:
                 raise
             # Whether a record is at fault, or its endpoint, the next batch may tell.
             self._doubt = exc
         self._commands.report()
-        self._unfinished.clear()
+        self._unfinished = [one for one in self._unfinished if one[1] not in batches]
         for batch in batches:
             self._say_shipped(batch, started)
             if not batch.is_done:
@@ -209,48 +212,47 @@ class Worker:
         That is what keeps its place in a backlog that is nearly full, or in the last shipment.
         """
         reports = self._reports
-        for batch in list(reports.open):
-            self._delivery.deliver([batch], reports.note, behind=self._behind(batch))
+        self._delivery.deliver(list(reports.open), reports.note, with_deferred=True)
         is_pressed = self._is_pressed(until, reports.position)
         if is_pressed or self._commands.is_final:
             for batch in list(reports.open):
                 self._delivery.give_up(batch, reports.note)
 
-    def _behind(self, batch: Batch) -> set[str]:
-        """Signals that batches before this one owe; in the last shipment nothing is left for later."""
-        behind: set[str] = set()
-        if self._commands.is_final:
-            return behind
-        for earlier in self._reports.open:
-            if earlier is batch:
-                break
-            behind |= earlier.owed_in_order
-        return behind
-
     def _together(self, until: int) -> Iterator[list[Batch]]:
-        """Batches that are delivered together: one by one or, where there may be time for one answer only, several."""
+        """Batches that are delivered together: all that is owed with the next one.
+
+        That is followed by what only brings the shipment's metrics: a hold costs the time of one answer. In the last
+        shipment, where there may be time for no other, several batches go together.
+        """
         # What nothing was taken of is cut anew: more may be in it now, and time for one request only.
         while self._unfinished and not (self._unfinished[-1][1].is_begun or self._unfinished[-1][1].is_done):
             self._cut, batch = self._unfinished.pop()
             if batch.settled:
                 self._cut = batch.position(batch.settled)
             self._reports.open.pop()
-        together = [batch for batch in self._reports.open if self._commands.is_final]
+        owed, together = list(self._reports.open), list[Batch]()
         for batch in self._batches(until):
-            if batch not in together:
-                together.append(batch)
+            if together and not self._is_one_more(together, batch):
+                yield [*owed, *together]
+                owed, together = [one for one in self._reports.open if one is not batch], []
+            together.append(batch)
             del batch
-            body_bytes = sum(one.body_bytes for one in together)
-            if not self._commands.is_final or len(together) >= _MOST_TOGETHER or body_bytes >= _MOST_TOGETHER_BYTES:
-                yield together
-                together = []
-        if together:
-            yield together
+            if sum(one.body_bytes for one in together) > _SMALL_BATCH_BYTES and not self._commands.is_final:
+                # The next one is not to be in memory beside it.
+                yield [*owed, *together]
+                owed, together = list(self._reports.open), []
+        if owed or together:
+            yield [*owed, *together]
+
+    def _is_one_more(self, together: list[Batch], batch: Batch) -> bool:
+        """Whether a batch goes with those before it."""
+        if not self._commands.is_final:
+            return not batch.rows
+        return len(together) < _MOST_TOGETHER and sum(one.body_bytes for one in together) < _MOST_TOGETHER_BYTES
 
     def _batches(self, until: int) -> Iterator[Batch]:
-        """What was left unfinished, then all up to `until`."""
+        """All from where the last one ended up to `until`."""
         is_open = self._reports.open
-        yield from [batch for _, batch in self._unfinished]
         pipeline, through = self._pipeline, self._cut.through
         self._leave_at = self._half_time()
         pipeline.ledger, pipeline.is_final = self._commands.ledger, self._commands.is_final

@@ -202,11 +202,6 @@ class Batch:
         return {parcel.signal for parcel in self.parcels.values() if not parcel.is_done}
 
     @property
-    def owed_in_order(self) -> set[str]:
-        """Signals of which later batches have to wait: those of the owed, but for what waits for a proof of others."""
-        return {parcel.signal for parcel in self.parcels.values() if not parcel.is_done and not parcel.suspects}
-
-    @property
     def owed_bytes(self) -> int:
         """Size of the records that are held for them."""
         return sum(sum(map(len, parcel.records)) for parcel in self.parcels.values() if not parcel.is_done)

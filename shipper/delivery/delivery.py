@@ -6,7 +6,7 @@ nothing waits for it (`health`).
 """
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -68,7 +68,6 @@ class _Task:
         answered: Waits for its answer, if it has been sent ahead.
         is_again: The next request repeats one that failed.
         due_s: When that one may be repeated, on the clock.
-        wire_bytes: Size of the request under way.
     """
 
     __slots__ = (
@@ -82,7 +81,6 @@ class _Task:
         "parcel",
         "piece",
         "request",
-        "wire_bytes",
     )
 
     def __init__(
@@ -98,7 +96,6 @@ class _Task:
         self.answered: Callable[[], Outcome] | None = None
         self.is_again = False
         self.due_s = 0.0
-        self.wire_bytes = 0
 
     @property
     def failed(self) -> Outcome | None:
@@ -174,24 +171,24 @@ class Delivery:
         self._doubtful.clear()
 
     def deliver(
-        self, batches: Sequence[Batch], settled: Callable[[Batch], None], *, behind: Collection[str] = ()
+        self, batches: Sequence[Batch], settled: Callable[[Batch], None], *, with_deferred: bool = False
     ) -> None:
         """Delivers or drops the records of batches, all signals at once; a signal that is deferred is left as it is.
 
         Args:
             batches: Their parcels and what they lost tell how far it got, also after an error.
             settled: Called when more of a batch is delivered or dropped, and at the end.
-            behind: Signals that earlier batches owe: theirs go first, so these are left, too.
+            with_deferred: What is deferred is tried, too, where it is due.
 
         Raises:
             HeldError: Something cannot be delivered now, and no other endpoint is well meanwhile.
         """
         self._has_dropped = False
-        tasks = [task for batch in batches for task in self._tasks(batch, behind)]
+        tasks = [task for batch in batches for task in self._tasks(batch, with_deferred=with_deferred)]
         self._send(tasks, settled)
         failing = self._without_unsupported([task for task in tasks if task.failed is not None], settled)
         if any(_may_be_repeated(task) for task in failing):
-            failing = self._repeat(failing, settled)
+            failing = self._repeat(tasks, failing, settled)
         held = self._held(failing)
         for batch in batches:
             if held is None or batch.is_begun:
@@ -209,18 +206,18 @@ class Delivery:
         """Whether other signals are taken, whatever becomes of this one."""
         return any(health.is_well for name, health in self._healths.items() if name != signal)
 
-    def _tasks(self, batch: Batch, behind: Collection[str]) -> list[_Task]:
+    def _tasks(self, batch: Batch, *, with_deferred: bool) -> list[_Task]:
         """What of a batch is to be sent now."""
         tasks = []
         for parcel in batch.parcels.values():
             signal = parcel.signal
-            if parcel.is_done or signal in behind:
+            if parcel.is_done:
                 continue
             if signal in self._unsupported:
                 batch.lose(signal, UNTAKEN)
                 continue
             health = self._healths[signal]
-            if health.is_resting and not self._timing.is_final:
+            if not self._timing.is_final and (health.is_resting or (health.is_deferred and not with_deferred)):
                 continue
             endpoint = self._endpoints[signal]
             isolation = Isolation(
@@ -238,17 +235,9 @@ class Delivery:
     def _send(self, tasks: Sequence[_Task], settled: Callable[[Batch], None]) -> None:
         """Sends what there is of each parcel, a request of every one at a time, until each is done or has failed."""
         while True:
-            sending = []
-            for task in tasks:
-                if not task.piece:
-                    task.piece = task.isolation.next()
-                if task.piece:
-                    sending.append(task)
+            sending = self._next(tasks)
             if not sending:
                 return
-            # Those that are not well may take long to find out about: the others do not wait for it.
-            sending.sort(key=lambda task: task.health.failing_since_s is not None)
-            sending = sending[:_MOST_AT_ONCE]
             self._begin(sending)
             for task in sorted(sending, key=lambda task: task.answered is None):
                 floor = task.parcel.floor
@@ -262,6 +251,24 @@ class Delivery:
                 task.piece = ()
                 if task.parcel.floor != floor:
                     settled(task.batch)
+
+    def _next(self, tasks: Sequence[_Task]) -> list[_Task]:
+        """Those whose next requests are under way together; of an endpoint that is not well, one alone."""
+        sending = []
+        blocked = {task.parcel.signal for task in tasks if task.failed and not task.isolation.is_about_records}
+        for task in tasks:
+            signal = task.parcel.signal
+            if task.failed is not None or signal in blocked:
+                continue
+            if not task.piece:
+                task.piece = task.isolation.next()
+            if task.piece:
+                sending.append(task)
+                if task.health.failing_since_s is not None:
+                    blocked.add(signal)
+        # Those that are not well may take long to find out about: the others do not wait for it.
+        sending.sort(key=lambda task: task.health.failing_since_s is not None)
+        return sending[:_MOST_AT_ONCE]
 
     def _begin(self, sending: Sequence[_Task]) -> None:
         """Sends all requests before the first answer is waited for, so that they are under way together."""
@@ -277,8 +284,8 @@ class Delivery:
                     continue
                 task.answered = task.endpoint.begin(request, self._timing.time_left_s() * _AHEAD_SHARE)
                 if task.answered is not None:
-                    # It is gone, and need not be in memory beside the next one.
-                    task.wire_bytes, task.request = len(request.body), None
+                    self._count(task, request)
+                    task.request = None  # it is gone, and need not be in memory beside the next one
 
     def _outcome(self, task: _Task) -> Outcome:
         """What becomes of the request under way."""
@@ -287,18 +294,23 @@ class Delivery:
             request, task.request = task.made(), None
             if self._is_too_large(task, request):
                 return Outcome(verdict=Verdict.SPLIT, reason="request_bytes")
-            task.wire_bytes = len(request.body)
-        outcome = answered() if answered is not None else task.endpoint.send(request)
-        if outcome.reason == "deadline":  # it was not sent: there was no time for an answer
-            return msgspec.structs.replace(outcome, reason=task.health.reason or "deadline", detail="")
-        self.counts.requests += 1
-        self.counts.retries += task.is_again
-        self.counts.wire_bytes += task.wire_bytes
+            self._count(task, request)
+            outcome = task.endpoint.send(request)
+            if outcome.reason == "deadline":  # it was not sent: there was no time for an answer
+                self._count(task, request, -1)
+                return msgspec.structs.replace(outcome, reason=task.health.reason or "deadline", detail="")
+        else:
+            outcome = answered()
         task.is_again = False
         if outcome.reason == "timeout" and self._timing.time_left_s() <= 0:
             # The destination may be well: it was the shipment that had no time.
             outcome = msgspec.structs.replace(outcome, reason=task.health.reason or "deadline")
         return outcome
+
+    def _count(self, task: _Task, request: "Request", requests: int = 1) -> None:
+        self.counts.requests += requests
+        self.counts.retries += requests * task.is_again
+        self.counts.wire_bytes += requests * len(request.body)
 
     def _is_too_large(self, task: _Task, request: "Request") -> bool:
         limits = task.endpoint.limits
@@ -328,7 +340,7 @@ class Delivery:
             task.isolation.heard(piece, outcome)
         self._count_dropped(task)
 
-    def _repeat(self, failing: list[_Task], settled: Callable[[Batch], None]) -> list[_Task]:
+    def _repeat(self, tasks: Sequence[_Task], failing: list[_Task], settled: Callable[[Batch], None]) -> list[_Task]:
         """Tries again what may be taken later, all of it together, until it is taken or the time is over.
 
         Where another endpoint is well, half of the time is left to what is behind; one that has been deferred was
@@ -343,14 +355,14 @@ class Delivery:
         def again() -> Outcome:
             if self._timing.time_left_s() <= 0:
                 return Outcome(verdict=Verdict.HELD, reason="deadline")
-            waiting = [task for task in repeated if _may_be_repeated(task)]
+            waiting = [task for task in tasks if _may_be_repeated(task) and not task.health.is_deferred]
             now = max(self._clock(), min(task.due_s for task in waiting))
-            tasks = [task for task in waiting if task.due_s <= now]
-            for task in tasks:
-                task.isolation.again()
-                task.is_again = True
+            for task in waiting:
+                if task.due_s <= now:
+                    task.isolation.again()
+                    task.is_again = True
             self._send(tasks, settled)
-            return _overall(repeated)
+            return _overall(tasks)
 
         retry.persist(
             _overall(repeated),
@@ -363,7 +375,7 @@ class Delivery:
             is_final=lambda: self._timing.is_final,
             jitter=self._jitter,
         )
-        return [task for task in failing if task.failed is not None]
+        return [task for task in tasks if task.failed is not None]
 
     def _held(self, failing: Sequence[_Task]) -> HeldError | None:
         """Defers signals whose endpoints are not well while others are; what is to be raised for those that stay."""

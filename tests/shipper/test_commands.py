@@ -37,7 +37,7 @@ class Freezes:
     def poll(self, wait_ms: int) -> list[tuple[int, int]]:
         """The time passes."""
         self.waits.append(wait_ms)
-        self.clock.now += wait_ms / 1000 + self.frozen_s
+        self.clock.now += wait_ms / 1000 + self.frozen_s + 1e-6
         self.frozen_s = 0.0
         return self.ready
 

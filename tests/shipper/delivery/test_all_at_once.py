@@ -40,23 +40,24 @@ def test_signals_of_a_last_shipment_are_under_way_together(server: Server) -> No
 
 
 def test_what_earlier_batches_owe_is_under_way_with_the_last_lines(server: Server) -> None:
-    """Spans and metrics for which the shipment before had no time."""
+    """Spans for which the shipment before had no time."""
     backlog, end = backlog_of(invocation(0), invocation(20_000, R2))
     middle = next(backlog.frames(0, end)).end
-    Backend(server, logs=[http(200, b"", "Connection: close")], traces=[b""])
+    taken = [http(200, b"", "Connection: close")]
+    Backend(server, logs=taken, metrics=taken, traces=[b""])
     supervisor = Supervisor(backlog, server.port, **EVERY)
     supervisor.command(middle, budget_s=0.3)
     first = supervisor.report()
     assert isinstance(first, Shipped)
     assert isinstance(supervisor.report(), Stalled)
     server.requests.clear()
-    all_together(server, 5)
+    all_together(server, 4)
     supervisor.command(end, first.through, first.skip, is_final=True)
     last = settled(supervisor, end)
     supervisor.close()
     assert (first.events + last.events, last.dropped) == (8, {})
     targets = [head.split(b" ", 2)[1] for head, _ in server.requests]
-    assert sorted(targets) == [b"/v1/logs"] + 2 * [b"/v1/metrics"] + 2 * [b"/v1/traces"]
+    assert sorted(targets) == [b"/v1/logs", b"/v1/metrics", b"/v1/traces", b"/v1/traces"]
 
 
 def test_batches_of_a_last_shipment_share_their_connections(server: Server) -> None:
