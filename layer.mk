@@ -26,7 +26,7 @@ PYTHON_DIST_ARM64 ?=
 
 # How long each target is fuzzed, which, and from which seed; empty: a new one, which is printed.
 FUZZ_SECONDS ?= 60
-FUZZ_TARGETS ?= http tcp telemetry environ platform
+FUZZ_TARGETS ?= http tcp telemetry environ platform event answer spool record
 FUZZ_SEED ?=
 ATHERIS := build/fuzz/site
 

@@ -6,7 +6,8 @@ from contextlib import suppress
 
 from lifecycle.contract.log import Log
 from lifecycle.contract.settings import Settings
-from lifecycle.extensions_api import Answer, AnswerReader, LocalApiError, Requests, text_member
+from lifecycle.extensions_api import Answer, AnswerReader, LocalApiError, PlatformEvent, Requests, text_member
+from lifecycle.machine.deadlines import LONGEST_TIMEOUT_S, Deadlines
 from shipper.destinations.http import HttpSender, StaticAuth, by_status
 from shipper.destinations.registry import chosen
 from shipper.transport.pool import Pool
@@ -23,7 +24,10 @@ def environment(environ: Mapping[str, str]) -> None:
     said: list[bytes] = []
     log = Log("fuzz", "debug", settings.secrets(), write=said.append)
     for problem in settings.problems:
-        assert settings.values.get(_attribute(problem.variable)) == _default(problem.variable)
+        kept = settings.values.get(_attribute(problem.variable))
+        default = _default(problem.variable)
+        # Of pairs, the good ones are kept; of anything else, nothing.
+        assert kept == default or (isinstance(kept, tuple) and isinstance(default, tuple))
         log.warning("settings.value_ignored", **problem.explained())
     for line in said:
         json.loads(line)
@@ -64,6 +68,21 @@ def answers(pieces: Iterable[bytes]) -> list[tuple[int, bytes]]:
             if answer is not None:
                 read.append((answer.status, answer.body))
                 _used(answer)
+    return read
+
+
+def event(body: bytes) -> PlatformEvent | None:
+    """What /next may be answered with: an event, whose deadline is a moment to reckon with, or an error of ours."""
+    try:
+        read = PlatformEvent(body)
+    except LocalApiError:
+        return None
+    assert all(isinstance(text, str) for text in (read.kind, read.request_id, read.shutdown_reason))
+    for moment in (
+        Deadlines().of_invocation(read.deadline_epoch_ms, epoch_s=1e9, now=5.0),
+        Deadlines().of_shutdown(read.deadline_epoch_ms, epoch_s=1e9, now=5.0),
+    ):
+        assert 5.0 <= moment <= 5.0 + LONGEST_TIMEOUT_S
     return read
 
 

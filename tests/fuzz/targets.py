@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from tests.fuzz import backends, pipeline, surroundings
+from tests.fuzz import backend, pipeline, spools, surroundings
 
 Target = Callable[[bytes], object]
 
@@ -36,9 +36,28 @@ def platform(data: bytes) -> None:
     surroundings.answers(_pieces(data))
 
 
-def backend(data: bytes) -> None:
-    """Answers of a backend; the first two bytes say where they are cut, and how the connection ends."""
-    backends.answers(_pieces(data[1:]), is_closed=bool(data[:1] and data[0] & 1))
+def event(data: bytes) -> None:
+    """What /next is answered with."""
+    surroundings.event(data)
+
+
+def answer(data: bytes) -> None:
+    """A backend's answer; the first byte says where it is cut and, by its remainder, which destination reads it."""
+    backend.answered(_pieces(data), backend.DESTINATIONS[(data[0] if data else 0) % len(backend.DESTINATIONS)])
+
+
+def spool(data: bytes) -> None:
+    """A file of the spool: as it is, or of frames whose checksums are right, if the first byte is even."""
+    if not data or data[0] % 2:
+        spools.read(data[1:])
+        return
+    frames = (part for part in data[1:].split(_SEPARATOR) if len(part) >= spools.HEAD_BYTES)
+    spools.read(b"".join(map(spools.framed_by, frames)))
+
+
+def record(data: bytes) -> None:
+    """A record of a function's, from the text in it to what leaves for a backend."""
+    pipeline.record(data.decode("utf-8", "replace"))
 
 
 def _pieces(data: bytes) -> list[bytes]:
@@ -52,7 +71,10 @@ TARGETS: dict[str, Target] = {
     "telemetry": telemetry,
     "environ": environ,
     "platform": platform,
-    "backend": backend,
+    "event": event,
+    "answer": answer,
+    "spool": spool,
+    "record": record,
 }
 
 _EVENT = (
@@ -73,11 +95,34 @@ SEEDS: dict[str, list[bytes]] = {
         b"\xffHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
         b"\xffHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n",
     ],
-    "backend": [
-        b"\x01\xffHTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n" + b'{"partialSuccess":{"rejectedSpans":"7"}}',
-        b"\x00\x05HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\nA: b\r\n\r\n",
-        b"\x01\xffHTTP/1.1 503 x\r\nRetry-After: Fri, 31 Dec 1999 23:59:59 GMT\r\n\r\n\x1f\x8b",
-        b'\x01\xffHTTP/1.1 200 OK\r\n\r\n{"errors":true,"items":[{"create":{"status":429,"error":{"type":"x"}}}]}',
-        b"\x01\xffHTTP/1.1 101 x\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n",
+    "event": [
+        b'{"eventType":"INVOKE","deadlineMs":1000000003000,"requestId":"1","invokedFunctionArn":"a","tracing":{"value":"x"}}',
+        b'{"eventType":"SHUTDOWN","deadlineMs":1000000002000,"shutdownReason":"SPINDOWN"}',
+        b"[" * 3000,
+    ],
+    "answer": [
+        b"\xffHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+        b"\xf0HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
+        b"\x10HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 503 X\r\nRetry-After: 9\r\nContent-Length: 0\r\n\r\n",
+        b'\xffHTTP/1.1 400 X\r\nContent-Length: 30\r\n\r\n{"message":"pl4nted-pl4nted!"}',
+        b"\xffHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b'3c\r\n{"partialSuccess":{"rejectedLogRecords":"1","errorMessage":"x"}}'[:66]
+        + b"\r\n0\r\n\r\n",
+        b"\xffHTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>",
+        (
+            b'\xfeHTTP/1.1 200 OK\r\nContent-Length: 71\r\n\r\n{"errors":true,"items":[{"create":{"status":201}},'
+            b'{"create":{"status":429}}]}'
+        ),
+    ],
+    "spool": [
+        b"\x01" + spools.framed(1, 2, 1, b"[]"),
+        b"\x00" + b"\x01\x02\x00\x00\x00\x01\x00\x00\x00[]",
+        b"\x00" + b"\x02\x08\x00\x00\x00\x01\x00\x00\x00" + (1 << 44).to_bytes(8, "little"),
+    ],
+    "record": [
+        b"panic: panic: a\rrow",
+        b'{"level":"error","message":"m","exception":{"type":"E","stack":["a","b"]},"a":[1,[2,{"b":null}]]}',
+        b"[ERROR]\t2024-05-20T16:29:45.008Z\t459921b5-681c-4a96-beb0-81e0aa586026\ttext",
+        b'Traceback (most recent call last):\r  File "a", line 1\rE: m',
     ],
 }
