@@ -124,6 +124,23 @@ ANSWERS = (
         events=({**LINE, "sleep_s": 0.5},) * INVOCATIONS,
         before=well_again_at(INVOCATIONS - 1),
     ),
+    Cell(
+        name="500 for one poisonous record",
+        is_slow=True,
+        start=lambda scene: scene.backend.faults.reject("poison", Status(500)),
+        events=tuple(
+            {**event, "sleep_s": 0.7} for event in (*with_event(2, lines=1, tag="poison"), *(LINE,) * INVOCATIONS)
+        ),
+        required=ONE_REFUSED,
+    ),
+    Cell(
+        name="2xx before the request is written",
+        backend=SMALL_WINDOW,
+        settings=PLAIN,
+        events=LARGE,
+        start=early(200, 100_000),
+        before=well_again_at(INVOCATIONS // 2),
+    ),
     Cell(name="page of HTML with 200, then well", start=always(PAGE), before=well_again_at(INVOCATIONS // 2)),
     Cell(
         name="page of HTML that says no type, then well",

@@ -163,7 +163,7 @@ class Required:
         by_lines: Whether only the function's lines are looked for: the platform's events become spans and metrics.
         platform_keeps: Whether the platform may be left with events that nobody took.
         platform_drops: Whether the platform drops events, every one of which must be in our ledger.
-        is_prompt: Whether the lines of an invocation are at the backend when it has ended.
+        prompt_from: The lines of invocations from this one on are at the backend when they have ended; None: whenever.
         has_spans: Whether every invocation's span must have arrived.
         says: Texts that must stand in what the extension printed, each in exactly one line of it.
         unsaid: Texts that must not.
@@ -187,7 +187,7 @@ class Required:
     platform_drops: bool = False
     platform_keeps: bool = False
     by_lines: bool = False
-    is_prompt: bool = False
+    prompt_from: int | None = None
     has_spans: bool = False
     says: Sequence[str] = ()
     unsaid: Sequence[str] = ()

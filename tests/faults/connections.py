@@ -3,7 +3,7 @@
 from functools import partial
 
 from tests.faults.answers import CRASHES
-from tests.faults.cell import Cell, PerInvocation, Required, Scene
+from tests.faults.cell import INVOCATIONS, LINES, Cell, PerInvocation, Required, Scene
 from tests.faults.cells import LATE_MS
 from tests.faults.play import USER
 from tests.sandbox import BlackHole, Destination
@@ -39,7 +39,7 @@ def said(*texts: str) -> Required:
 
 
 CONNECTIONS = (
-    Cell(name="connection dead without FIN", before=lost_before(3, 6), required=Required(p50_ms=40.0, is_prompt=True)),
+    Cell(name="connection dead without FIN", before=lost_before(3, 6), required=Required(p50_ms=40.0, prompt_from=0)),
     Cell(
         name="connection dead without FIN at shutdown", is_default=True, ending=lost, required=Required(by_lines=True)
     ),
@@ -71,6 +71,16 @@ CONNECTIONS = (
         endpoint=lambda port: f"http://{DEAD}:{port}",
         start=black_hole,
         required=said(f'"detail":"connecting to {DEAD}:'),
+    ),
+    Cell(
+        name="address that swallows everything, default",
+        is_slow=True,
+        is_default=True,
+        timeout_s=10.0,
+        events=({"lines": LINES, "sleep_s": 1.0},) * (INVOCATIONS // 2),
+        endpoint=lambda port: f"http://{DEAD}:{port}",
+        start=black_hole,
+        required=said(f'"signal":"logs","reason":"timeout","detail":"connecting to {DEAD}:'),
     ),
     Cell(
         name="TLS handshake that hangs is said",

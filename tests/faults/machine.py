@@ -2,12 +2,10 @@
 
 import signal
 
-from tests.faults.cell import COLLECTOR, INVOCATIONS, LINES, SHIPPER, Cell, PerInvocation, Required, Scene
+from tests.faults.cell import ANY, COLLECTOR, INVOCATIONS, LINE, LINES, SHIPPER, Cell, PerInvocation, Required, Scene
 from tests.faults.hooks import RUNNING, always
-from tests.sandbox import Platform, Slow
+from tests.sandbox import Partial, Platform, Slow
 
-# poll(2) takes no more descriptors than may be open: the supervisor watches up to six, and more are open.
-FEW_DESCRIPTORS = 6
 FREE_DESCRIPTORS = 1024
 SHORT_S = 0.3
 SHORT = ({"lines": LINES, "sleep_s": 0.05},) * INVOCATIONS
@@ -19,7 +17,7 @@ def short_of_descriptors(*comms: str) -> PerInvocation:
 
     def before(scene: Scene, number: int) -> None:
         if number == 4:
-            scene.later(0.02, lambda: scene.limit_descriptors(FEW_DESCRIPTORS))
+            scene.later(0.02, lambda: scene.limit_descriptors(3))
             scene.kill_after(0.05, *comms)
             scene.later(0.05 + SHORT_S, lambda: scene.limit_descriptors(FREE_DESCRIPTORS))
 
@@ -97,6 +95,17 @@ MACHINE = (
         ending=heard_again,
     ),
     Cell(
+        name="nobody reads what is said, each batch in part refused",
+        is_slow=True,
+        is_default=True,
+        settings={"TAILRACE_FLUSH": "end"},
+        events=(LINE,) * 40,
+        start=always(Partial(1)),
+        before=unheard,
+        ending=heard_again,
+        required=Required(by_lines=True, lost=None, dropped={"rejected": ANY}),
+    ),
+    Cell(
         name="largest batches into the smallest backlog",
         settings={
             "TAILRACE_BACKLOG_BYTES": "2097152",
@@ -107,6 +116,13 @@ MACHINE = (
         events=tuple({"lines": 140 if number in (2, 5) else LINES, "bytes": 10_000} for number in range(INVOCATIONS)),
     ),
     Cell(name="event nested 5,000 deep", platform=Platform(next_faults={4: "deep", 7: "deep"}), required=Required()),
+    Cell(
+        name="900 slow connections, platform dials anew",
+        is_slow=True,
+        events=LONG,
+        platform=Platform(dials_anew=True),
+        before=crowded,
+    ),
     Cell(name="900 slow connections", is_slow=True, events=LONG, before=crowded),
     Cell(name="platform dials anew", platform=Platform(dials_anew=True), required=Required(p50_ms=40.0)),
 )

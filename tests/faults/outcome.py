@@ -39,7 +39,7 @@ class Measured:
         exits: Exit code and milliseconds of each environment's end.
         ledger: Of all environments together.
         ledgers: How many said one.
-        late: Invocations that ended before their lines had arrived, where that was looked at.
+        late: Invocations that ended before their lines had arrived.
         spanless: Invocations that succeeded and whose span did not arrive.
         acknowledged: Requests that the backend answered well.
         peak_mb: Memory of all processes together.
@@ -253,8 +253,9 @@ def _of_invocations(required: Required, got: Measured) -> Iterable[str]:
         yield f"a request {got.soonest_s:.2f} s after an answer that asked for {required.retry_after_s:g} s"
     if got.ledger.retried and not required.retried:
         yield f"{got.ledger.retried} requests repeated"
-    if required.is_prompt and got.late:
-        yield f"{len(got.late)} invocations ended before their lines had arrived: {got.late}"
+    late = [] if required.prompt_from is None else [number for number in got.late if number >= required.prompt_from]
+    if late:
+        yield f"{len(late)} invocations ended before their lines had arrived: {late}"
     if got.peak_mb > required.memory_mb:
         yield f"{got.peak_mb:.1f} MB of memory, expected no more than {required.memory_mb:g}"
     if got.kills < required.kills:

@@ -93,7 +93,7 @@ def play(cell: Cell, *, log_level: str = "info") -> Played:
                     before_ms = env.starved_ms(NAME)
                     results.append(env.invoke({"tag": f"{number}:", **event}))
                     starved_ms.append(env.starved_ms(NAME) - before_ms)
-                    if cell.required.is_prompt and results[-1].ok and arrived(backend, f"{number}: ") < event["lines"]:
+                    if results[-1].ok and arrived(backend, f"{number}: ") < event["lines"]:
                         late.append(number)
                     scene.settle()
                 if cell.ending:

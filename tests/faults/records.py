@@ -50,6 +50,7 @@ def unlike(name: str, size: int, count: int) -> tuple[dict[str, object], ...]:
 WELL = Required(p50_ms=60.0)
 
 RECORDS = (
+    Cell(name="line of 4,600 panics", events=with_rows(PANICS), required=WELL),
     Cell(
         name="JSON lines nested 960 to 1,000 deep",
         events=with_rows(*(nested(depth) for depth in range(960, 1001))),
@@ -57,6 +58,12 @@ RECORDS = (
     ),
     Cell(name="JSON record nested 100,000 deep", before=logged(4, nested(100_000)), required=WELL),
     Cell(name="60 levels of 200 KB", events=unlike('{"message":"m","level":"%s"}', 200_000, 60)),
+    Cell(
+        name="e-mail pattern, 64 KB without an @",
+        settings={"TAILRACE_REDACT": "email"},
+        events=with_rows("a" * 64_000),
+        required=WELL,
+    ),
     Cell(
         name="pattern that tries every way",
         settings={"TAILRACE_DROP": r"(a|aa)+$"},

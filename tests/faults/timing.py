@@ -52,7 +52,7 @@ TIMING = (
         is_slow=True,
         settings={"INIT_S": "1.7"},
         events=({**LINE, "dies": True}, LINE, *({**LINE, "thinks_s": 1.4},) * 4),
-        required=Required(failing=(0,), is_prompt=True),
+        required=Required(failing=(0,), prompt_from=0),
     ),
     terminated(0.05),
     terminated(0.5),
@@ -68,7 +68,7 @@ TIMING = (
         name="all signals, 150 ms slow",
         settings=ALL_SIGNALS,
         start=always(Slow(0.15)),
-        required=Required(by_lines=True, is_prompt=True, p50_ms=260.0, resent=False, has_spans=True),
+        required=Required(by_lines=True, prompt_from=0, p50_ms=260.0, resent=False, has_spans=True),
     ),
     Cell(
         name="default, 150 ms slow",
