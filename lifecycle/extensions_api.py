@@ -173,7 +173,7 @@ class PlatformEvent:
 
         try:
             members = json.decode(body, type=dict)
-        except MsgspecError as exc:
+        except (MsgspecError, UnicodeDecodeError) as exc:
             raise LocalApiError(str(exc)) from exc
         except RecursionError:  # what it says is found all the same, as far as it is text
             members = {name: text_member(body, name) for name in ("eventType", "requestId", "shutdownReason")}
