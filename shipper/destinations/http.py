@@ -15,10 +15,9 @@ from lifecycle.contract.settings import Settings
 from shipper.delivery.interfaces import Request
 from shipper.delivery.outcome import DONE, Outcome, Verdict
 from shipper.errors import ExchangeError
-from shipper.model.resource import VERSION
 from shipper.transport.address import Address, basic
 from shipper.transport.pool import Pool
-from shipper.transport.request import Headers, gzipped, head_of, joined, merged
+from shipper.transport.request import Headers, ended, gzipped, head_of, joined, merged
 from shipper.transport.response import MOST_BODY, Response, retry_after_s
 
 TYPE_CHECKING = False
@@ -170,6 +169,8 @@ class HttpSender:
         self._log = log
         self._clock = clock
         self._heard = heard
+        self._says: tuple[object, ...] = ()
+        self._head = b""
 
     def send(self, request: Request) -> Outcome:
         """Makes a request and waits for its answer."""
@@ -192,10 +193,15 @@ class HttpSender:
 
     def written(self, request: Request) -> tuple[bytes, bytes]:
         """A request's head and body: what it says itself, over it what says who sends it."""
-        usual = (("Host", self.place.address.authority), ("User-Agent", f"tailrace/{VERSION}"))
-        described = [(name, value) for name, value in request.headers if name == "Content-Encoding"]
-        fields = merged(usual, request.headers, self._auth(request))
-        return head_of(request.method, request.target, [*fields.items(), *described], request.body), request.body
+        says = request.method, request.target, request.headers, self._auth(request)
+        # Usually only the length is another than last time.
+        if says != self._says:
+            usual = (("Host", self.place.address.authority), ("User-Agent", "tailrace"))
+            described = [(name, value) for name, value in request.headers if name == "Content-Encoding"]
+            fields = merged(usual, request.headers, says[-1])
+            self._head = head_of(request.method, request.target, [*fields.items(), *described])
+            self._says = says
+        return ended(self._head, len(request.body)), request.body
 
     def _awaited(self, request: Request, answered: Callable[[], Response], started: float) -> Outcome:
         try:

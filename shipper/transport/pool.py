@@ -164,30 +164,38 @@ class Pool:
         self, stream: "Stream", write: Callable[[], Sequence[bytes]], request: "_Timed", *, is_whole: bool
     ) -> Response:
         reader = self._reader()
-        if self._is_given_up(stream, request):
-            self._drop(stream)
-            reason = "silent"
-        else:
-            try:
-                return self._answered(stream, reader, request.until, is_whole=is_whole)
-            except ExchangeError as exc:
-                if reader.has_begun or exc.reason == "timeout":
-                    raise
-                reason = exc.reason
+        try:
+            first = self._first(stream, request)
+            return self._answered(stream, reader, request.until, is_whole=is_whole, first=first)
+        except ExchangeError as exc:
+            if reader.has_begun or exc.reason == "timeout":
+                raise
+            reason = exc.reason
         self._log.debug("shipper.connection_replaced", reason=reason)
         sent_by = min(request.until, self._clock() + self._timing.time_left_s())
         return self._begun_anew(write, request.until, sent_by)()
 
-    def _is_given_up(self, stream: "Stream", request: "_Timed") -> bool:
-        """Waits for the first byte on a connection from before; whether it is time to try another one instead."""
+    def _first(self, stream: "Stream", request: "_Timed") -> bytes | None:
+        """What comes first on a connection from before; None if nothing has come, and it is to be waited for.
+
+        Raises:
+            ExchangeError: `silent`: it is time to try another one instead. Or what `Stream.receive` raises.
+        """
         silent_until = max(request.share(REUSED_SHARE), request.started + LEAST_REUSED_S)
-        usual_until = request.started + _TIMES_AS_USUAL * self._usual_s
-        if stream.has_come(min(silent_until, request.until)):
-            return False
+        try:
+            return stream.receive(min(silent_until, request.until))
+        except ExchangeError as exc:
+            if exc.reason != "timeout":
+                self._drop(stream)
+                raise
         # Its kernel has what was written: it is the server that takes its time, as it may do as a rule.
-        if stream.is_acknowledged() and stream.has_come(min(max(silent_until, usual_until), request.until)):
-            return False
-        return self._timing.time_left_s() > 2 * max(self._usual_s, self._least_s())
+        usual_until = min(request.started + _TIMES_AS_USUAL * self._usual_s, request.until)
+        if usual_until > silent_until and stream.is_acknowledged() and stream.has_come(usual_until):
+            return None
+        if self._timing.time_left_s() <= 2 * max(self._usual_s, self._least_s()):
+            return None
+        self._drop(stream)
+        raise ExchangeError("silent")
 
     def _least_s(self) -> float:
         """Less time than this is too little to hear an answer in."""
@@ -219,12 +227,14 @@ class Pool:
             self._drop(stream)
             raise
 
-    def _answered(self, stream: "Stream", reader: ResponseReader, until: float, *, is_whole: bool) -> Response:
-        """The answer to a request; the connection is kept only if it is fit for another."""
+    def _answered(
+        self, stream: "Stream", reader: ResponseReader, until: float, *, is_whole: bool, first: bytes | None = None
+    ) -> Response:
+        """The answer to a request, `first` its first bytes; the connection is kept only if it is fit for another."""
         started = self._clock()
         is_kept = False
         try:
-            response = _read(stream, reader, until)
+            response = _read(stream, reader, until, first)
             # The kernel here takes what the server's has no room for: what is not acknowledged was not read.
             is_whole = is_whole and stream.is_acknowledged()
             is_kept = is_whole and response.is_reusable
@@ -291,15 +301,17 @@ class _Timed:
         return self.started + self.time_s * share
 
 
-def _read(stream: "Stream", reader: ResponseReader, until: float) -> Response:
+def _read(stream: "Stream", reader: ResponseReader, until: float, data: bytes | None = None) -> Response:
     try:
         while True:
-            data = stream.receive(until)
+            if data is None:
+                data = stream.receive(until)
             if not data:
                 return reader.closed()
             response = reader.feed(data)
             if response is not None:
                 return response
+            data = None
             stream.acknowledge()
     finally:
         reader.release()

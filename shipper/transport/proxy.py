@@ -4,7 +4,7 @@ from lifecycle.contract.schemes import is_authority, is_port
 from shipper.errors import ShipperError
 from shipper.transport import address
 from shipper.transport.address import Address, basic
-from shipper.transport.request import head_of
+from shipper.transport.request import ended, head_of
 
 
 class UnusableProxyError(ShipperError):
@@ -37,7 +37,7 @@ def connect_request(proxy: Address, server: Address) -> bytes:
     headers = [("Host", server.host_port)]
     if proxy.user:
         headers.append(("Proxy-Authorization", basic(proxy.user)))
-    return head_of("CONNECT", server.host_port, headers)
+    return ended(head_of("CONNECT", server.host_port, headers))
 
 
 def _is_exempt(destination: Address, no_proxy: str) -> bool:

@@ -33,18 +33,15 @@ _RESERVED = (
 Headers = Iterable[tuple[str, str]]
 
 
-def head_of(method: str, target: str, headers: Headers, body: bytes | None = None) -> bytes:
-    """A request's bytes up to its body.
-
-    Args:
-        method: What is asked.
-        target: Path and query.
-        headers: All but the length of the body.
-        body: What follows; None where nothing does.
-    """
+def head_of(method: str, target: str, headers: Headers) -> bytes:
+    """A request's lines up to where its body's length is said; see `ended`."""
     lines = [f"{method} {target} HTTP/1.1", *[f"{name}: {value}" for name, value in headers]]
-    head = "\r\n".join(lines).encode("utf-8", "surrogateescape")
-    return b"%b\r\n\r\n" % head if body is None else b"%b\r\nContent-Length: %d\r\n\r\n" % (head, len(body))
+    return "\r\n".join(lines).encode("utf-8", "surrogateescape")
+
+
+def ended(head: bytes, body_bytes: int | None = None) -> bytes:
+    """A whole head: with the length of the body, if there is to be one."""
+    return b"%b\r\n\r\n" % head if body_bytes is None else b"%b\r\nContent-Length: %d\r\n\r\n" % (head, body_bytes)
 
 
 def merged(*groups: Headers) -> dict[str, str]:
