@@ -4,6 +4,7 @@ Fed with what the workers report; a report counts whole or not at all, so the eq
 two halves.
 """
 
+from lifecycle.contract.counts import Taken
 from lifecycle.contract.wire import Refused, Repeated, Report, Shipped, Stalled, Stored
 
 # What is dropped because a setting says so, under the setting's name, and our own lines that came back.
@@ -12,6 +13,10 @@ INTENDED = frozenset(("own_line", "platform_logs", "signals", "min_level", "keep
 # A batch answered 503 is still the platform's, and comes again.
 KEPT_BY_PLATFORM = frozenset(("full",))
 
+
+# What a span or a metric that nobody took was made of, and why there was none.
+UNDELIVERED = "undelivered"
+GIVEN_UP = (UNDELIVERED, "untaken")
 
 # What waits although nothing went wrong with the last shipment: there was no time for another, or no shipper.
 NOT_TRIED = "not_tried"
@@ -35,6 +40,8 @@ class Ledger:
         unmapped: Not understood, and passed through as text.
         refused: Batches answered with an error, by reason; the platform still has those answered 503.
         refused_bytes: Likewise, as much of them as was read.
+        parts: Past the backlog as part of a span or a metric that is not delivered yet: they wait with the others.
+        parts_bytes: Likewise, bytes of the events as the platform delivered them.
         left_for: Why the last shipment was not delivered; "" since one was.
         held_ms: Time that finished invocations were held, as far as known.
     """
@@ -45,6 +52,8 @@ class Ledger:
         self.batches = self.requests = self.retried = self.wire_bytes = self.unmapped = 0
         self.held_ms = 0.0
         self.left_for = ""
+        self.parts = self.parts_bytes = 0
+        self._has_completed = False
         self.dropped: dict[str, int] = {}
         self.dropped_bytes: dict[str, int] = {}
         self.refused: dict[str, int] = {}
@@ -52,7 +61,7 @@ class Ledger:
 
     @property
     def waiting(self) -> int:
-        """In the backlog."""
+        """In the backlog, or part of what is not delivered."""
         return self.accepted - self.shipped - sum(self.dropped.values())
 
     def note(self, report: Report) -> None:
@@ -70,19 +79,43 @@ class Ledger:
                 _add(self.refused_bytes, {report.reason: report.body_bytes})
             case Shipped():
                 self.shipped += report.events
-                self.left_for = "" if report.events else self.left_for
                 self.unmapped += report.unmapped
+                self.parts += report.parts
+                self.parts_bytes += report.parts_bytes
+                if report.completes:
+                    self.shipped += self.parts
+                    self.parts = self.parts_bytes = 0
+                    self._has_completed = True
+                elif not report.dropped.keys().isdisjoint(GIVEN_UP):
+                    self._has_completed = False
+                self.left_for = "" if report.events or report.completes else self.left_for
                 _add(self.dropped, report.dropped)
                 _add(self.dropped_bytes, report.dropped_bytes)
                 self._note_requests(report.requests, report.retries, report.wire_bytes)
             case Stalled():
                 self.left_for = report.reason
-                self._note_requests(report.requests, report.retries, 0)
+                self._note_requests(report.requests, report.retries, report.wire_bytes)
 
     def _note_requests(self, requests: int, retries: int, wire_bytes: int) -> None:
         self.requests += requests
         self.retried += retries
         self.wire_bytes += wire_bytes
+
+    def note_unreported(self, counted: Taken) -> None:
+        """Counts what a shipper counted and did not live to report."""
+        self._note_requests(counted.requests, counted.retries, counted.wire_bytes)
+
+    def close(self) -> None:
+        """Nothing more comes: what is part of a span or a metric that nobody took is not delivered.
+
+        What came after the last one that was taken, and was to become no other, has done its part.
+        """
+        if self._has_completed:
+            self.shipped += self.parts
+        elif self.parts:
+            _add(self.dropped, {UNDELIVERED: self.parts})
+            _add(self.dropped_bytes, {UNDELIVERED: self.parts_bytes})
+        self.parts = self.parts_bytes = 0
 
     @property
     def is_clean(self) -> bool:

@@ -45,7 +45,7 @@ from lifecycle.machine.events import (
 )
 from lifecycle.machine.flush import FlushPolicy
 from lifecycle.machine.machine import Machine, State
-from lifecycle.workers import WorkerPool, name_process
+from lifecycle.workers import SHIPPER, WorkerPool, name_process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -192,6 +192,8 @@ class Supervisor:
     def _worker_exited(self, worker: str, exit_status: int) -> None:
         self._read_reports(worker)  # what it said before it died counts
         was_ready = self._pool.forget(worker)
+        if worker == SHIPPER:
+            self._ledger.note_unreported(self._pool.unreported())
         if self._exit_status is None:
             self._log.warning("worker.exited", worker=worker, exit_status=exit_status)
         self._handle(WorkerExited(worker, was_ready))
@@ -310,6 +312,10 @@ class Supervisor:
         while self._pool.is_alive and monotonic() < ends_at:
             self._turn(ends_at)
         self._pool.kill()
+        for name in self._pool.names:
+            self._read_reports(name)
+        self._ledger.note_unreported(self._pool.unreported())
+        self._ledger.close()
         say = self._log.info if self._ledger.is_clean else self._log.warning
         say("lifecycle.ended", **self._ledger.line())
 

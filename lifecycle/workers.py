@@ -14,6 +14,7 @@ from contextlib import suppress
 
 from lifecycle.contract import wire
 from lifecycle.contract.backlog import Backlog
+from lifecycle.contract.counts import Counts, Taken
 from lifecycle.contract.log import Log, fields_of
 from lifecycle.contract.settings import Settings
 from lifecycle.machine import commands
@@ -200,8 +201,9 @@ class WorkerPool:
         self._end = self._released = 0
         self._recent: deque[bytes] = deque(maxlen=wire.RECENT_BATCHES)
         self._digest_key = os.urandom(DIGEST_KEY_BYTES)
-        # What a new shipper goes on from, unread.
+        # What a new shipper goes on from, unread; and what the last one counted.
         self._context = b""
+        self._counts = Counts()
         self._collector = Worker(COLLECTOR, self._run_collector, log)
         self._shipper = Worker(SHIPPER, self._run_shipper, log)
         self._workers = {worker.name: worker for worker in (self._collector, self._shipper)}
@@ -262,7 +264,12 @@ class WorkerPool:
             worker.warm(self._settings)
         wire.send(their_reports, wire.Ready())
         worker.run(
-            commands=their_commands, reports=their_reports, backlog=self._backlog, settings=self._settings, log=log
+            commands=their_commands,
+            reports=their_reports,
+            backlog=self._backlog,
+            settings=self._settings,
+            log=log,
+            counts=self._counts,
         )
 
     # What they report.
@@ -299,6 +306,10 @@ class WorkerPool:
                 pid, status = os.waitpid(worker.pid, os.WNOHANG)
                 if pid:
                     yield worker.name, os.waitstatus_to_exitcode(status)
+
+    def unreported(self) -> Taken:
+        """What a shipper that is dead had counted and not reported."""
+        return self._counts.taken()
 
     def forget(self, name: str) -> bool:
         """Lets go of a process that was reaped; whether it had loaded everything."""

@@ -48,11 +48,12 @@ class Row:
         reason: Why it is given up; "" when it is not.
         key: What records of a request must have in common with it; "" for nothing.
         spans: Complete with it.
+        is_part: It is nothing by itself, and part of a span or a metric to come.
         is_undecided: It can only be judged once more of the stream is there.
         is_unmapped: It was not understood, and is passed through as text.
     """
 
-    __slots__ = ("context", "is_undecided", "is_unmapped", "key", "reason", "record", "spans")
+    __slots__ = ("context", "is_part", "is_undecided", "is_unmapped", "key", "reason", "record", "spans")
 
     def __init__(self, context: Context) -> None:
         self.context = context
@@ -60,7 +61,7 @@ class Row:
         self.key = ""
         self.reason = ""
         self.spans: tuple[bytes, ...] = ()
-        self.is_undecided = self.is_unmapped = False
+        self.is_part = self.is_undecided = self.is_unmapped = False
 
 
 class Pipeline:
@@ -377,9 +378,8 @@ class Pipeline:
             if not row.reason:
                 self._write(record, row)
                 return
-        # What a span or a metric is made of has left once those have.
         if moved.is_part and shapes is not None and (selection.traces or selection.metrics):
-            row.reason = ""
+            row.reason, row.is_part = "", not row.spans
         else:
             row.reason = row.reason or NO_PLATFORM_LOGS
 
@@ -422,6 +422,8 @@ def _add(batch: Batch, row: Row, event: AnyEvent) -> None:
         batch.add(TRACES, span)
     if row.is_unmapped:
         batch.unmapped.add(batch.rows)
+    if row.is_part:
+        batch.parts[batch.rows] = size_of(event)
     if type(event) is BrokenEvent:
         batch.weights[batch.rows] = event.events
     batch.rows += 1

@@ -10,13 +10,14 @@ import msgspec
 
 from lifecycle.contract import wire
 from lifecycle.contract.backlog import Backlog
+from lifecycle.contract.counts import Counts
 from lifecycle.contract.log import Log
 from lifecycle.contract.wire import MOST_TEXT, Shipped, Stalled
 from shipper.commands import Commands
 from shipper.delivery.batch import Batch, Position
-from shipper.delivery.delivery import Counts
 from shipper.model.context import packed
 from shipper.model.events import sizes_at
+from shipper.model.signals import METRICS, TRACES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,21 +26,20 @@ if TYPE_CHECKING:
 # Of batches up to this size, requests that follow one upon the other share a report: little is repeated should we die.
 _SMALL_BATCH_BYTES = 65_536
 
+# What events of the platform are made into, several together.
+MADE_OF_PARTS = (TRACES, METRICS)
+
 # Before every offset: the first command says where to begin.
 NOWHERE = Position(-1)
 
 
 class Settled(msgspec.Struct, frozen=True):
-    """What became of some events.
-
-    Attributes:
-        events: Delivered.
-        dropped: By reason.
-        dropped_bytes: Likewise.
-        unmapped: Not understood among all of them.
-    """
+    """What became of some events; see `wire.Shipped`."""
 
     events: int = 0
+    parts: int = 0
+    parts_bytes: int = 0
+    completes: bool = False
     dropped: dict[str, int] = {}
     dropped_bytes: dict[str, int] = {}
     unmapped: int = 0
@@ -108,7 +108,7 @@ class Reports:
     def stall(self, reason: str, retry_after_s: float = 0.0) -> None:
         """Reports that a shipment ends before its time, after what was taken."""
         self._commands.report()
-        counts = self._counts
+        counts = self._counts.taken()
         self._log.debug("shipper.shipment_stalled", reason=reason, retry_after_s=retry_after_s)
         wire.send(
             self._pipe,
@@ -118,9 +118,9 @@ class Reports:
                 retry_after_s=retry_after_s,
                 requests=counts.requests,
                 retries=counts.retries,
+                wire_bytes=counts.wire_bytes,
             ),
         )
-        counts.requests = counts.retries = 0
 
     def _report_settled(self) -> None:
         """Reports the rows whose every record is delivered or dropped, up to the first that has another."""
@@ -138,6 +138,8 @@ class Reports:
     def _settled(self, batch: Batch, first: int, last: int) -> Settled:
         """What became of the rows [first, last); sizes are looked up only where something was given up."""
         events, dropped = batch.tally(first, last)
+        parts = [size for row, size in batch.parts.items() if first <= row < last]
+        events -= len(parts)
         unknown = [row for row in batch.lost if first <= row < last and row not in batch.lost_bytes]
         if unknown:
             batch.lost_bytes |= self._sizes(batch, unknown)
@@ -150,8 +152,9 @@ class Reports:
             sizes = self._sizes(batch, [row for row in range(first, last) if row not in batch.lost])
             dropped["rejected"] = rejected
             dropped_bytes["rejected"] = round(sum(sizes.values()) * rejected / events)
+        completes = not batch.taken.isdisjoint(MADE_OF_PARTS)
         unmapped = sum(first <= row < last for row in batch.unmapped)
-        return Settled(events - rejected, dropped, dropped_bytes, unmapped)
+        return Settled(events - rejected, len(parts), sum(parts), completes, dropped, dropped_bytes, unmapped)
 
     def _sizes(self, batch: Batch, rows: list[int]) -> dict[int, int]:
         """Bytes of the events of some rows."""
@@ -173,6 +176,9 @@ class Reports:
                 through=position.through,
                 skip=position.skip,
                 events=settled.events,
+                parts=settled.parts,
+                parts_bytes=settled.parts_bytes,
+                completes=settled.completes,
                 dropped=settled.dropped,
                 dropped_bytes=settled.dropped_bytes,
                 requests=counts.requests,

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from lifecycle.contract import wire
 from lifecycle.contract.backlog import Backlog
+from lifecycle.contract.counts import Counts
 from lifecycle.contract.frames import BrokenFrameError
 from lifecycle.contract.heap import LARGE_BYTES, give_back_large_blocks
 from lifecycle.contract.log import Log
@@ -53,7 +54,9 @@ def warm(settings: Settings) -> None:
     registry.warm(settings)
 
 
-def run(*, commands: int, reports: int, backlog: Backlog, settings: Settings, log: Log) -> None:
+def run(
+    *, commands: int, reports: int, backlog: Backlog, settings: Settings, log: Log, counts: Counts | None = None
+) -> None:
     """Ships until the command pipe is closed.
 
     Args:
@@ -62,10 +65,12 @@ def run(*, commands: int, reports: int, backlog: Backlog, settings: Settings, lo
         backlog: The shared ring.
         settings: Of the environment.
         log: The shipper's.
+        counts: Of requests, which outlive this process; new ones unless given.
     """
+    counts = counts or Counts()
     heard = Commands(commands, pong=lambda: wire.send(reports, wire.Pong()))
     destination = registry.chosen(settings, heard, log)
-    worker = Worker(heard, reports, backlog, settings, destination, log)
+    worker = Worker(heard, reports, backlog, settings, destination, log, counts)
     log.debug("shipper.started", destination=destination.label, batch_bytes=settings.batch_bytes)
     try:
         while True:
@@ -77,7 +82,7 @@ def run(*, commands: int, reports: int, backlog: Backlog, settings: Settings, lo
                 learnt = destination.learnt
                 destination = registry.chosen(settings, heard, log)
                 destination.learn(learnt)
-                worker = Worker(heard, reports, backlog, settings, destination, log)
+                worker = Worker(heard, reports, backlog, settings, destination, log, counts)
                 log.debug("shipper.restored", instance_id=settings.function.instance_id)
             worker.ship(ship)
     except (SupervisorGoneError, BrokenPipeError):
@@ -106,6 +111,7 @@ class Worker:
         settings: Settings,
         destination: "Destination",
         log: Log,
+        counts: Counts | None = None,
     ) -> None:
         self._commands = commands
         self._backlog = backlog
@@ -132,6 +138,7 @@ class Worker:
             most_s=settings.retry_max_ms / 1000,
             log=log,
             unsupported=shapes.untaken if shapes is not None else set(),
+            counts=counts,
         )
         owes = (selection.traces or selection.metrics) and shapes is not None
         counts = self._delivery.counts

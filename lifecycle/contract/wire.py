@@ -137,12 +137,15 @@ class Shipped(Message, frozen=True):
 
     One for acknowledged requests, of a small batch all together unless an answer is long in coming, and one with
     `through == until` that ends a shipment. The counts are what came to rest since the last message, so
-    `events + dropped` is exactly what left the backlog.
+    `events + parts + dropped` is exactly what left the backlog.
 
     Attributes:
         through: New committed offset.
         skip: Records of the frame at `through` already delivered or dropped.
         events: Delivered.
+        parts: Left the backlog as part of a span or a metric, which is delivered later, if ever.
+        parts_bytes: Likewise, bytes of the events as the platform delivered them.
+        completes: Something that is made of parts was taken: those so far are delivered.
         dropped: Given up, by reason.
         dropped_bytes: Likewise, bytes of the events as the platform delivered them.
         requests: Requests made.
@@ -157,6 +160,9 @@ class Shipped(Message, frozen=True):
     through: int
     skip: int = 0
     events: int = 0
+    parts: int = 0
+    parts_bytes: int = 0
+    completes: bool = False
     dropped: dict[str, int] = {}
     dropped_bytes: dict[str, int] = {}
     requests: int = 0
@@ -166,6 +172,11 @@ class Shipped(Message, frozen=True):
     context: bytes = b""
     owes: bool = False
     waits: bool = False
+
+    @property
+    def past(self) -> int:
+        """Events that left the backlog and are not given up."""
+        return self.events + self.parts
 
 
 class Stalled(Message, frozen=True):
@@ -177,6 +188,7 @@ class Stalled(Message, frozen=True):
         retry_after_s: Seconds the destination asked to wait; 0 when it did not.
         requests: Requests made since the last message.
         retries: Requests among them that repeated a failed one.
+        wire_bytes: Bytes of request bodies as sent.
     """
 
     reason: str
@@ -184,6 +196,7 @@ class Stalled(Message, frozen=True):
     retry_after_s: float = 0.0
     requests: int = 0
     retries: int = 0
+    wire_bytes: int = 0
 
 
 Report = Ready | Pong | Stored | Repeated | Refused | Shipped | Stalled

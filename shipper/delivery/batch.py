@@ -128,6 +128,8 @@ class Batch:
         is_reported: Its end has been.
         unmapped: Rows that were not understood, and passed through as text.
         weights: Events that a row stands for, where that is not one.
+        parts: Size by row, for rows that are nothing by themselves and part of a span or a metric to come.
+        taken: Signals of which something was delivered.
         end: Position after the last row.
         settled: Rows, from the first, that have been reported.
     """
@@ -141,6 +143,8 @@ class Batch:
         self.rejected = 0
         self.unmapped: set[int] = set()
         self.weights: dict[int, int] = {}
+        self.parts: dict[int, int] = {}
+        self.taken: set[str] = set()
         self.end = Position(0)
         self.settled = 0
         self.is_reported = False

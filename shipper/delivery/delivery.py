@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from lifecycle.contract.counts import Counts
 from lifecycle.contract.log import Log
 from shipper.delivery import retry
 from shipper.delivery.batch import Batch, Limits, Parcel
@@ -38,22 +39,6 @@ _AHEAD_SHARE = 0.25
 # Of batches up to this size all requests are made before the first is sent: one right after the other costs half of
 # what it costs after a wait, in which others have used the processor's caches.
 _SMALL_BATCH_BYTES = 65_536
-
-
-class Counts:
-    """What was done since it was last reported."""
-
-    def __init__(self) -> None:
-        self.requests = 0
-        self.retries = 0
-        self.wire_bytes = 0
-
-    def taken(self) -> "Counts":
-        """The counts so far, which begin anew."""
-        taken, fresh = Counts(), Counts()
-        vars(taken).update(vars(self))
-        vars(self).update(vars(fresh))
-        return taken
 
 
 class _Task:
@@ -126,6 +111,7 @@ class Delivery:
         jitter: Draws from [0, 1).
         clock: Monotonic seconds.
         unsupported: Where signals are noted that the destination turns out not to know.
+        counts: Of requests, for the supervisor; new ones unless given.
 
     Attributes:
         counts: What was done since it was last reported.
@@ -144,8 +130,9 @@ class Delivery:
         jitter: Callable[[], float] = retry.even,
         clock: Callable[[], float] = time.monotonic,
         unsupported: set[str] | None = None,
+        counts: Counts | None = None,
     ) -> None:
-        self.counts = Counts()
+        self.counts = counts or Counts()
         self.lacked_time = False
         self._endpoints = destination.endpoints
         self._healths = {
@@ -308,9 +295,7 @@ class Delivery:
         return outcome
 
     def _count(self, task: _Task, request: "Request", requests: int = 1) -> None:
-        self.counts.requests += requests
-        self.counts.retries += requests * task.is_again
-        self.counts.wire_bytes += requests * len(request.body)
+        self.counts.add(requests, retries=requests * task.is_again, wire_bytes=requests * len(request.body))
 
     def _is_too_large(self, task: _Task, request: "Request") -> bool:
         limits = task.endpoint.limits
@@ -327,6 +312,7 @@ class Delivery:
                     outcome.items.get(place, outcome).verdict is Verdict.DONE for place in range(len(piece))
                 ):
                     health.took()
+                    task.batch.taken.add(task.parcel.signal)
             case Verdict.SPLIT if len(piece) > 1:
                 self._shrink(task, outcome)
             case Verdict.RETRY | Verdict.HELD:

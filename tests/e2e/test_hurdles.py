@@ -8,6 +8,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -266,6 +267,21 @@ def test_killed_worker_is_replaced_and_nothing_is_lost(start: Start, comm: str) 
     assert run.events("worker.exited")
 
 
+def test_requests_of_a_shipper_that_dies_are_counted_and_nothing_is_shipped_that_nobody_took(start: Start) -> None:
+    """Killed in each of its requests: the ledger knows of them all the same."""
+    run = start(platform=Platform(freeze=False), TAILRACE_PLATFORM_LOGS="", TAILRACE_FLUSH="end")
+    run.backend.faults.always(Hang())
+    for number in range(1, 4):
+        run.invoke(lines=2)
+        _wait_until(partial(_has_requests, run, number))
+        run.env.kill(NAME, "tr-shipper")
+    run.end()
+    (line,) = run.events("lifecycle.ended")
+    assert line["requests"] >= 3
+    assert line["shipped"] == 0
+    assert line["accepted"] == line["waiting"] + sum(line["dropped"].values())
+
+
 @pytest.mark.parametrize("comm", ["tr-collector", "tr-shipper"])
 def test_worker_that_cannot_be_forked_is_tried_again(start: Start, comm: str) -> None:
     """No descriptors for a while: as if it had died once more. Nothing is lost, and it is said."""
@@ -390,6 +406,10 @@ def _wait_until(holds: Callable[[], object], limit_s: float = 5.0) -> None:
     while not holds():
         assert time.monotonic() < deadline, f"not so within {limit_s} s"
         time.sleep(0.01)
+
+
+def _has_requests(run: Run, least: int) -> bool:
+    return len(run.backend.requests) >= least
 
 
 def _listening(run: Run) -> list[str]:

@@ -58,7 +58,7 @@ class Backend:
 def settled(supervisor: Supervisor, until: int) -> Shipped:
     """The report that ends a shipment, its counts those of all its reports together."""
     reports = supervisor.reports_until(until)
-    events = sum(report.events for report in reports)
+    events = sum(report.past for report in reports)
     dropped: dict[str, int] = {}
     for report in reports:
         for reason, count in report.dropped.items():

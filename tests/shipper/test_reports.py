@@ -127,7 +127,7 @@ class Told:
             heard.append(report)
             self.requests += report.requests
             if isinstance(report, Shipped):
-                self.events += report.events + sum(report.dropped.values())
+                self.events += report.past + sum(report.dropped.values())
                 done = EVENTS * sum(end <= report.through for end in self.ends) + report.skip
                 assert self.events == done, report
                 self.last = report

@@ -24,7 +24,7 @@ def test_each_signal_has_a_request_of_its_own(server: Server) -> None:
     supervisor = Supervisor(backlog, server.port, **EVERY)
     supervisor.command(end)
     report = settled(supervisor, end)
-    assert (report.events, report.dropped, report.owes) == (4, {}, False)
+    assert (report.past, report.dropped, report.owes) == (4, {}, False)
     assert [backend.count(signal) for signal in ("logs", "traces", "metrics")] == [1, 1, 1]
     supervisor.close()
 
@@ -50,7 +50,7 @@ def test_requests_that_follow_one_upon_the_other_share_a_report(server: Server) 
     supervisor = Supervisor(backlog, server.port, **EVERY)
     supervisor.command(end)
     first, last = supervisor.reports_until(end)
-    assert (first.events, first.requests, last.events, last.requests) == (4, 3, 0, 0)
+    assert (first.past, first.requests, last.past, last.requests) == (4, 3, 0, 0)
     supervisor.close()
 
 
@@ -63,7 +63,7 @@ def test_what_was_taken_is_reported_while_another_request_takes_long(server: Ser
     supervisor.command(end)
     first = supervisor.report()
     assert isinstance(first, Shipped)
-    assert (first.through, first.events, first.requests) == (0, 4, 3)
+    assert (first.through, first.past, first.requests) == (0, 4, 3)
     server.over.set()
     supervisor.close()
 
@@ -102,7 +102,7 @@ def test_a_replaced_shipper_exports_the_very_same_window(server: Server) -> None
     first.close()
     second = Supervisor(backlog, server.port, **EVERY)
     second.command(end, since=0, skip=4, context=report.context)
-    assert settled(second, end).events == 4
+    assert settled(second, end).past == 4
     lost, again, after = (decoded("metrics", body)["resourceMetrics"][0] for body in backend.bodies["metrics"])
     assert again["scopeMetrics"] == lost["scopeMetrics"]
     ends = {_window(metric)[1] for metric in again["scopeMetrics"][0]["metrics"]}
@@ -128,7 +128,7 @@ def test_the_last_order_of_all_brings_what_is_open_to_an_end(server: Server) -> 
     order(supervisor, end, report.context)
     last = supervisor.report()
     assert isinstance(last, Shipped)
-    assert (last.through, last.events, last.owes) == (end, 0, False)
+    assert (last.through, last.past, last.owes) == (end, 0, False)
     (span,) = backend.spans()
     assert span["status"]["code"] == 2
     (resource,) = decoded("metrics", backend.bodies["metrics"][-1])["resourceMetrics"]
@@ -154,7 +154,7 @@ def test_a_signal_the_destination_does_not_know_is_left_out_and_said(server: Ser
     supervisor = Supervisor(backlog, server.port, TAILRACE_LOG_LEVEL="warning", **EVERY)
     supervisor.command(middle)
     report = settled(supervisor, middle)
-    assert (report.events, report.dropped) == (3, {"untaken": 1})
+    assert (report.past, report.dropped) == (3, {"untaken": 1})
     supervisor.command(end, since=middle, context=report.context)
     assert settled(supervisor, end).dropped == {}
     assert [backend.count(signal) for signal in ("logs", "traces")] == [2, 1]
@@ -183,8 +183,8 @@ def test_spans_and_points_that_are_rejected_never_make_more_than_there_were(serv
     supervisor = Supervisor(backlog, server.port, **EVERY)
     supervisor.command(end)
     reports = supervisor.reports_until(end)
-    assert all(report.events >= 0 for report in reports)
-    assert sum(report.events + sum(report.dropped.values()) for report in reports) == 4
+    assert all(report.past >= 0 for report in reports)
+    assert sum(report.past + sum(report.dropped.values()) for report in reports) == 4
     supervisor.close()
 
 
@@ -200,7 +200,7 @@ def test_a_shipment_that_has_to_wait_for_an_outcome_says_so(server: Server) -> N
         assert isinstance(report, Shipped)
         reports.append(report)
     assert reports[-1].through < end
-    assert sum(report.events + sum(report.dropped.values()) for report in reports) == 5
+    assert sum(report.past + sum(report.dropped.values()) for report in reports) == 5
     assert unpacked(reports[-1].context).open[0].request_id == R2
     supervisor.close()
 

@@ -35,7 +35,7 @@ def test_signals_of_a_last_shipment_are_under_way_together(server: Server) -> No
     supervisor.command(end, is_final=True)
     report = settled(supervisor, end)
     supervisor.close()
-    assert (report.events, report.dropped, report.owes) == (8, {}, False)
+    assert (report.past, report.dropped, report.owes) == (8, {}, False)
     assert (len(server.requests), server.connections) == (3, 3)
 
 
@@ -55,7 +55,7 @@ def test_what_earlier_batches_owe_is_under_way_with_the_last_lines(server: Serve
     supervisor.command(end, first.through, first.skip, is_final=True)
     last = settled(supervisor, end)
     supervisor.close()
-    assert (first.events + last.events, last.dropped) == (8, {})
+    assert (first.past + last.past, last.dropped) == (8, {})
     targets = [head.split(b" ", 2)[1] for head, _ in server.requests]
     assert sorted(targets) == [b"/v1/logs", b"/v1/metrics", b"/v1/traces", b"/v1/traces"]
 
@@ -105,7 +105,7 @@ def test_lines_that_are_held_at_the_end_keep_no_other_from_being_taken(
     supervisor.command(end, is_final=True, budget_s=budget_s)
     report = settled(supervisor, end)
     supervisor.close()
-    assert (report.events, report.dropped) == (3, {"undelivered": 1})
+    assert (report.past, report.dropped) == (3, {"undelivered": 1})
     assert [backend.count(signal) for signal in SIGNALS] == [tries, 1, 1]
 
 
@@ -118,7 +118,7 @@ def test_signal_that_is_not_taken_at_the_end_is_given_up(server: Server, refused
     supervisor.command(end, is_final=True)
     report = settled(supervisor, end)
     supervisor.close()
-    assert (report.events, report.dropped) == (4 - len(lost), lost)
+    assert (report.past, report.dropped) == (4 - len(lost), lost)
     assert [backend.count(signal) for signal in SIGNALS] == [1 + (signal == refused) for signal in SIGNALS]
 
 
@@ -163,7 +163,7 @@ def test_endpoint_that_cannot_be_reached_takes_a_share_of_the_time_at_most(serve
     report = settled(supervisor, end)
     supervisor.close()
     hanging.close()
-    assert (report.events, report.dropped) == (3, {"undelivered": 1})
+    assert (report.past, report.dropped) == (3, {"undelivered": 1})
     assert [backend.count(signal) for signal in SIGNALS] == [1, 0, 1]
 
 
@@ -194,5 +194,5 @@ def test_backend_that_takes_one_connection_gets_one_signal_after_the_other(serve
     supervisor.command(end, is_final=True)
     report = settled(supervisor, end)
     supervisor.close()
-    assert report.events == 4
+    assert report.past == 4
     assert [backend.count(signal) for signal in SIGNALS] == [1, 1, 1]

@@ -28,7 +28,7 @@ def test_a_delivered_batch_is_settled_and_nothing_is_said() -> None:
     scene = Scene(in_turn())
     scene.deliver(batch_of(b"a", b"b"))
     assert (scene.inbox.delivered, scene.settled[-1], scene.lines.written) == ([b"a", b"b"], 2, [])
-    assert (scene.delivery.counts.requests, scene.delivery.counts.retries) == (1, 0)
+    assert (scene.delivery.counts.so_far.requests, scene.delivery.counts.so_far.retries) == (1, 0)
 
 
 def test_pauses_double_under_full_jitter_up_to_the_longest() -> None:
@@ -36,7 +36,7 @@ def test_pauses_double_under_full_jitter_up_to_the_longest() -> None:
     scene = Scene(in_turn(*[UNAVAILABLE] * 9), budget_s=100)
     scene.deliver(batch_of(b"a"))
     assert scene.timing.pauses == [0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 2.5, 2.5]
-    assert (scene.delivery.counts.requests, scene.delivery.counts.retries) == (10, 9)
+    assert (scene.delivery.counts.so_far.requests, scene.delivery.counts.so_far.retries) == (10, 9)
 
 
 def test_pauses_are_a_share_of_the_time_left() -> None:
@@ -445,4 +445,4 @@ class TestSilence:
         for _ in range(3):
             with pytest.raises(HeldError, match="deadline"):
                 scene.deliver(batch_of(b"a"))
-        assert (scene.delivery.counts.requests, scene.lines.written) == (0, [])
+        assert (scene.delivery.counts.so_far.requests, scene.lines.written) == (0, [])

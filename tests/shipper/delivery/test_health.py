@@ -40,9 +40,9 @@ def test_a_signal_that_is_deferred_repeats_nothing_that_was_taken(server: Server
     supervisor.command(middle)
     first = until_it_waits(supervisor)
     # Every event is shipped, and the end not reached before what was measured is, too.
-    assert (first[-1].through, first[-1].skip, sum(report.events for report in first)) == (0, 4, 4)
+    assert (first[-1].through, first[-1].skip, sum(report.past for report in first)) == (0, 4, 4)
     supervisor.command(end, since=0, skip=4, context=first[-1].context)
-    assert settled(supervisor, end).events == 4
+    assert settled(supervisor, end).past == 4
     assert [backend.count(signal) for signal in ("logs", "traces", "metrics")] == [2, 2, 4]
     one, again, taken, second = backend.bodies["metrics"]
     assert one == again == taken != second
@@ -64,13 +64,13 @@ def test_lines_go_on_while_another_signal_is_not_taken(server: Server, answer: b
         supervisor.command(frame.end, *since, budget_s=0.3 if number == 0 else 10)
         reports = until_it_waits(supervisor)
         since = reports[-1].through, reports[-1].skip
-        events += sum(one.events for one in reports)
+        events += sum(one.past for one in reports)
         assert backend.lines() == [f"line {n}" for n in range(number + 1)]
     assert since == (0, 3)
     assert backend.count("metrics") == 4
     supervisor.command(end, *since, is_final=True)
     last = settled(supervisor, end)
-    assert (events + last.events, last.dropped) == (12, {"undelivered": 4})
+    assert (events + last.past, last.dropped) == (12, {"undelivered": 4})
     assert backend.count("logs") == 4
     assert supervisor.lines.events() == ["shipper.delivery_failing", "shipper.signal_given_up"]
     assert [line["signal"] for line in supervisor.lines.written] == ["traces", "traces"]
@@ -91,7 +91,7 @@ def test_what_was_deferred_arrives_when_it_is_taken_again(server: Server) -> Non
     assert second[-1].through == 0
     supervisor.command(end, 0, 3)
     last = settled(supervisor, end)
-    assert sum(one.events for one in first + second) + last.events == 12
+    assert sum(one.past for one in first + second) + last.past == 12
     assert last.dropped == {}
     assert backend.lines() == ["line 0", "line 1", "line 2"]
     assert backend.count("traces") == 3 + 3
@@ -114,7 +114,7 @@ def test_lines_that_are_rejected_while_an_earlier_span_is_owed_are_counted(serve
     second = until_it_waits(supervisor)
     supervisor.command(end, 0, 3)
     last = settled(supervisor, end)
-    assert (sum(one.events for one in first + second) + last.events, last.dropped) == (7, {"rejected": 1})
+    assert (sum(one.past for one in first + second) + last.past, last.dropped) == (7, {"rejected": 1})
     supervisor.close()
 
 
@@ -126,7 +126,7 @@ def test_what_is_deferred_is_given_up_where_the_backlog_has_no_room_for_it(serve
     supervisor = Supervisor(backlog, server.port, **EVERY)
     supervisor.command(end)
     report = settled(supervisor, end)
-    assert (report.events, report.dropped) == (120, {"undelivered": 40})
+    assert (report.past, report.dropped) == (120, {"undelivered": 40})
     assert len(backend.lines()) == 40
     supervisor.close()
 
@@ -143,7 +143,7 @@ def test_a_signal_that_hangs_takes_no_line_with_it(server: Server) -> None:
     assert isinstance(stalled, Stalled)
     assert stalled.reason == "deadline"
     supervisor.command(end, first.through, first.skip)
-    assert first.events + settled(supervisor, end).events == 4
+    assert first.past + settled(supervisor, end).past == 4
     assert backend.lines() == ["line 0"]
     assert [backend.count(signal) for signal in ("traces", "metrics")] == [3, 1]
     supervisor.close()
@@ -158,10 +158,10 @@ def test_a_destination_for_spans_alone_gets_them(server: Server, status: int) ->
     supervisor = Supervisor(backlog, server.port, TAILRACE_LOG_LEVEL="warning", **EVERY)
     supervisor.command(middle)
     report = settled(supervisor, middle)
-    assert (report.events, report.dropped) == (3, {"untaken": 1})
+    assert (report.past, report.dropped) == (3, {"untaken": 1})
     supervisor.command(end, since=middle, context=report.context)
     report = settled(supervisor, end)
-    assert (report.events, report.dropped) == (3, {"untaken": 1})
+    assert (report.past, report.dropped) == (3, {"untaken": 1})
     assert [backend.count(signal) for signal in ("logs", "traces", "metrics")] == [1, 2, 2]
     assert supervisor.lines.events() == ["shipper.signal_untaken"]
     supervisor.close()
@@ -193,7 +193,7 @@ def test_a_command_that_comes_while_what_was_deferred_is_tried_is_kept(server: S
     backend = MovesOn(server, "traces", 2, lambda: supervisor.command(end, 0, 3), traces=[http(403), http(200)])
     supervisor = Supervisor(backlog, server.port, **EVERY)
     supervisor.command(middle)
-    assert settled(supervisor, end).events == 8
+    assert settled(supervisor, end).past == 8
     assert backend.lines() == ["line 0", "line 1"]
     supervisor.close()
 
@@ -206,6 +206,6 @@ def test_what_is_deferred_is_given_up_by_a_shipment_that_becomes_the_last_meanwh
     supervisor = Supervisor(backlog, server.port, **EVERY)
     supervisor.command(end)
     report = settled(supervisor, end)
-    assert (report.events, report.dropped) == (3, {"undelivered": 1})
+    assert (report.past, report.dropped) == (3, {"undelivered": 1})
     assert backend.lines() == ["line 0"]
     supervisor.close()
