@@ -122,7 +122,7 @@ def read(request: Request, response: Response) -> Outcome:
         return outcome
     try:
         answer = _answers.decode(response.body)
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, ValueError, RecursionError):  # ValueError: names that are not UTF-8
         return Outcome(verdict=Verdict.HELD, reason="no_bulk_answer")
     if not answer.errors:
         return DONE
@@ -138,7 +138,9 @@ def read(request: Request, response: Response) -> Outcome:
 
 def _outcome_of(result: Result) -> Outcome:
     error = result.error or Error()
-    reason, said, status = error.type or f"status_{result.status}", error.reason or "", result.status
+    said, status = error.reason or "", result.status
+    # A name is shown as it is, and nothing else in a name's place.
+    reason = error.type[:64] if error.type.isascii() and error.type.isidentifier() else f"status_{status}"
     if status in _OK:
         return DONE
     if status == _TOO_MANY or status >= _SERVER_ERROR or error.type == "cluster_block_exception":

@@ -218,7 +218,9 @@ class TestAnswers:
             outcome = sent(destination_of(server), record(1), record(2))
         assert (outcome.verdict, outcome.reason, dict(outcome.items)) == (Verdict.HELD, kind, {})
 
-    @pytest.mark.parametrize("body", [b"", b"ok", b"{}", b'{"took":3}', b"[]", b'{"errors":1}', b"[" * 5000])
+    @pytest.mark.parametrize(
+        "body", [b"", b"ok", b"{}", b'{"took":3}', b"[]", b'{"errors":1}', b'{"\x86":1}', b"[" * 5000]
+    )
     def test_success_that_is_no_answer_to_a_bulk_request_is_held(self, body: bytes) -> None:
         """Whoever said it has stored nothing."""
         outcome = read(request_of(1), Response(status=200, body=body))
