@@ -41,6 +41,11 @@ class AwakeLimits:
         """What was to happen has happened, or need not any more."""
         self._left_s.pop(name, None)
 
+    @property
+    def are_running(self) -> bool:
+        """Whether there are any."""
+        return bool(self._left_s)
+
     def is_running(self, name: str) -> bool:
         """Whether there is such a limit."""
         return name in self._left_s
@@ -52,5 +57,7 @@ class AwakeLimits:
     @property
     def wakes_at(self) -> float | None:
         """When to look again at the latest; None while no limit runs."""
+        if not self._left_s:
+            return None
         left_s = min((left_s for left_s in self._left_s.values() if left_s > _NOTHING_S), default=None)
         return None if left_s is None else self._now + min(left_s, TICK_S)

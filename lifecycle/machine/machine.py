@@ -8,7 +8,7 @@ function has returned, so withholding it is the one means to get time after the 
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from enum import Enum
 
 import msgspec
@@ -122,17 +122,15 @@ class Row(msgspec.Struct, frozen=True):
     leads_to: frozenset[State]
     orders: frozenset[type[Command]]
 
-    def check(self, state: State, commands: Iterable[Command]) -> None:
+    def check(self, state: State, commands: Collection[Command]) -> None:
         """Holds what an event came to against the row.
 
         Raises:
             UnlistedError: The row does not have it.
         """
-        unlisted = [type(command).__name__ for command in commands if type(command) not in self.orders]
-        if state not in self.leads_to:
-            unlisted.append(state.value)
-        if unlisted:
-            raise UnlistedError(f"got {', '.join(unlisted)}, expected what the table lists")
+        if state not in self.leads_to or not self.orders.issuperset(map(type, commands)):
+            named = ", ".join(type(command).__name__ for command in commands)
+            raise UnlistedError(f"got {named or 'nothing'} and then {state.value}, expected what the table lists")
 
 
 def _row(leads_to: Iterable[State], *orders: type[Command]) -> Row:
@@ -268,10 +266,11 @@ class Machine:
             raise IllegalEventError(f"{type(event).__name__} while {self.state.value}")
         self._limits.pass_time(now)
         commands = list(self._take(event, now))
-        commands += (StartWorker(worker) for worker in self._restarts.due(now))
+        commands += [StartWorker(worker) for worker in self._restarts.due(now)]
         self.policy.filled(self.shipments.waiting_share)
         commands += self._go_on(now)
-        commands += self._watch_shipment(now)
+        if self.shipments.current or self._limits.are_running:
+            commands += self._watch_shipment(now)
         row.check(self.state, commands)
         self._handled_at = now
         return commands
@@ -279,7 +278,7 @@ class Machine:
     @property
     def wakes_at(self) -> float | None:
         """When `TimePassed` is to be handled if nothing else happens before; None: there is no need."""
-        moments = [self._restarts.wakes_at, self._limits.wakes_at, self._due_at, self._asks_at]
+        moments = [self._due_at, self._asks_at, self._restarts.wakes_at, self._limits.wakes_at]
         if self.shipments.current and not self._limits.is_running(_SHIPMENT):
             moments.append(self.shipments.current.late_at)
         match self.state:
@@ -324,6 +323,8 @@ class Machine:
 
     def _missing_at(self, moment: float) -> str:
         """The worker that is not there to do its part by then, so that nobody may wait for it; "" if both are."""
+        if not self._restarts.have_deaths:
+            return ""
         for worker in WORKERS:
             if self._restarts.is_failing(worker) or not self._restarts.is_back_by(worker, moment):
                 return worker
@@ -351,11 +352,12 @@ class Machine:
     @property
     def _asks_at(self) -> float | None:
         """When the collector is asked whether it is there: nothing was stored of the invocation that runs."""
-        invocation, ready = self._invocation, self._restarts.ready_since(COLLECTOR)
-        may_run = self.state in (State.WAITING, State.HOLDING, State.OVERLAPPING)
-        if not may_run or not invocation or invocation.finished_at is not None or ready is None:
+        invocation = self._invocation
+        if self._is_collector_asked or not invocation or self.shipments.last_stored >= invocation.began:
             return None
-        if self._is_collector_asked or self.shipments.last_stored >= invocation.began:
+        may_run = self.state in (State.WAITING, State.HOLDING, State.OVERLAPPING)
+        ready = self._restarts.ready_since(COLLECTOR)
+        if not may_run or invocation.finished_at is not None or ready is None:
             return None
         return max(invocation.began, ready) + self._buffer_s + STORED_WITHIN_S
 
@@ -496,7 +498,8 @@ class Machine:
     # What to do about it.
 
     def _go_on(self, now: float) -> Iterator[Command]:
-        yield from self._replace_stuck(now)
+        if self._limits.are_running:
+            yield from self._replace_stuck(now)
         match self.state:
             case State.WAITING:
                 yield from self._ship_alongside(now)

@@ -35,6 +35,11 @@ class Restarts:
         """How often `worker` died and got nothing done between."""
         return self._deaths[worker].failures if worker in self._deaths else 0
 
+    @property
+    def have_deaths(self) -> bool:
+        """Whether any worker is not there, or died and got nothing done since."""
+        return bool(self._deaths or self._start_at)
+
     def is_failing(self, worker: str) -> bool:
         """Whether `worker` keeps dying: nobody is to wait for what it might do."""
         return self.deaths(worker) >= DEATHS_TO_FAIL
@@ -42,7 +47,7 @@ class Restarts:
     @property
     def wakes_at(self) -> float | None:
         """When the next replacement is due."""
-        return min(self._start_at.values(), default=None)
+        return min(self._start_at.values()) if self._start_at else None
 
     def ready(self, worker: str, now: float) -> None:
         """`worker` has loaded everything."""
@@ -79,6 +84,8 @@ class Restarts:
 
     def due(self, now: float) -> list[str]:
         """The workers to start now; they count as alive from here on."""
+        if not self._start_at:
+            return []
         due = [worker for worker, at in self._start_at.items() if at <= now]
         for worker in due:
             del self._start_at[worker]

@@ -68,7 +68,7 @@ class Busy:
             assert not isinstance(command, FetchNext) or self.machine.state is State.WAITING
 
     def _go_on(self) -> None:
-        """The shipper at what it was told."""
+        """The shipper at its shipment."""
         ship = self._ship
         if ship is None:
             return

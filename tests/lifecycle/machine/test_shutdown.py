@@ -232,7 +232,7 @@ def test_signal_after_shutdown_brings_the_end_nearer_but_never_puts_it_off() -> 
 
 
 def test_signal_that_leaves_less_time_is_kept_to() -> None:
-    """The shipment under way is told."""
+    """The shipment under way is ordered anew."""
     subject = machine(is_quick=True)
     subject.handle(stored(100), 0.1)
     subject.handle(ShutdownRequested("spindown", 3.0), 1.0)
@@ -341,9 +341,9 @@ def test_shipper_that_does_not_even_make_way_at_shutdown_is_replaced() -> None:
     subject.handle(TimePassed(), 5.05)
     assert KillWorker("shipper") not in pass_time(subject, 5.54)
     assert KillWorker("shipper") in pass_time(subject, 5.56)
-    replaced, *orders = subject.handle(WorkerExited("shipper"), 5.58)
+    replaced, *commands = subject.handle(WorkerExited("shipper"), 5.58)
     assert replaced == StartWorker("shipper")
-    assert [(order.since, order.until, order.deadline) for order in orders if isinstance(order, Ship)] == [
+    assert [(ship.since, ship.until, ship.deadline) for ship in commands if isinstance(ship, Ship)] == [
         (0, 200, 7.0 - SHUTDOWN_MARGIN_S)
     ]
     assert Exit(0) in subject.handle(OffsetCommitted(200), 5.8)

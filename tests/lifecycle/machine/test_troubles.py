@@ -248,7 +248,7 @@ def test_refusals_are_no_sign_that_the_platform_is_gone() -> None:
 
 
 def test_dead_worker_is_replaced_at_once_and_the_shipment_repeated() -> None:
-    """The new shipper is told where to go on."""
+    """The new shipper goes on where the old one was."""
     subject = machine()
     invoke(subject, 0.0)
     subject.handle(stored(100, finished="r1"), 0.1)
