@@ -290,7 +290,8 @@ def test_worker_that_cannot_be_forked_is_tried_again(start: Start, comm: str) ->
     _wait_until(lambda: {one.comm for one in run.env.processes(NAME)} >= {"tr-collector", "tr-shipper"})
     (supervisor,) = (one.pid for one in run.env.processes(NAME) if one.comm == "tr-lifecycle")
     limits = resource.prlimit(supervisor, resource.RLIMIT_NOFILE)
-    resource.prlimit(supervisor, resource.RLIMIT_NOFILE, (3, limits[1]))
+    # Enough to wait on what it has: poll(2) takes no more of them than that.
+    resource.prlimit(supervisor, resource.RLIMIT_NOFILE, (7, limits[1]))
     run.env.kill(NAME, comm)
     _wait_until(lambda: run.events("worker.not_started"))
     resource.prlimit(supervisor, resource.RLIMIT_NOFILE, limits)
