@@ -373,9 +373,9 @@ def event_of(report: wire.Report, worker: str, log: Log) -> Event | None:
             age_s = time() - report.finished_epoch_s if report.finished_epoch_s else None
             return BatchStored(report.start, report.end, report.finished, report.reported, age_s)
         case wire.Shipped():
-            return OffsetCommitted(report.through, report.skip, report.owes, report.waits)
+            return OffsetCommitted(report.through, report.skip, report.owes, report.waits, report.is_final)
         case wire.Stalled():
-            return ShipmentStalled(report.reason, report.retry_after_s, report.deadline)
+            return ShipmentStalled(report.reason, report.retry_after_s, report.deadline, report.is_final)
         case wire.Refused():
             return IntakeHeld() if report.reason == "full" else None
         case wire.Ready():

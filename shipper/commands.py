@@ -57,6 +57,8 @@ class Commands:
         self.waiting_report: Callable[[], None] | None = None
         # The last freeze: from when to when, and how much of that no wait was meant to take.
         self._frozen_at = self._thawed_at = self._frozen_s = 0.0
+        # Time frozen since the last command, by which its deadline comes later.
+        self._lost_s = 0.0
 
     def next(self) -> wire.Ship:
         """Blocks until there is something to ship.
@@ -72,7 +74,7 @@ class Commands:
 
     def time_left_s(self) -> float:
         """Seconds until the deadline; negative when it has passed."""
-        return self.deadline - self._clock()
+        return self.deadline + self._lost_s - self._clock()
 
     def look(self) -> None:
         """Takes what has come meanwhile, and does not wait.
@@ -103,7 +105,7 @@ class Commands:
             until = self._awake(until)
             while True:
                 began = self._clock()
-                left_s = min(until, self.deadline) - began
+                left_s = min(until, self.deadline + self._lost_s) - began
                 # Rounded up: poll(2) must not return early and make this a busy loop.
                 longest_ms = _LONGEST_POLL_MS if self.waiting_report is None else _LONG_WAIT_MS
                 left_ms = min(max(0, int(left_s * 1000 + 0.999)), longest_ms)
@@ -117,7 +119,7 @@ class Commands:
                     return ready[fd]
                 if not ready:
                     self.report()
-                if not ready and self._clock() >= min(until, self.deadline):
+                if not ready and self._clock() >= min(until, self.deadline + self._lost_s):
                     return 0
         finally:
             if fd >= 0:
@@ -131,7 +133,7 @@ class Commands:
         self._frozen_at, self._thawed_at = began, self._clock()
         self._frozen_s = self._thawed_at - began - asked_s
         if not self.is_final:
-            self.deadline += self._frozen_s
+            self._lost_s += self._frozen_s
 
     def _awake(self, until: float) -> float:
         """A moment that came while the environment was frozen, moved on by as much; any other as it is."""
@@ -166,7 +168,7 @@ class Commands:
             self.restored = command
             return None
         self.until = command.until
-        self.deadline = command.deadline
+        self.deadline, self._lost_s = command.deadline, 0.0
         self.is_final = command.is_final
         self.ledger = command.ledger
         return command

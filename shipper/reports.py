@@ -119,6 +119,7 @@ class Reports:
                 requests=counts.requests,
                 retries=counts.retries,
                 wire_bytes=counts.wire_bytes,
+                is_final=self._commands.is_final,
             ),
         )
 
@@ -188,5 +189,6 @@ class Reports:
                 context=packed(context),
                 owes=self._owes and bool(context.open or context.phase or context.meters.values),
                 waits=waits,
+                is_final=self._commands.is_final,
             ),
         )

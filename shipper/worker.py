@@ -184,7 +184,9 @@ class Worker:
                 del batches  # or they would be in memory beside the next ones while those are made
             if reports.open and commands.until <= until:
                 self._deliver_deferred(until)
-            # Both may have moved on while a request was under way.
+            # Both may have moved on; where something is left, the command may still lie in the pipe.
+            if reports.open:
+                commands.look()
             if commands.until <= until and commands.is_final == is_final:
                 break
         if reports.open and self._delivery.lacked_time:

@@ -155,6 +155,7 @@ class Shipped(Message, frozen=True):
         context: Correlation state at this position.
         owes: Something is made of the context should nothing more come: a final shipment is due for it.
         waits: The shipment ends here; what follows in it is to be judged by what is yet to come.
+        is_final: As the command that this answers has it: another may be on its way to the shipper.
     """
 
     through: int
@@ -172,6 +173,7 @@ class Shipped(Message, frozen=True):
     context: bytes = b""
     owes: bool = False
     waits: bool = False
+    is_final: bool = False
 
     @property
     def past(self) -> int:
@@ -189,6 +191,7 @@ class Stalled(Message, frozen=True):
         requests: Requests made since the last message.
         retries: Requests among them that repeated a failed one.
         wire_bytes: Bytes of request bodies as sent.
+        is_final: As the command has it that ends with this.
     """
 
     reason: str
@@ -197,6 +200,7 @@ class Stalled(Message, frozen=True):
     requests: int = 0
     retries: int = 0
     wire_bytes: int = 0
+    is_final: bool = False
 
 
 Report = Ready | Pong | Stored | Repeated | Refused | Shipped | Stalled

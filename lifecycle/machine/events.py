@@ -52,6 +52,7 @@ class OffsetCommitted(Event, frozen=True):
     skip: int = 0
     owes: bool = False
     waits: bool = False
+    is_final: bool = True
 
 
 class ShipmentStalled(Event, frozen=True):
@@ -60,6 +61,7 @@ class ShipmentStalled(Event, frozen=True):
     reason: str
     retry_after_s: float = 0.0
     deadline: float | None = None
+    is_final: bool = True
 
 
 class WorkerReady(Event, frozen=True):

@@ -461,7 +461,10 @@ class Machine:
         is_known = took_s <= self.policy.budget_s or not self._may_have_frozen
         if event.through > self.shipments.shipped or event.skip > self.shipments.skip:
             self.policy.answered(took_s)
-        if self.shipments.committed(event.through, event.skip, now, owes=event.owes, waits=event.waits):
+        current = self.shipments.current
+        # Unless the last one ends so, the command for that one crossed this on the way, and is under way now.
+        waits = event.waits and (event.is_final or current is None or not current.is_final)
+        if self.shipments.committed(event.through, event.skip, now, owes=event.owes, waits=waits):
             self.policy.delivered(now, took_s if is_known else None)
             self.held_in_vain_s = 0.0
         self._restarts.progressed(SHIPPER)
@@ -470,7 +473,8 @@ class Machine:
     def _take_stall(self, event: ShipmentStalled, now: float) -> None:
         self._limits.end(SHIPPER)
         current = self.shipments.current
-        if current is None or event.deadline not in (None, current.deadline):
+        is_before = current is not None and current.is_final and not event.is_final
+        if current is None or event.deadline not in (None, current.deadline) or is_before:
             return  # a command crossed it on the way, and is under way now
         if self._shutdown and self._shutdown.forgives(self.shipments):
             self.shipments.ended(now)

@@ -30,6 +30,9 @@ REFUSED = "refused"
 UNTAKEN = "untaken"
 UNDELIVERED = "undelivered"
 
+# An answer that may be about the records, like 500, is asked for so often in one shipment.
+_MOST_DOUBTS = 2
+
 # So many requests are under way together: each may need a connection of its own, and a handshake.
 _MOST_AT_ONCE = 6
 
@@ -53,11 +56,13 @@ class _Task:
         answered: Waits for its answer, if it has been sent ahead.
         is_again: The next request repeats one that failed.
         due_s: When that one may be repeated, on the clock.
+        doubts: Answers in this shipment that may be about the records.
     """
 
     __slots__ = (
         "answered",
         "batch",
+        "doubts",
         "due_s",
         "endpoint",
         "health",
@@ -81,6 +86,7 @@ class _Task:
         self.answered: Callable[[], Outcome] | None = None
         self.is_again = False
         self.due_s = 0.0
+        self.doubts = 0
 
     @property
     def failed(self) -> Outcome | None:
@@ -135,8 +141,10 @@ class Delivery:
         self.counts = counts or Counts()
         self.lacked_time = False
         self._endpoints = destination.endpoints
+        said: set[str] = set()
         self._healths = {
-            signal: Health(signal, endpoint.label, log, jitter, clock) for signal, endpoint in self._endpoints.items()
+            signal: Health(signal, endpoint.label, log, jitter, clock, said)
+            for signal, endpoint in self._endpoints.items()
         }
         self._unsupported: set[str] = set() if unsupported is None else unsupported
         self._timing = timing
@@ -148,6 +156,7 @@ class Delivery:
         self._clock = clock
         self._shipment = 0
         self._has_dropped = False
+        self._said_of_rejected = ""
         # Signals of which a record was held in this shipment until others would tell whether it is at fault.
         self._doubtful: set[str] = set()
 
@@ -174,7 +183,7 @@ class Delivery:
         tasks = [task for batch in batches for task in self._tasks(batch, with_deferred=with_deferred)]
         self._send(tasks, settled)
         failing = self._without_unsupported([task for task in tasks if task.failed is not None], settled)
-        if any(_may_be_repeated(task) for task in failing):
+        if any(self._may_be_repeated(task) for task in failing):
             failing = self._repeat(tasks, failing, settled)
         held = self._held(failing)
         for batch in batches:
@@ -195,7 +204,7 @@ class Delivery:
 
     def _tasks(self, batch: Batch, *, with_deferred: bool) -> list[_Task]:
         """What of a batch is to be sent now."""
-        tasks = []
+        tasks, is_final = [], self._timing.is_final
         for parcel in batch.parcels.values():
             signal = parcel.signal
             if parcel.is_done:
@@ -204,7 +213,7 @@ class Delivery:
                 batch.lose(signal, UNTAKEN)
                 continue
             health = self._healths[signal]
-            if not self._timing.is_final and (health.is_resting or (health.is_deferred and not with_deferred)):
+            if not is_final and (health.is_resting or (health.is_deferred and not with_deferred)):
                 continue
             endpoint = self._endpoints[signal]
             isolation = Isolation(
@@ -212,7 +221,7 @@ class Delivery:
                 health,
                 shipment=self._shipment,
                 limits=endpoint.limits,
-                is_searching=health.ends_at(*_place(batch, parcel)) >= MOST_SHIPMENTS,
+                is_searching=health.ends_at(*_place(batch, parcel)) >= (1 if is_final else MOST_SHIPMENTS),
             )
             task = _Task(batch, parcel, isolation, endpoint, health)
             self._count_dropped(task)
@@ -317,6 +326,7 @@ class Delivery:
                 self._shrink(task, outcome)
             case Verdict.RETRY | Verdict.HELD:
                 outcome = health.failed(outcome, is_final=self._timing.is_final)
+                task.doubts += outcome.may_be_records
                 task.due_s = self._clock() + outcome.retry_after_s
             case _:
                 pass
@@ -332,7 +342,7 @@ class Delivery:
         Where another endpoint is well, half of the time is left to what is behind; one that has been deferred was
         tried, and is tried no more.
         """
-        repeated = [task for task in failing if _may_be_repeated(task) and not task.health.is_deferred]
+        repeated = [task for task in failing if self._may_be_repeated(task)]
         if not repeated:
             return failing
         is_modest = not self._timing.is_final and any(self.is_another_well(task.parcel.signal) for task in repeated)
@@ -341,17 +351,17 @@ class Delivery:
         def again() -> Outcome:
             if self._timing.time_left_s() <= 0:
                 return Outcome(verdict=Verdict.HELD, reason="deadline")
-            waiting = [task for task in tasks if _may_be_repeated(task) and not task.health.is_deferred]
+            waiting = [task for task in tasks if self._may_be_repeated(task)]
             now = max(self._clock(), min(task.due_s for task in waiting))
             for task in waiting:
                 if task.due_s <= now:
                     task.isolation.again()
                     task.is_again = True
             self._send(tasks, settled)
-            return _overall(tasks)
+            return self._overall(tasks)
 
         retry.persist(
-            _overall(repeated),
+            self._overall(repeated),
             again,
             base_s=self._base_s,
             most_s=self._most_s,
@@ -371,7 +381,7 @@ class Delivery:
             if outcome is None:
                 continue
             signal, is_about_records = task.parcel.signal, task.isolation.is_about_records
-            if outcome.may_be_records:
+            if task.doubts:
                 task.health.ended_at(*_place(task.batch, task.parcel))
             if is_about_records or outcome.verdict is Verdict.UNSUPPORTED:
                 task.health.failed(outcome)
@@ -444,8 +454,27 @@ class Delivery:
         rejected = min(outcome.rejected, records)
         if rejected:
             task.batch.rejected += rejected
-            said = {"said": outcome.said} if outcome.said else {}
+            # The server's words are shown once: it says the same of every request.
+            said = {"said": outcome.said} if outcome.said and outcome.said != self._said_of_rejected else {}
+            self._said_of_rejected = outcome.said
             self._log.warning("shipper.records_rejected", records=rejected, of=records, **said)
+
+    def _may_be_repeated(self, task: _Task) -> bool:
+        """Whether what failed is tried again in this shipment.
+
+        What has been deferred is not. An answer that may be about the records tells nothing new the third time: the
+        record is looked for if further shipments end so.
+        """
+        is_in_vain = task.doubts >= _MOST_DOUBTS and not self._timing.is_final
+        is_due = task.failed is not None and task.failed.verdict is Verdict.RETRY
+        return is_due and not is_in_vain and not task.health.is_deferred
+
+    def _overall(self, tasks: Sequence[_Task]) -> Outcome:
+        """What became of several: RETRY while there is one to repeat, which is due first."""
+        waiting = [task.failed for task in tasks if task.failed is not None and self._may_be_repeated(task)]
+        if waiting:
+            return min(waiting, key=lambda outcome: outcome.retry_after_s)
+        return Outcome(verdict=Verdict.HELD)
 
     def _plan(self, outcome: Outcome, tries: int, pause_s: float) -> None:
         pause_ms = round(pause_s * 1000, 1)
@@ -456,15 +485,3 @@ def _place(batch: Batch, parcel: Parcel) -> tuple[int, int]:
     """Where the first record that a parcel owes stands."""
     position = batch.position(batch.rows if parcel.floor is None else parcel.floor)
     return position.through, position.skip
-
-
-def _may_be_repeated(task: _Task) -> bool:
-    return task.failed is not None and task.failed.verdict is Verdict.RETRY
-
-
-def _overall(tasks: Sequence[_Task]) -> Outcome:
-    """What became of several: RETRY while there is one to repeat, which is due first."""
-    waiting = [task.failed for task in tasks if task.failed is not None and task.failed.verdict is Verdict.RETRY]
-    if waiting:
-        return min(waiting, key=lambda outcome: outcome.retry_after_s)
-    return next((task.failed for task in tasks if task.failed is not None), Outcome(verdict=Verdict.DONE))

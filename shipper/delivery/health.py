@@ -28,6 +28,7 @@ class Health:
         log: Says a trouble when it begins or changes, and when it is over.
         jitter: Draws from [0, 1).
         clock: Monotonic seconds.
+        said: What was said of any endpoint of the destination, which is often one and the same server.
 
     Attributes:
         is_well: Its last request was taken.
@@ -37,7 +38,13 @@ class Health:
     """
 
     def __init__(
-        self, signal: str, label: str, log: Log, jitter: Callable[[], float], clock: Callable[[], float]
+        self,
+        signal: str,
+        label: str,
+        log: Log,
+        jitter: Callable[[], float],
+        clock: Callable[[], float],
+        said: set[str],
     ) -> None:
         self.is_well = False
         self.taken = 0
@@ -53,6 +60,7 @@ class Health:
         self._pause_s = 0.0
         self._resumes_at_s = 0.0
         self._said: set[str] = set()
+        self._said_of_any = said
         # Where shipments ended, and how many in a row did at that very record.
         self._ended_at: tuple[int, int] | None = None
         self._ended = 0
@@ -84,6 +92,7 @@ class Health:
         self.reason, self.failing_since_s = "", None
         self._failures, self._pause_s, self._resumes_at_s = 0, 0.0, 0.0
         self._said.clear()
+        self._said_of_any.clear()
 
     def failed(self, outcome: Outcome, *, is_final: bool = False) -> Outcome:
         """A request was not taken, which is said once, when it begins or changes.
@@ -109,9 +118,12 @@ class Health:
         if self.failing_since_s is None:
             self.failing_since_s = self._clock()
         self.reason = outcome.reason
-        if outcome.reason not in self._said:
-            self._said.add(outcome.reason)
+        # The same phase at the same address, or the same words: another endpoint's trouble is this one's.
+        what = outcome.said or outcome.detail or f"{self._signal} {outcome.reason}"
+        if outcome.reason not in self._said and what not in self._said_of_any:
+            self._said_of_any.add(what)
             self._log.warning("shipper.delivery_failing", destination=self._label, signal=self._signal, **fields)
+        self._said.add(outcome.reason)
         return outcome
 
     def defer(self, reason: str, retry_after_s: float) -> bool:

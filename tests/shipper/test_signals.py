@@ -134,7 +134,7 @@ def test_the_last_order_of_all_brings_what_is_open_to_an_end(server: Server) -> 
     (resource,) = decoded("metrics", backend.bodies["metrics"][-1])["resourceMetrics"]
     assert "faas.errors" in [metric["name"] for metric in resource["scopeMetrics"][0]["metrics"]]
     order(supervisor, end, last.context)
-    assert supervisor.report() == Shipped(through=end, context=last.context)
+    assert supervisor.report() == Shipped(through=end, context=last.context, is_final=True)
     supervisor.close()
 
 

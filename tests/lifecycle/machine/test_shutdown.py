@@ -452,3 +452,26 @@ def test_what_the_shipper_owes_is_settled_when_all_is_collected_and_delivered() 
     shipments.order(10.1, 12.0, "shutdown", is_held=False, is_final=True)
     shipments.committed(100, 0, 10.2)
     assert next_step(subject, shipments, 10.2) is Step.EXIT
+
+
+@pytest.mark.parametrize(
+    "crossing",
+    [
+        OffsetCommitted(100, 2, waits=True, is_final=False),
+        ShipmentStalled("status_429", 5.0, is_final=False),
+    ],
+    ids=["waits", "stalled"],
+)
+def test_shipment_that_ended_before_it_heard_that_it_is_the_last_is_not_its_end(
+    crossing: OffsetCommitted | ShipmentStalled,
+) -> None:
+    """The command crossed its report: the last one is under way now."""
+    subject = machine()
+    invoke(subject, 0.0)
+    subject.handle(ShutdownRequested("spindown", 3.0), 1.0)
+    subject.handle(stored(200, finished="r1", reported="r1"), 1.01)
+    commands = [*subject.handle(TimePassed(), 1.2), *subject.handle(TimePassed(), 1.5)]
+    assert any(isinstance(one, Ship) and one.is_final for one in commands)
+    assert not any(isinstance(one, Exit) for one in subject.handle(crossing, 1.51))
+    assert subject.state is State.CLOSING
+    assert any(isinstance(one, Exit) for one in subject.handle(OffsetCommitted(200), 1.52))
