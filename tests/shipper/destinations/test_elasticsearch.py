@@ -226,6 +226,13 @@ class TestAnswers:
         outcome = read(request_of(1), Response(status=200, body=body))
         assert (outcome.verdict, outcome.reason) == (Verdict.HELD, "no_bulk_answer")
 
+    @pytest.mark.parametrize("kind", ["", "no name", "n\u00e4me", "two\nlines"])
+    def test_type_that_is_no_name_is_not_taken_for_one(self, kind: str) -> None:
+        """It would stand in the log as it came."""
+        body = msgspec.json.encode({"errors": True, "items": [{"create": {"status": 400, "error": {"type": kind}}}]})
+        (one,) = read(request_of(1), Response(status=200, body=body)).items.values()
+        assert one.reason == "status_400"
+
     def test_document_that_nothing_is_said_of_is_sent_again(self) -> None:
         """It may or may not be there."""
         body = b'{"errors":true,"items":[{"create":{"status":201}},{"create":{"status":400}}]}'
