@@ -157,6 +157,7 @@ class Delivery:
         self._shipment = 0
         self._has_dropped = False
         self._said_of_rejected = ""
+        self._has_shrunk = False
         # Signals of which a record was held in this shipment until others would tell whether it is at fault.
         self._doubtful: set[str] = set()
 
@@ -275,6 +276,8 @@ class Delivery:
                 task.made()
         for task in sending:
             if task.health.failing_since_s is None and self._timing.time_left_s() > 0:
+                if self._is_known_too_large(task):
+                    continue
                 request = task.made()
                 if self._is_too_large(task, request):
                     continue
@@ -287,6 +290,9 @@ class Delivery:
         """What becomes of the request under way."""
         answered, task.answered = task.answered, None
         if answered is None:
+            if self._is_known_too_large(task):
+                task.request = None
+                return Outcome(verdict=Verdict.SPLIT, reason="batch_bytes")
             request, task.request = task.made(), None
             if self._is_too_large(task, request):
                 return Outcome(verdict=Verdict.SPLIT, reason="request_bytes")
@@ -311,6 +317,12 @@ class Delivery:
         size = len(request.body) if limits.is_compressed else request.body_bytes
         return bool(limits.request_bytes) and size > limits.request_bytes
 
+    def _is_known_too_large(self, task: _Task) -> bool:
+        """Whether the destination found less than this too large, of which it need not be asked again."""
+        if not self._has_shrunk or len(task.piece) == 1:
+            return False
+        return sum(len(task.parcel.records[at]) for at in task.piece) > self._limits.batch_bytes
+
     def _note(self, task: _Task, outcome: Outcome) -> None:
         """Takes note of what became of a request."""
         piece, health = task.piece, task.health
@@ -322,7 +334,7 @@ class Delivery:
                 ):
                     health.took()
                     task.batch.taken.add(task.parcel.signal)
-            case Verdict.SPLIT if len(piece) > 1:
+            case Verdict.SPLIT if len(piece) > 1 and outcome.reason != "batch_bytes":
                 self._shrink(task, outcome)
             case Verdict.RETRY | Verdict.HELD:
                 outcome = health.failed(outcome, is_final=self._timing.is_final)
@@ -427,6 +439,7 @@ class Delivery:
         half = sum(len(task.parcel.records[at]) for at in task.piece) // 2
         if half < self._limits.batch_bytes:
             self._limits.batch_bytes = max(LEAST_BYTES, half)
+            self._has_shrunk = True
             self._log.info("shipper.batch_limit_lowered", batch_bytes=self._limits.batch_bytes, reason=outcome.reason)
 
     def _count_dropped(self, task: _Task) -> None:

@@ -203,9 +203,18 @@ def test_a_batch_too_large_is_split_and_the_limit_remembered() -> None:
     scene = Scene(lambda records: TOO_LARGE if len(records) > 2 else DONE)
     batch = batch_of(*[b"x" * 4000] * 8)
     scene.deliver(batch)
-    assert [len(records) for records in scene.inbox.requests] == [8, 4, 2, 2, 4, 2, 2]
+    assert [len(records) for records in scene.inbox.requests] == [8, 4, 2, 2, 2, 2]
     assert batch.tally(0, 8) == (8, {})
     assert scene.limits.batch_bytes == 8000
+
+
+def test_what_is_known_to_be_too_large_is_split_without_being_sent_again() -> None:
+    """The destination was asked once about each size; all of a batch that was made before is judged by it."""
+    records = [b"%03d" % number + b"x" * 997 for number in range(64)]
+    scene = Scene(lambda sent: TOO_LARGE if sum(map(len, sent)) > 10_000 else DONE)
+    scene.deliver(batch_of(*records))
+    assert sorted(scene.inbox.delivered) == records
+    assert [len(sent) for sent in scene.inbox.requests if len(sent) > 10] == [64, 32, 16]
 
 
 def test_a_record_too_large_by_itself_is_dropped() -> None:
