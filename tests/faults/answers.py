@@ -141,6 +141,22 @@ ANSWERS = (
         start=early(200, 100_000),
         before=well_again_at(INVOCATIONS // 2),
     ),
+    Cell(
+        name="413 before the body",
+        backend=SMALL_WINDOW,
+        settings=PLAIN,
+        events=LARGE,
+        start=early(413, 200_000),
+        required=Required(prompt_from=INVOCATIONS // 2),
+    ),
+    Cell(
+        name="413 before the body, TLS",
+        backend=partial(SMALL_WINDOW, tls=True),
+        settings=PLAIN,
+        events=LARGE,
+        start=early(413, 200_000, Connection="close"),
+        required=Required(prompt_from=INVOCATIONS // 2),
+    ),
     Cell(name="page of HTML with 200, then well", start=always(PAGE), before=well_again_at(INVOCATIONS // 2)),
     Cell(
         name="page of HTML that says no type, then well",

@@ -114,6 +114,12 @@ class Scene:
             with contextlib.suppress(OSError):
                 one.send(b"POST / HTTP/1.1\r\n")
 
+    def disperse(self) -> None:
+        """Hangs up on behalf of the crowd."""
+        for one in self._crowd:
+            one.close()
+        self._crowd.clear()
+
     def keep(self, kept: Any) -> Any:
         """Enters a context that is left with the cell's end."""
         return self._kept.enter_context(kept)

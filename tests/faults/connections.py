@@ -5,8 +5,9 @@ from functools import partial
 from tests.faults.answers import CRASHES
 from tests.faults.cell import INVOCATIONS, LINES, Cell, PerInvocation, Required, Scene
 from tests.faults.cells import LATE_MS
+from tests.faults.hooks import always, well_again
 from tests.faults.play import USER
-from tests.sandbox import BlackHole, Destination
+from tests.sandbox import BlackHole, Destination, Hang
 
 # Listens on the backend's port and takes no connection. The resolver prefers neither to the other.
 DEAD, ALIVE = "127.0.0.2", "127.0.0.3"
@@ -86,5 +87,16 @@ CONNECTIONS = (
         name="TLS handshake that hangs is said",
         endpoint=lambda port: f"https://127.0.0.1:{port}",
         required=said('"detail":"handshake with 127.0.0.1:'),
+    ),
+    Cell(
+        name="answer that never comes is said",
+        start=always(Hang()),
+        required=said('"detail":"waiting for the answer of 127.0.0.1:'),
+    ),
+    Cell(
+        name="hanging until shutdown is said",
+        start=always(Hang()),
+        ending=well_again,
+        required=Required(late_p50_ms=LATE_MS, says=('"detail":"waiting for the answer of 127.0.0.1:',)),
     ),
 )

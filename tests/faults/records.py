@@ -1,5 +1,6 @@
 """What a function may log: no record stops the others, holds the function, or takes the memory."""
 
+from tests.faults.answers import CRASHES
 from tests.faults.cell import INVOCATIONS, LINE, LINES, Cell, PerInvocation, Required, Scene
 from tests.faults.hooks import with_event
 
@@ -47,7 +48,7 @@ def unlike(name: str, size: int, count: int) -> tuple[dict[str, object], ...]:
     )
 
 
-WELL = Required(p50_ms=60.0)
+WELL = Required(p50_ms=60.0, unsaid=CRASHES)
 
 RECORDS = (
     Cell(name="line of 4,600 panics", events=with_rows(PANICS), required=WELL),
@@ -57,7 +58,15 @@ RECORDS = (
         required=WELL,
     ),
     Cell(name="JSON record nested 100,000 deep", before=logged(4, nested(100_000)), required=WELL),
+    Cell(name="1,000 keys of 30 KB", events=unlike('{"message":"m","%s":1}', 30_000, 1000)),
     Cell(name="60 levels of 200 KB", events=unlike('{"message":"m","level":"%s"}', 200_000, 60)),
+    Cell(name="60 loggers of 200 KB", events=unlike('{"message":"m","level":"info","logger":"%s"}', 200_000, 60)),
+    Cell(
+        name="e-mail pattern, 64 KB without an @",
+        settings={"TAILRACE_REDACT": "email"},
+        events=with_rows("a" * 64_000),
+        required=WELL,
+    ),
     Cell(
         name="e-mail pattern, 64 KB without an @",
         settings={"TAILRACE_REDACT": "email"},

@@ -92,6 +92,7 @@ SHUTDOWN = (
         required=Required(by_lines=True, lost=1, dropped={"refused": 1}),
     ),
     unheard_of("traces"),
+    unheard_of("metrics"),
     unheard_of("logs,traces,metrics"),
     Cell(
         name="collector stuck at shutdown",

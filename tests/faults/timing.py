@@ -71,6 +71,12 @@ TIMING = (
         required=Required(by_lines=True, prompt_from=0, p50_ms=260.0, resent=False, has_spans=True),
     ),
     Cell(
+        name="all signals, 0.4 s slow",
+        settings=ALL_SIGNALS,
+        start=always(Slow(0.4)),
+        required=Required(by_lines=True, prompt_from=1, has_spans=True),  # the shipper is not there yet in the first
+    ),
+    Cell(
         name="default, 150 ms slow",
         is_default=True,
         events=({"lines": LINES},) * (2 * INVOCATIONS),

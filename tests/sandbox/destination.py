@@ -232,6 +232,7 @@ class Destination:
                 received_s = time.monotonic()
                 early = self.faults.early_answer(float(head.headers.get("content-length", "inf")))
                 if early is not None:
+                    writer.transport.pause_reading()  # type: ignore[attr-defined]
                     await self._act(early, head, received_s, connection, writer)
                     await asyncio.Event().wait()
                 request = await with_body(reader, head)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _READ_BYTES = 64 * 1024
-_SMALL_PIPE_BYTES = 4096
+_PIPE_BYTES, _SMALL_PIPE_BYTES = 64 * 1024, 4096
 
 
 class Output:
@@ -47,6 +47,7 @@ class Output:
     def heed(self) -> None:
         """Read again."""
         self._is_deaf = False
+        fcntl.fcntl(self.read_fd, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         asyncio.get_running_loop().add_reader(self.read_fd, self._readable)
 
     def close(self) -> None:
