@@ -19,8 +19,8 @@ ENDLESS = Raw(b"HTTP/1.1 200 OK\r\n", more=b"X-Filler: " + b"x" * 1000 + b"\r\n"
 PAGE = Status(200, b"<!DOCTYPE html>\n<html><body>Welcome</body></html>", {"Content-Type": "text/html"}, store=False)
 BARE_PAGE = Status(200, b"\n<html><body>Welcome</body></html>", store=False)
 
-# More than a kernel takes of it before the server reads: 1 MiB requests that are not compressed.
-LARGE = tuple({"lines": LINES, "bytes": 50_000} for _ in range(INVOCATIONS))
+# More than a kernel takes of it before the server reads: half a megabyte that is not compressed.
+LARGE = ({"lines": 10, "bytes": 50_000},) * INVOCATIONS
 PLAIN = {"TAILRACE_COMPRESSION": "none"}
 SMALL_WINDOW = partial(Destination, receive_bytes=4096)
 

@@ -234,7 +234,7 @@ class Destination:
                 if early is not None:
                     writer.transport.pause_reading()  # type: ignore[attr-defined]
                     await self._act(early, head, received_s, connection, writer)
-                    await asyncio.Event().wait()
+                    await self._until_hung_up(writer)
                 request = await with_body(reader, head)
                 if request is None:
                     break
@@ -250,6 +250,14 @@ class Destination:
             if task is not None:
                 self._open.discard(task)
             writer.close()
+
+    @staticmethod
+    async def _until_hung_up(writer: asyncio.StreamWriter) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            # A connection that is not read has no end that could be waited for.
+            writer.transport.abort()
 
     async def _act(
         self,
