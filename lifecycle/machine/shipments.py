@@ -19,6 +19,7 @@ class Shipment(msgspec.Struct, frozen=True):
     Attributes:
         until: Where it is to get.
         deadline: When it is to stop.
+        allowed_s: How long it has from when it was last ordered.
         began: When it was first ordered.
         is_held: Whether an invocation is held for it.
         is_cut: Whether it was ordered to end at once.
@@ -27,6 +28,7 @@ class Shipment(msgspec.Struct, frozen=True):
 
     until: int
     deadline: float
+    allowed_s: float
     began: float
     is_held: bool
     is_cut: bool = False
@@ -39,8 +41,14 @@ class Shipment(msgspec.Struct, frozen=True):
 
     @property
     def grace_s(self) -> float:
-        """Time awake from then on within which the shipper ends it, or is stuck."""
-        return (STUCK_AFTER_CUT_S if self.is_cut else STUCK_AFTER_S) - LATE_AFTER_S
+        """Time awake from then on within which the shipper ends it, or is stuck.
+
+        The shipper goes by the time that it was awake. A shipment that holds nothing may have been frozen for all but a
+        moment of its time, and then has it still before it.
+        """
+        if self.is_cut:
+            return STUCK_AFTER_CUT_S - LATE_AFTER_S
+        return STUCK_AFTER_S - LATE_AFTER_S + (0.0 if self.is_held else self.allowed_s)
 
 
 class Shipments:
@@ -150,7 +158,14 @@ class Shipments:
         """A shipment of all that waits; it replaces the one under way."""
         began = self.current.began if self.current else now
         self.has_stalled = False
-        self.current = Shipment(until=self.end, deadline=deadline, began=began, is_held=is_held, is_final=is_final)
+        self.current = Shipment(
+            until=self.end,
+            deadline=deadline,
+            allowed_s=max(0.0, deadline - now),
+            began=began,
+            is_held=is_held,
+            is_final=is_final,
+        )
         return Ship(self.shipped, self.skip, self.end, deadline, reason, is_final)
 
     def cut(self, now: float, reason: str) -> Ship:

@@ -67,10 +67,12 @@ def test_shipment_that_waits_for_more_telemetry_ends_and_counts_as_stalled() -> 
 
 
 def test_shipper_has_some_time_after_its_deadline_and_less_when_it_was_cut() -> None:
-    """At shutdown its successor needs the time."""
+    """At shutdown its successor needs the time; where it may have been frozen it has all that it was to have."""
     subject = shipments(100)
     subject.order(2.0, 12.0, "interval_passed", is_held=False)
     assert subject.current is not None
+    assert subject.current.grace_s == STUCK_AFTER_S - LATE_AFTER_S + 10.0
+    subject.order(2.0, 12.0, "invocation_finished", is_held=True)
     assert subject.current.grace_s == STUCK_AFTER_S - LATE_AFTER_S
     assert subject.cut(5.0, "stale").deadline == 5.0
     assert subject.current.is_cut

@@ -199,7 +199,8 @@ def test_shipper_that_is_late_is_given_its_time_awake_over_many_freezes() -> Non
     for number in range(1, 13):
         commands += subject.handle(TimePassed(), 100.0 * number)
     assert KillWorker("shipper") not in commands
-    assert KillWorker("shipper") in pass_time(subject, 1202.0)
+    assert KillWorker("shipper") not in pass_time(subject, 1209.0)
+    assert KillWorker("shipper") in pass_time(subject, 1212.0)
 
 
 def test_collector_that_was_heard_is_left_alone() -> None:
