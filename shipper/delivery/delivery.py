@@ -303,6 +303,8 @@ class Delivery:
                 return msgspec.structs.replace(outcome, reason=task.health.reason or "deadline", detail="")
         else:
             outcome = answered()
+        for size in outcome.repeats:
+            self.counts.add(1, retries=1, wire_bytes=size)
         task.is_again = False
         if outcome.reason == "timeout" and self._timing.time_left_s() <= 0:
             # The destination may be well: it was the shipment that had no time.

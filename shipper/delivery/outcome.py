@@ -33,6 +33,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         rejected: Records the destination did not take, without saying which, of a request it otherwise accepted.
         detail: Phase and address, or what the system said of it; never content or secrets.
         said: The server's own sentence of why, as it may be shown: bounded, quoted, without secrets; "" for none.
+        repeats: Sizes of the bodies of further requests that it took to find out how the endpoint wants them written.
         items: What became of single records, by their index in the request, where that is not what became of all: an
             outcome of DONE, RETRY, SPLIT or REFUSED, which has no items of its own.
     """
@@ -44,6 +45,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     rejected: int = 0
     detail: str = ""
     said: str = ""
+    repeats: tuple[int, ...] = ()
     items: Mapping[int, "Outcome"] = {}
 
     @property

@@ -255,7 +255,9 @@ def test_a_replaced_shipper_knows_which_encoding_is_taken(server: Server) -> Non
     server.behaviours = [takes_json]
     first = Supervisor(backlog, server.port)
     first.command(middle)
-    report = first.reports_until(middle)[-1]
+    reports = first.reports_until(middle)
+    report = reports[-1]
+    assert sum(one.requests for one in reports) == 2
     first.close()
     second = Supervisor(backlog, server.port)
     second.command(end, since=middle, context=report.context)

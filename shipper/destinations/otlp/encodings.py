@@ -200,17 +200,20 @@ class Negotiation(Endpoint):
 
     def _answered(self, sent: OtlpRequest, outcome: Outcome) -> Outcome:
         """The outcome of a request, or of the same in the form that is taken."""
-        first = outcome
+        first, repeats = outcome, []
         while outcome.reason in (_UNSUPPORTED, _BAD_REQUEST):
             if sent.form == self._at and not self._moved_on(outcome):
-                return first
+                outcome = first
+                break
             sent = self._current(sent)
             outcome = self._sender.send(sent)
-        if outcome.verdict is Verdict.DONE and not self._has_taken and sent.form == self._at:
-            self._has_taken = True
-            if self._at:
-                self._say_found(self._forms[self._at])
-        return outcome
+            repeats.append(len(sent.body))
+        else:
+            if outcome.verdict is Verdict.DONE and not self._has_taken and sent.form == self._at:
+                self._has_taken = True
+                if self._at:
+                    self._say_found(self._forms[self._at])
+        return msgspec.structs.replace(outcome, repeats=tuple(repeats)) if repeats else outcome
 
     def _moved_on(self, outcome: Outcome) -> bool:
         """Whether there is another form to ask for."""
