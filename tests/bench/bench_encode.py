@@ -20,7 +20,7 @@ from lifecycle.contract.log import Log
 from lifecycle.contract.settings import Settings
 from shipper.delivery.batch import Limits, Position
 from shipper.destinations.lines import Lines
-from shipper.destinations.otlp import logs, protobuf_logs
+from shipper.destinations.otlp import json_logs, protobuf_logs
 from shipper.destinations.registry import chosen
 from shipper.model.context import NOTHING
 from shipper.model.events import Event, events
@@ -116,7 +116,7 @@ def bench(name: str, body: bytes, rounds: int) -> None:
         return sizes
 
     separators = {"protobuf": b"", "json": b","}
-    encoders: dict[str, Callable[[], Encoder]] = {"protobuf": protobuf_logs.LogRecords, "json": logs.LogRecords}
+    encoders: dict[str, Callable[[], Encoder]] = {"protobuf": protobuf_logs.LogRecords, "json": json_logs.LogRecords}
     joined = {name: separators[name].join(mapped(made())) for name, made in encoders.items()}
     figures = cpu_us(
         {

@@ -13,7 +13,7 @@ from lifecycle.contract.backlog import Backlog
 from lifecycle.contract.frames import Frame
 from shipper.delivery.batch import Batch, Limits, Position
 from shipper.destinations.lines import Lines as LineEncoder
-from shipper.destinations.otlp.logs import LogRecords
+from shipper.destinations.otlp.json_logs import LogRecords
 from shipper.errors import HeldError
 from shipper.model.context import NOTHING
 from shipper.model.events import Event

@@ -6,8 +6,8 @@ from itertools import groupby
 
 import msgspec
 
+from shipper.destinations.otlp.json_logs import LogRecords
 from shipper.destinations.otlp.json_values import any_value, key_value
-from shipper.destinations.otlp.logs import LogRecords
 from shipper.destinations.otlp.values import Scoped, scope_of
 from shipper.model.resource import VERSION
 from shipper.model.signals import LOGS, METRICS, TRACES
@@ -49,14 +49,14 @@ class JsonEncoding:
     @functools.cached_property
     def span(self) -> Callable[["Span"], bytes]:
         """Loaded with the first span."""
-        from shipper.destinations.otlp.spans import encoded
+        from shipper.destinations.otlp.json_spans import encoded
 
         return encoded
 
     @functools.cached_property
     def metrics(self) -> Callable[["Export"], list[bytes]]:
         """Loaded with the first metrics."""
-        from shipper.destinations.otlp.metrics import encoded
+        from shipper.destinations.otlp.json_metrics import encoded
 
         return encoded
 

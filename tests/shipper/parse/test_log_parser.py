@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shipper.destinations.lines import Lines
-from shipper.destinations.otlp.logs import LogRecords
+from shipper.destinations.otlp.json_logs import LogRecords
 from shipper.model.context import Context, Invocation
 from shipper.model.events import Event, events
 from shipper.model.log_record import LogRecord, TextLine

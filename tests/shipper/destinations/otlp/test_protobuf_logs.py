@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shipper.destinations.otlp import logs, protobuf_logs
+from shipper.destinations.otlp import json_logs, protobuf_logs
 from shipper.destinations.otlp.json_encoding import JsonEncoding
 from shipper.destinations.otlp.protobuf_encoding import ProtobufEncoding
 from shipper.model.events import Event
@@ -116,7 +116,7 @@ def test_a_text_line_is_what_its_record_is(
     """The short way gives the same bytes as the long one, in both encodings, whatever came before."""
     from lifecycle.contract.json_text import without_newline
 
-    encoders = (protobuf_logs.LogRecords(), logs.LogRecords())
+    encoders = (protobuf_logs.LogRecords(), json_logs.LogRecords())
     for text, is_escaped, time_ns, level, number, index in lines:
         raw = msgspec.json.encode(text)
         if is_escaped:

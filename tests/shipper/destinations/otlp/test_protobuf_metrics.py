@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shipper.destinations.otlp import metrics, protobuf_metrics
+from shipper.destinations.otlp import json_metrics, protobuf_metrics
 from shipper.destinations.otlp.protobuf_values import field
 from shipper.model.metrics import CUMULATIVE, DELTA, Export, Histogram, Metric, Point
 from tests.sandbox.otlp import from_json, from_protobuf
@@ -66,5 +66,5 @@ def test_a_sum_is_these_bytes() -> None:
 @given(EXPORTS)
 def test_metrics_are_what_the_json_encoder_says(export: Export) -> None:
     """Field by field, zeros and what is empty included."""
-    body = b'{"resourceMetrics":[{"scopeMetrics":[{"metrics":[%b]}]}]}' % b",".join(metrics.encoded(export))
+    body = b'{"resourceMetrics":[{"scopeMetrics":[{"metrics":[%b]}]}]}' % b",".join(json_metrics.encoded(export))
     assert from_protobuf("metrics", in_protobuf(export)) == from_json("metrics", body)

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shipper.destinations.otlp import protobuf_spans, spans
+from shipper.destinations.otlp import json_spans, protobuf_spans
 from shipper.destinations.otlp.protobuf_values import field
 from shipper.model.context import Child
 from shipper.model.span import ERROR, SERVER, Span, SpanData
@@ -76,5 +76,5 @@ def test_a_span_is_these_bytes() -> None:
 def test_a_span_and_its_parts_are_what_the_json_encoder_says(span: Span) -> None:
     """Field by field, zeros and what is empty included."""
     protobuf = from_protobuf("traces", in_protobuf([protobuf_spans.encoded(span)]))
-    assert protobuf == without_nulls(from_json("traces", in_json([spans.encoded(span)])))
+    assert protobuf == without_nulls(from_json("traces", in_json([json_spans.encoded(span)])))
     assert len(protobuf.resource_spans[0].scope_spans[0].spans) == 1 + len(span.children)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shipper.destinations.otlp import json_values as anyvalue
-from shipper.destinations.otlp.logs import LogRecords
+from shipper.destinations.otlp.json_logs import LogRecords
 from shipper.destinations.otlp.values import MOST_DEPTH
 from shipper.destinations.registry import chosen
 from shipper.model import resource
