@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+from opentelemetry.proto.logs.v1.logs_pb2 import ScopeLogs
+
 from collector.batch import BadBatchError, Envelope, read
 from collector.handler import refusal
 from collector.http_parser import HttpParser
@@ -18,7 +20,8 @@ from lifecycle.contract.log import Log
 from lifecycle.contract.settings import Settings
 from shipper.delivery.batch import Limits, Position
 from shipper.destinations.lines import Lines as LineEncoder
-from shipper.destinations.otlp.logs import LogRecords
+from shipper.destinations.otlp.json_logs import LogRecords
+from shipper.destinations.otlp.protobuf_logs import LogRecords as ProtobufRecords
 from shipper.model.log_record import Encoder
 from shipper.pipeline import Pipeline
 from tests.shipper.support import frame_of
@@ -137,9 +140,9 @@ def _no(constant: str) -> None:
 
 
 def shipped(envelope: Envelope) -> None:
-    """What becomes of a batch: each event is one record of valid JSON, whatever the destination."""
+    """What becomes of a batch: each event is one valid record, whatever the destination and its encoding."""
     payload = bytes(envelope.payload)
-    for encoder in (LogRecords(), LineEncoder(Settings({"AWS_LAMBDA_FUNCTION_NAME": "f"}))):
+    for encoder in (LogRecords(), ProtobufRecords(), LineEncoder(Settings({"AWS_LAMBDA_FUNCTION_NAME": "f"}))):
         _encoded(encoder, payload, envelope.events)
 
 
@@ -167,7 +170,10 @@ def _records(parcels: Iterable[Any]) -> Iterable[bytes]:
 
 
 def _uid(record: bytes) -> str:
-    """The uid of a record that must be JSON, on one line, without anything that has no place in it."""
+    """The uid of a record that must be protobuf, or JSON, on one line, without anything that has no place in it."""
+    if record[:1] == b"\x12":
+        (log,) = ScopeLogs.FromString(record).log_records
+        return str(next(pair.value.string_value for pair in log.attributes if pair.key == "log.record.uid"))
     assert b"\n" not in record[:-1]
     depth_allowed = sys.getrecursionlimit()
     try:

@@ -217,8 +217,15 @@ def test_without_rules_nothing_of_them_is_loaded() -> None:
         settings = Settings({"TAILRACE_DESTINATION": "otlp"})
         chosen(settings, lambda *_: 0, log)
         assert worker._rules(settings, log) is None
-        late = "rules patterns sample redaction phases records exceptions json_lines platform_lines meters".split()
-        late += ["destinations." + name for name in "lines file stdout ndjson otlp_spans otlp_metrics".split()]
+        late = ["rules." + name for name in "rules patterns sampling redaction".split()]
+        late += ["invocations.phases", "model.platform_records", "model.meters", "model.metrics"]
+        late += ["parse." + name for name in "exceptions json_lines platform_lines".split()]
+        late += ["destinations." + name for name in "lines file stdout ndjson elasticsearch".split()]
+        late += ["destinations.otlp.json_" + name for name in "encoding values logs spans metrics".split()]
+        late += ["destinations.otlp.protobuf_" + name for name in "reader spans metrics".split()]
+        late += ["destinations.otlp.transcode"]
+        import importlib.util
+        assert all(importlib.util.find_spec("shipper." + name) for name in late)
         print([name for name in late if "shipper." + name in sys.modules])
     """
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=20, check=True)
