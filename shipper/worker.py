@@ -129,6 +129,8 @@ class Worker:
         self._unfinished: list[tuple[Position, Batch]] = []
         # Where the next batch begins; what is committed may be behind it.
         self._cut = NOWHERE
+        # Not all was made of what was wanted: what waits has taken all the memory that there is for it.
+        self._is_short = False
         self._doubt: HeldError | None = None
         self._delivery = Delivery(
             destination,
@@ -178,6 +180,7 @@ class Worker:
         self._delivery.begin_shipment()
         while True:
             until, is_final = commands.until, commands.is_final
+            self._is_short = False
             for batches in self._together(until):
                 self._deliver_together(batches)
                 is_reported = True
@@ -187,7 +190,8 @@ class Worker:
             # Both may have moved on; where something is left, the command may still lie in the pipe.
             if reports.open:
                 commands.look()
-            if commands.until <= until and commands.is_final == is_final:
+            has_moved = commands.until > until or commands.is_final != is_final
+            if not has_moved and (reports.open or not self._is_short):
                 break
         if reports.open and self._delivery.lacked_time:
             reports.stall("deadline")
@@ -274,6 +278,7 @@ class Worker:
             del batch
             self._leave_at = self._half_time()
             if not pipeline.is_final and sum(one.owed_bytes for one in is_open) > _MOST_DEFERRED_BYTES:
+                self._is_short = True
                 break
 
     def _between(self) -> bool:
@@ -293,7 +298,7 @@ class Worker:
         self._commands.look()
         if self._commands.deadline != deadline:
             self._leave_at = self._half_time()
-        if now >= self._commands.deadline:
+        if self._commands.time_left_s() <= 0:
             raise HeldError("deadline")
         return now >= self._leave_at
 

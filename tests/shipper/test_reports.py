@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from lifecycle.contract import wire
 from lifecycle.contract.wire import Ship, Shipped, Stalled
+from shipper import worker as worker_module
 from shipper.commands import Commands
 from shipper.delivery import health
 from shipper.delivery.interfaces import Request
@@ -146,8 +147,17 @@ class Told:
     st.sampled_from([3, 2000]),
     st.sampled_from([1e-9, 60.0]),
     st.sampled_from([12_000, 4_000_000]),
+    st.sampled_from([500, 4_000_000]),
 )
-@example([(HELD, "at once"), (HELD, "at once"), (UNSUPPORTED, "at once")], [(0, False)], True, 2000, 60.0, 4_000_000)
+@example(
+    [(HELD, "at once"), (HELD, "at once"), (UNSUPPORTED, "at once")],
+    [(0, False)],
+    True,
+    2000,
+    60.0,
+    4_000_000,
+    4_000_000,
+)
 @example(
     [*[(DONE, "at once")] * 2, *[(UNSUPPORTED, "at once")] * 2, *[(DONE, "at once")] * 2, (DONE, "never")],
     [(2, False)],
@@ -155,6 +165,7 @@ class Told:
     3,
     1e-9,
     12_000,
+    4_000_000,
 )
 def test_every_event_is_reported_once(
     script: list[tuple[Outcome, str]],
@@ -163,6 +174,7 @@ def test_every_event_is_reported_once(
     batch_records: int,
     pause_s: float,
     room: int,
+    most_deferred: int,
 ) -> None:
     """Taken, deferred, given up, rejected, stalled, in one batch or several, by one shipper or by successors."""
     backlog, end = backlog_of(*stories(FRAMES), size=room)
@@ -175,6 +187,7 @@ def test_every_event_is_reported_once(
     shipped = 0
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(health, "FIRST_PAUSE_S", pause_s)
+        patch.setattr(worker_module, "_MOST_DEFERRED_BYTES", most_deferred)
         for number, (more, is_new) in enumerate([*shipments_made, (FRAMES, False), (0, False), (0, False)]):
             if worker is None or is_new:
                 worker = Worker(
