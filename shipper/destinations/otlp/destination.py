@@ -14,10 +14,9 @@ from lifecycle.contract.log import Log
 from lifecycle.contract.setting_types import GRPC
 from lifecycle.contract.settings import DEFAULT_OTLP_ENDPOINT, GRPC_PORT, HTTP_PORT, Settings
 from shipper.delivery.interfaces import Request
-from shipper.delivery.outcome import DONE, Outcome, Verdict
+from shipper.delivery.outcome import Outcome, Verdict
 from shipper.destinations.destination import Destination
 from shipper.destinations.http import DEFAULT_TIMEOUT_MS, Listener, Place, Senders, TlsFiles, outcome_of
-from shipper.destinations.otlp.answers import said
 from shipper.destinations.otlp.encodings import JSON, PROTOBUF, Encoding, Encodings, Form, Negotiation
 from shipper.model.context import Meters
 from shipper.model.log_record import Encoder, LogRecord
@@ -182,12 +181,14 @@ def outcome_of_export(request: Request, response: Response) -> Outcome:
     """What an answer means: a success may have rejected records, a 404 mean that the signal is not known."""
     del request
     outcome = outcome_of(response)
-    if outcome.verdict is Verdict.DONE:
-        answer = said(response.body, is_success=True)
-        if not answer.rejected and not answer.message:
-            return DONE
-        return Outcome(verdict=Verdict.DONE, rejected=answer.rejected, said=answer.message)
-    message = said(response.body, is_success=False).message
+    is_success = outcome.verdict is Verdict.DONE
     if outcome.reason in _UNKNOWN_PATH:
-        return Outcome(verdict=Verdict.UNSUPPORTED, reason=outcome.reason, said=message)
-    return msgspec.structs.replace(outcome, said=message)
+        outcome = Outcome(verdict=Verdict.UNSUPPORTED, reason=outcome.reason)
+    if not response.body:
+        return outcome
+    from shipper.destinations.otlp.answers import NOTHING, said
+
+    answer = said(response.body, is_success=is_success)
+    if answer == NOTHING:
+        return outcome
+    return msgspec.structs.replace(outcome, rejected=answer.rejected, said=answer.message)
