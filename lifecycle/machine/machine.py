@@ -431,6 +431,9 @@ class Machine:
         self._shutdown = Shutdown(ends_at, now, buffer_s=self._buffer_s, exit_status=exit_status)
         self.shipments.forget_stall()
         self._restarts.hasten(now)
+        if self._limits.is_running(_SILENCE):  # there is no time to give it more
+            self._limits.end(_SILENCE)
+            yield KillWorker(COLLECTOR)
         for worker in WORKERS:
             if self._restarts.ready_since(worker) is not None:
                 yield from self._ask(worker, SHIPPER_ANSWERS_WITHIN_S)
@@ -547,12 +550,13 @@ class Machine:
     def _replace_stuck(self, now: float) -> Iterator[Command]:
         """Ends workers that did not do what they owe, though they were awake."""
         current = self.shipments.current
-        if self._limits.is_over(COLLECTOR):
+        is_silent = self._limits.is_over(COLLECTOR)
+        if is_silent:
             self._limits.end(COLLECTOR)
-            self._limits.begin(_SILENCE, 0.0 if self._shutdown else STUCK_AFTER_S)
+            self._limits.begin(_SILENCE, STUCK_AFTER_S)
             if self._invocation:
                 self._invocation.collector_died(now, again=True)
-        if self._limits.is_over(_SILENCE):
+        if self._limits.is_over(_SILENCE) or (is_silent and self._shutdown):
             self._limits.end(_SILENCE)
             yield KillWorker(COLLECTOR)
         if not self._limits.is_over(SHIPPER) and not self._limits.is_over(_SHIPMENT):

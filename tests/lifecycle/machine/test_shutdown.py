@@ -475,3 +475,12 @@ def test_shipment_that_ended_before_it_heard_that_it_is_the_last_is_not_its_end(
     assert not any(isinstance(one, Exit) for one in subject.handle(crossing, 1.51))
     assert subject.state is State.CLOSING
     assert any(isinstance(one, Exit) for one in subject.handle(OffsetCommitted(200), 1.52))
+
+
+def test_collector_that_was_silent_before_shutdown_is_replaced_at_once() -> None:
+    """There is no time to give it two seconds."""
+    subject = machine("end", budget_s=0.5)
+    subject.handle(WorkerReady("collector"), 9.0)
+    invoke(subject, 10.0, timeout_s=10.0)
+    pass_time(subject, 11.0)
+    assert KillWorker("collector") in subject.handle(ShutdownRequested("spindown", 13.0), 11.0)
