@@ -9,6 +9,7 @@ Source: RFC 8259.
 
 import codecs
 import re
+from io import BytesIO
 
 import msgspec
 
@@ -127,9 +128,9 @@ def _string_end(array: Text, at: int, begin: int) -> int:
     raise SplitError("malformed", begin)
 
 
-def is_utf8(text: Text) -> bool:
+def is_utf8(text: Text | memoryview) -> bool:
     """Whether all of it is UTF-8: msgspec does not look at that in what it skips."""
-    if text.isascii():
+    if not isinstance(text, memoryview) and text.isascii():
         return True
     view = memoryview(text)
     at = 0
@@ -177,12 +178,52 @@ def without_newline(raw: bytes) -> bytes:
     return raw[:-3] + b'"' if backslashes % 2 else raw
 
 
+def as_text(raw: "bytes | memoryview") -> bytes:
+    """JSON, or what nearly is, as a JSON string that a person reads; in steps, so that there is one copy."""
+    if len(raw) <= _UTF8_STEP_BYTES:
+        return _to_json(bytes(raw).decode("utf-8", "replace"))
+    view, at, text = memoryview(raw), 0, BytesIO()
+    text.write(b'"')
+    while at < len(view):
+        is_last = at + _UTF8_STEP_BYTES >= len(view)
+        decoded, taken = codecs.utf_8_decode(view[at : at + _UTF8_STEP_BYTES], "replace", is_last)
+        text.write(_to_json(decoded)[1:-1])
+        at += taken
+    text.write(b'"')
+    return text.getvalue()
+
+
+def has_more_members(raw: bytes, most: int) -> bool:
+    """Whether a JSON object has more members than `most`, not counting those within its members."""
+    if raw.count(b":") <= most:
+        return False
+    depth = count = at = 0
+    while (found := _INSIDE.search(raw, at) if depth > 1 else _BETWEEN.search(raw, at)) is not None:
+        at = found.end()
+        mark = raw[at - 1]
+        if mark == b'"'[0]:
+            try:
+                at = _string_end(raw, at, 0)
+            except SplitError:
+                return False
+        elif mark in b"[{":
+            depth += 1
+        elif mark in b"]}":
+            depth -= 1
+        else:
+            count += 1
+            if count >= most:
+                return True
+    return False
+
+
 class _Line(msgspec.Struct, gc=False):
     logger: object = None
 
 
 _line = msgspec.json.Decoder(_Line)
 _string = msgspec.json.Decoder(str)
+_to_json = msgspec.json.Encoder().encode
 
 
 def is_own_line(record: "msgspec.Raw | bytes") -> bool:

@@ -15,7 +15,9 @@ from shipper.model.events import AnyEvent, BrokenEvent, Event, OddEvent, WiderEv
 from shipper.model.log_record import Encoder, LogRecord, Origin
 from shipper.model.resource import readable, service_name
 
+# Texts and origins remembered, and how long a text may be.
 _MOST_REMEMBERED = 512
+_MOST_TEXT_BYTES = 128
 
 _to_json = msgspec.json.Encoder().encode
 
@@ -57,14 +59,19 @@ class Lines(Encoder):
             request = self._request(origin.request_id, origin.trace_id, origin.span_id)
             shared = self._origins[origin] = b'%b,"uid":"%b-' % (request, origin.batch_id.encode())
         raw = bytes(event.record)
-        return b'%b"time":%b,"type":%b,"record":%b%b%d%b' % (
-            self._head,
-            self._text(event.time),
-            self._text(event.type),
-            one_line(raw) if b"\n" in raw or b"\r" in raw else raw,
-            shared,
-            index,
-            self._tail,
+        return b"".join(
+            (
+                self._head,
+                b'"time":',
+                self._text(event.time),
+                b',"type":',
+                self._text(event.type),
+                b',"record":',
+                one_line(raw) if b"\n" in raw or b"\r" in raw else raw,
+                shared,
+                b"%d" % index,
+                self._tail,
+            )
         )
 
     def _members(self, event: AnyEvent) -> bytes:
@@ -91,9 +98,11 @@ class Lines(Encoder):
     def _text(self, text: str) -> bytes:
         encoded = self._texts.get(text)
         if encoded is None:
+            encoded = _to_json(text)
             if len(self._texts) >= _MOST_REMEMBERED:
                 self._texts.clear()
-            encoded = self._texts[text] = _to_json(text)
+            if len(encoded) <= _MOST_TEXT_BYTES:
+                self._texts[text] = encoded
         return encoded
 
 

@@ -7,12 +7,13 @@ all. Records stay raw JSON. A large frame is decoded in pieces, so memory is bou
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 
 import msgspec
 
 from lifecycle.contract.backlog import Place
 from lifecycle.contract.frames import BrokenFrameError, Frame
-from lifecycle.contract.json_text import SplitError, elements, is_own_line, with_valid_escapes, with_valid_utf8
+from lifecycle.contract.json_text import SplitError, elements, is_own_line, is_utf8, with_valid_escapes, with_valid_utf8
 
 # The platform's default batch is this large, and no more is kept of what is not JSON.
 PIECE_BYTES = 262_144
@@ -25,6 +26,7 @@ DECODED_BYTES = 65_536
 _MOST_BOUNDARIES = 16
 
 _ARRAY = re.compile(rb"\s*\[")
+_MOST_SPACE = 16
 
 # Cannot occur inside a JSON string, where each quote has a backslash before it. It can occur in a nested
 # array; a piece cut there is unbalanced, fails to decode, and the next boundary is tried.
@@ -194,6 +196,10 @@ def _in_pieces(payload: memoryview) -> Iterator[Sequence[AnyEvent]]:
 def _piece(payload: memoryview, at: int) -> tuple[int, list[Event] | None]:
     """The events from `at` to the next boundary past a piece's size, and where they end."""
     end = at + DECODED_BYTES
+    if at <= _MOST_SPACE and _BOUNDARY.search(payload, end) is None and is_utf8(payload):
+        # One event, or few, and large: read where they lie.
+        with suppress(msgspec.DecodeError, RecursionError):
+            return len(payload), _events.decode(payload)
     for _ in range(_MOST_BOUNDARIES):
         boundary = _BOUNDARY.search(payload, end) if end < len(payload) else None
         if boundary is None:

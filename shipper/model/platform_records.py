@@ -142,13 +142,16 @@ KINDS: dict[str, type[Record]] = {
     "platform.logsDropped": Dropped,
 }
 _MOST_TEXT = 1000
+
+# The platform's own have some dozens; each is an object in memory.
+_MOST_VALUES = 1024
 _decoders = {kind: msgspec.json.Decoder(kind, strict=False) for kind in set(KINDS.values())}
 
 
 def record_of(kind: str, raw: bytes) -> Record | None:
     """The record of an event of type `kind`; None for an unknown type, and for what is no object."""
     known = KINDS.get(kind)
-    if known is None or raw[:1] != b"{":
+    if known is None or raw[:1] != b"{" or raw.count(b",") > _MOST_VALUES:
         return None
     try:
         found: Record = _decoders[known].decode(raw)

@@ -9,7 +9,7 @@ import re
 
 import msgspec
 
-from lifecycle.contract.json_text import with_valid_escapes
+from lifecycle.contract.json_text import has_more_members, with_valid_escapes
 from shipper.model.log_record import ExceptionInfo
 from shipper.model.severity import name_of, number_of
 from shipper.model.trace_ids import SPAN_DIGITS, hex_id, trace_id_of
@@ -51,7 +51,19 @@ _OF_ERRORS = frozenset((*_TYPES, *_ERRORS, *_STACKS, *_OBJECTS))
 _MOST_PLANS = 256
 _MOST_LEVELS = 64
 
+# Remembered of sets of members, together.
+_MOST_NAMES_BYTES = 2048
+
+# What is longer is none.
 _MOST_ID = 128
+_MOST_WORD = 64
+_MOST_LOGGER = 512
+
+# Of an exception that is an object, or a list; what is larger stays as it is.
+_MOST_VALUE_BYTES = 65_536
+
+# A line with more members than this is not taken apart: each of them costs more than its text.
+MOST_MEMBERS = 1024
 _LEVEL_DIGITS = 2
 _NS_PER_S = 1_000_000_000
 
@@ -114,7 +126,7 @@ _levels: dict[bytes, str] = {}
 def members_of(raw: bytes) -> dict[str, bytes] | None:
     """The members of a raw JSON object, or of one that stands in a raw JSON string; None when it is neither."""
     text = _object_in(raw)
-    if text is None:
+    if text is None or has_more_members(text, MOST_MEMBERS):
         return None
     try:
         return {name: bytes(value) for name, value in _members.decode(text).items()}
@@ -152,6 +164,20 @@ def line_of(members: dict[str, bytes]) -> Line:
     return line
 
 
+def head_of(raw: "msgspec.Raw | bytes") -> Line:
+    """What a raw JSON object says of itself, and nothing of what it says: for one that is not taken apart."""
+    line = Line()
+    try:
+        named = _heads.decode(raw)
+    except (msgspec.MsgspecError, RecursionError):
+        return line
+    for take, candidates_of in _HEAD_FIELDS:
+        for member in candidates_of(named):
+            if member is not _NO_MEMBER and len(member) <= _MOST_LOGGER and take(line, bytes(member)):
+                break
+    return line
+
+
 def ids_in(raw: bytes) -> tuple[str, str, str]:
     """Request, trace and span id that a line names, as `line_of` finds them, and nothing else of it.
 
@@ -186,12 +212,14 @@ def _planned(names: tuple[str, ...]) -> _Plan:
             found.setdefault(role[0], []).append((role[1], name))
     roles = tuple((_TAKERS[role], tuple(name for _, name in sorted(ranked))) for role, ranked in found.items())
     plan = _Plan(roles, not _OF_ERRORS.isdisjoint(names))
-    if len(_plans) < _MOST_PLANS:
+    if len(_plans) < _MOST_PLANS and sum(map(len, names)) <= _MOST_NAMES_BYTES:
         _plans[names] = plan
     return plan
 
 
 def _take_time(line: Line, raw: bytes) -> bool:
+    if len(raw) > _MOST_WORD:
+        return False
     if raw[:1] == b'"':
         text = _text.decode(raw)
         line.time_ns = unix_ns(text)
@@ -203,6 +231,8 @@ def _take_time(line: Line, raw: bytes) -> bool:
 
 
 def _take_level(line: Line, raw: bytes) -> bool:
+    if len(raw) > _MOST_WORD:
+        return False
     level = _levels.get(raw)
     if level is None:
         level = _str(raw) or (name_of(int(raw)) if raw.isdigit() and len(raw) <= _LEVEL_DIGITS else "")
@@ -219,7 +249,7 @@ def _take_message(line: Line, raw: bytes) -> bool:
 
 
 def _take_logger(line: Line, raw: bytes) -> bool:
-    line.logger = _str(raw)
+    line.logger = _str(raw) if len(raw) <= _MOST_LOGGER else ""
     return bool(line.logger)
 
 
@@ -229,12 +259,12 @@ def _take_request(line: Line, raw: bytes) -> bool:
 
 
 def _take_trace(line: Line, raw: bytes) -> bool:
-    line.trace_id = trace_id_of(_str(raw).partition(";")[0].removeprefix("Root="))
+    line.trace_id = "" if len(raw) > _MOST_LOGGER else trace_id_of(_str(raw).partition(";")[0].removeprefix("Root="))
     return bool(line.trace_id)
 
 
 def _take_span(line: Line, raw: bytes) -> bool:
-    line.span_id = hex_id(_str(raw), SPAN_DIGITS)
+    line.span_id = hex_id(_str(raw), SPAN_DIGITS) if len(raw) <= _MOST_WORD else ""
     return bool(line.span_id)
 
 
@@ -250,20 +280,23 @@ _TAKERS = {
 }
 
 
-# The members that may say whose line it is, and no other: the rest is passed over without being taken apart.
-_IDS = ("request", "trace", "span")
 _NO_MEMBER = msgspec.Raw()
-_ids = msgspec.json.Decoder(
-    msgspec.defstruct(
-        "_Ids",
-        [(f"{role}_{rank}", msgspec.Raw, _NO_MEMBER) for role in _IDS for rank in range(len(_NAMES[role]))],
-        rename={f"{role}_{rank}": name for role in _IDS for rank, name in enumerate(_NAMES[role])},
+
+
+def _only(roles: tuple[str, ...]) -> "tuple[msgspec.json.Decoder[Any], tuple[tuple[Any, Any], ...]]":
+    """What reads the members that may have a role and passes over all others; and, by role, who takes which."""
+    fields = {role: [f"{role}_{rank}" for rank in range(len(_NAMES[role]))] for role in roles}
+    kind = msgspec.defstruct(
+        "_Named",
+        [(field, msgspec.Raw, _NO_MEMBER) for role in roles for field in fields[role]],
+        rename={field: name for role in roles for field, name in zip(fields[role], _NAMES[role], strict=True)},
         gc=False,
     )
-)
-_FIELDS = tuple(
-    (_TAKERS[role], operator.attrgetter(*(f"{role}_{rank}" for rank in range(len(_NAMES[role]))))) for role in _IDS
-)
+    return msgspec.json.Decoder(kind), tuple((_TAKERS[role], operator.attrgetter(*fields[role])) for role in roles)
+
+
+_ids, _FIELDS = _only(("request", "trace", "span"))
+_heads, _HEAD_FIELDS = _only(("time", "level", "logger", "request", "trace", "span"))
 
 
 def _exception(members: dict[str, bytes], *, is_uncaught: bool) -> ExceptionInfo | None:
@@ -337,6 +370,8 @@ def _str(raw: bytes | None) -> str:
 
 
 def _value(raw: bytes) -> "Any":
+    if len(raw) > _MOST_VALUE_BYTES:
+        return None
     try:
         return _anything.decode(raw)
     except (msgspec.MsgspecError, RecursionError):

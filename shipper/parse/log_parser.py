@@ -10,7 +10,7 @@ from types import ModuleType
 import msgspec
 
 from lifecycle.contract.frames import Frame
-from lifecycle.contract.json_text import without_newline
+from lifecycle.contract.json_text import as_text, without_newline
 from shipper.model.context import NOTHING, Context, request_id_of
 from shipper.model.events import AnyEvent, BrokenEvent, Event, OddEvent, WiderEvent
 from shipper.model.log_record import ExceptionInfo, LogRecord, Origin, TextLine
@@ -28,6 +28,16 @@ if TYPE_CHECKING:
 _MOST_REMEMBERED = 512
 
 _NS_PER_S = 1_000_000_000
+
+# What is longer is not taken apart: Lambda's own lines end at this size, and each part costs more than its text.
+_LARGE_BYTES = 262_144
+_EXAMINED_BYTES = 32_768
+
+# Values in a line that are written as such; where there are more, what is nested is text.
+_MOST_VALUES = 1024
+
+# A type that is longer is none of the platform's.
+_MOST_TYPE = 128
 
 # By its first byte a text line may be more than text: JSON, or what Node.js, Go and Rust say when memory is exhausted
 # (`FATAL ERROR: …`, `fatal error: …`, `memory allocation of …`).
@@ -56,6 +66,8 @@ class LogParser:
 
     def line(self, event: Event, index: int, context: Context) -> TextLine | LogRecord:
         """What an event means, in as few steps as there can be: a plain text line needs no record."""
+        if len(event.record) > _LARGE_BYTES:
+            return self.record(event, index, context)
         raw = bytes(event.record)
         # Nearly no line has a backslash before its end, and what tells an exception has: it has lines, or is JSON.
         if (
@@ -88,6 +100,8 @@ class LogParser:
         """Whose line an event is, for who needs to know no more."""
         if context is not self._context:
             self._context, self._origins = context, {}
+        if len(event.record) > _LARGE_BYTES:
+            return self._origin_of_large(event)
         raw = bytes(event.record)
         mark = raw[:1]
         if mark == b'"' and raw[1] != _BRACE:
@@ -106,12 +120,14 @@ class LogParser:
         others: Attributes = ()
         if type(event) is not Event:
             if isinstance(event, OddEvent):
-                return self._record(event, index, self._origin("", ""), event.time, _as_text(event.json))
+                return self._record(event, index, self._origin("", ""), event.time, as_text(event.json))
             if isinstance(event, BrokenEvent):
                 cut = ("aws.lambda.event.cut_bytes", b"%d" % event.lost_bytes)
                 return self._record(event, index, self._origin("", ""), "", _to_json(event.text), (cut,))
             if isinstance(event, WiderEvent):
                 others = tuple((f"aws.lambda.event.{name}", bytes(value)) for name, value in event.others.items())
+        if len(event.record) > _LARGE_BYTES:
+            return self._of_large(event, index, others)
         raw = bytes(event.record)
         if raw[:1] == b'"' and raw[1] != _BRACE:
             return self._of_text(event, index, raw, others)
@@ -122,7 +138,9 @@ class LogParser:
             return self._of_json(event, index, raw, members, others)
         if raw[:1] == b'"':
             return self._of_text(event, index, raw, others)
-        return self._record(event, index, self._origin(event.type, ""), event.time, _as_text(raw), others)
+        if raw[:1] == b"{":
+            return self._of_large(event, index, others)
+        return self._record(event, index, self._origin(event.type, ""), event.time, as_text(raw), others)
 
     def unread(self, event: AnyEvent, index: int, context: Context) -> LogRecord:
         """An event as text, without a look at what it means: for one that a shipper died of, or cannot map."""
@@ -132,7 +150,7 @@ class LogParser:
             return self._record(event, index, self._origin("", ""), "", _to_json(event.text))
         raw = event.json if isinstance(event, OddEvent) else bytes(event.record)
         kind = "" if isinstance(event, OddEvent) else event.type
-        body = raw if raw[:1] == b'"' else _as_text(raw)
+        body = raw if raw[:1] == b'"' else as_text(raw)
         return self._record(event, index, self._origin(kind, ""), event.time, body)
 
     def _of_text(self, event: Event, index: int, raw: bytes, others: "Attributes") -> LogRecord:
@@ -148,6 +166,39 @@ class LogParser:
             time = event.time
         origin = self._origin(event.type, request_id)
         return self._record(event, index, origin, time, without_newline(raw), others, level, exception)
+
+    def _of_large(self, event: Event, index: int, others: "Attributes") -> LogRecord:
+        """A record that is not taken apart, for want of memory: its text, and what it says of itself."""
+        view = memoryview(event.record)
+        if view[0] == _QUOTE:
+            head = bytes(view[:_EXAMINED_BYTES])
+            level, request_id, time, _ = text_head(head)
+            exception = None
+            if may_hold_exception(head):
+                from shipper.parse.exceptions import in_text
+
+                exception = in_text(_beginning(head))
+                level = level or ("ERROR" if exception is not None else "")
+            if not time or unix_ns(time) is None:
+                time = event.time
+            end = bytes(view[-_EXAMINED_BYTES:])
+            body = b"".join((view[:-3], b'"')) if without_newline(end) is not end else bytes(view)
+            origin = self._origin(event.type, request_id)
+            return self._record(event, index, origin, time, body, others, level, exception)
+        line: Line = self._json.head_of(event.record) if view[0] == _BRACE else self._json.Line()
+        origin = self._origin_of(event.type, line.request_id, line.trace_id, line.span_id)
+        time_ns = line.time_ns if line.is_exact else _written_ns(line, event.time)
+        body = as_text(view)
+        record = self._record(event, index, origin, event.time, body, others, line.level, None, time_ns)
+        record.scope = line.logger
+        return record
+
+    def _origin_of_large(self, event: Event) -> Origin:
+        view = memoryview(event.record)
+        if view[0] == _QUOTE:
+            return self._origin(event.type, text_head(bytes(view[:_EXAMINED_BYTES]))[1])
+        line: Line = self._json.head_of(event.record) if view[0] == _BRACE else self._json.Line()
+        return self._origin_of(event.type, line.request_id, line.trace_id, line.span_id)
 
     def _of_json(
         self, event: Event, index: int, raw: bytes, members: dict[str, bytes], others: "Attributes"
@@ -169,6 +220,8 @@ class LogParser:
             is_whole = raw[:1] == b"{" and len(rest) == count
             body = raw if is_whole else self._json.object_of(rest)
             attributes = others
+        if raw.count(b",") > _MOST_VALUES:
+            body, attributes = _narrowed(body, attributes)
         level = line.level or ("ERROR" if exception is not None and exception.is_uncaught else "")
         origin = self._origin_of(event.type, line.request_id, line.trace_id, line.span_id)
         time_ns = line.time_ns if line.is_exact else _written_ns(line, event.time)
@@ -184,9 +237,9 @@ class LogParser:
         known = record_of(event.type, raw)
         origin = self._origin(event.type, request_id_of(raw))
         if known is None:
-            return self._record(event, index, origin, event.time, _as_text(raw), others)
+            return self._record(event, index, origin, event.time, as_text(raw), others)
         line, level = line_of(event.type, known)
-        attributes = (*others, ("aws.lambda.event.record", raw))
+        _, attributes = _narrowed(b"0", (*others, ("aws.lambda.event.record", raw)))
         return self._record(event, index, origin, event.time, _to_json(line), attributes, level)
 
     def _record(
@@ -239,7 +292,8 @@ class LogParser:
             origin = self._made(event_type, request_id, trace_id, span_id, flags)
             if len(self._origins) >= _MOST_REMEMBERED:
                 self._origins.clear()
-            self._origins[event_type, named] = origin
+            if len(event_type) <= _MOST_TYPE:
+                self._origins[event_type, named] = origin
         return origin
 
     def _origin_of(self, event_type: str, named: str, trace_id: str, span_id: str) -> Origin:
@@ -255,14 +309,29 @@ class LogParser:
         return Origin(event_type, request_id, trace_id, span_id, flags, self._observed_ns, self._batch_id)
 
 
+def _narrowed(body: bytes, attributes: "Attributes") -> "tuple[bytes, Attributes]":
+    """Body and attributes, what is nested in them as text if there is much of it: values cost more than their text."""
+    nested = [raw for raw in (body, *(raw for _, raw in attributes)) if raw[:1] in b"{["]
+    if sum(raw.count(b",") for raw in nested) <= _MOST_VALUES:
+        return body, attributes
+    pairs = tuple((name, as_text(raw) if raw[:1] in b"{[" else raw) for name, raw in attributes)
+    return as_text(body) if body[:1] in b"{[" else body, pairs
+
+
+def _beginning(head: bytes) -> str:
+    """The text of the first part of a raw JSON string, less what may have been cut in two."""
+    safe = head.rfind(b"\\", len(head) - 12)
+    if safe >= 0:
+        head = head[: safe - (head[safe - 1 : safe] == b"\\")]
+    try:
+        return _text.decode(head.decode("utf-8", "ignore").encode() + b'"')
+    except msgspec.MsgspecError:
+        return ""
+
+
 def _written_ns(line: "Line", time: str) -> int | None:
     """When a JSON line says it was written; a second that is the event's own says less than the event does."""
     if line.time_ns is None:
         return None
     event_ns = unix_ns(time)
     return event_ns if event_ns is not None and 0 <= event_ns - line.time_ns < _NS_PER_S else line.time_ns
-
-
-def _as_text(raw: bytes) -> bytes:
-    """JSON, or what nearly is, as a JSON string that a person reads."""
-    return _to_json(raw.decode("utf-8", "replace"))

@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     K = TypeVar("K")
     V = TypeVar("V")
 
-# Distinct timestamps, levels and origins remembered.
+# Distinct timestamps, levels and origins remembered, and how large what is remembered of one may be.
 _MOST_REMEMBERED = 512
+_MOST_REMEMBERED_BYTES = 1024
 
-_BACKSLASH = 0x5C
+_QUOTE, _BACKSLASH = b'"\\'
 
 _to_json = msgspec.json.Encoder().encode
 
@@ -52,21 +53,18 @@ class LogRecords(Encoder):
         end = self._ends.get((record.trace_id, record.span_id, record.flags))
         if end is None:
             end = self._end(record.trace_id, record.span_id, record.flags)
-        attributes = b""
-        if record.attributes:
-            pairs = [member(f"log.{name}" if name in RESERVED else name, raw) for name, raw in record.attributes]
-            attributes = b",".join(pairs) + b","
+        body = record.body
+        # A text may be large: it is copied once.
+        value = (b'{"stringValue":', body, b"}") if body[0] == _QUOTE else (any_value(body),)
+        pairs = [member(f"log.{name}" if name in RESERVED else name, raw) for name, raw in record.attributes]
         if record.exception is not None:
-            attributes += _exception_attributes(record.exception)
-        written = b'{"observedTimeUnixNano":"%d"%b%b,"body":%b,"attributes":[%b%b%b%b' % (
-            record.observed_ns,
-            stamp,
-            severity,
-            any_value(record.body),
-            attributes,
-            head,
-            record.uid.encode(),
-            end,
+            pairs += _exception_attributes(record.exception)
+        if pairs:
+            pairs.append(head)
+            head = b",".join(pairs)
+        observed = b'{"observedTimeUnixNano":"%d"' % record.observed_ns
+        written = b"".join(
+            (observed, stamp, severity, b',"body":', *value, b',"attributes":[', head, record.uid.encode(), end)
         )
         return scoped(written, record.scope) if record.scope else written
 
@@ -99,7 +97,7 @@ class LogRecords(Encoder):
             self._head(origin.event_type, origin.request_id) + origin.batch_id.encode() + b"-",
             self._end(origin.trace_id, origin.span_id, origin.flags),
         )
-        _remember(self._frames, origin, frame)
+        _remember(self._frames, origin, frame, len(frame[1]))
         return frame
 
     def _head(self, event_type: str, request_id: str) -> bytes:
@@ -110,7 +108,7 @@ class LogRecords(Encoder):
         if request_id:
             head += key_value(semconv.FAAS_INVOCATION_ID, b'{"stringValue":%b}' % _to_json(request_id)) + b","
         head += b'{"key":"%b","value":{"stringValue":"' % semconv.LOG_RECORD_UID.encode()
-        _remember(self._heads, (event_type, request_id), head)
+        _remember(self._heads, (event_type, request_id), head, len(head))
         return head
 
     def _end(self, trace_id: str, span_id: str, flags: int | None) -> bytes:
@@ -128,7 +126,7 @@ class LogRecords(Encoder):
 
     def _severity(self, level: str) -> bytes:
         severity = b',"severityNumber":%d,"severityText":%b' % (number_of(level), _to_json(level))
-        _remember(self._severities, level, severity)
+        _remember(self._severities, level, severity, len(severity))
         return severity
 
     def _stamp(self, time_ns: int) -> bytes:
@@ -137,16 +135,17 @@ class LogRecords(Encoder):
         return stamp
 
 
-def _remember(known: "dict[K, V]", key: "K", value: "V") -> None:
+def _remember(known: "dict[K, V]", key: "K", value: "V", size: int = 0) -> None:
     if len(known) >= _MOST_REMEMBERED:
         known.clear()
-    known[key] = value
+    if size <= _MOST_REMEMBERED_BYTES:
+        known[key] = value
 
 
-def _exception_attributes(exception: ExceptionInfo) -> bytes:
+def _exception_attributes(exception: ExceptionInfo) -> list[bytes]:
     pairs = (
         (semconv.EXCEPTION_TYPE, exception.type),
         (semconv.EXCEPTION_MESSAGE, exception.message),
         (semconv.EXCEPTION_STACKTRACE, exception.stack),
     )
-    return b"".join([key_value(name, b'{"stringValue":%b}' % _to_json(text)) + b"," for name, text in pairs if text])
+    return [key_value(name, b'{"stringValue":%b}' % _to_json(text)) for name, text in pairs if text]

@@ -18,6 +18,7 @@ _QUOTE = ord('"')
 
 # Field names repeat from record to record; beyond this many they do not, and remembering stops.
 _MOST_NAMES = 1024
+_MOST_NAME_BYTES = 128
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _items = msgspec.json.Decoder(list[msgspec.Raw])
@@ -81,7 +82,7 @@ def key_value(name: str, value: bytes) -> bytes:
     key = _names.get(name)
     if key is None:
         key = _to_json(name)
-        if len(_names) < _MOST_NAMES:
+        if len(_names) < _MOST_NAMES and len(key) <= _MOST_NAME_BYTES:
             _names[name] = key
     return b'{"key":%b,"value":%b}' % (key, value)
 

@@ -9,11 +9,13 @@ Source: opentelemetry/proto/logs/v1/logs.proto; semantic conventions, "Exception
 import msgspec
 
 from shipper.destinations.otlp.protobuf_values import (
+    LARGE_BYTES,
     any_value,
     field,
     fixed32,
     fixed64,
     key_value,
+    large_value,
     text_field,
     unescaped,
     varint,
@@ -88,15 +90,15 @@ class LogRecords(Encoder):
         end = self._ends.get((record.trace_id, record.span_id, record.flags, record.observed_ns))
         if end is None:
             end = self._end(record.trace_id, record.span_id, record.flags, record.observed_ns)
-        body = any_value(record.body)
-        pieces = [stamp, severity, b"\x2a", varint(len(body)), body]
+        body = (any_value(record.body),) if len(record.body) <= LARGE_BYTES else large_value(record.body)
+        pieces: list[bytes | memoryview] = [stamp, severity, b"\x2a", varint(sum(map(len, body))), *body]
         for name, raw in record.attributes:
             known = name if name not in RESERVED else f"log.{name}"
             pieces.append(key_value(b"\x32", known, any_value(raw)))
         if record.exception is not None:
             pieces += _exception_attributes(record.exception)
         pieces += (head, uid, end)
-        written = field(b"\x12", b"".join(pieces))
+        written = b"".join((b"\x12", varint(sum(map(len, pieces))), *pieces))
         return scoped(written, record.scope) if record.scope else written
 
     def text_line(self, line: TextLine, index: int) -> bytes:

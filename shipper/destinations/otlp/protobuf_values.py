@@ -7,8 +7,10 @@ Source: opentelemetry/proto/common/v1/common.proto; "Encoding" of the Protocol B
 """
 
 import math
+import re
 import struct
 from collections.abc import Mapping
+from io import BytesIO
 
 import msgspec
 
@@ -38,6 +40,12 @@ _VALUES = [b"\x12" + length for length in _LENGTHS]
 _QUOTE, _BACKSLASH, _T, _F, _N = b'"\\tfn'
 _NESTED = frozenset(b"{[")
 _UINT64 = 2**64 - 1
+
+# What is larger is copied as seldom as it can be, and looked at in steps; between two there is no escape, no
+# pair of them and no character of several bytes that could be cut in two.
+LARGE_BYTES = 262_144
+_STEP_BYTES = 65_536
+_SAFE = re.compile(rb"[^\\](?=\\[^u])|[ -!#-\[\]-~]{13}")
 
 fixed32 = struct.Struct("<I").pack
 fixed64 = struct.Struct("<Q").pack
@@ -95,6 +103,25 @@ def any_value(raw: bytes, depth: int = 0) -> bytes:
     if mark == _N:
         return b""
     return _number(raw)
+
+
+def large_value(raw: bytes) -> tuple[bytes | memoryview, ...]:
+    """The same in pieces, for a value that is copied as seldom as it can be."""
+    if raw[0] != _QUOTE:
+        return (any_value(raw),)
+    text = memoryview(raw)[1:-1] if _BACKSLASH not in raw else unescaped_in_steps(raw)
+    return b"\x0a", varint(len(text)), text
+
+
+def unescaped_in_steps(raw: bytes) -> bytes:
+    """The text of a long raw JSON string, of which a part at a time is decoded."""
+    text, at, end = BytesIO(), 1, len(raw) - 1
+    while at < end:
+        found = _SAFE.search(raw, at + _STEP_BYTES, end)
+        stop = found.end() if found else end
+        text.write(unescaped(b"".join((b'"', memoryview(raw)[at:stop], b'"'))))
+        at = stop
+    return text.getvalue()
 
 
 def _nested(raw: bytes, depth: int) -> bytes:
