@@ -86,6 +86,11 @@ class Chance:
         """Whether the backend takes connections."""
         return self._down_for <= 0
 
+    @property
+    def encoding(self) -> str | None:
+        """The one encoding of OTLP that the backend takes, as long as it has troubles; None: either."""
+        return random.Random(f"{self.seed} encoding").choice((None, "json", "protobuf"))
+
     def step(self, number: int) -> Step:
         """The next one."""
         dice = self._dice

@@ -102,6 +102,7 @@ def live(kind: Kind, seed: int, seconds: float, told: Callable[[int], None]) -> 
             _have_refused(env)
             results: list[InvokeResult] = []
             backend.faults.script(FIRST)
+            backend.faults.only(chance.encoding)
             next_sample_s = began_s + WARM * seconds
             down_s = began_s + seconds - min(DOWN * seconds, LONGEST_DOWN_S)
             while time.monotonic() < began_s + seconds:
