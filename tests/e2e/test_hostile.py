@@ -28,6 +28,10 @@ USUALLY_HELD_MS = 150
 # "Promptly", on a new connection: whoever comes is served at once, and the machine is busy with the attack.
 PROMPTLY_S = 2.0
 
+# Where the memory for requests is taken, whoever comes waits until those who hold it have said nothing for a second,
+# one batch of them after the other.
+HOARDED_S = 8.0
+
 LARGEST = pytest.param(crowds.thousand_connections, marks=pytest.mark.descriptors(crowds.MOST_DESCRIPTORS))
 
 INVOCATIONS, LINES, GOOD = 6, 3, 2
@@ -117,7 +121,7 @@ def test_crowd_over_http_disturbs_nobody(start: Start, attack: Callable[[Crowd],
     assert max(memory) < MOST_PSS_BYTES
     assert max(held_ms) < MOST_HELD_MS, held_ms
     assert statistics.median(held_ms) < USUALLY_HELD_MS, held_ms
-    assert max(took_s) < PROMPTLY_S, took_s
+    assert max(took_s) < (HOARDED_S if attack is crowds.hoarders else PROMPTLY_S), took_s
     assert len(run.said()) < 100
     assert not run.events("worker.exited")
 
