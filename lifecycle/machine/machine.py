@@ -293,6 +293,7 @@ class Machine:
                     self.shipments,
                     self._handled_at,
                     is_reported=self._is_reported,
+                    collects_since=self._collects_since,
                     can_ship=self._can_ship,
                     collects=self.state is State.DRAINING,
                     is_quick=self.policy.is_quick,
@@ -315,6 +316,11 @@ class Machine:
     def _is_running(self) -> bool:
         """Whether a function or its init runs, as far as known: the environment is not frozen."""
         return not self._freezes or self._invocation is None or self._invocation.finished_at is None
+
+    @property
+    def _collects_since(self) -> float | None:
+        """Since when there is a collector; None while it is missing, or owes an answer."""
+        return None if self._limits.is_running(COLLECTOR) else self._restarts.started_at(COLLECTOR)
 
     @property
     def _is_reported(self) -> bool:
@@ -433,7 +439,7 @@ class Machine:
         self._restarts.hasten(now)
         if self._limits.is_running(_SILENCE):  # there is no time to give it more
             self._limits.end(_SILENCE)
-            yield KillWorker(COLLECTOR)
+            yield from self._kill(COLLECTOR)
         for worker in WORKERS:
             if self._restarts.ready_since(worker) is not None:
                 yield from self._ask(worker, SHIPPER_ANSWERS_WITHIN_S)
@@ -531,6 +537,10 @@ class Machine:
         self._limits.begin(worker, within_s)
         yield Ping(worker)
 
+    def _kill(self, worker: str) -> Iterator[Command]:
+        self._restarts.killed(worker)
+        yield KillWorker(worker)
+
     def _heard(self, worker: str) -> None:
         """A worker is there, or there is a new one."""
         self._limits.end(worker)
@@ -558,7 +568,7 @@ class Machine:
                 self._invocation.collector_died(now, again=True)
         if self._limits.is_over(_SILENCE) or (is_silent and self._shutdown):
             self._limits.end(_SILENCE)
-            yield KillWorker(COLLECTOR)
+            yield from self._kill(COLLECTOR)
         if not self._limits.is_over(SHIPPER) and not self._limits.is_over(_SHIPMENT):
             return
         if current and not self._shutdown:
@@ -568,7 +578,7 @@ class Machine:
             self.shipments.ended(now)  # there is time for a successor to ship it all
         self._limits.end(SHIPPER)
         self._limits.end(_SHIPMENT)
-        yield KillWorker(SHIPPER)
+        yield from self._kill(SHIPPER)
 
     def _hold(self, invocation: Invocation, now: float) -> Iterator[Command]:
         """An invocation is held until it is finished and delivered."""
@@ -652,13 +662,15 @@ class Machine:
     def _shut_down(self, shutdown: Shutdown, now: float) -> Iterator[Command]:
         """Collects what still comes, ships what there is, and ends."""
         shipments = self.shipments
-        if self.state is State.DRAINING and now >= shutdown.closes_at(shipments, is_reported=self._is_reported):
+        is_reported, since = self._is_reported, self._collects_since
+        closes_at = shutdown.closes_at(shipments, is_reported=is_reported, collects_since=since)
+        if self.state is State.DRAINING and now >= closes_at:
             self.state = State.CLOSING
             shipments.forget_stall()  # whatever came of it while collecting: one last try
         step = shutdown.next_step(
             shipments,
             now,
-            is_collected=now >= shutdown.collected_at(shipments, is_reported=self._is_reported),
+            is_collected=now >= shutdown.collected_at(shipments, is_reported=is_reported, collects_since=since),
             can_ship=self._can_ship,
             collects=self.state is State.DRAINING,
             is_quick=self.policy.is_quick,

@@ -30,6 +30,7 @@ class Restarts:
         self._first_started = now
         self._started: dict[str, float] = {}
         self._ready: dict[str, float] = {}
+        self._killed: set[str] = set()
 
     def deaths(self, worker: str) -> int:
         """How often `worker` died and got nothing done between."""
@@ -49,6 +50,15 @@ class Restarts:
         """When the next replacement is due."""
         return min(self._start_at.values()) if self._start_at else None
 
+    def started_at(self, worker: str) -> float | None:
+        """When `worker` was last started; None while it is not there, or has been killed."""
+        is_there = self.is_alive(worker) and worker not in self._killed
+        return self._started.get(worker, self._first_started) if is_there else None
+
+    def killed(self, worker: str) -> None:
+        """`worker` is to die; its exit will tell that it has."""
+        self._killed.add(worker)
+
     def ready(self, worker: str, now: float) -> None:
         """`worker` has loaded everything."""
         self._ready[worker] = now
@@ -64,6 +74,7 @@ class Restarts:
     def died(self, worker: str, now: float, *, was_idle: bool = False) -> None:
         """Plans the replacement of `worker`; `was_idle`: it had loaded everything and had nothing to do."""
         self._ready.pop(worker, None)
+        self._killed.discard(worker)
         if was_idle and now >= self._started.get(worker, self._first_started) + SETTLED_S:
             self.progressed(worker)
         backoff = self._deaths.setdefault(worker, Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S, at_once=IMMEDIATE))

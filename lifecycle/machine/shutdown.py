@@ -85,26 +85,27 @@ class Shutdown:
             self._has_retried = True
             self._retry_at = now + left_s / 2
 
-    def collected_at(self, shipments: Shipments, *, is_reported: bool) -> float:
+    def collected_at(self, shipments: Shipments, *, is_reported: bool, collects_since: float | None) -> float:
         """When no more telemetry is expected.
 
-        A platform that was sent away with a batch comes back, after a pause.
+        A platform that was sent away with a batch, or that a dead collector hung up on, comes back, after a pause.
 
         Args:
             shipments: When telemetry last came.
             is_reported: Whether the last platform.report has come.
+            collects_since: Since when there is a collector to bring it; None: there is none, as far as known.
         """
-        if shipments.is_intake_held:
+        if shipments.is_intake_held or collects_since is None:
             quiet_at = self.ends_at
         else:
             quiet_s = max(QUIET_S, self._buffer_s + LATE_S)
-            quiet_at = min(max(shipments.last_stored, self._began) + quiet_s, self.ends_at)
+            quiet_at = min(max(shipments.last_stored, self._began, collects_since) + quiet_s, self.ends_at)
         return min(self._began + self._buffer_s + LATE_S, quiet_at) if is_reported else quiet_at
 
-    def closes_at(self, shipments: Shipments, *, is_reported: bool) -> float:
+    def closes_at(self, shipments: Shipments, *, is_reported: bool, collects_since: float | None) -> float:
         """When the next shipment is the last: all is collected, or there is just time for it."""
         latest = max(self._began, self.ends_at - LAST_SHIPMENT_S)
-        return min(self.collected_at(shipments, is_reported=is_reported), latest)
+        return min(self.collected_at(shipments, is_reported=is_reported, collects_since=collects_since), latest)
 
     def _held_back_until(self, shipments: Shipments, *, is_quick: bool) -> float:
         """Until when the first shipment waits for more; much, and what only a shipment makes room for, waits never."""
@@ -125,15 +126,23 @@ class Shutdown:
         return is_cut or self._stale_at(shipments) < math.inf
 
     def wakes_at(
-        self, shipments: Shipments, since: float, *, is_reported: bool, can_ship: bool, collects: bool, is_quick: bool
+        self,
+        shipments: Shipments,
+        since: float,
+        *,
+        is_reported: bool,
+        collects_since: float | None,
+        can_ship: bool,
+        collects: bool,
+        is_quick: bool,
     ) -> Iterator[float]:
         """When time alone changes something, after the moment `since`, up to which all is done."""
         moments = [self.ends_at + (LAST_REPORT_S if shipments.current else 0.0), self._stale_at(shipments)]
         if collects:
-            moments.append(self.closes_at(shipments, is_reported=is_reported))
+            moments.append(self.closes_at(shipments, is_reported=is_reported, collects_since=collects_since))
             moments += [self._held_back_until(shipments, is_quick=is_quick)] if shipments.waiting_bytes else []
         elif not shipments.waiting_bytes and not (shipments.owes and (shipments.current or not can_ship)):
-            moments.append(self.collected_at(shipments, is_reported=is_reported))
+            moments.append(self.collected_at(shipments, is_reported=is_reported, collects_since=collects_since))
         if shipments.has_stalled and self._retry_at is not None:
             moments.append(self._retry_at)
         return (moment for moment in moments if moment > since)

@@ -64,3 +64,15 @@ def test_worker_that_is_killed_while_it_has_nothing_to_do_is_replaced_at_once_if
     assert not subject.is_failing("shipper")
     subject.died("shipper", 20.0, was_idle=True)
     assert subject.due(20.0) == []
+
+
+def test_worker_is_there_from_its_start_until_it_is_killed() -> None:
+    """Not in the pause before its successor, either."""
+    subject = Restarts(5.0)
+    assert subject.started_at("collector") == 5.0
+    subject.killed("collector")
+    assert subject.started_at("collector") is None
+    subject.died("collector", 6.0)
+    assert subject.started_at("collector") is None
+    subject.due(7.0)
+    assert subject.started_at("collector") == 7.0

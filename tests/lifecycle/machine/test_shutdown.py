@@ -364,6 +364,19 @@ def test_shipper_that_is_stuck_at_shutdown_is_replaced_though_its_order_came_aft
     assert ships(commands) == [(0, 100, "shutdown")]
 
 
+def test_collector_that_is_stuck_at_shutdown_is_replaced_and_its_successor_waited_for() -> None:
+    """What the platform still has comes to the next one."""
+    subject = machine(is_quick=True)
+    subject.handle(WorkerReady("collector"), 0.0)
+    subject.handle(ShutdownRequested("spindown", 7.0), 5.0)
+    assert KillWorker("collector") in pass_time(subject, 5.0 + SHIPPER_ANSWERS_WITHIN_S + 0.01)
+    assert StartWorker("collector") in subject.handle(WorkerExited("collector"), 5.52)
+    assert pass_time(subject, 5.52 + QUIET_S - 0.01) == []
+    assert ships(subject.handle(stored(100, start=0), 5.8)) == [(0, 100, "shutdown")]
+    subject.handle(OffsetCommitted(100), 5.82)
+    assert Exit(0) in pass_time(subject, 5.8 + QUIET_S)
+
+
 def test_shipper_that_answers_at_shutdown_is_left_at_work() -> None:
     """The destination takes 1.5 s."""
     subject = machine(is_quick=True)
@@ -406,12 +419,12 @@ def shutdown() -> tuple[Shutdown, Shipments]:
 def test_telemetry_is_collected_until_the_report_and_one_buffer() -> None:
     """Without the report for a while longer, and to the end where the platform was sent away with a batch."""
     subject, shipments = shutdown()
-    assert subject.collected_at(shipments, is_reported=True) == pytest.approx(10.075)
-    assert subject.collected_at(shipments, is_reported=False) == pytest.approx(10.0 + QUIET_S)
+    assert subject.collected_at(shipments, is_reported=True, collects_since=0.0) == pytest.approx(10.075)
+    assert subject.collected_at(shipments, is_reported=False, collects_since=0.0) == pytest.approx(10.0 + QUIET_S)
     shipments.stored(100, 200, 11.0)
-    assert subject.collected_at(shipments, is_reported=False) == pytest.approx(11.0 + QUIET_S)
+    assert subject.collected_at(shipments, is_reported=False, collects_since=0.0) == pytest.approx(11.0 + QUIET_S)
     shipments.intake_held()
-    assert subject.collected_at(shipments, is_reported=False) == 12.0
+    assert subject.collected_at(shipments, is_reported=False, collects_since=0.0) == 12.0
 
 
 def next_step(
