@@ -204,6 +204,11 @@ ANSWERS = (
         events=with_event(4, lines=1, tag="poison"),
         required=Required(lost=1, dropped={"refused": 1}, says=(SENTENCE,)),
     ),
+    Cell(
+        name="partial success with a sentence",
+        start=first(2, Partial(1, f"{SENTENCE} {MARK}-one")),
+        required=Required(lost=2, dropped={"rejected": 2}, says=(SENTENCE,)),
+    ),
     refused_for_long(400),
     refused_for_long(500),
 )

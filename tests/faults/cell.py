@@ -97,9 +97,10 @@ class Scene:
         """Sends a signal to the process that Lambda started."""
         self.env.world.extensions[NAME].process.send_signal(number)
 
-    def limit_descriptors(self, most: int) -> None:
-        """Nobody of the extension can open anything while most is small."""
-        self.env.limit_descriptors(NAME, most)
+    def short_of_descriptors(self, after_s: float, for_s: float) -> None:
+        """Nobody of the extension can open anything for a while in the invocation that is about to begin."""
+        self.later(after_s, lambda: self.env.exhaust_descriptors(NAME))
+        self.later(after_s + for_s, lambda: self.env.release_descriptors(NAME))
 
     def crowd(self, connections: int) -> None:
         """Connections to where the extension takes telemetry, each of which has said little and says no more."""

@@ -6,7 +6,6 @@ from tests.faults.cell import ANY, COLLECTOR, INVOCATIONS, LINE, LINES, SHIPPER,
 from tests.faults.hooks import RUNNING, always
 from tests.sandbox import Partial, Platform, Slow
 
-FREE_DESCRIPTORS = 1024
 SHORT_S = 0.3
 SHORT = ({"lines": LINES, "sleep_s": 0.05},) * INVOCATIONS
 LONG = ({"lines": LINES, "sleep_s": 0.5},) * INVOCATIONS
@@ -17,9 +16,8 @@ def short_of_descriptors(*comms: str) -> PerInvocation:
 
     def before(scene: Scene, number: int) -> None:
         if number == 4:
-            scene.later(0.02, lambda: scene.limit_descriptors(3))
+            scene.short_of_descriptors(0.02, SHORT_S)
             scene.kill_after(0.05, *comms)
-            scene.later(0.05 + SHORT_S, lambda: scene.limit_descriptors(FREE_DESCRIPTORS))
 
     return before
 

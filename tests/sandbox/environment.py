@@ -10,6 +10,7 @@ import resource
 import signal
 import time
 from http import HTTPStatus
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -24,7 +25,6 @@ from tests.sandbox.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
     from types import TracebackType
 
     from typing_extensions import Self
@@ -170,12 +170,20 @@ class Environment:
         """Read again what an extension prints."""
         self._loop.call(_soon(self.world.extensions[name].output.heed))
 
-    def limit_descriptors(self, name: str, most: int) -> None:
-        """Let no process of an extension have a descriptor above a number, from now on."""
+    def exhaust_descriptors(self, name: str) -> None:
+        """Let no process of an extension open anything more, as if all its descriptors were in use."""
+        for process in self.processes(name):
+            with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+                taken = {int(entry.name) for entry in Path(f"/proc/{process.pid}/fd").iterdir()}
+                free = next(number for number in range(len(taken) + 1) if number not in taken)
+                _, hard = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+                resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (free, hard))
+
+    def release_descriptors(self, name: str) -> None:
+        """Let them open as much as this process may."""
         for process in self.processes(name):
             with contextlib.suppress(ProcessLookupError):
-                _, hard = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
-                resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (most, hard))
+                resource.prlimit(process.pid, resource.RLIMIT_NOFILE, resource.getrlimit(resource.RLIMIT_NOFILE))
 
     def kill(self, name: str, comm: str, number: int = signal.SIGKILL) -> int:
         """Send a signal to one process of an extension's tree, found by its comm or its command line.

@@ -196,8 +196,18 @@ def test_descriptors_can_run_short(stage: Stage) -> None:
     stage.extension()
     env = stage.environment()
     env.start()
-    env.limit_descriptors("scripted", 3)
+    env.exhaust_descriptors("scripted")
     assert env.invoke().error is not None
+
+
+def test_descriptors_can_be_had_again(stage: Stage) -> None:
+    """As many as there were before."""
+    stage.extension()
+    env = stage.environment()
+    env.start()
+    env.exhaust_descriptors("scripted")
+    env.release_descriptors("scripted")
+    assert env.invoke().ok
 
 
 def test_peak_memory_is_more_than_what_is_left(stage: Stage) -> None:
