@@ -1,5 +1,10 @@
 """What can end a shipment early."""
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
 
 class ShipperError(Exception):
     """Base of every error of this package."""
@@ -42,3 +47,16 @@ class ExchangeError(ShipperError):
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
         self.detail = detail
+
+
+class PendingError(ExchangeError):
+    """The shipment's time is over while the answer to a request may still come.
+
+    Args:
+        detail: As above.
+        answered: Reads that answer, later: it gives what the request would have, or raises.
+    """
+
+    def __init__(self, detail: str, answered: "Callable[[], Any]") -> None:
+        super().__init__("deadline", detail)
+        self.answered = answered

@@ -4,7 +4,7 @@ Every event becomes one row, also one that is dropped and one that becomes no re
 row.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -59,9 +59,10 @@ class Parcel:
         records: As the destination's body has them.
         rows: For each, the row of the batch it came from.
         suspects: By index in `records`, among those that are owed.
+        pending: Records in a request whose answer may still come, and what waits for it; None if there is none.
     """
 
-    __slots__ = ("_first", "_settled", "key", "records", "rows", "signal", "suspects")
+    __slots__ = ("_first", "_settled", "key", "pending", "records", "rows", "signal", "suspects")
 
     def __init__(self, signal: str, key: str = "") -> None:
         self.signal = signal
@@ -69,6 +70,7 @@ class Parcel:
         self.records: list[bytes] = []
         self.rows: list[int] = []
         self.suspects: dict[int, Suspect] = {}
+        self.pending: tuple[Sequence[int], Callable[[], Outcome]] | None = None
         # Records, from the first, of which none is owed; and those behind the first that is.
         self._first = 0
         self._settled: set[int] = set()
@@ -80,8 +82,8 @@ class Parcel:
 
     @property
     def is_begun(self) -> bool:
-        """Whether any record is."""
-        return bool(self._first or self._settled)
+        """Whether any record is, or may turn out to be."""
+        return bool(self._first or self._settled or self.pending)
 
     @property
     def floor(self) -> int | None:
@@ -109,7 +111,11 @@ class Parcel:
         """Lets go of the records that are not owed."""
         owed = self.owed()
         if len(owed) < len(self.records):
-            self.suspects = {place: self.suspects[at] for place, at in enumerate(owed) if at in self.suspects}
+            places = {at: place for place, at in enumerate(owed)}
+            self.suspects = {places[at]: suspect for at, suspect in self.suspects.items()}
+            if self.pending is not None:
+                piece, answered = self.pending
+                self.pending = [places[at] for at in piece], answered
             self.records = [self.records[at] for at in owed]
             self.rows = [self.rows[at] for at in owed]
             self._first, self._settled = 0, set()

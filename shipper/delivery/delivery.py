@@ -56,6 +56,7 @@ class _Task:
         answered: Waits for its answer, if it has been sent ahead.
         is_again: The next request repeats one that failed.
         due_s: When that one may be repeated, on the clock.
+        is_late: What is waited for was asked in an earlier shipment.
         doubts: Answers in this shipment that may be about the records.
     """
 
@@ -67,6 +68,7 @@ class _Task:
         "endpoint",
         "health",
         "is_again",
+        "is_late",
         "isolation",
         "parcel",
         "piece",
@@ -84,7 +86,7 @@ class _Task:
         self.piece: Sequence[int] = ()
         self.request: Request | None = None
         self.answered: Callable[[], Outcome] | None = None
-        self.is_again = False
+        self.is_again = self.is_late = False
         self.due_s = 0.0
         self.doubts = 0
 
@@ -225,6 +227,9 @@ class Delivery:
                 is_searching=health.ends_at(*_place(batch, parcel)) >= (1 if is_final else MOST_SHIPMENTS),
             )
             task = _Task(batch, parcel, isolation, endpoint, health)
+            if parcel.pending is not None:
+                (task.piece, task.answered), parcel.pending = parcel.pending, None
+                task.is_late = True
             self._count_dropped(task)
             tasks.append(task)
         return tasks
@@ -238,7 +243,9 @@ class Delivery:
             self._begin(sending)
             for task in sorted(sending, key=lambda task: task.answered is None):
                 floor = task.parcel.floor
-                if task.answered is None and self._timing.time_left_s() <= 0:
+                if (task.answered is None or task.is_late) and self._timing.time_left_s() <= 0:
+                    if task.answered is not None:
+                        task.parcel.pending = task.piece, task.answered
                     task.request = None
                     task.isolation.heard(
                         task.piece, Outcome(verdict=Verdict.HELD, reason=task.health.reason or "deadline")
@@ -275,7 +282,7 @@ class Delivery:
             for task in sending:
                 task.made()
         for task in sending:
-            if task.health.failing_since_s is None and self._timing.time_left_s() > 0:
+            if task.answered is None and task.health.failing_since_s is None and self._timing.time_left_s() > 0:
                 if self._is_known_too_large(task):
                     continue
                 request = task.made()
@@ -298,15 +305,22 @@ class Delivery:
                 return Outcome(verdict=Verdict.SPLIT, reason="request_bytes")
             self._count(task, request)
             outcome = task.endpoint.send(request)
-            if outcome.reason == "deadline":  # it was not sent: there was no time for an answer
+            if outcome.reason == "deadline" and outcome.pending is None:  # there was no time for an answer
                 self._count(task, request, -1)
                 return msgspec.structs.replace(outcome, reason=task.health.reason or "deadline", detail="")
         else:
+            is_late, task.is_late = task.is_late, False
             outcome = answered()
+            if is_late and outcome.reason == "deadline" and outcome.pending is None:
+                task.is_again = True  # no answer has come meanwhile: the request is made anew
+                return self._outcome(task)
+        if outcome.pending is not None:
+            task.parcel.pending = task.piece, outcome.pending
         for size in outcome.repeats:
             self.counts.add(1, retries=1, wire_bytes=size)
         task.is_again = False
-        if outcome.reason == "timeout" and self._timing.time_left_s() <= 0:
+        is_cut = outcome.reason == "timeout" and self._timing.time_left_s() <= 0
+        if is_cut or outcome.pending is not None:
             # The destination may be well: it was the shipment that had no time.
             outcome = msgspec.structs.replace(outcome, reason=task.health.reason or "deadline")
         return outcome

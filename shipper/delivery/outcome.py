@@ -1,7 +1,7 @@
 """What became of one request, in the words that delivery acts on."""
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -36,6 +36,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         repeats: Sizes of the bodies of further requests that it took to find out how the endpoint wants them written.
         items: What became of single records, by their index in the request, where that is not what became of all: an
             outcome of DONE, RETRY, SPLIT or REFUSED, which has no items of its own.
+        pending: Of HELD: waits for the answer that may still come, when the shipment had no more time for it. It is
+            `deadline` when that does not come, and the request is to be made anew.
     """
 
     verdict: Verdict
@@ -47,6 +49,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     said: str = ""
     repeats: tuple[int, ...] = ()
     items: Mapping[int, "Outcome"] = {}
+    pending: "Callable[[], Outcome] | None" = None
 
     @property
     def is_refusal(self) -> bool:

@@ -74,7 +74,9 @@ class Isolation:
             too_large = [at for at in parcel.owed() if len(parcel.records[at]) > limits.item_bytes]
             self.drop(too_large, Outcome(verdict=Verdict.SPLIT, reason="item_bytes"))
         owed = parcel.owed()
-        clear = [at for at in owed if at not in parcel.suspects] if parcel.suspects else owed
+        # What is in a request that is under way is not sent beside it.
+        aside = {*parcel.suspects, *(parcel.pending[0] if parcel.pending else ())}
+        clear = [at for at in owed if at not in aside] if aside else owed
         # From the last to be sent to the first.
         self._pieces: list[Sequence[int]] = [[at] for at in reversed(self._due_suspects())]
         if is_searching and len(clear) > 1:
@@ -199,7 +201,10 @@ class Isolation:
         return [
             at
             for at, suspect in self._parcel.suspects.items()
-            if suspect.shipment != self._shipment or (suspect.outcome.is_refusal and self._taker.taken > suspect.taken)
+            if not (self._parcel.pending and at in self._parcel.pending[0])
+            and (
+                suspect.shipment != self._shipment or (suspect.outcome.is_refusal and self._taker.taken > suspect.taken)
+            )
         ]
 
     def _end(self) -> None:

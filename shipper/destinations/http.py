@@ -14,7 +14,7 @@ from lifecycle.contract.log import Log
 from lifecycle.contract.settings import Settings
 from shipper.delivery.interfaces import Request
 from shipper.delivery.outcome import DONE, Outcome, Verdict
-from shipper.errors import ExchangeError
+from shipper.errors import ExchangeError, PendingError
 from shipper.transport.address import Address, basic
 from shipper.transport.pool import Pool
 from shipper.transport.request import Headers, ended, gzipped, head_of, joined, merged
@@ -206,6 +206,10 @@ class HttpSender:
     def _awaited(self, request: Request, answered: Callable[[], Response], started: float) -> Outcome:
         try:
             response = answered()
+        except PendingError as exc:
+            late = exc.answered
+            pending = functools.partial(self._awaited, request, late, started)
+            return Outcome(verdict=Verdict.HELD, reason=exc.reason, detail=exc.detail, pending=pending)
         except ExchangeError as exc:
             # No retry makes a certificate valid, nor more time; what is not delivered is kept.
             verdict = Verdict.HELD if exc.reason in ("certificate", "deadline") else Verdict.RETRY

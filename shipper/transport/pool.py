@@ -5,13 +5,14 @@ answer share one time. None of them may use it up: nothing is sent whose answer 
 connection from before that is silent makes way for a new one while there is time for that.
 """
 
+import functools
 import time
 from collections.abc import Callable, Sequence
 
 import msgspec
 
 from lifecycle.contract.log import Log
-from shipper.errors import ExchangeError
+from shipper.errors import ExchangeError, PendingError
 from shipper.transport.address import Address
 from shipper.transport.dialer import Dialer
 from shipper.transport.proxy import connect_request
@@ -38,6 +39,9 @@ SET_UP_SHARE = 3 / 4
 # Of the time for a request, what a connection from before may be silent, and never less than this: an answer may be
 # slow, and who sends again too soon sends twice. One that takes some time as a rule is given several times that.
 REUSED_SHARE = 1 / 4
+
+# Likewise, on one that owes an answer from an earlier shipment: it has most likely come.
+LATE_SHARE = 1 / 4
 LEAST_REUSED_S = 0.25
 _TIMES_AS_USUAL = 5
 
@@ -232,20 +236,46 @@ class Pool:
     ) -> Response:
         """The answer to a request, `first` its first bytes; the connection is kept only if it is fit for another."""
         started = self._clock()
-        is_kept = False
+        is_kept = is_pending = False
         try:
-            response = _read(stream, reader, until, first)
+            try:
+                response = _read(stream, reader, until, first)
+            except ExchangeError as exc:
+                if exc.reason == "timeout" and not reader.has_begun and self._timing.time_left_s() <= 0:
+                    is_pending = True
+                    raise self._pending(stream, until, exc.detail, is_whole=is_whole) from exc
+                raise
             # The kernel here takes what the server's has no room for: what is not acknowledged was not read.
             is_whole = is_whole and stream.is_acknowledged()
             is_kept = is_whole and response.is_reusable
         finally:
-            self._busy.discard(stream)
-            if is_kept and len(self._kept) < MOST_KEPT:
-                self._keep(stream)
-            else:
-                self._drop(stream)
+            if not is_pending:
+                self._busy.discard(stream)
+                if is_kept and len(self._kept) < MOST_KEPT:
+                    self._keep(stream)
+                else:
+                    self._drop(stream)
         self._usual_s = max(self._clock() - started, self._usual_s * _FORGETTING)
         return response if is_whole else msgspec.structs.replace(response, is_early=True)
+
+    def _pending(self, stream: "Stream", until: float, doing: str, *, is_whole: bool) -> PendingError:
+        return PendingError(doing, functools.partial(self._answered_late, stream, until, doing, is_whole=is_whole))
+
+    def _answered_late(self, stream: "Stream", until: float, doing: str, *, is_whole: bool) -> Response:
+        """The answer to a request for which an earlier shipment had no more time; what has come is read first.
+
+        Raises:
+            ExchangeError: `deadline`: nothing comes, and there is time to make the request anew.
+        """
+        left_s = self._timing.time_left_s()
+        # What not even the server's kernel has will not be answered.
+        share = LATE_SHARE if stream.is_acknowledged() else 0.0
+        if not stream.has_come(self._clock() + left_s * share):
+            if self._timing.time_left_s() <= 0:
+                raise self._pending(stream, until, doing, is_whole=is_whole)
+            self._drop(stream)
+            raise ExchangeError("deadline", doing)
+        return self._answered(stream, self._reader(), max(until, self._clock() + left_s), is_whole=is_whole)
 
     def _keep(self, stream: "Stream") -> None:
         self._kept.append((stream, self._clock(), self._wall_clock()))

@@ -499,3 +499,44 @@ def test_restored_copy_of_a_snapshot_ships_under_its_own_name_over_a_new_connect
     names = [attributes_of(resource["attributes"]).get("faas.instance") for resource in resources]
     assert names == [None, "copy-2"]
     assert server.connections == 2
+
+
+def test_answer_for_which_a_shipment_had_no_time_is_read_by_the_next_one(server: Server) -> None:
+    """What lies in the socket is read first: the request is not made again, and its lines arrive once."""
+    backlog, end = backlog_of(LINES[:4], LINES[4:])
+    middle = next(backlog.frames(0, end)).end
+    proceed = threading.Event()
+
+    def late(connection: socket.socket) -> None:
+        server.read(connection)
+        proceed.wait(10)
+        connection.sendall(http(200))
+        server.answering(http(200))(connection)
+
+    server.behaviours = [late]
+    supervisor = Supervisor(backlog, server.port)
+    supervisor.command(middle, budget_s=0.3)
+    stalled = supervisor.report()
+    assert isinstance(stalled, Stalled)
+    assert (stalled.reason, stalled.requests) == ("deadline", 1)
+    proceed.set()
+    time.sleep(0.05)  # it is on its way while nothing is shipped
+    supervisor.command(end)
+    reports = supervisor.reports_until(end)
+    supervisor.close()
+    assert (sum(one.events for one in reports), sum(one.requests for one in reports)) == (10, 1)
+    assert sorted(bodies(server)) == [f"line {n}" for n in range(10)]
+
+
+def test_answer_that_does_not_come_after_all_is_asked_for_again(server: Server) -> None:
+    """On a new connection, after a share of the time."""
+    backlog, end = backlog_of(LINES)
+    server.behaviours = [server.hanging, server.answering(http(200))]
+    supervisor = Supervisor(backlog, server.port)
+    supervisor.command(end, budget_s=0.3)
+    assert isinstance(supervisor.report(), Stalled)
+    supervisor.command(end, budget_s=2)
+    reports = supervisor.reports_until(end)
+    supervisor.close()
+    assert (sum(one.events for one in reports), sum(one.retries for one in reports)) == (10, 1)
+    assert bodies(server) == [f"line {n}" for n in range(10)]

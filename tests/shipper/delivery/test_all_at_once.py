@@ -15,13 +15,15 @@ SIGNALS = ("logs", "traces", "metrics")
 
 
 def all_together(server: Server, requests: int) -> None:
-    """A backend that answers nobody before it has so many requests."""
-    together = threading.Barrier(requests)
+    """A backend that answers nobody before it has so many requests, and everybody after that."""
+    together, is_over = threading.Barrier(requests), threading.Event()
 
     def behave(connection: socket.socket) -> None:
         while True:
             server.read(connection)
-            together.wait(10)
+            if not is_over.is_set():
+                together.wait(10)
+                is_over.set()
             connection.sendall(http(200))
 
     server.behaviours = [behave]
@@ -40,7 +42,7 @@ def test_signals_of_a_last_shipment_are_under_way_together(server: Server) -> No
 
 
 def test_what_earlier_batches_owe_is_under_way_with_the_last_lines(server: Server) -> None:
-    """Spans for which the shipment before had no time."""
+    """And the spans for which the shipment before had no time when their answer does not come after all."""
     backlog, end = backlog_of(invocation(0), invocation(20_000, R2))
     middle = next(backlog.frames(0, end)).end
     taken = [http(200, b"", "Connection: close")]
@@ -51,7 +53,7 @@ def test_what_earlier_batches_owe_is_under_way_with_the_last_lines(server: Serve
     assert isinstance(first, Shipped)
     assert isinstance(supervisor.report(), Stalled)
     server.requests.clear()
-    all_together(server, 4)
+    all_together(server, 3)
     supervisor.command(end, first.through, first.skip, is_final=True)
     last = settled(supervisor, end)
     supervisor.close()
