@@ -1,12 +1,16 @@
 """Users' regular expressions: compiled with a clear word where they cannot be, and run so that none stalls the shipper.
 
-Python's `re` backtracks, so a pattern may take exponential time on a line made for it. While it matches it looks for
-signals now and then, and a handler that raises ends it: a timer of the process's own CPU time, which neither a freeze
-nor a busy neighbour uses up, bounds every match. A pattern that ran into it rests for a hundred times as long, and so
-does one that is a little slow on line after line.
+Python's `re` backtracks, so a pattern may take exponential time on a line made for it. Within one try to match it looks
+for signals now and then, and a handler that raises ends it: a timer of the process's own CPU time, which neither a
+freeze nor a busy neighbour uses up, bounds every match. Between two tries it does not look, so a text may be only so
+long that all of them together take less than that time; a longer one is matched by a child (`matcher`). A pattern that
+ran into its time rests for a hundred times as long, and so does one that is a little slow on line after line.
+
+Those that are ready-made are ours, take linear time, and need none of this.
 """
 
 import re
+import sys
 import time
 from collections.abc import Callable, Iterable
 from types import FrameType
@@ -14,12 +18,20 @@ from types import FrameType
 import msgspec
 
 from lifecycle.contract.log import Log
+from shipper.rules.matcher import Matcher, MatcherDiedError
+
+if sys.version_info >= (3, 11):
+    from re import _parser  # type: ignore[attr-defined]
+else:
+    import sre_parse as _parser
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import ClassVar, TypeVar
+    from typing import Any, ClassVar, TypeVar
 
     _T = TypeVar("_T")
+else:
+    Any = object
 
 # A sensible pattern takes microseconds for a line of kilobytes.
 MOST_MATCH_S = 0.02
@@ -29,6 +41,11 @@ REST_S = 100 * MOST_MATCH_S
 FAIR_S = 0.0001
 FAIR_CHARACTER_S = 1e-7
 MOST_EXCESS_S = 5 * MOST_MATCH_S
+
+# By how many repetitions a pattern has that may go on for long: in texts of so many characters all tries to match,
+# one at each, take less than the time for one match. `re` looks for signals every 4,096 steps of a try.
+_MOST_CHARACTERS = (65_536, 2048, 256, 96)
+_MOST_TIMES = 16
 
 BLANK = "***"
 
@@ -64,6 +81,8 @@ class Pattern(msgspec.Struct):
         excess_s: CPU seconds that its matches took beyond what is fair. The clock of the timer may be as coarse as
             4 ms, so a quick match counts for nothing or for that: over many, it is right.
         has_been_slow: Whether that was said.
+        number: Its place among all.
+        most_characters: In a text of so many its time can be bounded here.
     """
 
     text: str
@@ -73,6 +92,8 @@ class Pattern(msgspec.Struct):
     rests_until: float = 0.0
     excess_s: float = 0.0
     has_been_slow: bool = False
+    number: int = 0
+    most_characters: int = sys.maxsize
 
 
 class Patterns:
@@ -90,6 +111,8 @@ class Patterns:
         self._log = log
         self._clock = clock
         self._is_armed = False
+        self._all: list[Pattern] = []
+        self._matcher = Matcher(self._all, MOST_MATCH_S)
 
     def compiled(self, variable: str, texts: Iterable[str]) -> list[Pattern]:
         """Patterns of one setting; one that does not compile is said and left out."""
@@ -109,9 +132,15 @@ class Patterns:
             found += [one] if one else []
         return found
 
+    def close(self) -> None:
+        """Ends what runs beside."""
+        self._matcher.close()
+
     def is_found(self, pattern: Pattern, text: str, *, otherwise: bool = False) -> bool:
         """Whether a pattern is found in a text; `otherwise` while it rests, and when it takes too long."""
         try:
+            if len(text) > pattern.most_characters:
+                return self._run_elsewhere(pattern, lambda: self._matcher.is_found(pattern.number, text))
             return self._run(pattern, len(text), lambda: pattern.search(text)) is not None
         except TooSlowError:
             return otherwise
@@ -119,6 +148,10 @@ class Patterns:
     def redacted(self, pattern: Pattern, text: str) -> str:
         """A text with every match replaced; nothing of it is left where that cannot be told in time."""
         try:
+            if pattern.most_characters == sys.maxsize:
+                return pattern.sub(pattern.replacement, text)
+            if len(text) > pattern.most_characters:
+                return self._run_elsewhere(pattern, lambda: self._matcher.redacted(pattern.number, text))
             return self._run(pattern, len(text), lambda: pattern.sub(pattern.replacement, text))
         except TooSlowError:
             return BLANK
@@ -128,7 +161,9 @@ class Patterns:
     ) -> Pattern | None:
         try:
             compiled = re.compile(source)
-            one = Pattern(text, compiled.search, compiled.sub, replacement)
+            one = Pattern(text, compiled.search, compiled.sub, replacement, number=len(self._all))
+            if source not in READY_MADE.values():
+                one.most_characters = _MOST_CHARACTERS[min(_loops(_parser.parse(source)), len(_MOST_CHARACTERS) - 1)]
             compiled.sub(replacement, "")  # a replacement that names no group of it
         except (re.error, RecursionError, OverflowError) as exc:
             self._log.warning(
@@ -140,7 +175,23 @@ class Patterns:
                 effect="it is ignored; the others are used",
             )
             return None
+        self._all.append(one)
+        self._matcher.close()  # it does not know this one
         return one
+
+    def _run_elsewhere(self, pattern: Pattern, match: "Callable[[], _T]") -> "_T":
+        """Has the child run a match.
+
+        Raises:
+            TooSlowError: It was ended for it, or the pattern rests since one was.
+        """
+        if pattern.rests_until and self._clock() < pattern.rests_until:
+            raise TooSlowError
+        try:
+            return match()
+        except MatcherDiedError as exc:
+            self._let_rest(pattern)
+            raise TooSlowError from exc
 
     def _run(self, pattern: Pattern, length: int, match: "Callable[[], _T]") -> "_T":
         """Runs a match within its time.
@@ -208,6 +259,24 @@ class Patterns:
         if self._is_armed:
             self._is_armed = False
             raise TooSlowError
+
+
+def _loops(tree: Any) -> int:
+    """How many repetitions a parsed pattern has that may go on for long: with each the time grows by one power more."""
+    found = 0
+    for kind, value in tree:
+        name = str(kind)
+        if name.endswith("_REPEAT"):
+            found += (value[1] > _MOST_TIMES) + _loops(value[2])
+        elif name == "BRANCH":
+            found += max(map(_loops, value[1]))
+        elif name == "GROUPREF_EXISTS":
+            found += sum(_loops(part) for part in value[1:] if part is not None)
+        elif name in ("SUBPATTERN", "ASSERT", "ASSERT_NOT"):
+            found += _loops(value[-1])
+        elif name == "ATOMIC_GROUP":
+            found += _loops(value)
+    return found
 
 
 def _ready_made(name: str) -> str | Callable[["re.Match[str]"], str]:

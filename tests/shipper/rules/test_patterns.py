@@ -1,5 +1,6 @@
 """Patterns that take long: none stalls the shipper, and none loses a line or lets a secret out for it."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from shipper.rules.patterns import BLANK, MOST_MATCH_S, REST_S, Pattern, Patterns
+from shipper.rules.patterns import BLANK, MOST_MATCH_S, READY_MADE, REST_S, Pattern, Patterns
 from tests.shipper.following import followed
 from tests.shipper.support import Clock, Lines, event
 
@@ -143,3 +144,80 @@ def test_a_slow_pattern_is_ended_in_a_process_of_its_own() -> None:
     """
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=20, check=True)
     assert ran.stdout.split() == ["False", "alive"]
+
+
+# Each takes from seconds to ages where nothing ends it; in none of them does `re` look for signals in time.
+HOSTILE = {
+    r"\d+,": "1" * 256_000,
+    r"\d+\d+,": "1" * 20_000,
+    r"(?:\d+\s*)+,": "1 " * 50_000,
+    r"\w*\w*\w*!": "a" * 4_000,
+    r".*.*.*x": "a" * 3_000,
+    r"\s+$": " " * 200_000 + "x",
+    r"[a-z]{1,60}[a-z]{1,60}[a-z]{1,60}!": "a" * 100_000,
+    r"(\d+)-\1;": "1" * 30_000,
+    r"(?<=a)\w+,": "a" * 256_000,
+    EVIL: "a" * 64_000 + "!",
+}
+
+
+@pytest.mark.parametrize("length", [90, 250, 2_000, 60_000, None])
+@pytest.mark.parametrize("source", HOSTILE)
+def test_no_pattern_takes_longer_than_its_time_whatever_the_text(source: str, length: int | None) -> None:
+    """The process's own CPU time, and that of what it had others do."""
+    patterns = Patterns(Lines().log)
+    (pattern,) = patterns.compiled("TAILRACE_DROP", [source])
+    text = HOSTILE[source][:length]
+    patterns.is_found(pattern, "a")
+    before = sum(os.times()[:4])
+    found = patterns.is_found(pattern, text, otherwise=False)
+    after_s = sum(os.times()[:4]) - before
+    patterns.close()
+    assert not found or length is not None
+    assert after_s < 4 * MOST_MATCH_S
+
+
+@pytest.mark.parametrize("source", HOSTILE)
+def test_what_cannot_be_redacted_in_time_is_blanked(source: str) -> None:
+    patterns = Patterns(Lines().log)
+    (pattern,) = patterns.redactions("TAILRACE_REDACT", [source])
+    text = HOSTILE[source]
+    assert patterns.redacted(pattern, text) in (BLANK, text)
+    patterns.close()
+
+
+def test_a_long_text_is_matched_as_a_short_one_is() -> None:
+    """Whole, however far apart the ends of a match are; by a child that is made anew when it was ended."""
+    patterns = Patterns(Lines().log, Clock())
+    slow, key, far = patterns.redactions("TAILRACE_REDACT", [r"\d+,", r"key=(\w+)=>key=?", r"BEGIN[^!]*END=>gone"])
+    long = "x " * 50_000
+    assert patterns.redacted(key, f"{long}key=secret \ud83d {long}") == f"{long}key=? \ud83d {long}"
+    assert patterns.redacted(slow, "1" * 500_000) == BLANK
+    assert patterns.redacted(far, f"a BEGIN {long} END b") == "a gone b"
+    (found,) = patterns.compiled("TAILRACE_DROP", ["no such.*thing"])
+    assert patterns.is_found(found, f"{long}no such good thing") is True
+    patterns.close()
+
+
+def test_the_child_keeps_nothing_open_and_ends_with_its_parent() -> None:
+    """It would keep the supervisor from seeing that the shipper died."""
+    read, write = os.pipe()
+    patterns = Patterns(Lines().log)
+    (pattern,) = patterns.compiled("TAILRACE_DROP", [r"a+b"])
+    assert patterns.is_found(pattern, "a" * 10_000 + "b")
+    os.close(write)
+    assert os.read(read, 1) == b""
+    os.close(read)
+    patterns.close()
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def test_ready_made_patterns_never_rest() -> None:
+    """They take linear time: 64 KB without an @ were too much for the one for e-mail."""
+    lines = Lines()
+    patterns = Patterns(lines.log)
+    for pattern in patterns.redactions("TAILRACE_REDACT", list(READY_MADE)):
+        for text in ("a" * 65_536, "a@" * 32_768, "1 " * 32_768, "eyJa-" * 13_000, "bearer " * 9_000):
+            assert patterns.redacted(pattern, text) != BLANK
+    assert lines.events() == []
