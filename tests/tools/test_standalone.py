@@ -191,7 +191,18 @@ def test_every_carried_module_can_be_imported_there(
         for package in ("lifecycle", "collector", "shipper", "httptools", "msgspec", "structlog", "tenacity")
         for path in sorted((library / package).rglob("*.py"))
     ]
-    lazily = ("ssl", "encodings.idna", "traceback", "difflib", "random", "argparse", "zoneinfo", "uuid", "json")
+    lazily = (
+        "ssl",
+        "encodings.idna",
+        "traceback",
+        "difflib",
+        "random",
+        "argparse",
+        "zoneinfo",
+        "uuid",
+        "json",
+        "ipaddress",
+    )
     program = "import sys; sys.path.insert(0, '/opt/tailrace'); " + "; ".join(
         f"import {name}" for name in (*modules, *lazily)
     )
@@ -213,7 +224,7 @@ def test_settings_can_be_checked_there(root: Path, layer: Path, function: tuple[
         shutil.copyfile(backend.ca_path, root / "tmp/ca.pem")
         environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": backend.url, "SSL_CERT_FILE": "/tmp/ca.pem", "TAILRACE_FLUSCH": "x"}
         done = subprocess.run([script], env=environ, check=False, capture_output=True, text=True, timeout=60)
-        assert len(backend.all_records()) == 3, done.stdout
+        assert len(backend.all_records()) == 6, done.stdout
     assert (done.returncode, done.stderr) == (1, "")
     assert "did you mean TAILRACE_FLUSH?" in done.stdout
 
