@@ -70,6 +70,10 @@ COLLECTOR, SHIPPER = WORKERS = ("collector", "shipper")
 STORED_WITHIN_S = 0.05
 ANSWERS_WITHIN_S = 0.15
 
+# While the end of a function is waited for, or that of a shipment at shutdown, whoever is to tell it is asked again
+# when nothing was heard of it for so long: stuck meanwhile, it would have the wait last until a deadline.
+ASKED_EVERY_S = 0.25
+
 # Silent for so long, a collector is stuck, and replaced. Not sooner: with a small share of a processor it may only be
 # slow, and a successor would be no faster.
 STUCK_AFTER_S = 2.0
@@ -248,7 +252,7 @@ class Machine:
         self._remembered: deque[tuple[float, BatchStored]] = deque(maxlen=MOST_REMEMBERED)
         self._shutdown: Shutdown | None = None
         self._limits = AwakeLimits(now)
-        self._is_collector_asked = False
+        self._heard_at = dict.fromkeys(WORKERS, now)
         self._handled_at = now
 
     def handle(self, event: Event, now: float) -> list[Command]:
@@ -278,7 +282,7 @@ class Machine:
     @property
     def wakes_at(self) -> float | None:
         """When `TimePassed` is to be handled if nothing else happens before; None: there is no need."""
-        moments = [self._due_at, self._asks_at, self._restarts.wakes_at, self._limits.wakes_at]
+        moments = [self._due_at, self._restarts.wakes_at, self._limits.wakes_at, *map(self._asks_at, WORKERS)]
         if self.shipments.current and not self._limits.is_running(_SHIPMENT):
             moments.append(self.shipments.current.late_at)
         match self.state:
@@ -355,17 +359,22 @@ class Machine:
             timed = self.policy.due_at(self.shipments.waiting_since, self.shipments.last_ended)
         return min((at for at in (last_call_at, timed) if at is not None), default=None)
 
-    @property
-    def _asks_at(self) -> float | None:
-        """When the collector is asked whether it is there: nothing was stored of the invocation that runs."""
+    def _asks_at(self, worker: str) -> float | None:
+        """When a worker is asked whether it is there; None while it owes nothing, or has been asked."""
+        ready = self._restarts.ready_since(worker)
+        is_asked = self._limits.is_running(worker) or self._limits.is_running(_SILENCE)
+        if ready is None or is_asked or self.state is State.CLOSED:
+            return None
+        heard_at = self._heard_at[worker]
+        if worker == SHIPPER:
+            return heard_at + ASKED_EVERY_S if self._shutdown and self.shipments.current else None
         invocation = self._invocation
-        if self._is_collector_asked or not invocation or self.shipments.last_stored >= invocation.began:
-            return None
         may_run = self.state in (State.WAITING, State.HOLDING, State.OVERLAPPING)
-        ready = self._restarts.ready_since(COLLECTOR)
-        if not may_run or invocation.finished_at is not None or ready is None:
+        if not may_run or not invocation or invocation.finished_at is not None:
             return None
-        return max(invocation.began, ready) + self._buffer_s + STORED_WITHIN_S
+        if heard_at < max(invocation.began, ready):
+            return max(invocation.began, ready) + self._buffer_s + STORED_WITHIN_S
+        return heard_at + ASKED_EVERY_S if self.state is State.HOLDING else None
 
     # What happened.
 
@@ -383,7 +392,7 @@ class Machine:
                 self._take_batch(event, now)
             case IntakeHeld():
                 self.shipments.intake_held()
-                self._heard(COLLECTOR)
+                self._heard(COLLECTOR, now)
                 self._restarts.progressed(COLLECTOR)  # it lives; the room is another matter
             case OffsetCommitted():
                 yield from self._take_progress(event, now)
@@ -391,9 +400,8 @@ class Machine:
                 self._take_stall(event, now)
             case WorkerReady():
                 self._restarts.ready(event.worker, now)
-                self._is_collector_asked &= event.worker != COLLECTOR
             case WorkerAnswered():
-                self._heard(event.worker)
+                self._heard(event.worker, now)
             case WorkerExited():
                 yield from self._take_death(event, now)
             case _:
@@ -406,7 +414,6 @@ class Machine:
         for stored_at, batch in self._remembered:
             invocation.stored(batch, stored_at)
         self._next_retry.answered()
-        self._is_collector_asked = False
         self.shipments.forget_stall()
         decision = self.policy.invoked(now, self.shipments.waiting_since)
         choice, reason = decision.choice, decision.reason
@@ -454,7 +461,7 @@ class Machine:
 
     def _take_batch(self, event: BatchStored, now: float) -> None:
         self.shipments.stored(event.start, event.end, now)
-        self._heard(COLLECTOR)
+        self._heard(COLLECTOR, now)
         self._restarts.progressed(COLLECTOR)
         if event.finished:
             self.policy.finished()
@@ -477,10 +484,10 @@ class Machine:
             self.policy.delivered(now, took_s if is_known else None)
             self.held_in_vain_s = 0.0
         self._restarts.progressed(SHIPPER)
-        self._limits.end(SHIPPER)
+        self._heard(SHIPPER, now)
 
     def _take_stall(self, event: ShipmentStalled, now: float) -> None:
-        self._limits.end(SHIPPER)
+        self._heard(SHIPPER, now)
         current = self.shipments.current
         is_before = current is not None and current.is_final and not event.is_final
         if current is None or event.deadline not in (None, current.deadline) or is_before:
@@ -501,7 +508,7 @@ class Machine:
         if event.worker == SHIPPER and self.shipments.current:
             self.shipments.ended(now)
             self.policy.failed(now)
-        self._heard(event.worker)
+        self._heard(event.worker, now)
         self._restarts.died(event.worker, now, was_idle=was_idle)
         if event.worker == COLLECTOR and self._invocation:
             self._invocation.collector_died(now, again=self._restarts.deaths(COLLECTOR) > 1)
@@ -527,10 +534,10 @@ class Machine:
                     yield FetchNext("asked_again")
             case State.DRAINING | State.CLOSING if self._shutdown:
                 yield from self._shut_down(self._shutdown, now)
-        asks_at = self._asks_at
-        if asks_at is not None and now >= asks_at:
-            self._is_collector_asked = True
-            yield from self._ask(COLLECTOR, ANSWERS_WITHIN_S)
+        for worker, within_s in ((COLLECTOR, ANSWERS_WITHIN_S), (SHIPPER, SHIPPER_ANSWERS_WITHIN_S)):
+            asks_at = self._asks_at(worker)
+            if asks_at is not None and now >= asks_at:
+                yield from self._ask(worker, within_s)
 
     def _ask(self, worker: str, within_s: float) -> Iterator[Command]:
         """Whether it is there; whatever it says is an answer."""
@@ -541,8 +548,9 @@ class Machine:
         self._restarts.killed(worker)
         yield KillWorker(worker)
 
-    def _heard(self, worker: str) -> None:
+    def _heard(self, worker: str, now: float) -> None:
         """A worker is there, or there is a new one."""
+        self._heard_at[worker] = now
         self._limits.end(worker)
         if worker == COLLECTOR:
             self._limits.end(_SILENCE)

@@ -14,7 +14,13 @@ from lifecycle.machine.events import (
     WorkerReady,
 )
 from lifecycle.machine.flush import FlushPolicy
-from lifecycle.machine.machine import SHIPPER_ANSWERS_WITHIN_S, UNHELD_SHIPMENT_S, Machine, State
+from lifecycle.machine.machine import (
+    ASKED_EVERY_S,
+    SHIPPER_ANSWERS_WITHIN_S,
+    UNHELD_SHIPMENT_S,
+    Machine,
+    State,
+)
 from lifecycle.machine.shipments import Shipments
 from lifecycle.machine.shutdown import (
     HOLD_BACK_S,
@@ -378,14 +384,32 @@ def test_collector_that_is_stuck_at_shutdown_is_replaced_and_its_successor_waite
 
 
 def test_shipper_that_answers_at_shutdown_is_left_at_work() -> None:
-    """The destination takes 1.5 s."""
+    """The destination takes 1.5 s, and every question whether it is there is answered."""
+    subject = machine(is_quick=True)
+    subject.handle(WorkerReady("shipper"), 0.0)
+    subject.handle(stored(100), 0.1)
+    now = 5.0
+    commands = subject.handle(ShutdownRequested("spindown", 7.0), now)
+    while now < 6.5:
+        assert KillWorker("shipper") not in commands
+        if Ping("shipper") in commands:
+            now += 0.001
+            commands = subject.handle(WorkerAnswered("shipper"), now)
+        else:
+            now = min(subject.wakes_at or 6.5, 6.5)
+            commands = subject.handle(TimePassed(), now)
+    assert Exit(0) in subject.handle(OffsetCommitted(100), 6.5)
+
+
+def test_shipper_that_gets_stuck_after_it_answered_at_shutdown_is_replaced() -> None:
+    """It is asked again: the last shipment has no deadline that would notice it in time."""
     subject = machine(is_quick=True)
     subject.handle(WorkerReady("shipper"), 0.0)
     subject.handle(stored(100), 0.1)
     subject.handle(ShutdownRequested("spindown", 7.0), 5.0)
     subject.handle(WorkerAnswered("shipper"), 5.001)
-    assert KillWorker("shipper") not in pass_time(subject, 6.5)
-    assert Exit(0) in subject.handle(OffsetCommitted(100), 6.5)
+    assert pass_time(subject, 5.001 + ASKED_EVERY_S + 0.001) == [Ping("shipper")]
+    assert KillWorker("shipper") in pass_time(subject, 5.001 + ASKED_EVERY_S + SHIPPER_ANSWERS_WITHIN_S + 0.01)
 
 
 def test_shipment_from_before_shutdown_that_gets_somewhere_goes_on() -> None:

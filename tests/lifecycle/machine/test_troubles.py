@@ -17,7 +17,7 @@ from lifecycle.machine.events import (
     WorkerExited,
     WorkerReady,
 )
-from lifecycle.machine.machine import ANSWERS_WITHIN_S, STORED_WITHIN_S, STUCK_AFTER_S, Machine, State
+from lifecycle.machine.machine import ANSWERS_WITHIN_S, ASKED_EVERY_S, STORED_WITHIN_S, STUCK_AFTER_S, Machine, State
 from lifecycle.machine.restarts import DEATHS_TO_FAIL, IMMEDIATE, LONGEST_PAUSE_S
 from lifecycle.machine.shutdown import QUIET_S
 from tests.lifecycle.machine.conversation import CAPACITY, invoke, machine, pass_time, reasons_to_fetch, ships, stored
@@ -156,13 +156,17 @@ def test_collector_that_answers_is_left_alone_though_the_platform_delivers_nothi
     assert reasons_to_fetch(pass_time(subject, 13.0)) == ["end_not_told"]
 
 
-def test_collector_that_stores_something_is_not_asked() -> None:
-    """Whatever it is."""
-    subject = machine("end")
+def test_collector_that_gets_stuck_after_it_stored_something_is_noticed() -> None:
+    """While the end is waited for it is asked whenever nothing was heard of it for a while."""
+    subject = machine("end", budget_s=0.5)
     subject.handle(WorkerReady("collector"), 9.0)
-    invoke(subject, 10.0, timeout_s=3.0)
-    subject.handle(stored(100), 10.02)
-    assert pass_time(subject, 12.0) == []
+    invoke(subject, 10.0, timeout_s=10.0)
+    subject.handle(stored(100), 11.0)
+    assert pass_time(subject, 11.0 + ASKED_EVERY_S - 0.01) == []
+    assert pass_time(subject, 11.0 + ASKED_EVERY_S + 0.01) == [Ping("collector")]
+    subject.handle(WorkerAnswered("collector"), 11.3)
+    assert pass_time(subject, 11.3 + ASKED_EVERY_S + 0.01) == [Ping("collector")]
+    assert reasons_to_fetch(pass_time(subject, 11.3 + ASKED_EVERY_S + ANSWERS_WITHIN_S + 0.02)) == ["end_not_told"]
 
 
 def test_collector_that_is_loading_is_not_asked() -> None:
