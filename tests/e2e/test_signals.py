@@ -333,3 +333,19 @@ def test_the_resource_names_function_environment_and_cloud(start: Start) -> None
         "telemetry.distro.version": resources[0]["telemetry.distro.version"],
         "deployment.environment.name": "staging",
     }
+
+
+@pytest.mark.parametrize(
+    ("protocol", "content_type"), [("http/protobuf", "application/x-protobuf"), ("http/json", "application/json")]
+)
+def test_every_signal_arrives_in_the_encoding_that_is_set(start: Start, protocol: str, content_type: str) -> None:
+    """And says the same: lines, a span for each invocation and one for the init, metrics."""
+    run = start(OTEL_EXPORTER_OTLP_PROTOCOL=protocol, TAILRACE_FLUSH="end", **BARE)
+    results = [run.invoke(lines=2, json={"message": "as JSON", "left": 2}) for _ in range(2)]
+    run.end()
+    assert {request.headers["content-type"] for request in run.backend.requests} == {content_type}
+    assert run.bodies() == ["line 0", "line 1", "as JSON"] * 2
+    invocations = {span.attributes.get("faas.invocation_id") for span in run.backend.spans()}
+    assert {result.request_id for result in results} <= invocations
+    assert "faas.invocations" in {metric.body for metric in run.backend.metrics()}
+    assert [line for line in run.lines() if line["level"] != "info"] == []
