@@ -132,6 +132,9 @@ class Worker:
         # Not all was made of what was wanted: what waits has taken all the memory that there is for it.
         self._is_short = False
         self._doubt: HeldError | None = None
+        # Where the last shipment ended with an exception that nobody expected.
+        self._crashed_at: Position | None = None
+        self._destination = destination
         self._delivery = Delivery(
             destination,
             commands,
@@ -171,6 +174,27 @@ class Worker:
         except BrokenFrameError as exc:
             self._log.error("shipper.frame_broken", error=str(exc))
             self._reports.stall("broken_frame")
+        except (SupervisorGoneError, BrokenPipeError):
+            raise
+        except Exception as exc:
+            # Begins again where it stood. If that ends so a second time, a successor knows what we were at, and passes
+            # it through as text.
+            if self._crashed_at == self._reports.position:
+                raise
+            self._crashed_at = self._reports.position
+            from traceback import format_exc
+
+            self._log.error("shipper.shipment_crashed", error=type(exc).__name__, traceback=format_exc())
+            self._begin_anew()
+            self._reports.stall("crashed")
+
+    def _begin_anew(self) -> None:
+        """Forgets all but what has been reported, and lets go of every connection."""
+        self._destination.close()
+        self._commands.waiting_report = None
+        self._cut = self._reports.position
+        self._reports.begin_at(self._cut)
+        self._unfinished.clear()
 
     def _deliver(self) -> None:
         """Delivers everything up to where the supervisor wants it, and reports the end."""

@@ -17,7 +17,7 @@ from shipper.delivery.batch import Batch, Limits, Parcel
 from shipper.delivery.health import Health
 from shipper.delivery.outcome import Outcome, Verdict
 from shipper.delivery.poison import LEAST_BYTES, MOST_SHIPMENTS, Isolation
-from shipper.errors import HeldError
+from shipper.errors import HeldError, SupervisorGoneError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -159,6 +159,7 @@ class Delivery:
         self._shipment = 0
         self._has_dropped = False
         self._said_of_rejected = ""
+        self._crashes: set[str] = set()
         self._has_shrunk = False
         # Signals of which a record was held in this shipment until others would tell whether it is at fault.
         self._doubtful: set[str] = set()
@@ -288,13 +289,42 @@ class Delivery:
                 request = task.made()
                 if self._is_too_large(task, request):
                     continue
-                task.answered = task.endpoint.begin(request, self._timing.time_left_s() * _AHEAD_SHARE)
+                try:
+                    task.answered = task.endpoint.begin(request, self._timing.time_left_s() * _AHEAD_SHARE)
+                except (SupervisorGoneError, BrokenPipeError):
+                    raise
+                except Exception:  # noqa: BLE001 - it is sent when its turn has come, and said if that fails, too
+                    task.answered = None
                 if task.answered is not None:
                     self._count(task, request)
                     task.request = None  # it is gone, and need not be in memory beside the next one
 
     def _outcome(self, task: _Task) -> Outcome:
-        """What becomes of the request under way."""
+        """What becomes of the request under way; also where our own code fails at it."""
+        try:
+            return self._outcome_of_request(task)
+        except (SupervisorGoneError, BrokenPipeError):
+            raise
+        except Exception as exc:  # noqa: BLE001 - whatever it is, it must not be what happens for ever
+            return self._crashed(task, exc)
+
+    def _crashed(self, task: _Task, exc: Exception) -> Outcome:
+        """What is made of an exception that nobody expected: the next try has a new connection, and other records.
+
+        It comes after a pause, like any, and the record at fault is looked for, should it be a record's.
+        """
+        from traceback import format_exc
+
+        name = type(exc).__name__
+        say = self._log.debug if name in self._crashes else self._log.error
+        self._crashes.add(name)
+        say("shipper.request_crashed", signal=task.parcel.signal, error=name, traceback=format_exc())
+        task.request = task.answered = None
+        task.is_again = task.is_late = False
+        task.endpoint.close()
+        return Outcome(verdict=Verdict.RETRY, reason="crashed", detail=name, may_be_records=True)
+
+    def _outcome_of_request(self, task: _Task) -> Outcome:
         answered, task.answered = task.answered, None
         if answered is None:
             if self._is_known_too_large(task):
@@ -313,7 +343,7 @@ class Delivery:
             outcome = answered()
             if is_late and outcome.reason == "deadline" and outcome.pending is None:
                 task.is_again = True  # no answer has come meanwhile: the request is made anew
-                return self._outcome(task)
+                return self._outcome_of_request(task)
         if outcome.pending is not None:
             task.parcel.pending = task.piece, outcome.pending
         for size in outcome.repeats:

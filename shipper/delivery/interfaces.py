@@ -81,6 +81,9 @@ class Endpoint(Protocol):
     def send(self, request: Request) -> Outcome:
         """Makes the request and waits for its answer; never raises for what a server or a network does."""
 
+    def close(self) -> None:
+        """Lets go of what is open; what is sent afterwards opens it anew."""
+
     def begin(self, request: Request, within_s: float) -> Callable[[], Outcome] | None:
         """Sends the request without waiting for its answer.
 

@@ -243,6 +243,7 @@ class Pool:
             except ExchangeError as exc:
                 if exc.reason == "timeout" and not reader.has_begun and self._timing.time_left_s() <= 0:
                     is_pending = True
+                    self._usual_s = max(self._usual_s, self._clock() - started)
                     raise self._pending(stream, until, exc.detail, is_whole=is_whole) from exc
                 raise
             # The kernel here takes what the server's has no room for: what is not acknowledged was not read.

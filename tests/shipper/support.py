@@ -137,6 +137,7 @@ class Inbox:
         self.requests: list[list[bytes]] = []
         self.delivered: list[bytes] = []
         self.keys: list[str] = []
+        self.closed = 0
 
     @property
     def endpoints(self) -> dict[str, "Inbox"]:
@@ -148,6 +149,10 @@ class Inbox:
         self.keys.append(key)
         body = msgspec.msgpack.encode(list(items))
         return Request(body=body, body_bytes=len(body))
+
+    def close(self) -> None:
+        """Counts."""
+        self.closed += 1
 
     def begin(self, request: Request, within_s: float) -> Callable[[], Outcome] | None:
         """Not at once."""

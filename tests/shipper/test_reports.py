@@ -220,3 +220,52 @@ def test_every_event_is_reported_once(
     for fd in (pipe, supervisor):
         os.close(fd)
     told.close()
+
+
+class Failing:
+    """A backlog that cannot be read at first, for a reason that nobody thought of."""
+
+    def __init__(self, backlog: Any, failures: int) -> None:
+        self._backlog = backlog
+        self._failures = failures
+
+    def __getattr__(self, name: str) -> Any:
+        """The backlog's own."""
+        return getattr(self._backlog, name)
+
+    def frames(self, since: int, until: int) -> Any:
+        """Fails, or does not."""
+        if self._failures:
+            self._failures -= 1
+            raise ZeroDivisionError
+        return self._backlog.frames(since, until)
+
+
+@pytest.mark.parametrize("failures", [1, 2])
+def test_exception_that_nobody_expected_ends_a_shipment_and_not_the_stream(failures: int) -> None:
+    """Once, and the next shipment makes good for it; at the same place again a successor has its turn."""
+    backlog, end = backlog_of(*stories(2))
+    told = Told(backlog, end)
+    pipe, supervisor = os.pipe()
+    commands = Sleepless(pipe)
+    script = Script(commands, iter([]), is_several=False)
+    failing: Any = Failing(backlog, failures)
+    lines = Lines("error")
+    worker = Worker(commands, told.writing, failing, script.settings, script.destination, lines.log)
+    commands.until, commands.deadline, commands.is_final = end, time.monotonic() + 1000, True
+    ship = Ship(since=0, skip=0, until=end, deadline=commands.deadline, is_final=True)
+    worker.ship(ship)
+    stalled = told.hear()[-1]
+    assert isinstance(stalled, Stalled)
+    assert stalled.reason == "crashed"
+    if failures == 1:
+        worker.ship(ship)
+        told.hear()
+        assert told.events == 2 * EVENTS
+    else:
+        with pytest.raises(ZeroDivisionError):
+            worker.ship(ship)
+    assert lines.events() == ["shipper.shipment_crashed"]
+    for fd in (pipe, supervisor):
+        os.close(fd)
+    told.close()

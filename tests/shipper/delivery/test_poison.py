@@ -146,6 +146,48 @@ def test_items_that_fail_until_the_end_are_all_that_is_left() -> None:
     assert set(map(tuple, scene.inbox.requests)) == {(b"a", b"b", b"c"), (b"c",)}
 
 
+def test_endpoint_whose_code_fails_rests_like_any_other_and_gets_a_new_connection() -> None:
+    """Whatever it does, the outcome is one of ours: said once, and over when it is over."""
+    failures = iter([RuntimeError("odd"), RuntimeError("odd")])
+    scene = Scene(lambda _records: DONE)
+
+    def answer(_records: list[bytes]) -> Outcome:
+        failure = next(failures, None)
+        if failure is not None:
+            raise failure
+        return DONE
+
+    scene.inbox.answer = answer
+    with pytest.raises(HeldError, match="crashed"):
+        scene.deliver(batch_of(b"a"))
+    assert scene.inbox.closed == 2
+    batch = batch_of(b"a")
+    scene.deliver(batch)
+    assert batch.tally(0, 1) == (1, {})
+    assert scene.lines.events() == [
+        "shipper.request_crashed",
+        "shipper.delivery_failing",
+        "shipper.delivery_recovered",
+    ]
+
+
+def test_record_that_our_own_code_fails_at_is_found_and_dropped() -> None:
+    """As one that a server fails at."""
+
+    def answer(records: list[bytes]) -> Outcome:
+        if b"poison" in records:
+            raise ZeroDivisionError
+        return DONE
+
+    life = Life(answer)
+    life.ship(b"a", b"poison", b"b")
+    while not life.batch.is_done:
+        life.ship()
+        life.delivery._healths["logs"].took()  # noqa: SLF001 - others are taken meanwhile
+    assert sorted(life.inbox.delivered) == [b"a", b"b"]
+    assert life.batch.lost == {1: "refused"}
+
+
 OUTCOMES = st.sampled_from([DONE, DONE, DONE, REFUSED, TOO_LARGE, UNAVAILABLE, BROKEN])
 
 
