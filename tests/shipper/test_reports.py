@@ -28,6 +28,7 @@ from tests.shipper.support import Lines, backlog_of, settings_of
 
 HELD = Outcome(verdict=Verdict.HELD, reason="unauthorised")
 UNAVAILABLE = Outcome(verdict=Verdict.RETRY, reason="status_503", retry_after_s=1e6)
+DEADLINE = Outcome(verdict=Verdict.HELD, reason="deadline")
 TIMEOUT = Outcome(verdict=Verdict.RETRY, reason="timeout")
 REFUSED = Outcome(verdict=Verdict.REFUSED, reason="status_400")
 REJECTED = Outcome(verdict=Verdict.DONE, rejected=1)
@@ -36,10 +37,11 @@ UNSUPPORTED = Outcome(verdict=Verdict.UNSUPPORTED, reason="status_404")
 FRAMES = 5
 EVENTS = 4
 
-# What a request meets: an answer, at once or after a wait that is long, or so long that the deadline passes.
+# What a request meets: an answer, at once or after a wait that is long, or so long that the deadline passes; it may
+# still be there for the next shipment then.
 answers = st.tuples(
     st.sampled_from([DONE, DONE, DONE, HELD, UNAVAILABLE, REFUSED, REJECTED, UNSUPPORTED]),
-    st.sampled_from(["at once", "at once", "late", "never"]),
+    st.sampled_from(["at once", "at once", "late", "never", "pending", "pending for nothing"]),
 )
 # What a shipment is: frames more than the last one had, and whether a new shipper makes it.
 shipments = st.tuples(st.integers(0, 2), st.booleans())
@@ -77,6 +79,10 @@ class Script:
         if moment == "never":
             self._commands.deadline = 0.0
             return TIMEOUT
+        if moment.startswith("pending"):
+            self._commands.deadline = 0.0
+            late = outcome if moment == "pending" else DEADLINE
+            return Outcome(verdict=Verdict.HELD, reason="deadline", pending=lambda: late)
         return outcome
 
 
