@@ -17,6 +17,9 @@ from tests.sandbox import Destination, Environment, InvokeResult
 
 OK, TOO_MANY = 200, 429
 
+# Of a hold, what passes before the extension knows that the function has returned, and after it has asked for more.
+UNSEEN_MS = 20.0
+
 # Says nothing to anybody who did not ask for it.
 DEBUG = '"level":"debug"'
 
@@ -229,6 +232,9 @@ def _of_the_ledger_itself(got: Measured) -> Iterable[str]:
         yield f"ledger: {ledger.shipped} shipped, but the backend acknowledged nothing"
     if got.acknowledged and not ledger.requests:
         yield f"ledger: no requests, but the backend answered {got.acknowledged}"
+    least_held_ms = sum(got.held_ms) - UNSEEN_MS * len(got.held_ms)
+    if ledger.held_ms < least_held_ms:
+        yield f"ledger: held {ledger.held_ms:.0f} ms in all, but it was {sum(got.held_ms):.0f}"
     if ledger.waiting != sum(ledger.left.values()):
         yield f"ledger: {ledger.waiting} waiting, but {ledger.left} left"
     if any(not ledger.dropped_bytes.get(reason) for reason in ledger.dropped):
