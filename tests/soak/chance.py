@@ -4,12 +4,14 @@ import random
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.faults.answers import BARE_PAGE, PAGE, UPGRADE
 from tests.faults.cell import COLLECTOR, SHIPPER
-from tests.sandbox import Hang, Reset, Slow, Status
+from tests.faults.records import PANICS, nested, zeros
+from tests.sandbox import Hang, Raw, Reset, Slow, Status
 from tests.sandbox.backend_faults import Action, Partial, retry_after
 
-# How often the backend gets a new trouble, and a worker is killed.
-TROUBLES, KILLS, RESETS = 0.05, 0.05, 0.03
+# How often the backend gets a new fault, something else happens, a line is a hard one, and a worker is killed.
+FAULTS, MISHAPS, HARD_LINES, KILLS, RESETS = 0.05, 0.02, 0.02, 0.05, 0.03
 
 # A worker that was killed has so many invocations to get something done, most of them of a few milliseconds: eight
 # deaths without that are, rightly, the end of it.
@@ -37,6 +39,30 @@ ACTIONS: tuple[tuple[float, Action], ...] = (
     (1, Hang()),
     (1, Hang(store=True)),
     (1, Partial(0)),
+    (1, Partial(0, "nothing is wrong", gzipped=True)),
+    (1, UPGRADE),
+    (1, PAGE),
+    (1, BARE_PAGE),
+    (1, Raw(b"SSH-2.0-OpenSSH_9.2\r\n", hangs_up=True)),
+    (1, Raw(b"HTTP/1.1 200 OK\r\n", more=b"X-Filler: " + b"x" * 1000 + b"\r\n", times=200)),
+    (1, Status(500, b'{"message":"no"}')),
+    (1, Slow(0.15)),
+    (1, Slow(0.6)),
+    (1, Slow(1.5)),
+)
+
+# What happens beside the backend, by name (`life`); what a worker does not outlive only where workers are killed.
+MILD = ("connections_lost", "frozen", "crowded", "unheard")
+DEADLY = ("shipper_stopped", "collector_stopped", "descriptors_short")
+
+# Lines that take more than others: time, memory, or room.
+HARD = (
+    (PANICS,),
+    (zeros(100_000),),
+    (nested(980), nested(2000)),
+    ('{"message":"m","%s":1}' % ("k" * 30_000),),
+    ('{"message":"m","level":"%s"}' % ("l" * 100_000),),
+    ("\x1b[31m\udcff\x00" * 1000,),
 )
 
 
@@ -47,18 +73,20 @@ class Step:
     Attributes:
         event: What the function is told.
         script: What the backend's next requests meet; None: nothing new.
-        door: Whether the backend stops (False) or begins (True) to take connections; None: as it was.
+        listens: Whether the backend begins (True) or ceases (False) to take connections; None: as it was.
         hangs_up: Whether it closes all connections.
         kills: Workers to kill.
         kill_after_s: When, after the invocation has begun; None: before it, while frozen.
+        mishap: What else happens; "" for nothing.
     """
 
     event: dict[str, Any]
     script: list[Action] | None = None
-    door: bool | None = None
+    listens: bool | None = None
     hangs_up: bool = False
     kills: tuple[str, ...] = ()
     kill_after_s: float | None = None
+    mishap: str = ""
 
 
 @dataclass
@@ -103,17 +131,19 @@ class Chance:
         }
         if self.resets and dice.random() < RESETS:
             event["dies"] = True
-        script, door, hangs_up = None, None, False
+        if dice.random() < HARD_LINES:
+            event["rows"] = dice.choice(HARD)
+        script, listens, hangs_up = None, None, False
         self._down_for -= 1
         if "dies" in event:
             # What waits in an environment that ends while the backend is down is lost, and that is documented.
-            script, door, self._down_for = [], True if self._down_for >= 0 else None, -1
+            script, listens, self._down_for = [], True if self._down_for >= 0 else None, -1
         elif self._down_for == 0:
-            door = True
-        elif self._down_for < 0 and dice.random() < TROUBLES:
+            listens = True
+        elif self._down_for < 0 and dice.random() < FAULTS:
             what = dice.random()
             if what < 0.2:
-                door, self._down_for = False, dice.randint(1, 20)
+                listens, self._down_for = False, dice.randint(1, 20)
             elif what < 0.3:
                 hangs_up = True
             else:
@@ -121,10 +151,22 @@ class Chance:
                 script = [action] * dice.randint(1, 4)
         kills: tuple[str, ...] = ()
         kill_after_s = None
+        mishap = dice.choice(MILD) if dice.random() < MISHAPS and "dies" not in event else ""
         if self.kills and dice.random() < KILLS and number >= self._killed_at + LEAST_BETWEEN_KILLS:
             self._killed_at = number
+            if dice.random() < 0.3 and "dies" not in event:
+                event["sleep_s"] = 0.04
+                return Step(event=event, script=script, listens=listens, hangs_up=hangs_up, mishap=dice.choice(DEADLY))
             kills = dice.choice(((COLLECTOR,), (SHIPPER,), (COLLECTOR, SHIPPER)))
             if dice.random() < 0.7:
                 kill_after_s = dice.random() * 0.03
                 event["sleep_s"] = 0.04
-        return Step(event=event, script=script, door=door, hangs_up=hangs_up, kills=kills, kill_after_s=kill_after_s)
+        return Step(
+            event=event,
+            script=script,
+            listens=listens,
+            hangs_up=hangs_up,
+            kills=kills,
+            kill_after_s=kill_after_s,
+            mishap=mishap,
+        )
