@@ -34,7 +34,7 @@ class Limits:
         self.batch_records = batch_records
 
 
-class Suspect(msgspec.Struct):
+class Unproven(msgspec.Struct):
     """A record that was not taken alone, and of which it is not known yet whether it is at fault: see `poison`.
 
     Attributes:
@@ -58,18 +58,18 @@ class Parcel:
         key: Of the records; "" where they have none.
         records: As the destination's body has them.
         rows: For each, the row of the batch it came from.
-        suspects: By index in `records`, among those that are owed.
+        unproven: By index in `records`, among those that are owed.
         pending: Records in a request whose answer may still come, and what waits for it; None if there is none.
     """
 
-    __slots__ = ("_first", "_settled", "key", "pending", "records", "rows", "signal", "suspects")
+    __slots__ = ("_first", "_settled", "key", "pending", "records", "rows", "signal", "unproven")
 
     def __init__(self, signal: str, key: str = "") -> None:
         self.signal = signal
         self.key = key
         self.records: list[bytes] = []
         self.rows: list[int] = []
-        self.suspects: dict[int, Suspect] = {}
+        self.unproven: dict[int, Unproven] = {}
         self.pending: tuple[Sequence[int], Callable[[], Outcome]] | None = None
         # Records, from the first, of which none is owed; and those behind the first that is.
         self._first = 0
@@ -98,7 +98,7 @@ class Parcel:
     def settle(self, indexes: Sequence[int]) -> None:
         """Records are delivered or dropped."""
         for at in indexes:
-            self.suspects.pop(at, None)
+            self.unproven.pop(at, None)
         if isinstance(indexes, range) and indexes.step == 1 and indexes.start == self._first:
             self._first = indexes.stop
         else:
@@ -112,7 +112,7 @@ class Parcel:
         owed = self.owed()
         if len(owed) < len(self.records):
             places = {at: place for place, at in enumerate(owed)}
-            self.suspects = {places[at]: suspect for at, suspect in self.suspects.items()}
+            self.unproven = {places[at]: one for at, one in self.unproven.items()}
             if self.pending is not None:
                 piece, answered = self.pending
                 self.pending = [places[at] for at in piece], answered

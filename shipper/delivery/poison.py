@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from shipper.delivery.batch import Parcel, Suspect
+from shipper.delivery.batch import Parcel, Unproven
 from shipper.delivery.interfaces import NO_LIMITS, Limits
 from shipper.delivery.outcome import Outcome, Verdict
 
@@ -67,7 +67,7 @@ class Isolation:
         self._parcel = parcel
         self._taker = taker
         self._shipment = shipment
-        self._is_searching = is_searching or any(not one.outcome.is_refusal for one in parcel.suspects.values())
+        self._is_searching = is_searching or any(not one.outcome.is_refusal for one in parcel.unproven.values())
         self._taken_before = taker.taken
         self._probe = -1
         if limits.item_bytes:
@@ -75,10 +75,10 @@ class Isolation:
             self.drop(too_large, Outcome(verdict=Verdict.SPLIT, reason="item_bytes"))
         owed = parcel.owed()
         # What is in a request that is under way is not sent beside it.
-        aside = {*parcel.suspects, *(parcel.pending[0] if parcel.pending else ())}
+        aside = {*parcel.unproven, *(parcel.pending[0] if parcel.pending else ())}
         clear = [at for at in owed if at not in aside] if aside else owed
         # From the last to be sent to the first.
-        self._pieces: list[Sequence[int]] = [[at] for at in reversed(self._due_suspects())]
+        self._pieces: list[Sequence[int]] = [[at] for at in reversed(self._due_unproven())]
         if is_searching and len(clear) > 1:
             # The last one first: if that is not taken either, it is the server, and one request was enough to tell.
             self._probe = clear[-1]
@@ -89,7 +89,7 @@ class Isolation:
     @property
     def is_about_records(self) -> bool:
         """Whether what is owed waits for a proof, which another batch may bring."""
-        return self.failed is not None and bool(self._parcel.suspects)
+        return self.failed is not None and bool(self._parcel.unproven)
 
     def next(self) -> Sequence[int]:
         """The records to send now, by index; none when there are none, or when it failed."""
@@ -146,8 +146,8 @@ class Isolation:
     def _settle(self, piece: Sequence[int]) -> None:
         self._parcel.settle(piece)
         # Others are taken now: those refused before are sent once more, and given up if they are refused again.
-        for at, suspect in self._parcel.suspects.items():
-            if suspect.outcome.is_refusal and [at] not in self._pieces:
+        for at, earlier in self._parcel.unproven.items():
+            if earlier.outcome.is_refusal and [at] not in self._pieces:
                 self._pieces.append([at])
 
     def _not_taken(self, piece: Sequence[int], outcome: Outcome) -> None:
@@ -156,12 +156,12 @@ class Isolation:
             self._pieces += [piece[middle:], piece[:middle]]
             return
         at, parcel = piece[0], self._parcel
-        suspect = parcel.suspects.get(at)
-        is_proven = self._taker.taken > (self._taken_before if suspect is None else suspect.taken)
+        earlier = parcel.unproven.get(at)
+        is_proven = self._taker.taken > (self._taken_before if earlier is None else earlier.taken)
         is_said = outcome.is_refusal
         is_too_large = outcome.verdict is Verdict.SPLIT and len(parcel.records[at]) >= LEAST_BYTES
-        shipments = (suspect.shipments if suspect is not None else 0) + is_proven
-        if (is_said and is_proven) or (is_too_large and not parcel.suspects) or shipments >= MOST_SHIPMENTS:
+        shipments = (earlier.shipments if earlier is not None else 0) + is_proven
+        if (is_said and is_proven) or (is_too_large and not parcel.unproven) or shipments >= MOST_SHIPMENTS:
             self.drop(piece, outcome)
             return
         if not is_said and not is_proven and self._has_others:
@@ -169,24 +169,24 @@ class Isolation:
             self._pieces.append(piece)
             self.failed = outcome
             return
-        parcel.suspects[at] = Suspect(outcome, self._taker.taken, self._shipment, shipments)
+        parcel.unproven[at] = Unproven(outcome, self._taker.taken, self._shipment, shipments)
         if is_proven:
             return
         if not is_said:
             self.failed = msgspec.structs.replace(outcome, verdict=Verdict.HELD)
         elif at == self._probe:
             self.failed = outcome
-        elif len(parcel.suspects) >= MOST_IN_A_ROW:
+        elif len(parcel.unproven) >= MOST_IN_A_ROW:
             self._look_elsewhere(outcome)
 
     @property
     def _has_others(self) -> bool:
-        """Whether there are records to be sent that are no suspects."""
-        return any(piece[-1] not in self._parcel.suspects for piece in self._pieces)
+        """Whether there are records to be sent that are not unproven."""
+        return any(piece[-1] not in self._parcel.unproven for piece in self._pieces)
 
     def _look_elsewhere(self, outcome: Outcome) -> None:
         """Sends the last record of all next."""
-        others = [place for place, piece in enumerate(self._pieces) if piece[-1] not in self._parcel.suspects]
+        others = [place for place, piece in enumerate(self._pieces) if piece[-1] not in self._parcel.unproven]
         if not others or self._probe >= 0:
             self.failed = outcome
             return
@@ -196,22 +196,22 @@ class Isolation:
             self._pieces.insert(others[0], piece[:-1])
         self._pieces.append(piece[-1:])
 
-    def _due_suspects(self) -> list[int]:
-        """Suspects that another try may tell something of."""
+    def _due_unproven(self) -> list[int]:
+        """Unproven that another try may tell something of."""
         return [
             at
-            for at, suspect in self._parcel.suspects.items()
+            for at, earlier in self._parcel.unproven.items()
             if not (self._parcel.pending and at in self._parcel.pending[0])
             and (
-                suspect.shipment != self._shipment or (suspect.outcome.is_refusal and self._taker.taken > suspect.taken)
+                earlier.shipment != self._shipment or (earlier.outcome.is_refusal and self._taker.taken > earlier.taken)
             )
         ]
 
     def _end(self) -> None:
-        """Everything was sent: suspects without a proof are what failed."""
-        for suspect in self._parcel.suspects.values():
-            if self._taker.taken <= suspect.taken and not suspect.shipments:
-                self.failed = suspect.outcome
+        """Everything was sent: what is still without a proof is what failed."""
+        for earlier in self._parcel.unproven.values():
+            if self._taker.taken <= earlier.taken and not earlier.shipments:
+                self.failed = earlier.outcome
 
 
 def _chunks(indexes: Sequence[int], most: int) -> list[Sequence[int]]:

@@ -232,10 +232,10 @@ def test_each_record_is_taken_once_or_dropped_for_a_reason(
         assert lost <= set(refused)
         if not owed:
             break
-        assert held or batch.parcels["logs"].suspects
+        assert held or batch.parcels["logs"].unproven
     else:
         # Only what needs others beside it for a proof may be left.
-        assert set(batch.parcels["logs"].owed()) == set(batch.parcels["logs"].suspects)
+        assert set(batch.parcels["logs"].owed()) == set(batch.parcels["logs"].unproven)
 
 
 def test_records_of_other_keys_go_in_requests_of_their_own() -> None:
