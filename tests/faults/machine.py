@@ -77,6 +77,7 @@ MACHINE = (
         required=Required(kills=1),
     ),
     Cell(name="descriptors short for a while", is_slow=True, events=LONG, before=short_of_descriptors()),
+    Cell(name="collector stuck", timeout_s=10.0, events=RUNNING, before=stuck(COLLECTOR, 4)),
     Cell(name="shipper stuck", timeout_s=10.0, events=RUNNING, before=stuck(SHIPPER, 4)),
     Cell(
         name="platform delivers nothing for an invocation",

@@ -83,6 +83,13 @@ SHUTDOWN = (
         required=Required(by_lines=True),
     ),
     Cell(
+        name="shipper stuck just after shutdown",
+        is_default=True,
+        start=always(Slow(0.2)),
+        ending=stopped(SHIPPER, delay_s=0.1),
+        required=Required(by_lines=True),
+    ),
+    Cell(
         name="poisonous record in the last shipment",
         is_default=True,
         start=lambda scene: scene.backend.faults.reject("poison"),

@@ -39,6 +39,15 @@ SENT_WHILE_HELD = 80
 
 TIMING = (
     Cell(
+        name="frozen within each request, default",
+        is_slow=True,
+        is_default=True,
+        start=always(Slow(0.6)),
+        before=idle(1.0),
+        ending=lambda scene: scene.env.idle(1.0),
+        required=Required(by_lines=True, most_copies=SENT_WHILE_HELD, has_spans=True),
+    ),
+    Cell(
         name="frozen within each request, budget 0",
         is_slow=True,
         settings={"TAILRACE_FLUSH_BUDGET_MS": "0"},
