@@ -48,8 +48,9 @@ class ProtobufEncoding:
         """See `encodings.Encoding`."""
         del signal
         if Scoped not in set(map(type, items)):
-            start = _scope("", sum(map(len, items)))
-            return self._head(len(start) + sum(map(len, items))) + start, items, b"", b""
+            size = sum(map(len, items))
+            start = _scope("", size)
+            return self._head(len(start) + size) + start, items, b"", b""
         pieces: list[bytes] = []
         for scope, group in groupby(items, scope_of):
             first = len(pieces)
