@@ -16,6 +16,7 @@ from shipper.destinations.otlp.protobuf_values import (
     fixed64,
     key_value,
     large_value,
+    member,
     text_field,
     unescaped,
     varint,
@@ -90,15 +91,19 @@ class LogRecords(Encoder):
         end = self._ends.get((record.trace_id, record.span_id, record.flags, record.observed_ns))
         if end is None:
             end = self._end(record.trace_id, record.span_id, record.flags, record.observed_ns)
-        body = (any_value(record.body),) if len(record.body) <= LARGE_BYTES else large_value(record.body)
-        pieces: list[bytes | memoryview] = [stamp, severity, b"\x2a", varint(sum(map(len, body))), *body]
+        is_large = len(record.body) > LARGE_BYTES
+        body = large_value(record.body) if is_large else (any_value(record.body),)
+        length = sum(map(len, body)) if is_large else len(body[0])
+        pieces: list[bytes | memoryview] = [stamp, severity, b"\x2a", varint(length), *body]
         for name, raw in record.attributes:
-            known = name if name not in RESERVED else f"log.{name}"
-            pieces.append(key_value(b"\x32", known, any_value(raw)))
+            pieces.append(member(b"\x32", name if name not in RESERVED else f"log.{name}", raw))
         if record.exception is not None:
             pieces += _exception_attributes(record.exception)
         pieces += (head, uid, end)
-        written = b"".join((b"\x12", varint(sum(map(len, pieces))), *pieces))
+        if is_large:  # it is copied once
+            written = b"".join((b"\x12", varint(sum(map(len, pieces))), *pieces))
+        else:
+            written = field(b"\x12", b"".join(pieces))
         return scoped(written, record.scope) if record.scope else written
 
     def text_line(self, line: TextLine, index: int) -> bytes:

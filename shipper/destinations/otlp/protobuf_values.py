@@ -102,6 +102,8 @@ def any_value(raw: bytes, depth: int = 0) -> bytes:
         return b"\x10\x00"
     if mark == _N:
         return b""
+    if raw.isdigit() and len(raw) < INT64_DIGITS:
+        return b"\x18" + varint(int(raw))
     return _number(raw)
 
 
@@ -177,14 +179,24 @@ def key_value(tag: bytes, name: str, value: bytes) -> bytes:
     return field(tag, key + field(b"\x12", value))
 
 
+def member(tag: bytes, name: str, raw: bytes) -> bytes:
+    """The KeyValue of a member of a JSON object; the usual kind in as few steps as there can be."""
+    key = _keys.get(name)
+    if key is not None and raw[0] == _QUOTE and _BACKSLASH not in raw:
+        text = raw[1:-1]
+        length = len(text)
+        size = len(key) + length + 4
+        if size < _ONE_BYTE:
+            return tag + _LENGTHS[size] + key + _VALUES[length + 2] + _TEXTS[length] + text
+    return key_value(tag, name, any_value(raw))
+
+
 def attribute(tag: bytes, name: str, value: "Any") -> bytes:
     """The KeyValue of a value of ours or of a decoded record."""
     return key_value(tag, name, plain_value(value))
 
 
 def _number(raw: bytes) -> bytes:
-    if raw.isdigit() and len(raw) < INT64_DIGITS:
-        return b"\x18" + varint(int(raw))
     number = number_of(raw)
     if number is None:
         return field(b"\x0a", raw)

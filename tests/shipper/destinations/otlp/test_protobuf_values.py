@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
 from shipper.destinations.otlp import json_values
-from shipper.destinations.otlp.protobuf_values import any_value, field, key_value, plain_value, unescaped, varint
+from shipper.destinations.otlp.protobuf_values import (
+    any_value,
+    field,
+    key_value,
+    member,
+    plain_value,
+    unescaped,
+    varint,
+)
 from shipper.destinations.otlp.values import MOST_DEPTH
 
 TEXTS = st.text()
@@ -148,6 +156,14 @@ def test_a_field_says_how_long_it_is(size: int) -> None:
     """However long."""
     message = AnyValue.FromString(field(b"\x0a", b"x" * size))
     assert message.string_value == "x" * size
+
+
+@given(st.one_of(TEXTS, st.just("name")), VALUES, st.booleans())
+def test_the_short_way_to_a_pair_gives_the_same_bytes(name: str, value: Any, is_escaped: bool) -> None:  # noqa: FBT001
+    """Whether the name was seen before or not, however long the text."""
+    raw = json.dumps(value, ensure_ascii=is_escaped).encode()
+    written = key_value(b"\x32", name, any_value(raw))
+    assert member(b"\x32", name, raw) == written
 
 
 def test_names_that_do_not_repeat_are_not_remembered_for_ever() -> None:
