@@ -66,9 +66,10 @@ class LogParser:
 
     def line(self, event: Event, index: int, context: Context) -> TextLine | LogRecord:
         """What an event means, in as few steps as there can be: a plain text line needs no record."""
-        if len(event.record) > _LARGE_BYTES:
-            return self.record(event, index, context)
         raw = bytes(event.record)
+        if len(raw) > _LARGE_BYTES:
+            raw = b""  # it is not to be in memory twice
+            return self.record(event, index, context)
         # Nearly no line has a backslash before its end, and what tells an exception has: it has lines, or is JSON.
         if (
             raw[0] != _QUOTE
