@@ -171,6 +171,8 @@ class Pool:
         try:
             first = self._first(stream, request)
             return self._answered(stream, reader, request.until, is_whole=is_whole, first=first)
+        except PendingError:
+            raise
         except ExchangeError as exc:
             if reader.has_begun or exc.reason == "timeout":
                 raise

@@ -528,6 +528,34 @@ def test_answer_for_which_a_shipment_had_no_time_is_read_by_the_next_one(server:
     assert sorted(bodies(server)) == [f"line {n}" for n in range(10)]
 
 
+def test_answer_on_a_connection_from_before_is_read_by_the_next_shipment_too(server: Server) -> None:
+    """That is as good as a new one once its server has what was written."""
+    backlog, end = backlog_of(LINES[:4], LINES[4:])
+    middle = next(backlog.frames(0, end)).end
+    proceed = threading.Event()
+
+    def late(connection: socket.socket) -> None:
+        server.answering(http(200))(connection)
+        server.read(connection)
+        proceed.wait(10)
+        connection.sendall(http(200))
+
+    server.behaviours = [late]
+    supervisor = Supervisor(backlog, server.port)
+    supervisor.command(middle)
+    reports = supervisor.reports_until(middle)
+    supervisor.command(end, middle, budget_s=0.2)
+    assert isinstance(supervisor.report(), Stalled)
+    proceed.set()
+    time.sleep(0.05)  # it is on its way while nothing is shipped
+    supervisor.command(end, middle)
+    reports += supervisor.reports_until(end)
+    supervisor.close()
+    assert sum(one.events for one in reports) == 10
+    assert bodies(server) == [f"line {n}" for n in range(10)]
+    assert server.connections == 1
+
+
 def test_answer_that_does_not_come_after_all_is_asked_for_again(server: Server) -> None:
     """On a new connection, after a share of the time."""
     backlog, end = backlog_of(LINES)
