@@ -52,6 +52,9 @@ WELL = Required(p50_ms=60.0, unsaid=CRASHES)
 
 RECORDS = (
     Cell(name="line of 4,600 panics", events=with_rows(PANICS), required=WELL),
+    Cell(name="JSON line with 120,000 numbers", events=with_rows(zeros(LONG_BYTES)), required=WELL),
+    Cell(name="JSON record of 1 MB of numbers", before=logged(4, zeros(1_000_000)), required=WELL),
+    Cell(name="JSON record of 3 MB of numbers", before=logged(4, zeros(3_000_000)), required=WELL),
     Cell(
         name="JSON lines nested 960 to 1,000 deep",
         events=with_rows(*(nested(depth) for depth in range(960, 1001))),
@@ -61,6 +64,12 @@ RECORDS = (
     Cell(name="1,000 keys of 30 KB", events=unlike('{"message":"m","%s":1}', 30_000, 1000)),
     Cell(name="60 levels of 200 KB", events=unlike('{"message":"m","level":"%s"}', 200_000, 60)),
     Cell(name="60 loggers of 200 KB", events=unlike('{"message":"m","level":"info","logger":"%s"}', 200_000, 60)),
+    Cell(
+        name="slow pattern of the user's",
+        settings={"TAILRACE_DROP": r"\d+,"},
+        events=with_rows("7" * 256_000, at=(4,)),
+        required=WELL,
+    ),
     Cell(
         name="e-mail pattern, 64 KB without an @",
         settings={"TAILRACE_REDACT": "email"},

@@ -39,6 +39,14 @@ SENT_WHILE_HELD = 80
 
 TIMING = (
     Cell(
+        name="frozen within each request",
+        is_slow=True,
+        start=always(Slow(0.6)),
+        before=idle(1.0),
+        ending=lambda scene: scene.env.idle(1.0),
+        required=Required(most_copies=SENT_WHILE_HELD),
+    ),
+    Cell(
         name="frozen within each request, default",
         is_slow=True,
         is_default=True,
