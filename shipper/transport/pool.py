@@ -170,7 +170,9 @@ class Pool:
         reader = self._reader()
         try:
             first = self._first(stream, request)
-            return self._answered(stream, reader, request.until, is_whole=is_whole, first=first)
+            return self._answered(
+                stream, reader, request.until, is_whole=is_whole, first=first, started=request.started
+            )
         except PendingError:
             raise
         except ExchangeError as exc:
@@ -234,10 +236,20 @@ class Pool:
             raise
 
     def _answered(
-        self, stream: "Stream", reader: ResponseReader, until: float, *, is_whole: bool, first: bytes | None = None
+        self,
+        stream: "Stream",
+        reader: ResponseReader,
+        until: float,
+        *,
+        is_whole: bool,
+        first: bytes | None = None,
+        started: float | None = None,
     ) -> Response:
-        """The answer to a request, `first` its first bytes; the connection is kept only if it is fit for another."""
-        started = self._clock()
+        """The answer to a request, `first` its first bytes; the connection is kept only if it is fit for another.
+
+        `started` is since when it has been waited for, if not just now: from it the pool learns what answers take.
+        """
+        started = self._clock() if started is None else started
         is_kept = is_pending = False
         try:
             try:
