@@ -269,7 +269,7 @@ class Delivery:
                 task.piece = task.isolation.next()
             if task.piece:
                 sending.append(task)
-                if task.health.failing_since_s is not None:
+                if not self._may_be_sent_ahead(task):
                     blocked.add(signal)
         # Those that are not well may take long to find out about: the others do not wait for it.
         sending.sort(key=lambda task: task.health.failing_since_s is not None)
@@ -283,7 +283,7 @@ class Delivery:
             for task in sending:
                 task.made()
         for task in sending:
-            if task.answered is None and task.health.failing_since_s is None and self._timing.time_left_s() > 0:
+            if task.answered is None and self._may_be_sent_ahead(task) and self._timing.time_left_s() > 0:
                 if self._is_known_too_large(task):
                     continue
                 request = task.made()
@@ -298,6 +298,15 @@ class Delivery:
                 if task.answered is not None:
                     self._count(task, request)
                     task.request = None  # it is gone, and need not be in memory beside the next one
+
+    def _may_be_sent_ahead(self, task: _Task) -> bool:
+        """Whether others need not wait until this one is answered, nor it for them.
+
+        An endpoint that is not well may take long to find out about. One that is only slow has no later in the last
+        shipment, where there may be time for one answer.
+        """
+        health = task.health
+        return health.failing_since_s is None or (self._timing.is_final and health.is_slow)
 
     def _outcome(self, task: _Task) -> Outcome:
         """What becomes of the request under way; also where our own code fails at it."""

@@ -35,6 +35,7 @@ class Health:
         taken: Requests that were.
         reason: Why it is not well, as far as it says so itself; "" where nothing but time was short.
         failing_since_s: When it first said so, on the clock; None while it does not.
+        is_slow: It has the last request, and only its answer has not come in time.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Health:
         self.taken = 0
         self.reason = ""
         self.failing_since_s: float | None = None
+        self.is_slow = False
         self._signal = signal
         self._label = label
         self._log = log
@@ -104,6 +106,7 @@ class Health:
             The outcome as it is to be acted upon.
         """
         self.is_well = False
+        self.is_slow = outcome.pending is not None
         self._failures += 1
         fields = {"reason": outcome.reason, "detail": outcome.detail, "retry_after_s": outcome.retry_after_s}
         if outcome.said:

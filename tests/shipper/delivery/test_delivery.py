@@ -324,6 +324,50 @@ def test_the_bodies_of_a_small_batch_are_made_before_the_first_is_sent() -> None
         assert watched.steps == steps
 
 
+@pytest.mark.parametrize(("is_final", "steps"), [(True, ["begin new", "late", "new"]), (False, ["late", "new"])])
+def test_only_the_last_shipment_does_not_wait_for_what_a_slow_endpoint_owes(
+    *, is_final: bool, steps: list[str]
+) -> None:
+    """Its answers were late twice, so it is not well; there is time for one answer more, and not for two."""
+    happened: list[str] = []
+
+    def late() -> Outcome:
+        happened.append("late")
+        return DONE if is_due else pending
+
+    pending = Outcome(verdict=Verdict.HELD, reason="deadline", detail="waiting for the answer of memory:", pending=late)
+    is_due = False
+
+    class Slow(Inbox):
+        def build(self, items: Sequence[bytes], key: str = "") -> Request:
+            del key
+            return Request(body=b"".join(items), body_bytes=3)
+
+        def send(self, request: Request) -> Outcome:
+            happened.append(request.body.decode())
+            return pending if request.body == b"old" else DONE
+
+        def begin(self, request: Request, within_s: float) -> Callable[[], Outcome] | None:
+            del within_s
+            happened.append(f"begin {request.body.decode()}")
+            return lambda: self.send(request)
+
+    scene = Scene(in_turn())
+    scene.delivery._endpoints = Slow().endpoints  # noqa: SLF001 - the scene has no other use for one
+    old, new = batch_of(b"old"), batch_of(b"new")
+    for _ in range(2):
+        with suppress(HeldError):
+            scene.deliver(old)
+    happened.clear()
+    is_due = True
+    scene.timing.is_final = is_final
+    scene.delivery.begin_shipment()
+    scene.delivery.deliver([old, new], lambda _batch: None)
+    assert happened == steps
+    assert old.is_done
+    assert new.is_done
+
+
 def test_a_request_made_ahead_is_for_the_whole_and_used_once() -> None:
     """What is sent after a refusal is made anew, and half as large."""
     sent: list[bytes] = []
