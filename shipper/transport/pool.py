@@ -40,8 +40,11 @@ SET_UP_SHARE = 3 / 4
 # slow, and who sends again too soon sends twice. One that takes some time as a rule is given several times that.
 REUSED_SHARE = 1 / 4
 
-# Likewise, on one that owes an answer from an earlier shipment: it has most likely come.
+# Likewise, on one that owes an answer from an earlier shipment and whose server has the request: it is slow rather than
+# dead, and to ask again takes as long. So it has a good while, and of a long time no more than a share.
 LATE_SHARE = 1 / 4
+LATE_S = 2.0
+MOST_LATE_SHARE = 3 / 4
 LEAST_REUSED_S = 0.25
 _TIMES_AS_USUAL = 5
 
@@ -284,8 +287,8 @@ class Pool:
         """
         left_s = self._timing.time_left_s()
         # What not even the server's kernel has will not be answered.
-        share = LATE_SHARE if stream.is_acknowledged() else 0.0
-        if not stream.has_come(self._clock() + left_s * share):
+        wait_s = max(left_s * LATE_SHARE, min(left_s * MOST_LATE_SHARE, LATE_S)) if stream.is_acknowledged() else 0.0
+        if not stream.has_come(self._clock() + wait_s):
             if self._timing.time_left_s() <= 0:
                 raise self._pending(stream, until, doing, is_whole=is_whole)
             self._drop(stream)
