@@ -94,8 +94,9 @@ def test_a_crowd_of_slow_connections_does_not_delay_a_platform_that_dials_anew()
             assert client.ask(post(batch(event(str(number))))) == 200
             took_s.append(time.monotonic() - began_s)
             client.close()
-        for slow in crowd:
-            slow.close()
+    # Only now: each that hangs up within a request is a report, and nobody reads them here.
+    for slow in crowd:
+        slow.close()
     assert sorted(took_s)[len(took_s) // 2] < 0.02, took_s
     assert max(took_s) < 0.5, took_s
 

@@ -174,7 +174,8 @@ def test_no_pattern_takes_longer_than_its_time_whatever_the_text(source: str, le
     after_s = sum(os.times()[:4]) - before
     patterns.close()
     assert not found or length is not None
-    assert after_s < 4 * MOST_MATCH_S
+    # Counted in hundredths of a second, for two processes, one of which is forked first.
+    assert after_s < 8 * MOST_MATCH_S
 
 
 @pytest.mark.parametrize("source", HOSTILE)
