@@ -144,79 +144,43 @@ def _row(leads_to: Iterable[State], *orders: type[Command]) -> Row:
 
 _WAITING, _HOLDING, _OVERLAPPING, _REFUSED = State.WAITING, State.HOLDING, State.OVERLAPPING, State.REFUSED
 _END = (State.DRAINING, State.CLOSING, State.CLOSED)
+_CLOSING = (State.CLOSING, State.CLOSED)
 
-# A signal stands for a SHUTDOWN at any time, so that one is legal while /next is withheld, too. An event that a state
-# does not list is illegal there.
+
+def _rows(
+    leads_to: Iterable[State], *orders: type[Command], at_shutdown: Iterable[State] = _END
+) -> dict[type[Event], Row]:
+    """What may come of the events that are legal in every state but the last.
+
+    A signal stands for a SHUTDOWN at any time, so that one is legal while /next is withheld, too.
+    """
+    usual = _row(leads_to, *orders)
+    return {
+        ShutdownRequested: _row(at_shutdown, Ship, Exit),
+        BatchStored: usual,
+        IntakeHeld: usual,
+        OffsetCommitted: _row(leads_to, *orders, Release),
+        ShipmentStalled: usual,
+        WorkerExited: _row(leads_to, *orders, WarnOfDeaths),
+        WorkerReady: usual,
+        WorkerAnswered: usual,
+        TimePassed: usual,
+    }
+
+
+# An event that a state does not list is illegal there.
 TABLE: dict[State, dict[type[Event], Row]] = {
     State.WAITING: {
         Invoked: _row((_WAITING, _HOLDING, _OVERLAPPING), FetchNext, Ship),
         NextFailed: _row((_WAITING, _REFUSED, *_END), FetchNext, Ship, Exit),
         UnknownEventReceived: _row((_WAITING,), FetchNext, Ship),
-        ShutdownRequested: _row(_END, Ship, Exit),
-        BatchStored: _row((_WAITING,), Ship),
-        IntakeHeld: _row((_WAITING,), Ship),
-        OffsetCommitted: _row((_WAITING,), Release, Ship),
-        ShipmentStalled: _row((_WAITING,), Ship),
-        WorkerExited: _row((_WAITING,), Ship, WarnOfDeaths),
-        WorkerReady: _row((_WAITING,), Ship),
-        WorkerAnswered: _row((_WAITING,), Ship),
-        TimePassed: _row((_WAITING,), Ship),
+        **_rows((_WAITING,), Ship),
     },
-    State.HOLDING: {
-        ShutdownRequested: _row(_END, Ship, Exit),
-        BatchStored: _row((_HOLDING, _WAITING), FetchNext, Ship),
-        IntakeHeld: _row((_HOLDING, _WAITING), FetchNext, Ship),
-        OffsetCommitted: _row((_HOLDING, _WAITING), Release, FetchNext, Ship),
-        ShipmentStalled: _row((_HOLDING, _WAITING), FetchNext, Ship),
-        WorkerExited: _row((_HOLDING, _WAITING), FetchNext, Ship, WarnOfDeaths),
-        WorkerReady: _row((_HOLDING, _WAITING), FetchNext, Ship),
-        WorkerAnswered: _row((_HOLDING, _WAITING), FetchNext, Ship),
-        TimePassed: _row((_HOLDING, _WAITING), FetchNext, Ship),
-    },
-    State.OVERLAPPING: {
-        ShutdownRequested: _row(_END, Ship, Exit),
-        BatchStored: _row((_OVERLAPPING, _WAITING), FetchNext, Ship),
-        IntakeHeld: _row((_OVERLAPPING, _WAITING), FetchNext, Ship),
-        OffsetCommitted: _row((_OVERLAPPING, _WAITING), Release, FetchNext, Ship),
-        ShipmentStalled: _row((_OVERLAPPING, _WAITING), FetchNext, Ship),
-        WorkerExited: _row((_OVERLAPPING, _WAITING), FetchNext, Ship, WarnOfDeaths),
-        WorkerReady: _row((_OVERLAPPING, _WAITING), FetchNext, Ship),
-        WorkerAnswered: _row((_OVERLAPPING, _WAITING), FetchNext, Ship),
-        TimePassed: _row((_OVERLAPPING, _WAITING), FetchNext, Ship),
-    },
-    State.REFUSED: {
-        ShutdownRequested: _row(_END, Ship, Exit),
-        BatchStored: _row((_REFUSED, _WAITING), FetchNext, Ship),
-        IntakeHeld: _row((_REFUSED, _WAITING), FetchNext, Ship),
-        OffsetCommitted: _row((_REFUSED, _WAITING), Release, FetchNext, Ship),
-        ShipmentStalled: _row((_REFUSED, _WAITING), FetchNext, Ship),
-        WorkerExited: _row((_REFUSED, _WAITING), FetchNext, Ship, WarnOfDeaths),
-        WorkerReady: _row((_REFUSED, _WAITING), FetchNext, Ship),
-        WorkerAnswered: _row((_REFUSED, _WAITING), FetchNext, Ship),
-        TimePassed: _row((_REFUSED, _WAITING), FetchNext, Ship),
-    },
-    State.DRAINING: {
-        ShutdownRequested: _row(_END, Ship, Exit),
-        BatchStored: _row(_END, Ship, Exit),
-        IntakeHeld: _row(_END, Ship, Exit),
-        OffsetCommitted: _row(_END, Release, Ship, Exit),
-        ShipmentStalled: _row(_END, Ship, Exit),
-        WorkerExited: _row(_END, Ship, WarnOfDeaths, Exit),
-        WorkerReady: _row(_END, Ship, Exit),
-        WorkerAnswered: _row(_END, Ship, Exit),
-        TimePassed: _row(_END, Ship, Exit),
-    },
-    State.CLOSING: {
-        ShutdownRequested: _row((State.CLOSING, State.CLOSED), Ship, Exit),
-        BatchStored: _row((State.CLOSING, State.CLOSED), Ship, Exit),
-        IntakeHeld: _row((State.CLOSING, State.CLOSED), Ship, Exit),
-        OffsetCommitted: _row((State.CLOSING, State.CLOSED), Release, Ship, Exit),
-        ShipmentStalled: _row((State.CLOSING, State.CLOSED), Ship, Exit),
-        WorkerExited: _row((State.CLOSING, State.CLOSED), Ship, WarnOfDeaths, Exit),
-        WorkerReady: _row((State.CLOSING, State.CLOSED), Ship, Exit),
-        WorkerAnswered: _row((State.CLOSING, State.CLOSED), Ship, Exit),
-        TimePassed: _row((State.CLOSING, State.CLOSED), Ship, Exit),
-    },
+    State.HOLDING: _rows((_HOLDING, _WAITING), FetchNext, Ship),
+    State.OVERLAPPING: _rows((_OVERLAPPING, _WAITING), FetchNext, Ship),
+    State.REFUSED: _rows((_REFUSED, _WAITING), FetchNext, Ship),
+    State.DRAINING: _rows(_END, Ship, Exit),
+    State.CLOSING: _rows(_CLOSING, Ship, Exit, at_shutdown=_CLOSING),
     State.CLOSED: {},
 }
 
