@@ -48,6 +48,9 @@ _ESCAPES = re.compile(
 )
 _REPLACEMENT = rb"\ufffd"
 
+# An empty name, a colon, one digit.
+_LEAST_MEMBER_BYTES = len('"":0')
+
 # Within so much of a string stands what begins each of our lines.
 _OWN_HEAD_BYTES = 64
 
@@ -195,7 +198,7 @@ def as_text(raw: "bytes | memoryview") -> bytes:
 
 def has_more_members(raw: bytes, most: int) -> bool:
     """Whether a JSON object has more members than `most`, not counting those within its members."""
-    if raw.count(b":") <= most:
+    if len(raw) <= _LEAST_MEMBER_BYTES * most or raw.count(b":") <= most:
         return False
     depth = count = at = 0
     while (found := _INSIDE.search(raw, at) if depth > 1 else _BETWEEN.search(raw, at)) is not None:

@@ -69,16 +69,16 @@ class Documents(Encoder):
 
     def log(self, record: LogRecord) -> bytes:
         """A record's two lines."""
-        body = record.body
+        body, origin = record.body, record.origin
         message = body if body[:1] == b'"' else _to_json(body.decode("utf-8", "replace"))
-        second, ns = divmod(record.time_ns or record.observed_ns, 1_000_000_000)
+        second, ns = divmod(record.time_ns or origin.observed_ns, 1_000_000_000)
         moment = time.strftime(f"%Y-%m-%dT%H:%M:%S.{ns:09}Z", time.gmtime(second)).encode()
         pieces = [b'{"create":{"_id":%b}}\n{"@timestamp":"%b","message":%b' % (_to_json(record.uid), moment, message)]
         exception = record.exception or ExceptionInfo()
         texts = (
             *(("log.level", record.severity_text), ("log.logger", record.scope)),
-            ("event.action", record.event_type if record.event_type != "function" else ""),
-            *(("faas.execution", record.request_id), ("trace.id", record.trace_id), ("span.id", record.span_id)),
+            ("event.action", origin.event_type if origin.event_type != "function" else ""),
+            *(("faas.execution", origin.request_id), ("trace.id", origin.trace_id), ("span.id", origin.span_id)),
             *(("error.type", exception.type), ("error.message", exception.message)),
             ("error.stack_trace", exception.stack),
         )

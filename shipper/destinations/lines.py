@@ -18,6 +18,7 @@ from shipper.model.resource import readable, service_name
 # Texts and origins remembered, and how long a text may be.
 _MOST_REMEMBERED = 512
 _MOST_TEXT_BYTES = 128
+_MOST_ORIGIN_BYTES = 1024
 
 _to_json = msgspec.json.Encoder().encode
 
@@ -41,23 +42,12 @@ class Lines(Encoder):
 
     def log(self, record: LogRecord) -> bytes:
         """One event as one line, newline included."""
-        request = self._request(record.request_id, record.trace_id, record.span_id)
-        return b'%b%b%b,"uid":"%b%b' % (
-            self._head,
-            self._members(record.event),
-            request,
-            record.uid.encode(),
-            self._tail,
-        )
+        members, shared = self._members(record.event), self._shared(record.origin)
+        return b"%b%b%b%d%b" % (self._head, members, shared, record.index, self._tail)
 
     def event(self, event: Event, origin: Origin, index: int) -> bytes:
         """The same of an event that nothing else has to be known of."""
-        shared = self._origins.get(origin)
-        if shared is None:
-            if len(self._origins) >= _MOST_REMEMBERED:
-                self._origins.clear()
-            request = self._request(origin.request_id, origin.trace_id, origin.span_id)
-            shared = self._origins[origin] = b'%b,"uid":"%b-' % (request, origin.batch_id.encode())
+        shared = self._origins.get(origin) or self._shared(origin)
         raw = bytes(event.record)
         return b"".join(
             (
@@ -87,13 +77,21 @@ class Lines(Encoder):
             return members
         return b'"event":%b' % one_line(event.json) if isinstance(event, OddEvent) else _broken(event)
 
-    def _request(self, request_id: str, trace_id: str, span_id: str) -> bytes:
-        request = b',"requestId":%b' % self._text(request_id) if request_id else b""
-        if trace_id:
-            request += b',"traceId":"%b"' % trace_id.encode()
-        if span_id:
-            request += b',"spanId":"%b"' % span_id.encode()
-        return request
+    def _shared(self, origin: Origin) -> bytes:
+        """What lines of an origin share: the members behind the event's own, up to the index."""
+        shared = self._origins.get(origin)
+        if shared is None:
+            shared = b',"requestId":%b' % self._text(origin.request_id) if origin.request_id else b""
+            if origin.trace_id:
+                shared += b',"traceId":"%b"' % origin.trace_id.encode()
+            if origin.span_id:
+                shared += b',"spanId":"%b"' % origin.span_id.encode()
+            shared += b',"uid":"%b-' % origin.batch_id.encode()
+            if len(self._origins) >= _MOST_REMEMBERED:
+                self._origins.clear()
+            if len(origin.event_type) + len(shared) <= _MOST_ORIGIN_BYTES:
+                self._origins[origin] = shared
+        return shared
 
     def _text(self, text: str) -> bytes:
         encoded = self._texts.get(text)

@@ -125,7 +125,7 @@ class Phases:
         if failure is None:
             return context
         error = invocations.TIMEOUT if failure.is_timeout else failure.error
-        return invocations.noted(context, record.request_id, error, is_oom=failure.is_out_of_memory)
+        return invocations.noted(context, record.origin.request_id, error, is_oom=failure.is_out_of_memory)
 
     # Invocations.
 

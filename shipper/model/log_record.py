@@ -2,6 +2,8 @@
 
 import msgspec
 
+from shipper.model.severity import number_of
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,42 +52,40 @@ class Origin(msgspec.Struct, eq=False, gc=False):
     batch_id: str = ""
 
 
-class LogRecord(msgspec.Struct, gc=False, kw_only=True):
+class LogRecord(msgspec.Struct, gc=False):
     """What one event means.
 
     Attributes:
-        time_ns: When it was written, in nanoseconds since the epoch; None when nothing says so.
-        observed_ns: When the collector took the batch, likewise.
-        severity_number: OpenTelemetry's; 0 for unknown.
-        severity_text: The level as written; "" for none.
+        event: As it came.
+        index: Its place in the batch.
+        origin: Where it comes from.
         body: What is to be read first, a raw JSON value: a text without its final newline, a message, or an object.
+        time_ns: When it was written, in nanoseconds since the epoch; None when nothing says so.
+        severity_text: The level as written; "" for none.
         attributes: What stands beside the body, by name, as raw JSON values; not what has a field of its own here.
-        request_id: The invocation it belongs to; "" for none.
-        trace_id: Of that invocation's trace, or the one that the line names; "" for none.
-        span_id: Likewise.
-        flags: Trace flags (W3C Trace Context); None when they are not known.
         exception: The exception that it tells of.
         scope: The logger's name; "" for none.
-        uid: Tells it from every other one (`log.record.uid`), also when it is sent twice.
-        event_type: The event's type, as the platform names it; "" for what is no event.
-        event: As it came.
     """
 
-    time_ns: int | None = None
-    observed_ns: int = 0
-    severity_number: int = 0
-    severity_text: str = ""
+    event: AnyEvent
+    index: int
+    origin: Origin
     body: bytes
+    time_ns: int | None = None
+    severity_text: str = ""
     attributes: tuple[tuple[str, bytes], ...] = ()
-    request_id: str = ""
-    trace_id: str = ""
-    span_id: str = ""
-    flags: int | None = None
     exception: ExceptionInfo | None = None
     scope: str = ""
-    uid: str = ""
-    event_type: str = ""
-    event: AnyEvent
+
+    @property
+    def severity_number(self) -> int:
+        """OpenTelemetry's; 0 for unknown."""
+        return number_of(self.severity_text) if self.severity_text else 0
+
+    @property
+    def uid(self) -> str:
+        """Tells it from every other one (`log.record.uid`), also when it is sent twice."""
+        return f"{self.origin.batch_id}-{self.index}"
 
 
 class TextLine(msgspec.Struct, gc=False):

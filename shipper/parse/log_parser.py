@@ -14,7 +14,6 @@ from lifecycle.contract.json_text import as_text, without_newline
 from shipper.model.context import NOTHING, Context, request_id_of
 from shipper.model.events import AnyEvent, BrokenEvent, Event, OddEvent, WiderEvent
 from shipper.model.log_record import ExceptionInfo, LogRecord, Origin, TextLine
-from shipper.model.severity import NUMBERS, number_of
 from shipper.parse.text_formats import FORMATS, may_hold_exception, text_head
 from shipper.parse.times import KNOWN, unix_ns
 
@@ -43,7 +42,7 @@ _MOST_TYPE = 128
 # (`FATAL ERROR: …`, `fatal error: …`, `memory allocation of …`).
 _UNPLAIN = frozenset(b"{Ffm")
 
-_QUOTE, _BRACE = b'"{'
+_QUOTE, _BRACE = _JSON_MARKS = b'"{'
 
 _to_json = msgspec.json.Encoder().encode
 _text = msgspec.json.Decoder(str)
@@ -53,7 +52,7 @@ class LogParser:
     """Reads the events of one frame after another."""
 
     def __init__(self) -> None:
-        self._origins: dict[tuple[str, str], Origin] = {}
+        self._origins: dict[tuple[str, ...], Origin] = {}
         self._context = NOTHING
         self._observed_ns = 0
         self._batch_id = ""
@@ -76,7 +75,9 @@ class LogParser:
             or ((first := raw[1]) in _UNPLAIN and (first == _BRACE or b"emory" in raw))
             or (raw.find(b"\\", 0, -3) >= 0 and may_hold_exception(raw))
         ):
-            return self.record(event, index, context)
+            if context is not self._context:
+                self._context, self._origins = context, {}
+            return self._read(event, index, raw, ())
         time = event.time
         level = request_id = ""
         if first in FORMATS:
@@ -129,17 +130,20 @@ class LogParser:
                 others = tuple((f"aws.lambda.event.{name}", bytes(value)) for name, value in event.others.items())
         if len(event.record) > _LARGE_BYTES:
             return self._of_large(event, index, others)
-        raw = bytes(event.record)
-        if raw[:1] == b'"' and raw[1] != _BRACE:
+        return self._read(event, index, bytes(event.record), others)
+
+    def _read(self, event: Event, index: int, raw: bytes, others: "Attributes") -> LogRecord:
+        """What a record says that is taken apart, by what it is."""
+        mark = raw[0]
+        if mark == _QUOTE and raw[1] != _BRACE:
             return self._of_text(event, index, raw, others)
         if event.type.startswith("platform."):
             return self._of_platform(event, index, raw, others)
-        members = self._json.members_of(raw) if raw[:1] in b'{"' else None
-        if members is not None:
+        if mark in _JSON_MARKS and (members := self._json.members_of(raw)) is not None:
             return self._of_json(event, index, raw, members, others)
-        if raw[:1] == b'"':
+        if mark == _QUOTE:
             return self._of_text(event, index, raw, others)
-        if raw[:1] == b"{":
+        if mark == _BRACE:
             return self._of_large(event, index, others)
         return self._record(event, index, self._origin(event.type, ""), event.time, as_text(raw), others)
 
@@ -188,11 +192,11 @@ class LogParser:
             return self._record(event, index, origin, time, body, others, level, exception)
         line: Line = self._json.head_of(event.record) if view[0] == _BRACE else self._json.Line()
         origin = self._origin_of(event.type, line.request_id, line.trace_id, line.span_id)
-        time_ns = line.time_ns if line.is_exact else _written_ns(line, event.time)
+        time_ns = line.time_ns
+        if time_ns is not None and not line.is_exact:
+            time_ns = _written_ns(time_ns, event.time)
         body = as_text(view)
-        record = self._record(event, index, origin, event.time, body, others, line.level, None, time_ns)
-        record.scope = line.logger
-        return record
+        return self._record(event, index, origin, event.time, body, others, line.level, None, time_ns, line.logger)
 
     def _origin_of_large(self, event: Event) -> Origin:
         view = memoryview(event.record)
@@ -211,24 +215,24 @@ class LogParser:
         rest = line.rest
         if line.message is not None:
             body = without_newline(line.message)
-            attributes = (*others, *rest.items())
+            attributes = others + tuple(rest.items())
         elif exception is not None and exception.message:
             body = _to_json(exception.message)
-            attributes = (*others, *rest.items())
+            attributes = others + tuple(rest.items())
         else:
             if not rest:
                 rest = self._json.members_of(raw) or {}
             is_whole = raw[:1] == b"{" and len(rest) == count
             body = raw if is_whole else self._json.object_of(rest)
             attributes = others
-        if raw.count(b",") > _MOST_VALUES:
+        if len(raw) > _MOST_VALUES and raw.count(b",") > _MOST_VALUES:
             body, attributes = _narrowed(body, attributes)
         level = line.level or ("ERROR" if exception is not None and exception.is_uncaught else "")
         origin = self._origin_of(event.type, line.request_id, line.trace_id, line.span_id)
-        time_ns = line.time_ns if line.is_exact else _written_ns(line, event.time)
-        record = self._record(event, index, origin, event.time, body, attributes, level, exception, time_ns)
-        record.scope = line.logger
-        return record
+        time_ns = line.time_ns
+        if time_ns is not None and not line.is_exact:
+            time_ns = _written_ns(time_ns, event.time)
+        return self._record(event, index, origin, event.time, body, attributes, level, exception, time_ns, line.logger)
 
     def _of_platform(self, event: Event, index: int, raw: bytes, others: "Attributes") -> LogRecord:
         """A platform event: one readable line, and what it says as an attribute. Unknown ones as they are."""
@@ -254,27 +258,13 @@ class LogParser:
         level: str = "",
         exception: ExceptionInfo | None = None,
         time_ns: int | None = None,
+        scope: str = "",
     ) -> LogRecord:
         if time_ns is None:
             time_ns = unix_ns(time)
             if time_ns is None and time:  # no timestamp, but what was there in its place
                 attributes = (*attributes, ("aws.lambda.event.time", _to_json(time)))
-        return LogRecord(
-            time_ns=time_ns,
-            observed_ns=origin.observed_ns,
-            severity_number=(NUMBERS.get(level) or number_of(level)) if level else 0,
-            severity_text=level,
-            body=body,
-            attributes=attributes,
-            request_id=origin.request_id,
-            trace_id=origin.trace_id,
-            span_id=origin.span_id,
-            flags=origin.flags,
-            exception=exception,
-            uid=f"{origin.batch_id}-{index}",
-            event_type=origin.event_type,
-            event=event,
-        )
+        return LogRecord(event, index, origin, body, time_ns, level, attributes, exception, scope)
 
     @functools.cached_property
     def _json(self) -> ModuleType:
@@ -289,12 +279,7 @@ class LogParser:
         if origin is None:
             context = self._context
             request_id = named or context.request_id
-            trace_id, span_id, flags = context.trace_of(request_id)
-            origin = self._made(event_type, request_id, trace_id, span_id, flags)
-            if len(self._origins) >= _MOST_REMEMBERED:
-                self._origins.clear()
-            if len(event_type) <= _MOST_TYPE:
-                self._origins[event_type, named] = origin
+            origin = self._made((event_type, named), request_id, *context.trace_of(request_id))
         return origin
 
     def _origin_of(self, event_type: str, named: str, trace_id: str, span_id: str) -> Origin:
@@ -302,12 +287,24 @@ class LogParser:
         origin = self._origins.get((event_type, named)) or self._origin(event_type, named)
         if not trace_id and not span_id:
             return origin
-        if trace_id in ("", origin.trace_id):
-            return self._made(event_type, origin.request_id, origin.trace_id, span_id or origin.span_id, origin.flags)
-        return self._made(event_type, origin.request_id, trace_id, span_id, None)
+        key = event_type, named, trace_id, span_id
+        own = self._origins.get(key)
+        if own is None:
+            if trace_id in ("", origin.trace_id):
+                trace_id, span_id, flags = origin.trace_id, span_id or origin.span_id, origin.flags
+            else:
+                flags = None
+            own = self._made(key, origin.request_id, trace_id, span_id, flags)
+        return own
 
-    def _made(self, event_type: str, request_id: str, trace_id: str, span_id: str, flags: int | None) -> Origin:
-        return Origin(event_type, request_id, trace_id, span_id, flags, self._observed_ns, self._batch_id)
+    def _made(self, key: tuple[str, ...], request_id: str, trace_id: str, span_id: str, flags: int | None) -> Origin:
+        """One that is remembered, by its type and what its line named."""
+        origin = Origin(key[0], request_id, trace_id, span_id, flags, self._observed_ns, self._batch_id)
+        if len(self._origins) >= _MOST_REMEMBERED:
+            self._origins.clear()
+        if len(key[0]) <= _MOST_TYPE:
+            self._origins[key] = origin
+        return origin
 
 
 def _narrowed(body: bytes, attributes: "Attributes") -> "tuple[bytes, Attributes]":
@@ -330,9 +327,7 @@ def _beginning(head: bytes) -> str:
         return ""
 
 
-def _written_ns(line: "Line", time: str) -> int | None:
-    """When a JSON line says it was written; a second that is the event's own says less than the event does."""
-    if line.time_ns is None:
-        return None
+def _written_ns(said_ns: int, time: str) -> int:
+    """When a line was written that says so to the second: one that is the event's own says less than the event does."""
     event_ns = unix_ns(time)
-    return event_ns if event_ns is not None and 0 <= event_ns - line.time_ns < _NS_PER_S else line.time_ns
+    return event_ns if event_ns is not None and 0 <= event_ns - said_ns < _NS_PER_S else said_ns

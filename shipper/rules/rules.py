@@ -62,7 +62,7 @@ class Rules:
     def judged(self, record: LogRecord, context: Context) -> Judged:
         """What becomes of a line, or of what is no event of the documented shape."""
         judged = Judged(record.event, context)
-        if isinstance(record.event, Event) and self._is_sampled_out(judged, record.request_id):
+        if isinstance(record.event, Event) and self._is_sampled_out(judged, record.origin.request_id):
             return judged
         return self._stopped_or_redacted(judged, record)
 

@@ -55,7 +55,7 @@ class Sample:
         if event.type == "function" and may_tell_failure(raw):
             record = self._parser.record(event, 0, NOTHING)
             if failure_in(record) is not None:
-                self._failed.add(record.request_id or running)
+                self._failed.add(record.origin.request_id or running)
         return running
 
     def _note(self, kind: str, raw: bytes, running: str, *, is_report: bool) -> str:

@@ -37,7 +37,7 @@ class Words(Encoder):
         if isinstance(event, Event) and bytes(event.record) == b'"strange"':
             raise RuntimeError
         batch_id, _, index = record.uid.partition("-")
-        return b"%b/%d/%b" % (record.request_id.encode(), bytes.fromhex(batch_id)[0], index.encode())
+        return b"%b/%d/%b" % (record.origin.request_id.encode(), bytes.fromhex(batch_id)[0], index.encode())
 
 
 def cut(limits: Limits, *frames: list[object], at: Position | None = None) -> tuple[list[Batch], int]:

@@ -35,9 +35,7 @@ class LogRecords(Encoder):
     def __init__(self) -> None:
         self._stamps: dict[int, bytes] = {}
         self._severities: dict[str, bytes] = {"": b""}
-        self._heads: dict[tuple[str, str], bytes] = {}
-        self._ends: dict[tuple[str, str, int | None], bytes] = {}
-        self._frames: dict[Origin, tuple[bytes, bytes, bytes]] = {}
+        self._origins: dict[Origin, tuple[bytes, bytes, bytes]] = {}
 
     def log(self, record: LogRecord) -> bytes:
         """One LogRecord."""
@@ -47,12 +45,7 @@ class LogRecords(Encoder):
         severity = self._severities.get(level)
         if severity is None:
             severity = self._severity(level)
-        head = self._heads.get((record.event_type, record.request_id))
-        if head is None:
-            head = self._head(record.event_type, record.request_id)
-        end = self._ends.get((record.trace_id, record.span_id, record.flags))
-        if end is None:
-            end = self._end(record.trace_id, record.span_id, record.flags)
+        start, head, end = self._origins.get(record.origin) or self._shared(record.origin)
         body = record.body
         # A text may be large: it is copied once.
         value = (b'{"stringValue":', body, b"}") if body[0] == _QUOTE else (any_value(body),)
@@ -62,9 +55,8 @@ class LogRecords(Encoder):
         if pairs:
             pairs.append(head)
             head = b",".join(pairs)
-        observed = b'{"observedTimeUnixNano":"%d"' % record.observed_ns
         written = b"".join(
-            (observed, stamp, severity, b',"body":', *value, b',"attributes":[', head, record.uid.encode(), end)
+            (start, stamp, severity, b',"body":', *value, b',"attributes":[', head, b"%d" % record.index, end)
         )
         return scoped(written, record.scope) if record.scope else written
 
@@ -76,7 +68,7 @@ class LogRecords(Encoder):
         severity = self._severities.get(line.severity_text)
         if severity is None:
             severity = self._severity(line.severity_text)
-        start, head, end = self._frames.get(line.origin) or self._frame(line.origin)
+        start, head, end = self._origins.get(line.origin) or self._shared(line.origin)
         text = line.raw[:-1]
         if text.endswith(b"\\n"):
             text = text[:-2] if text[-3] != _BACKSLASH else without_newline(line.raw)[:-1]
@@ -90,39 +82,24 @@ class LogRecords(Encoder):
             end,
         )
 
-    def _frame(self, origin: Origin) -> tuple[bytes, bytes, bytes]:
-        """What text lines of an origin share: how they begin, attributes up to the index, how they end."""
-        frame = (
-            b'{"observedTimeUnixNano":"%d"' % origin.observed_ns,
-            self._head(origin.event_type, origin.request_id) + origin.batch_id.encode() + b"-",
-            self._end(origin.trace_id, origin.span_id, origin.flags),
-        )
-        _remember(self._frames, origin, frame, len(frame[1]))
-        return frame
-
-    def _head(self, event_type: str, request_id: str) -> bytes:
-        """Attributes that every record has, up to its uid."""
+    def _shared(self, origin: Origin) -> tuple[bytes, bytes, bytes]:
+        """What records of an origin share: how they begin, their last attributes up to the index, how they end."""
         head = b""
-        if event_type not in ("", "function"):
-            head += key_value("aws.lambda.event.type", b'{"stringValue":%b}' % _to_json(event_type)) + b","
-        if request_id:
-            head += key_value(semconv.FAAS_INVOCATION_ID, b'{"stringValue":%b}' % _to_json(request_id)) + b","
-        head += b'{"key":"%b","value":{"stringValue":"' % semconv.LOG_RECORD_UID.encode()
-        _remember(self._heads, (event_type, request_id), head, len(head))
-        return head
-
-    def _end(self, trace_id: str, span_id: str, flags: int | None) -> bytes:
-        """The record's end, its trace context in it."""
+        if origin.event_type not in ("", "function"):
+            head += key_value("aws.lambda.event.type", b'{"stringValue":%b}' % _to_json(origin.event_type)) + b","
+        if origin.request_id:
+            head += key_value(semconv.FAAS_INVOCATION_ID, b'{"stringValue":%b}' % _to_json(origin.request_id)) + b","
+        uid = b'{"key":"%b","value":{"stringValue":"%b-' % (semconv.LOG_RECORD_UID.encode(), origin.batch_id.encode())
         end = b'"}}]'
-        if trace_id:
-            end += b',"traceId":"%b"' % trace_id.encode()
-        if span_id:
-            end += b',"spanId":"%b"' % span_id.encode()
-        if trace_id and flags is not None:
-            end += b',"flags":%d' % flags
-        end += b"}"
-        _remember(self._ends, (trace_id, span_id, flags), end)
-        return end
+        if origin.trace_id:
+            end += b',"traceId":"%b"' % origin.trace_id.encode()
+        if origin.span_id:
+            end += b',"spanId":"%b"' % origin.span_id.encode()
+        if origin.trace_id and origin.flags is not None:
+            end += b',"flags":%d' % origin.flags
+        shared = b'{"observedTimeUnixNano":"%d"' % origin.observed_ns, head + uid, end + b"}"
+        _remember(self._origins, origin, shared, len(head))
+        return shared
 
     def _severity(self, level: str) -> bytes:
         severity = b',"severityNumber":%d,"severityText":%b' % (number_of(level), _to_json(level))

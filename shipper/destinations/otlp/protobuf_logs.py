@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     K = TypeVar("K")
+    V = TypeVar("V")
 
 # Distinct timestamps, levels, origins and lengths remembered, and how large what is remembered of one may be.
 _MOST_REMEMBERED = 512
@@ -71,8 +72,7 @@ class LogRecords(Encoder):
     def __init__(self) -> None:
         self._stamps: dict[int, bytes] = {}
         self._severities: dict[str, bytes] = {"": b""}
-        self._heads: dict[tuple[str, str, int], bytes] = {}
-        self._ends: dict[tuple[str, str, int | None, int], bytes] = {}
+        self._origins: dict[tuple[Origin, int], tuple[bytes, bytes]] = {}
         self._tails: dict[str, dict[Origin, Tail]] = {}
         self._tails_kept = 0
         self._lengths: dict[int, tuple[bytes, bytes]] = {}
@@ -84,13 +84,8 @@ class LogRecords(Encoder):
         severity = self._severities.get(level)
         if severity is None:
             severity = self._severity(level)
-        uid = record.uid.encode()
-        head = self._heads.get((record.event_type, record.request_id, len(uid)))
-        if head is None:
-            head = self._head(record.event_type, record.request_id, len(uid))
-        end = self._ends.get((record.trace_id, record.span_id, record.flags, record.observed_ns))
-        if end is None:
-            end = self._end(record.trace_id, record.span_id, record.flags, record.observed_ns)
+        number = b"%d" % record.index
+        head, end = self._origins.get((record.origin, len(number))) or self._shared(record.origin, len(number))
         is_large = len(record.body) > LARGE_BYTES
         body = large_value(record.body) if is_large else (any_value(record.body),)
         length = sum(map(len, body)) if is_large else len(body[0])
@@ -99,7 +94,7 @@ class LogRecords(Encoder):
             pieces.append(member(b"\x32", name if name not in RESERVED else f"log.{name}", raw))
         if record.exception is not None:
             pieces += _exception_attributes(record.exception)
-        pieces += (head, uid, end)
+        pieces += (head, number, end)
         if is_large:  # it is copied once
             written = b"".join((b"\x12", varint(sum(map(len, pieces))), *pieces))
         else:
@@ -140,10 +135,8 @@ class LogRecords(Encoder):
     def _tail(self, line: TextLine, index: int) -> Tail:
         origin, level = line.origin, line.severity_text
         digits = len(str(index))
-        uid = origin.batch_id.encode() + b"-"
         severity = self._severities[level] if level in self._severities else self._severity(level)
-        attributes = self._head(origin.event_type, origin.request_id, len(uid) + digits) + uid
-        end = self._end(origin.trace_id, origin.span_id, origin.flags, origin.observed_ns)
+        attributes, end = self._origins.get((origin, digits)) or self._shared(origin, digits)
         size = _STAMP_BYTES + len(severity) + len(attributes) + digits + len(end)
         least = 10 ** (digits - 1) if digits > 1 else 0
         tail = Tail(least, 10**digits, severity, attributes, end, size << _LENGTH_BITS)
@@ -170,38 +163,35 @@ class LogRecords(Encoder):
 
     def _severity(self, level: str) -> bytes:
         severity = b"\x10%b%b" % (varint(number_of(level)), text_field(b"\x1a", level))
-        _remember(self._severities, level, severity)
+        _remember(self._severities, level, severity, len(severity))
         return severity
 
-    def _head(self, event_type: str, request_id: str, uid_bytes: int) -> bytes:
-        """Attributes that every record has, up to its uid."""
+    def _shared(self, origin: Origin, digits: int) -> tuple[bytes, bytes]:
+        """What records share that are of one origin, and whose indexes have equally many digits.
+
+        Returns:
+            Their last attributes, up to the index; what follows it: trace context, and when they were observed.
+        """
         head = b""
-        if event_type not in ("", "function"):
-            head += _text_attribute("aws.lambda.event.type", event_type)
-        if request_id:
-            head += _text_attribute(semconv.FAAS_INVOCATION_ID, request_id)
-        if uid_bytes:
-            uid = _text_attribute(semconv.LOG_RECORD_UID, "0" * uid_bytes)
-            head += uid[:-uid_bytes]
-        _remember(self._heads, (event_type, request_id, uid_bytes), head)
-        return head
-
-    def _end(self, trace_id: str, span_id: str, flags: int | None, observed_ns: int) -> bytes:
-        """The record's end: its trace context, and when it was observed."""
+        if origin.event_type not in ("", "function"):
+            head += _text_attribute("aws.lambda.event.type", origin.event_type)
+        if origin.request_id:
+            head += _text_attribute(semconv.FAAS_INVOCATION_ID, origin.request_id)
+        head += _text_attribute(semconv.LOG_RECORD_UID, f"{origin.batch_id}-{'0' * digits}")[:-digits]
         end = b"%b%b%b\x59%b" % (
-            b"\x45%b" % fixed32(flags) if trace_id and flags else b"",
-            field(b"\x4a", bytes.fromhex(trace_id)) if trace_id else b"",
-            field(b"\x52", bytes.fromhex(span_id)) if span_id else b"",
-            fixed64(observed_ns),
+            b"\x45%b" % fixed32(origin.flags) if origin.trace_id and origin.flags else b"",
+            field(b"\x4a", bytes.fromhex(origin.trace_id)) if origin.trace_id else b"",
+            field(b"\x52", bytes.fromhex(origin.span_id)) if origin.span_id else b"",
+            fixed64(origin.observed_ns),
         )
-        _remember(self._ends, (trace_id, span_id, flags, observed_ns), end)
-        return end
+        _remember(self._origins, (origin, digits), (head, end), len(head))
+        return head, end
 
 
-def _remember(known: "dict[K, bytes]", key: "K", value: bytes) -> None:
+def _remember(known: "dict[K, V]", key: "K", value: "V", size: int = 0) -> None:
     if len(known) >= _MOST_REMEMBERED:
         known.clear()
-    if len(value) <= _MOST_REMEMBERED_BYTES:
+    if size <= _MOST_REMEMBERED_BYTES:
         known[key] = value
 
 

@@ -18,7 +18,7 @@ from shipper.destinations import registry
 from shipper.destinations.destination import Destination
 from shipper.destinations.elasticsearch import Documents, read
 from shipper.model.events import OddEvent
-from shipper.model.log_record import ExceptionInfo, LogRecord
+from shipper.model.log_record import ExceptionInfo, LogRecord, Origin
 from shipper.transport.response import Response
 from tests.shipper.destinations.bulk_server import BulkServer
 from tests.shipper.model.test_events import JSON
@@ -29,8 +29,9 @@ FUNCTION = {"AWS_LAMBDA_FUNCTION_NAME": "hello", "AWS_REGION": "eu-central-1"}
 EVENT = OddEvent("", b"{}")
 
 
-def record(number: int = 0, body: bytes = b'"hello"', **fields: Any) -> LogRecord:
-    return LogRecord(time_ns=TIME_NS, observed_ns=OBSERVED_NS, body=body, uid=f"uid-{number}", event=EVENT, **fields)
+def record(number: int = 0, body: bytes = b'"hello"', origin: dict[str, Any] | None = None, **fields: Any) -> LogRecord:
+    where = Origin(**{"observed_ns": OBSERVED_NS, "batch_id": "uid", **(origin or {})})
+    return LogRecord(EVENT, number, where, body, **{"time_ns": TIME_NS, **fields})
 
 
 def document(one: LogRecord, **environ: str) -> dict[str, Any]:
@@ -75,9 +76,11 @@ class TestDocuments:
         one = record(
             severity_text="WARN",
             scope="shop",
-            request_id=REQUEST_ID,
-            trace_id="5b8efff798038103d269b633813fc60c",
-            span_id="eee19b7ec3c1b174",
+            origin={
+                "request_id": REQUEST_ID,
+                "trace_id": "5b8efff798038103d269b633813fc60c",
+                "span_id": "eee19b7ec3c1b174",
+            },
             exception=ExceptionInfo("KeyError", "'x'", "Traceback …"),
             attributes=(("order", b'{"id": 7}'), ("@timestamp", b'"never"')),
         )
@@ -113,13 +116,12 @@ class TestDocuments:
 
     def test_platform_event_says_which_it_is(self) -> None:
         """Lines of the function do not."""
-        assert document(record(event_type="platform.start"))["event.action"] == "platform.start"
-        assert "event.action" not in document(record(event_type="function"))
+        assert document(record(origin={"event_type": "platform.start"}))["event.action"] == "platform.start"
+        assert "event.action" not in document(record(origin={"event_type": "function"}))
 
     def test_record_without_a_time_has_that_of_its_arrival(self) -> None:
         """A data stream wants one."""
-        one = LogRecord(time_ns=None, observed_ns=OBSERVED_NS, body=b'"x"', uid="u", event=EVENT)
-        assert document(one)["@timestamp"] == "2024-05-20T16:29:46.000000000Z"
+        assert document(record(time_ns=None))["@timestamp"] == "2024-05-20T16:29:46.000000000Z"
 
     @given(JSON, st.dictionaries(st.text(), JSON), st.integers(0, 2**62))
     def test_whatever_the_record_it_is_two_lines_of_json(

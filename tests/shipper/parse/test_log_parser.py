@@ -163,10 +163,15 @@ def test_destinations_agree_on_whose_line_it_is(sent: list[Any], context: Contex
 
 def test_a_record_says_what_a_line_means() -> None:
     ((_, record),) = records([event(f"[ERROR]\t{TIME}\t{OTHER_ID}\tno\n")], CONTEXTS[2])
-    assert (record.severity_number, record.severity_text, record.observed_ns) == (17, "ERROR", OBSERVED_NS)
-    assert (record.request_id, record.trace_id, record.span_id, record.flags) == (OTHER_ID, "1" * 32, "2" * 16, 0)
+    assert (record.severity_number, record.severity_text, record.origin.observed_ns) == (17, "ERROR", OBSERVED_NS)
+    assert (record.origin.request_id, record.origin.trace_id, record.origin.span_id, record.origin.flags) == (
+        OTHER_ID,
+        "1" * 32,
+        "2" * 16,
+        0,
+    )
     assert record.body == json.dumps(f"[ERROR]\t{TIME}\t{OTHER_ID}\tno").encode()
-    assert (record.uid, record.event_type, record.attributes) == (f"{DIGEST.hex()}-0", "function", ())
+    assert (record.uid, record.origin.event_type, record.attributes) == (f"{DIGEST.hex()}-0", "function", ())
 
 
 def test_a_record_holds_what_a_json_line_says_beside_its_message() -> None:
@@ -174,4 +179,9 @@ def test_a_record_holds_what_a_json_line_says_beside_its_message() -> None:
     ((_, record),) = records([event(sent)], CONTEXTS[1])
     assert (record.body, record.severity_text, record.scope) == (b'"paid"', "warn", "shop")
     assert record.attributes == (("n", b"7"), ("user", b'{"id": 1}'))
-    assert (record.request_id, record.trace_id, record.span_id, record.flags) == (REQUEST_ID, TRACE_ID, "", None)
+    assert (record.origin.request_id, record.origin.trace_id, record.origin.span_id, record.origin.flags) == (
+        REQUEST_ID,
+        TRACE_ID,
+        "",
+        None,
+    )

@@ -10,7 +10,7 @@ from shipper.delivery.interfaces import Request
 from shipper.delivery.outcome import DONE, Outcome, Verdict
 from shipper.destinations.http import Place
 from shipper.destinations.otlp.encodings import JSON, PROTOBUF, Encodings, Form, Negotiation
-from shipper.model.log_record import LogRecord
+from shipper.model.log_record import LogRecord, Origin
 from shipper.transport import address
 from tests.sandbox.otlp import decoded, from_json, from_protobuf, without_nulls
 from tests.shipper.destinations.otlp.test_protobuf_logs import EVENT
@@ -90,12 +90,13 @@ class Case:
         return [
             encoder.log(
                 LogRecord(
+                    EVENT,
+                    n,
+                    Origin(batch_id="00"),
+                    msgspec.json.encode(line),
                     time_ns=n,
-                    body=msgspec.json.encode(line),
-                    uid=f"00-{n}",
-                    event=EVENT,
-                    scope="a" if n % 3 == 2 else "",
                     attributes=(("n", b"null"),),
+                    scope="a" if n % 3 == 2 else "",
                 )
             )
             for n, line in enumerate(lines)

@@ -6,13 +6,14 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from shipper.destinations.otlp import json_logs, protobuf_logs
 from shipper.destinations.otlp.json_encoding import JsonEncoding
 from shipper.destinations.otlp.protobuf_encoding import ProtobufEncoding
 from shipper.model.events import Event
 from shipper.model.log_record import ExceptionInfo, LogRecord, Origin, TextLine
-from shipper.model.severity import NUMBERS, number_of
+from shipper.model.severity import NUMBERS
 from tests.sandbox.otlp import from_json, from_protobuf, without_nulls
 from tests.shipper.destinations.otlp.test_protobuf_values import TEXTS, VALUES
 
@@ -29,32 +30,27 @@ def ids(digits: int) -> st.SearchStrategy[str]:
 
 
 NAMES = st.one_of(TEXTS, st.sampled_from(["log.record.uid", "exception.type", "faas.invocation_id", "n"]))
-RECORDS = st.builds(
-    lambda level, **fields: LogRecord(severity_text=level, severity_number=number_of(level) if level else 0, **fields),
-    LEVELS,
-    time_ns=st.one_of(st.none(), TIMES),
-    observed_ns=TIMES,
-    body=RAW,
-    attributes=st.lists(st.tuples(NAMES, RAW), max_size=4).map(tuple),
-    request_id=st.one_of(TEXTS, st.just("459921b5-681c-4a96-beb0-81e0aa586026")),
+ORIGINS = st.builds(
+    Origin,
+    event_type=st.one_of(st.sampled_from(["", "function", "platform.start"]), TEXTS),
+    request_id=st.one_of(st.just(""), st.just("459921b5-681c-4a96-beb0-81e0aa586026"), TEXTS),
     trace_id=ids(32),
     span_id=ids(16),
     flags=st.one_of(st.none(), st.integers(0, 2**32 - 1)),
+    observed_ns=TIMES,
+    batch_id=st.one_of(st.just("00112233445566ff"), st.text("0123456789abcdef", max_size=200)),
+)
+RECORDS = st.builds(
+    LogRecord,
+    event=st.just(EVENT),
+    index=st.integers(0, 200_000),
+    origin=ORIGINS,
+    body=RAW,
+    time_ns=st.one_of(st.none(), TIMES),
+    severity_text=LEVELS,
+    attributes=st.lists(st.tuples(NAMES, RAW), max_size=4).map(tuple),
     exception=st.one_of(st.none(), st.builds(ExceptionInfo, TEXTS, TEXTS, TEXTS)),
     scope=st.one_of(st.just(""), TEXTS),
-    uid=st.one_of(st.just("00112233445566ff-0"), st.text("0123456789abcdef-", min_size=1, max_size=200)),
-    event_type=st.one_of(st.sampled_from(["", "function", "platform.start"]), TEXTS),
-    event=st.just(EVENT),
-)
-ORIGINS = st.builds(
-    Origin,
-    st.sampled_from(["", "function", "extension"]),
-    st.one_of(st.just(""), st.just("459921b5-681c-4a96-beb0-81e0aa586026"), TEXTS),
-    ids(32),
-    ids(16),
-    st.one_of(st.none(), st.integers(0, 255)),
-    TIMES,
-    st.just("00112233445566ff"),
 )
 RESOURCE: dict[str, str | int] = {"service.name": "f", "faas.max_memory": 134217728}
 
@@ -62,26 +58,27 @@ RESOURCE: dict[str, str | int] = {"service.name": "f", "faas.max_memory": 134217
 def test_a_record_is_these_bytes() -> None:
     """As opentelemetry-proto writes it: zeros of a oneof's members are written."""
     record = LogRecord(
+        EVENT,
+        7,
+        Origin(trace_id=TRACE, span_id=SPAN, flags=1, observed_ns=2, batch_id="00"),
+        b'"hi"',
         time_ns=1,
-        observed_ns=2,
-        severity_number=9,
         severity_text="INFO",
-        body=b'"hi"',
         attributes=(("n", b"-1"), ("d", b"0.0"), ("b", b"false"), ("e", b'""'), ("z", b"null"), ("l", b"[]")),
-        trace_id=TRACE,
-        span_id=SPAN,
-        flags=1,
         scope="s",
-        event=EVENT,
     )
     encoding = ProtobufEncoding({"service.name": "f"})
     head, pieces, separator, tail = encoding.request("logs", [encoding.logs.log(record)])
-    assert (head + separator.join(pieces) + tail).hex() == (
+    golden = bytes.fromhex(
         "0aa5010a150a130a0c736572766963652e6e616d6512030a0166128b010a030a017312830109010000000000000010091a04494e464f2a"
         "040a02686932100a016e120b18ffffffffffffffffff01320e0a0164120921000000000000000032070a016212021000"
         "32070a016512020a0032030a017a32070a016c12022a0045010000004a105b8efff798038103d269b633813fc60c5208eee19b7ec3c1b1"
         "74590200000000000000"
     )
+    expected = ExportLogsServiceRequest.FromString(golden)
+    uid = expected.resource_logs[0].scope_logs[0].log_records[0].attributes.add()
+    uid.key, uid.value.string_value = "log.record.uid", "00-7"
+    assert head + separator.join(pieces) + tail == expected.SerializeToString()
 
 
 @given(st.lists(RECORDS, max_size=4))
@@ -122,20 +119,7 @@ def test_a_text_line_is_what_its_record_is(
         if is_escaped:
             raw = raw.replace(b"n", b"\\u006e")
         origin = origins[number]
-        record = LogRecord(
-            time_ns=time_ns,
-            observed_ns=origin.observed_ns,
-            severity_number=number_of(level) if level else 0,
-            severity_text=level,
-            body=without_newline(raw),
-            request_id=origin.request_id,
-            trace_id=origin.trace_id,
-            span_id=origin.span_id,
-            flags=origin.flags,
-            uid=f"{origin.batch_id}-{index}",
-            event_type=origin.event_type,
-            event=EVENT,
-        )
+        record = LogRecord(EVENT, index, origin, without_newline(raw), time_ns, level)
         for encoder in encoders:
             assert encoder.text_line(TextLine(raw, time_ns, level, origin), index) == encoder.log(record)
 
@@ -149,7 +133,7 @@ def test_a_short_text_line_is_what_its_record_is(raw: bytes) -> None:
 
     encoder = protobuf_logs.LogRecords()
     origin = Origin("function", batch_id="00")
-    record = LogRecord(time_ns=5, body=without_newline(raw), uid="00-7", event_type="function", event=EVENT)
+    record = LogRecord(EVENT, 7, origin, without_newline(raw), 5)
     assert encoder.text_line(TextLine(raw, 5, "", origin), 7) == encoder.log(record)
 
 
@@ -162,8 +146,7 @@ def test_what_is_remembered_is_bounded_in_bytes() -> None:
         long = f"{number}" + "x" * (50_000 if number % 100 == 0 else number)
         origin = Origin("function", long, batch_id="00" * 8)
         encoder.text_line(TextLine(b'"%b"' % (b"x" * number), number, f"L{number % 50}", origin), number)
-        record = LogRecord(time_ns=number, body=b"1", uid=long, request_id=long, event_type=long, event=EVENT)
-        encoder.log(record)
+        encoder.log(LogRecord(EVENT, number, Origin(long, long, batch_id=long), b"1", number))
     kept_bytes, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert kept_bytes < 3_000_000
