@@ -37,9 +37,9 @@ class Body(msgspec.Struct):
 
 NOTHING = Said()
 
-# Numbers of fields: of a response and of its partial success, and of a Status.
-_PARTIAL_SUCCESS, _REJECTED, _ERROR_MESSAGE = 1, 1, 2
-_MESSAGE = 2
+# Tags of fields: of a response and of its partial success, and of a Status.
+_PARTIAL_SUCCESS, _REJECTED, _ERROR_MESSAGE = 0x0A, 0x08, 0x12
+_MESSAGE = 0x12
 
 # A negative int64 is larger.
 _MOST = 2**63
@@ -78,18 +78,16 @@ def _in_json(body: bytes, *, is_success: bool) -> Said:
 
 
 def _in_protobuf(body: bytes, *, is_success: bool) -> Said:
-    from shipper.destinations.otlp.protobuf_reader import fields
+    from lifecycle.contract.otlp_wire import fields, varint_at
 
-    found = {number: value for number, _, value in fields(body)}
+    found = {tag: body[start:end] for tag, _, start, end in fields(body)}
     if not is_success:
-        return Said(0, _text(found.get(_MESSAGE)))
+        return Said(0, _text(found, _MESSAGE))
     partial = found.get(_PARTIAL_SUCCESS, b"")
-    if not isinstance(partial, bytes):
-        return NOTHING
-    inner = {number: value for number, _, value in fields(partial)}
-    rejected = inner.get(_REJECTED, 0)
-    return Said(rejected if isinstance(rejected, int) and rejected < _MOST else 0, _text(inner.get(_ERROR_MESSAGE)))
+    inner = {tag: partial[start:end] for tag, _, start, end in fields(partial)}
+    rejected = varint_at(inner.get(_REJECTED, b"\0"), 0)[0]
+    return Said(rejected if rejected < _MOST else 0, _text(inner, _ERROR_MESSAGE))
 
 
-def _text(value: int | bytes | None) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else ""
+def _text(found: dict[int, bytes], tag: int) -> str:
+    return found.get(tag, b"").decode("utf-8", "replace")

@@ -12,7 +12,7 @@ import struct
 
 import msgspec
 
-from shipper.destinations.otlp.protobuf_reader import FIXED32, FIXED64, LENGTH, VARINT, WireError, fields, varint_at
+from lifecycle.contract.otlp_wire import FIXED32, FIXED64, LENGTH, VARINT, WireError, fields, varint_at
 from shipper.destinations.otlp.protobuf_values import field, varint
 from shipper.destinations.otlp.values import scope_of, scoped
 from shipper.model.signals import LOGS, METRICS, TRACES
@@ -30,6 +30,9 @@ _SCOPES = {
     TRACES: ("ScopeSpans", b'{"spans":[', b"]}"),
     METRICS: ("ScopeMetrics", b'{"metrics":[', b"]}"),
 }
+
+# What reading or writing a message comes to that is none; what is no JSON or no protobuf is a ValueError.
+_UNREADABLE = (msgspec.MsgspecError, ValueError, struct.error, AttributeError, TypeError, RecursionError)
 
 _UINT64, _INT64_BIT = 2**64 - 1, 2**63
 
@@ -278,7 +281,7 @@ def to_json(message: str, content: bytes) -> bytes:
     """
     try:
         return _to_json(_read(message, content))
-    except (WireError, ValueError, struct.error, AttributeError, TypeError, RecursionError) as exc:
+    except _UNREADABLE as exc:
         raise TranscodeError(f"got no {message} in protobuf: {exc}") from exc
 
 
@@ -286,8 +289,28 @@ def to_protobuf(message: str, content: bytes) -> bytes:
     """A message in OTLP's JSON as protobuf; as `to_json`."""
     try:
         return _written(message, _from_json(content))
-    except (msgspec.MsgspecError, ValueError, struct.error, AttributeError, TypeError, RecursionError) as exc:
+    except _UNREADABLE as exc:
         raise TranscodeError(f"got no {message} in JSON: {exc}") from exc
+
+
+def decoded(signal: str, content: bytes, *, is_json: bool) -> dict[str, Any]:
+    """A request as OTLP's JSON has it, decoded.
+
+    Raises:
+        TranscodeError: It is no such request.
+    """
+    try:
+        return msgspec.convert(_from_json(content), dict) if is_json else _read(signal, content)
+    except _UNREADABLE as exc:
+        raise TranscodeError(f"got no request of {signal}: {exc}") from exc
+
+
+def encoded(signal: str, message: dict[str, Any], *, is_json: bool) -> bytes:
+    """A request that was decoded; as `decoded`."""
+    try:
+        return _to_json(message) if is_json else _written(signal, message)
+    except _UNREADABLE as exc:
+        raise TranscodeError(f"got no request of {signal}: {exc}") from exc
 
 
 def item_in_json(signal: str, item: bytes) -> bytes:
@@ -306,23 +329,23 @@ def item_in_protobuf(signal: str, item: bytes) -> bytes:
     return scoped(to_protobuf(scope, start + item + end), scope_of(item))
 
 
-def _read(message: str, content: bytes) -> dict[str, Any]:
+def _read(message: str, content: bytes, at: int = 0, stop: int | None = None) -> dict[str, Any]:
     table = MESSAGES[message]
     found: dict[str, Any] = {}
-    for number, wire, value in fields(content):
-        known = table.get(number)
+    for tag, _, start, end in fields(content, at, stop):
+        known, wire = table.get(tag >> 3), tag & 7
         if known is None:
             continue
         kind = known.type
         values: list[Any]
-        if isinstance(kind, str):
-            values = [_read(kind, _bytes(value))]
-        elif wire == kind.wire:
-            values = [kind.shown(value)]
-        elif known.is_repeated:
-            values = [kind.shown(item) for item in _unpacked(kind.wire, _bytes(value))]
+        if isinstance(kind, str) and wire == LENGTH:
+            values = [_read(kind, content, start, end)]
+        elif isinstance(kind, Scalar) and wire == kind.wire:
+            values = [kind.shown(varint_at(content, start)[0] if wire == VARINT else content[start:end])]
+        elif isinstance(kind, Scalar) and wire == LENGTH and known.is_repeated:
+            values = [kind.shown(item) for item in _unpacked(kind.wire, content[start:end])]
         else:
-            raise WireError(f"got wire type {wire} for {known.name}, expected {kind.wire}")
+            raise WireError(f"got wire type {wire} for {known.name}")
         if known.is_repeated:
             found.setdefault(known.name, []).extend(values)
         else:
@@ -330,12 +353,6 @@ def _read(message: str, content: bytes) -> dict[str, Any]:
     if message == "KeyValue":
         found.setdefault("value", {})  # null, as our own JSON has it
     return found
-
-
-def _bytes(value: int | bytes) -> bytes:
-    if isinstance(value, int):
-        raise WireError("got a number, expected a field with a length")
-    return value
 
 
 def _unpacked(wire: int, content: bytes) -> "list[int | bytes]":
