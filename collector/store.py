@@ -120,7 +120,10 @@ class Store:
         for frame in self._writer.recover():
             count, size, digest = _counted(frame), len(frame.payload), frame.digest
             batches, events = batches + 1, events + count
-            self._send(Stored(start=frame.start, end=frame.end, events=count, body_bytes=size, digest=digest))
+            signal = frame.form.signal if frame.form else ""
+            self._send(
+                Stored(start=frame.start, end=frame.end, events=count, body_bytes=size, digest=digest, signal=signal)
+            )
             self._recent[digest] = None
         if batches:
             self._log.info("collector.spool_recovered", batches=batches, events=events)
@@ -204,9 +207,10 @@ class Store:
 def _counted(frame: Frame) -> int:
     """The events of a frame that was found in a file: as they are, and as the file says only where they are not whole.
 
-    A count that is not that of what will be shipped would stand in the ledger for ever.
+    A count that is not that of what will be shipped would stand in the ledger for ever. Those of an OTLP request are
+    as its header says, which has a checksum of its own.
     """
-    if not frame.damaged_bytes:
+    if not frame.damaged_bytes and frame.form is None:
         try:
             return read(bytes(frame.payload)).events
         except BadBatchError:

@@ -5,7 +5,7 @@ two halves.
 """
 
 from lifecycle.contract.counts import Taken
-from lifecycle.contract.wire import Refused, Repeated, Report, Shipped, Stalled, Stored
+from lifecycle.contract.wire import Overflowed, Refused, Repeated, Report, Shipped, Stalled, Stored
 
 # What is dropped because a setting says so, under the setting's name, and our own lines that came back.
 INTENDED = frozenset(("own_line", "platform_logs", "signals", "min_level", "keep", "drop", "sample"))
@@ -17,6 +17,9 @@ KEPT_BY_PLATFORM = frozenset(("full",))
 # What a span or a metric that nobody took was made of, and why there was none.
 UNDELIVERED = "undelivered"
 GIVEN_UP = (UNDELIVERED, "untaken")
+
+# An OTLP request for which there was no room when it came.
+INTAKE_FULL = "intake_full"
 
 # What waits although nothing went wrong with the last shipment: there was no time for another, or no shipper.
 NOT_TRIED = "not_tried"
@@ -44,6 +47,7 @@ class Ledger:
         parts_bytes: Likewise, bytes of the events as the platform delivered them.
         left_for: Why the last shipment was not delivered; "" since one was.
         held_ms: Time that finished invocations were held, as far as known.
+        otlp: What of it came in OTLP requests, by signal: spans, points or log records accepted, shipped and dropped.
     """
 
     def __init__(self) -> None:
@@ -58,6 +62,7 @@ class Ledger:
         self.dropped_bytes: dict[str, int] = {}
         self.refused: dict[str, int] = {}
         self.refused_bytes: dict[str, int] = {}
+        self.otlp: dict[str, dict[str, int]] = {}
 
     @property
     def waiting(self) -> int:
@@ -72,6 +77,14 @@ class Ledger:
                 self.batches += 1
                 self.lost_by_platform += report.lost_events
                 self.lost_by_platform_bytes += report.lost_bytes
+                if report.signal:
+                    self._note_otlp("accepted", {report.signal: report.events})
+            case Overflowed():
+                self.accepted += report.items
+                _add(self.dropped, {INTAKE_FULL: report.items})
+                _add(self.dropped_bytes, {INTAKE_FULL: report.body_bytes})
+                self._note_otlp("accepted", {report.signal: report.items})
+                self._note_otlp("dropped", {report.signal: report.items})
             case Repeated():
                 self.repeated += report.events
             case Refused():
@@ -91,10 +104,16 @@ class Ledger:
                 self.left_for = "" if report.events or report.completes else self.left_for
                 _add(self.dropped, report.dropped)
                 _add(self.dropped_bytes, report.dropped_bytes)
+                self._note_otlp("shipped", report.otlp_shipped)
+                self._note_otlp("dropped", report.otlp_dropped)
                 self._note_requests(report.requests, report.retries, report.wire_bytes)
             case Stalled():
                 self.left_for = report.reason
                 self._note_requests(report.requests, report.retries, report.wire_bytes)
+
+    def _note_otlp(self, what: str, items: dict[str, int]) -> None:
+        for signal, count in items.items():
+            _add(self.otlp.setdefault(signal, {}), {what: count})
 
     def _note_requests(self, requests: int, retries: int, wire_bytes: int) -> None:
         self.requests += requests
@@ -160,6 +179,7 @@ class Ledger:
             "wire_bytes": self.wire_bytes,
             "unmapped": self.unmapped,
             "held_ms": round(self.held_ms, 1),
+            **({"otlp": self.otlp} if self.otlp else {}),
         }
 
 

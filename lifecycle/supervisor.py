@@ -31,6 +31,8 @@ from lifecycle.machine.deadlines import MS_PER_S, SHUTDOWN_S, Deadlines
 from lifecycle.machine.events import (
     BatchStored,
     Event,
+    ExportsSettled,
+    ExportStored,
     IntakeHeld,
     Invoked,
     NextFailed,
@@ -361,6 +363,10 @@ class NextReader:
 def event_of(report: wire.Report, worker: str, log: Log) -> Event | None:
     """What a worker's report is to the machine; None when it is only counted."""
     match report:
+        case wire.Stored(signal=signal) if signal:
+            return ExportStored(report.start, report.end)
+        case wire.Settled():
+            return ExportsSettled(report.through)
         case wire.Stored():
             if report.lost_events or report.lost_bytes:
                 log.warning(
@@ -371,7 +377,7 @@ def event_of(report: wire.Report, worker: str, log: Log) -> Event | None:
                 )
             # An age, since the two clocks may jump apart later.
             age_s = time() - report.finished_epoch_s if report.finished_epoch_s else None
-            return BatchStored(report.start, report.end, report.finished, report.reported, age_s)
+            return BatchStored(report.start, report.end, report.finished, report.reported, age_s, report.begun)
         case wire.Shipped():
             return OffsetCommitted(report.through, report.skip, report.owes, report.waits, report.is_final)
         case wire.Stalled():
@@ -382,7 +388,7 @@ def event_of(report: wire.Report, worker: str, log: Log) -> Event | None:
             return WorkerReady(worker)
         case wire.Pong():
             return WorkerAnswered(worker)
-        case wire.Repeated():
+        case wire.Repeated() | wire.Overflowed():
             return None
 
 

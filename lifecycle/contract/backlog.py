@@ -24,9 +24,13 @@ from lifecycle.contract.frames import (
     Frame,
     FrameTooLargeError,
     Kind,
+    OtlpForm,
     first_of,
+    form_of,
+    holds_telemetry,
     is_spooled,
     jump_target,
+    kind_of,
     stretch_of,
 )
 
@@ -82,13 +86,14 @@ class Backlog:
                 continue
             length, kind, events, observed_ns, digest = HEADER.unpack_from(self._view, at)
             end = offset + HEADER_BYTES + length
-            if kind > Kind.JUMP or length > room - HEADER_BYTES or end > until:
+            is_kept = holds_telemetry(kind)
+            if not (is_kept or kind <= Kind.JUMP) or length > room - HEADER_BYTES or end > until:
                 raise BrokenFrameError(
                     f"offset {offset}: got kind {kind} and {length} bytes, expected a frame that ends by {until}"
                 )
             payload = self._view[at + HEADER_BYTES : at + HEADER_BYTES + length]
-            if kind == Kind.BATCH:
-                yield Frame(offset, end, events, observed_ns, digest, payload)
+            if is_kept:
+                yield Frame(offset, end, events, observed_ns, digest, payload, form=form_of(kind))
             offset = jump_target(offset, payload) if kind == Kind.JUMP else end
 
     def _spooled(self, offset: int) -> "Found":
@@ -227,15 +232,17 @@ class Writer:
         observed_ns: int,
         digest: bytes,
         spills: bool = False,
+        form: OtlpForm | None = None,
     ) -> tuple[int, int]:
         """Writes one frame.
 
         Args:
-            payload: The batch.
+            payload: The batch, or the OTLP request.
             events: Telemetry events in it.
             observed_ns: When it was received, nanoseconds since the epoch.
             digest: 8 bytes that name it.
             spills: Whether it may go to the spool when the ring is full.
+            form: Of the OTLP request; None: it is a batch.
 
         Returns:
             Its start and end. `start` may lie past the previous end.
@@ -248,10 +255,11 @@ class Writer:
         needed = HEADER_BYTES + len(payload)
         if needed + self._kept_free > capacity:
             raise FrameTooLargeError(f"frame of {needed} bytes, expected no more than {capacity - self._kept_free}")
-        header = HEADER.pack(len(payload), Kind.BATCH, events, observed_ns, digest)
+        kind = kind_of(form)
+        header = HEADER.pack(len(payload), kind, events, observed_ns, digest)
         if is_spooled(self.end):
             if self.released < self.end:
-                return self._append_spooled(self.end, header, payload)
+                return self._append_spooled(self.end, kind, header, payload)
             self._return_to_ring()
         at = self.end % capacity
         room = capacity - at
@@ -265,7 +273,7 @@ class Writer:
         after = start + needed + self._kept_free
         if after > released + capacity or after >= first_of(stretch_of(start) + 1):
             if spills and self._spool is not None:
-                return self._append_spooled(first_of(stretch_of(self.end) + 1), header, payload)
+                return self._append_spooled(first_of(stretch_of(self.end) + 1), kind, header, payload)
             raise BacklogFullError(f"frame of {needed} bytes, {capacity - (self.end - released)} free")
         if start > self.end and released < start and room >= HEADER_BYTES:
             HEADER.pack_into(self._memory, at, room - HEADER_BYTES, Kind.SKIP, 0, 0, _NO_DIGEST)
@@ -288,7 +296,9 @@ class Writer:
             start += -start % capacity
         return start
 
-    def _append_spooled(self, start: int, header: bytes, payload: bytes | bytearray | memoryview) -> tuple[int, int]:
+    def _append_spooled(
+        self, start: int, kind: int, header: bytes, payload: bytes | bytearray | memoryview
+    ) -> tuple[int, int]:
         from lifecycle.contract.spool import SpoolFullError
 
         spool = self._spool
@@ -298,7 +308,7 @@ class Writer:
         if start - first_of(stretch) >= spool.segment_bytes:
             start = first_of(stretch + 2)
         try:
-            end = spool.write(start, Kind.BATCH, header, payload)
+            end = spool.write(start, kind, header, payload)
             if stretch_of(start) != stretch_of(self.end):
                 self._jump(self.end, start)
         except SpoolFullError as exc:

@@ -11,6 +11,9 @@ TRACES = "traces"
 METRICS = "metrics"
 EVERY_SIGNAL = (LOGS, TRACES, METRICS)
 
+# Encodings of OTLP over HTTP, as `OTEL_EXPORTER_OTLP_PROTOCOL` names them.
+PROTOBUF, JSON = "http/protobuf", "http/json"
+
 _SERVER = "://HOST[:PORT][/PATH]"
 _STREAM = "://HOST[:PORT]/DATA-STREAM"
 

@@ -18,13 +18,26 @@ from errno import EPERM
 
 import msgspec
 
-from lifecycle.contract.frames import HEADER, STRETCH_BITS, BrokenFrameError, Frame, Kind, jump_target, stretch_of
+from lifecycle.contract.frames import (
+    HEADER,
+    STRETCH_BITS,
+    BrokenFrameError,
+    Frame,
+    Kind,
+    form_of,
+    holds_telemetry,
+    jump_target,
+    stretch_of,
+)
 
 _POSITION = (1 << STRETCH_BITS) - 1
 
 # Checksums of header and payload.
 _CHECKS = struct.Struct("<II")
 OVERHEAD_BYTES = _CHECKS.size + HEADER.size
+
+# An event takes a byte at the least. What gzip comes to has at most so many for each of its own (RFC 1951).
+MOST_INFLATED = 1032
 
 # A delivered segment gives its room back: with this many, at most an eighth of the spool waits for its neighbours.
 SEGMENTS = 8
@@ -81,7 +94,7 @@ class Spool:
             return []
         return sorted(number for number in map(_stretch_named, names) if number & 1)
 
-    def write(self, offset: int, kind: Kind, header: bytes, payload: bytes | bytearray | memoryview) -> int:
+    def write(self, offset: int, kind: int, header: bytes, payload: bytes | bytearray | memoryview) -> int:
         """Writes one frame at `offset`, cutting off whatever stands there.
 
         Returns:
@@ -95,7 +108,7 @@ class Spool:
         try:
             with suppress(FileExistsError):
                 os.makedirs(self._directory, mode=0o700)
-            if kind is Kind.BATCH and self._used_bytes() + size > self._limit_bytes:
+            if kind != Kind.JUMP and self._used_bytes() + size > self._limit_bytes:
                 raise SpoolFullError(f"frame of {size} bytes, expected the spool to stay below {self._limit_bytes}")
             with self._opened(stretch_of(offset), os.O_CREAT) as fd:
                 os.ftruncate(fd, offset & _POSITION)
@@ -127,8 +140,10 @@ class Spool:
         if crc32(header) != header_check:
             raise BrokenFrameError(f"offset {offset}: the header's checksum does not match")
         length, number, events, observed_ns, digest = HEADER.unpack(header)
-        # An event takes a byte at the least.
-        if length > self._frame_limit_bytes or events > length or number not in (Kind.BATCH, Kind.JUMP):
+        form = form_of(number)
+        most_events = length * MOST_INFLATED if form is not None and form.is_gzip else length
+        is_known = number == Kind.JUMP or holds_telemetry(number)
+        if length > self._frame_limit_bytes or events > most_events or not is_known:
             raise BrokenFrameError(f"offset {offset}: got kind {number}, {length} bytes and {events} events")
         payload = os.pread(fd, length, (offset & _POSITION) + OVERHEAD_BYTES)
         if len(payload) < length:
@@ -138,7 +153,7 @@ class Spool:
         if number == Kind.JUMP and not is_damaged:
             return Found(end, target=jump_target(offset, payload))
         kept = memoryview(b"" if is_damaged else payload)
-        return Found(end, Frame(offset, end, events, observed_ns, digest, kept, length if is_damaged else 0))
+        return Found(end, Frame(offset, end, events, observed_ns, digest, kept, length if is_damaged else 0, form))
 
     def found(self, stretch: int, offset: int) -> Iterator[Found]:
         """The whole frames of a segment from `offset` on, up to its end, a jump, or the first that is not whole."""

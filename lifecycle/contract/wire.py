@@ -41,7 +41,7 @@ class Pong(Message, frozen=True):
 
 
 class Stored(Message, frozen=True):
-    """collector → supervisor: a batch is in the backlog.
+    """collector → supervisor: a batch, or an OTLP request, is in the backlog.
 
     Attributes:
         start: Offset of the batch's frame; may lie past the previous `end` when the ring began anew.
@@ -54,6 +54,8 @@ class Stored(Message, frozen=True):
         finished_epoch_s: When the last of the finished ones ended, by the platform's clock; 0: it does not say.
         lost_events: What platform.logsDropped records in it say the platform gave up, in records.
         lost_bytes: Likewise, in bytes.
+        signal: Of an OTLP request: `logs`, `traces` or `metrics`; "": it is a batch of the platform's.
+        begun: OTLP requests that are under way while the end of an invocation is stored: `Settled` follows.
     """
 
     start: int
@@ -66,10 +68,36 @@ class Stored(Message, frozen=True):
     finished_epoch_s: float = 0.0
     lost_events: int = 0
     lost_bytes: int = 0
+    signal: str = ""
+    begun: int = 0
+
+
+class Settled(Message, frozen=True):
+    """collector → supervisor: the OTLP requests that the last `Stored.begun` counted are over, stored or not.
+
+    Attributes:
+        through: Offset just past the last frame that holds one of them, or an earlier offset.
+    """
+
+    through: int
+
+
+class Overflowed(Message, frozen=True):
+    """collector → supervisor: there was no room for an OTLP request, which was answered as partly successful.
+
+    Attributes:
+        signal: `logs`, `traces` or `metrics`.
+        items: Spans, points or log records in it.
+        body_bytes: Its size as received.
+    """
+
+    signal: str
+    items: int
+    body_bytes: int
 
 
 class Repeated(Message, frozen=True):
-    """collector → supervisor: a batch came again and was acknowledged without being stored twice."""
+    """collector → supervisor: a batch, or an OTLP request, came again and was acknowledged, not stored twice."""
 
     events: int
     digest: bytes
@@ -156,6 +184,8 @@ class Shipped(Message, frozen=True):
         owes: Something is made of the context should nothing more come: a final shipment is due for it.
         waits: The shipment ends here; what follows in it is to be judged by what is yet to come.
         is_final: As the command that this answers has it: another may be on its way to the shipper.
+        otlp_shipped: Of `events`, those that came in OTLP requests, by signal.
+        otlp_dropped: Of `dropped`, likewise.
     """
 
     through: int
@@ -174,6 +204,8 @@ class Shipped(Message, frozen=True):
     owes: bool = False
     waits: bool = False
     is_final: bool = False
+    otlp_shipped: dict[str, int] = {}
+    otlp_dropped: dict[str, int] = {}
 
     @property
     def past(self) -> int:
@@ -203,8 +235,8 @@ class Stalled(Message, frozen=True):
     is_final: bool = False
 
 
-Report = Ready | Pong | Stored | Repeated | Refused | Shipped | Stalled
-CollectorReport = Ready | Pong | Stored | Repeated | Refused
+Report = Ready | Pong | Stored | Settled | Overflowed | Repeated | Refused | Shipped | Stalled
+CollectorReport = Ready | Pong | Stored | Settled | Overflowed | Repeated | Refused
 ShipperReport = Ready | Pong | Shipped | Stalled
 CollectorCommand = Ping | Restored | Released
 ShipperCommand = Ping | Restored | Ship

@@ -32,13 +32,30 @@ class UnknownEventReceived(Event, frozen=True):
 
 
 class BatchStored(Event, frozen=True):
-    """The collector stored a batch: see `wire.Stored`. `finished_age_s`: how long ago the last finished one ended."""
+    """The collector stored a batch: see `wire.Stored`. `finished_age_s`: how long ago the last finished one ended.
+
+    `begun`: OTLP requests that were under way then.
+    """
 
     start: int
     end: int
     finished: tuple[str, ...] = ()
     reported: tuple[str, ...] = ()
     finished_age_s: float | None = None
+    begun: int = 0
+
+
+class ExportStored(Event, frozen=True):
+    """The collector stored an OTLP request of the function's, which says nothing about the platform."""
+
+    start: int
+    end: int
+
+
+class ExportsSettled(Event, frozen=True):
+    """The OTLP requests that were under way when an invocation ended are over: see `wire.Settled`."""
+
+    through: int
 
 
 class IntakeHeld(Event, frozen=True):

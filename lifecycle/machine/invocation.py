@@ -27,6 +27,7 @@ class Invocation:
         finished_at: When it ended, by its platform.runtimeDone.
         hold_through: Offset just past the batch that brought it.
         is_reported: Whether its platform.report has come.
+        awaits_exports: Whether OTLP requests that it began before its end are still under way.
     """
 
     def __init__(self, request_id: str, deadline: float, now: float, *, budget_s: float, buffer_s: float) -> None:
@@ -39,6 +40,7 @@ class Invocation:
         self.finished_at: float | None = None
         self.hold_through = 0
         self.is_reported = False
+        self.awaits_exports = False
 
     def stored(self, event: BatchStored, at: float) -> None:
         """A batch was stored `at` that moment: it may bring the invocation's end, or its report."""
@@ -50,7 +52,14 @@ class Invocation:
                 age_s = min(event.finished_age_s, max(self._budget_s, self._buffer_s))
             self.finished_at = at - age_s
             self.hold_through = event.end
+            self.awaits_exports = event.begun > 0
             self.hold_ends = min(self.hold_ends, self.finished_at + self._budget_s)
+
+    def exports_settled(self, through: int) -> None:
+        """The OTLP requests that were under way when it ended are stored before `through`, or gone."""
+        if self.awaits_exports:
+            self.awaits_exports = False
+            self.hold_through = max(self.hold_through, through)
 
     def thawed(self, now: float) -> None:
         """Only a freeze explains how late it is: the function had returned."""
@@ -65,6 +74,7 @@ class Invocation:
 
         Not long ago if the collector was at work, any time since the invocation began if it died `again` and was not.
         """
+        self.awaits_exports = False  # who sent them sends them again, and is to be told by nobody
         returned = self.began if again else now - self._buffer_s
         if self.finished_at is None:
             self.hold_ends = min(self.hold_ends, returned + self._budget_s)

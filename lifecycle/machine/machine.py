@@ -29,6 +29,8 @@ from lifecycle.machine.commands import (
 from lifecycle.machine.events import (
     BatchStored,
     Event,
+    ExportsSettled,
+    ExportStored,
     IntakeHeld,
     Invoked,
     NextFailed,
@@ -158,6 +160,8 @@ def _rows(
     return {
         ShutdownRequested: _row(at_shutdown, Ship, Exit),
         BatchStored: usual,
+        ExportStored: usual,
+        ExportsSettled: usual,
         IntakeHeld: usual,
         OffsetCommitted: _row(leads_to, *orders, Release),
         ShipmentStalled: usual,
@@ -352,8 +356,8 @@ class Machine:
                 yield FetchNext("unknown_event")  # it was answered: there is nothing to wait for
             case NextFailed():
                 yield from self._take_failure(event, now)
-            case BatchStored():
-                self._take_batch(event, now)
+            case BatchStored() | ExportStored() | ExportsSettled():
+                self._take_stored(event, now)
             case IntakeHeld():
                 self.shipments.intake_held()
                 self._heard(COLLECTOR, now)
@@ -423,10 +427,22 @@ class Machine:
             self.state = State.REFUSED
             self._ask_at = now + self._next_retry.pause_s
 
+    def _take_stored(self, event: BatchStored | ExportStored | ExportsSettled, now: float) -> None:
+        self._restarts.progressed(COLLECTOR)
+        match event:
+            case BatchStored():
+                self._take_batch(event, now)
+            case ExportStored():
+                self.shipments.stored(event.start, event.end, now, is_platform=False)
+            case ExportsSettled():
+                for at, (stored_at, batch) in enumerate(self._remembered):
+                    self._remembered[at] = stored_at, msgspec.structs.replace(batch, begun=0)
+                if self._invocation:
+                    self._invocation.exports_settled(event.through)
+
     def _take_batch(self, event: BatchStored, now: float) -> None:
         self.shipments.stored(event.start, event.end, now)
         self._heard(COLLECTOR, now)
-        self._restarts.progressed(COLLECTOR)
         if event.finished:
             self.policy.finished()
         if event.finished or event.reported:
@@ -558,7 +574,7 @@ class Machine:
         current = shipments.current
         is_finished = invocation.finished_at is not None
         missing = self._missing_at(invocation.hold_ends)
-        if is_finished and shipments.shipped >= invocation.hold_through:
+        if is_finished and not invocation.awaits_exports and shipments.shipped >= invocation.hold_through:
             yield from self._let_go(now, "delivered")
         elif missing:
             yield from self._let_go(now, f"{missing}_missing")

@@ -65,7 +65,7 @@ class Shipments:
         current: The shipment under way.
         waiting_since: When the oldest record that waits was stored or, after a delivery, at the latest; None when
             nothing waits.
-        last_stored: When a batch was last stored.
+        last_stored: When a batch of the platform's was last stored.
         last_ended: When a shipment last ended.
         last_committed: When the destination last took something.
         owes: The shipper makes something of what it knows should nothing more come.
@@ -103,14 +103,15 @@ class Shipments:
         """
         return None if self._filled_since is None else max(self._filled_since, self.last_committed) + budget_s
 
-    def stored(self, start: int, end: int, now: float) -> None:
-        """A frame was stored at [start, end)."""
+    def stored(self, start: int, end: int, now: float, *, is_platform: bool = True) -> None:
+        """A frame was stored at [start, end), with telemetry of the platform's or the function's own."""
         if self.shipped == self.end:
             self.shipped = start  # the ring may have begun anew
             self.waiting_since = now
         self.end = end
-        self.last_stored = now
-        self.is_intake_held = False
+        if is_platform:
+            self.last_stored = now
+            self.is_intake_held = False
         self._note_fill(now)
 
     def intake_held(self) -> None:

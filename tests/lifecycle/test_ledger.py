@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lifecycle.contract.counts import Taken
-from lifecycle.contract.wire import Refused, Repeated, Shipped, Stalled, Stored
+from lifecycle.contract.wire import Overflowed, Refused, Repeated, Shipped, Stalled, Stored
 from lifecycle.ledger import Ledger
 
 DIGEST = bytes(8)
@@ -38,6 +38,27 @@ def test_line_shows_what_became_of_every_record() -> None:
         "wire_bytes": 77,
         "unmapped": 0,
         "held_ms": 0.0,
+    }
+    assert not ledger.is_clean
+
+
+def test_items_of_otlp_requests_are_counted_by_signal_and_among_all() -> None:
+    """What there was no room for was accepted, since its sender was told no more than that, and dropped."""
+    ledger = Ledger()
+    ledger.note(Stored(start=0, end=100, events=10, body_bytes=90, digest=DIGEST))
+    assert "otlp" not in ledger.line()
+    ledger.note(Stored(start=100, end=200, events=5, body_bytes=90, digest=DIGEST, signal="traces"))
+    ledger.note(Overflowed(signal="traces", items=7, body_bytes=80))
+    ledger.note(Overflowed(signal="metrics", items=1, body_bytes=8))
+    ledger.note(Shipped(through=200, events=12, dropped={"refused": 1}, otlp_shipped={"traces": 4}))
+    ledger.note(Shipped(through=200, dropped={"refused": 1}, otlp_dropped={"traces": 1}))
+    line = ledger.line()
+    assert (line["accepted"], line["shipped"], line["waiting"]) == (23, 12, 1)
+    assert line["dropped"] == {"intake_full": 8, "refused": 2}
+    assert line["dropped_bytes"] == {"intake_full": 88}
+    assert line["otlp"] == {
+        "traces": {"accepted": 12, "dropped": 8, "shipped": 4},
+        "metrics": {"accepted": 1, "dropped": 1},
     }
     assert not ledger.is_clean
 

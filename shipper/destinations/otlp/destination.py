@@ -11,13 +11,14 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from lifecycle.contract.log import Log
+from lifecycle.contract.schemes import JSON, PROTOBUF
 from lifecycle.contract.setting_types import GRPC
 from lifecycle.contract.settings import DEFAULT_OTLP_ENDPOINT, GRPC_PORT, HTTP_PORT, Settings
 from shipper.delivery.interfaces import Request
 from shipper.delivery.outcome import Outcome, Verdict
 from shipper.destinations.destination import Destination
 from shipper.destinations.http import DEFAULT_TIMEOUT_MS, Listener, Place, Senders, TlsFiles, outcome_of
-from shipper.destinations.otlp.encodings import JSON, PROTOBUF, Encoding, Encodings, Form, Negotiation
+from shipper.destinations.otlp.encodings import Encoding, Encodings, Form, Negotiation
 from shipper.model.context import Meters
 from shipper.model.log_record import Encoder, LogRecord
 from shipper.model.resource import attributes

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from lifecycle.contract.log import Log
+from lifecycle.contract.schemes import JSON, PROTOBUF
 from shipper.delivery.interfaces import Request
 from shipper.delivery.outcome import Outcome, Verdict
 from shipper.destinations.destination import Endpoint, Sender
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from shipper.model.span import Span
 else:
     Protocol = object
-
-PROTOBUF, JSON = "http/protobuf", "http/json"
 
 _COMPRESSION = "OTEL_EXPORTER_OTLP_COMPRESSION"
 

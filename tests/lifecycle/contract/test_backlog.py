@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from lifecycle.contract.backlog import HEADER_BYTES, Backlog, Writer
-from lifecycle.contract.frames import BacklogFullError, BrokenFrameError, FrameTooLargeError, first_of, is_spooled
+from lifecycle.contract.frames import (
+    HEADER,
+    OTLP_FORMS,
+    BacklogFullError,
+    BrokenFrameError,
+    FrameTooLargeError,
+    Kind,
+    first_of,
+    is_spooled,
+)
 
 DIGEST = b"digest12"
 
@@ -239,3 +248,26 @@ def test_a_ring_that_is_emptied_again_and_again_never_jams() -> None:
             start, end = appended(writer, b"%d" % number)
             assert [bytes(frame.payload) for frame in backlog.frames(start, end)] == [b"%d" % number]
             writer.release(end)
+
+
+def test_frame_says_of_an_otlp_request_what_it_holds_and_how() -> None:
+    """Signal, encoding and compression; a batch of the platform's has no form."""
+    backlog = Backlog(10_000)
+    writer = Writer(backlog, end=0, released=0)
+    for form in (*OTLP_FORMS, None):
+        writer.append(b"payload", events=3, observed_ns=7, digest=DIGEST, form=form)
+    frames = list(backlog.frames(0, writer.end))
+    assert [frame.form for frame in frames] == [*OTLP_FORMS, None]
+    assert {(frame.events, bytes(frame.payload)) for frame in frames} == {(3, b"payload")}
+    assert {(form.signal, form.encoding) for form in OTLP_FORMS} == {
+        (signal, encoding) for signal in ("logs", "traces", "metrics") for encoding in ("http/protobuf", "http/json")
+    }
+
+
+def test_kind_that_is_none_is_a_broken_frame() -> None:
+    """One past the last form, and one between the kinds."""
+    for kind in (Kind.OTLP + len(OTLP_FORMS), Kind.OTLP - 1, Kind.JUMP + 1):
+        backlog = Backlog(1000)
+        HEADER.pack_into(backlog.memory, 0, 5, kind, 1, 7, DIGEST)
+        with pytest.raises(BrokenFrameError, match=f"got kind {int(kind)}"):
+            list(backlog.frames(0, HEADER_BYTES + 5))

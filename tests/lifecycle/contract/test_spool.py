@@ -11,7 +11,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lifecycle.contract.backlog import Backlog, Writer
-from lifecycle.contract.frames import HEADER, BacklogFullError, BrokenFrameError, Frame, Kind, first_of, is_spooled
+from lifecycle.contract.frames import (
+    HEADER,
+    OTLP_FORMS,
+    BacklogFullError,
+    BrokenFrameError,
+    Frame,
+    Kind,
+    OtlpForm,
+    first_of,
+    is_spooled,
+    kind_of,
+)
 from lifecycle.contract.spool import Spool
 
 DIGEST = b"digest12"
@@ -38,6 +49,36 @@ def test_what_the_ring_does_not_take_goes_to_files_and_is_read_in_order(tmp_path
     assert not is_spooled(ends[0])
     assert is_spooled(ends[-1])
     assert payloads(backlog, 0, ends[-1]) == written
+
+
+def test_otlp_requests_are_spooled_and_found_again_by_their_forms(tmp_path: Path) -> None:
+    """Spans of a compressed request may be more than its bytes; nobody's are more than gzip can hold."""
+    backlog = backlog_of(tmp_path / "spool", capacity=1000)
+    writer = Writer(backlog, end=0, released=0)
+    appended(writer, b"x" * 800)
+    since = writer.end
+    for form in OTLP_FORMS:
+        writer.append(
+            b"y" * 100, events=101 if form.is_gzip else 100, observed_ns=7, digest=DIGEST, spills=True, form=form
+        )
+    assert [frame.form for frame in backlog.frames(0, writer.end)] == [None, *OTLP_FORMS]
+    successor = Writer(backlog, end=since, released=0)
+    assert [(frame.form, frame.events) for frame in successor.recover()] == [
+        (form, 101 if form.is_gzip else 100) for form in OTLP_FORMS
+    ]
+
+
+@pytest.mark.parametrize(("is_gzip", "most"), [(False, 100), (True, 103_200)])
+def test_more_items_than_an_otlp_request_can_hold_are_no_frame_of_ours(
+    most: int, tmp_path: Path, *, is_gzip: bool
+) -> None:
+    """A file may say anything."""
+    spool = Spool(str(tmp_path / "spool"), 10_000, frame_limit_bytes=1000)
+    kind = kind_of(OtlpForm("traces", "http/protobuf", is_gzip))
+    for events in (most, most + 1):
+        spool.write(first_of(1), kind, HEADER.pack(100, kind, events, 7, DIGEST), bytes(100))
+        found = [one.frame.events for one in spool.found(1, first_of(1)) if one.frame]
+        assert found == ([events] if events <= most else [])
 
 
 def test_nothing_is_spooled_while_the_ring_has_room(tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ from lifecycle.machine.commands import (
 from lifecycle.machine.events import (
     BatchStored,
     Event,
+    ExportsSettled,
+    ExportStored,
     IntakeHeld,
     Invoked,
     NextFailed,
@@ -82,7 +84,7 @@ class Life:
 
     # What happens.
 
-    def happen(self, what: str, pause_s: float, share: float) -> None:  # noqa: C901, PLR0912 - a life has many turns
+    def happen(self, what: str, pause_s: float, share: float) -> None:  # noqa: C901, PLR0912, PLR0915 - a life has many turns
         """Time passes, and then one thing happens, if it can."""
         self._wait(pause_s)
         end, shipped = self.machine.shipments.end, self.machine.shipments.shipped
@@ -102,6 +104,12 @@ class Life:
                 self._store(BatchStored(end, end + size))
             case "finish" if has_room:
                 self._store(BatchStored(end, end + size, (request_id,), (), share / 10))
+            case "finish while exporting" if has_room:
+                self._store(BatchStored(end, end + size, (request_id,), (), share / 10, begun=1))
+            case "export" if has_room:
+                self._store(ExportStored(end, end + size))
+            case "settle exports" if self._works("collector"):
+                self._tell(ExportsSettled(end))
             case "report" if has_room:
                 self._store(BatchStored(end, end + size, (), (request_id,)))
             case "refuse" if self._works("collector"):
@@ -160,7 +168,7 @@ class Life:
         self.killed_at = self.now + within_s
         self._tell(ShutdownRequested("spindown", self.killed_at))
 
-    def _store(self, event: BatchStored) -> None:
+    def _store(self, event: BatchStored | ExportStored) -> None:
         self.last_stored = self.now
         self._tell(event)
 
@@ -236,6 +244,7 @@ HAPPENINGS = (
         "shutdown",
         "signal",
         *("collector is ready", "shipper is ready", "collector hangs", "shipper hangs", "nothing"),
+        *("finish while exporting", "export", "settle exports"),
     ),
 )
 Story = list[tuple[str, float, float]]

@@ -11,6 +11,8 @@ from lifecycle.machine.commands import Exit, FetchNext, Release, Ship
 from lifecycle.machine.events import (
     BatchStored,
     Event,
+    ExportsSettled,
+    ExportStored,
     IntakeHeld,
     Invoked,
     NextFailed,
@@ -325,6 +327,8 @@ EVENTS: tuple[Event, ...] = (
     NextFailed(500),
     UnknownEventReceived(),
     stored(100),
+    ExportStored(0, 100),
+    ExportsSettled(100),
     IntakeHeld(),
     OffsetCommitted(0),
     ShipmentStalled("deadline"),

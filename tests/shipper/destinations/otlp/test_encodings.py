@@ -6,10 +6,11 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
+from lifecycle.contract.schemes import JSON, PROTOBUF
 from shipper.delivery.interfaces import Request
 from shipper.delivery.outcome import DONE, Outcome, Verdict
 from shipper.destinations.http import Place
-from shipper.destinations.otlp.encodings import JSON, PROTOBUF, Encodings, Form, Negotiation
+from shipper.destinations.otlp.encodings import Encodings, Form, Negotiation
 from shipper.model.log_record import LogRecord, Origin
 from shipper.transport import address
 from tests.sandbox.otlp import decoded, from_json, from_protobuf, without_nulls
