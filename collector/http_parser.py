@@ -171,9 +171,13 @@ class HttpParser:
         elif self._parser.should_upgrade():  # the parser takes what follows for another protocol
             self._refuse("bad_request", 400, "an Upgrade", "an HTTP/1.1 request")
         else:
-            self._items.append(Batch(self._body, keep_alive))
+            self._items.append(self._request(self._body, keep_alive=keep_alive))
             self.is_over = not keep_alive
         self._begin(within=False)
+
+    def _request(self, body: Body, *, keep_alive: bool) -> Batch:
+        """A request that is complete, as an item."""
+        return Batch(body, keep_alive)
 
     def _refuse_body(self, body_bytes: int) -> None:
         self._refuse(

@@ -34,15 +34,20 @@ class Connections:
 
     Args:
         batch_limit_bytes: Largest batch, which must always fit.
+        most: How many there may be, but for those left aside.
+        most_aside: How many of those.
 
     Attributes:
         by_fd: The connections, but for those left aside.
         aside: Those, the first one first.
+        most_aside: As given.
         is_turned_away: Somebody may wait to be accepted, and there is no room.
     """
 
-    def __init__(self, batch_limit_bytes: int) -> None:
-        self._limit_bytes = batch_limit_bytes + MOST_CONNECTIONS * CONNECTION_BYTES
+    def __init__(self, batch_limit_bytes: int, most: int = MOST_CONNECTIONS, most_aside: int = MOST_ASIDE) -> None:
+        self._most = most
+        self.most_aside = most_aside
+        self._limit_bytes = batch_limit_bytes + most * CONNECTION_BYTES
         self._kept_bytes = 0
         self.by_fd: dict[int, Connection] = {}
         self.aside: dict[int, Connection] = {}
@@ -61,7 +66,7 @@ class Connections:
     @property
     def is_crowded(self) -> bool:
         """Whether there is one connection too many: the last one may stay, another may not come."""
-        return len(self.by_fd) > MOST_CONNECTIONS
+        return len(self.by_fd) > self._most
 
     def add(self, connection: Connection) -> None:
         """A connection was accepted."""
@@ -80,7 +85,7 @@ class Connections:
 
     def taken_back(self) -> Connection | None:
         """One that was left aside and has a place again; None when there is none of either."""
-        if not self.aside or len(self.by_fd) >= MOST_CONNECTIONS:
+        if not self.aside or len(self.by_fd) >= self._most:
             return None
         fd = next(iter(self.aside))
         self.by_fd[fd] = connection = self.aside.pop(fd)

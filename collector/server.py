@@ -1,6 +1,6 @@
-"""The collector's process: one thread, one epoll loop, over the listener, the connections and the supervisor's pipe.
+"""The collector's process: one thread, one epoll loop, over the listeners, the connections and the supervisor's pipe.
 
-Owns the connections and nothing else: listener and backlog are the supervisor's and outlive it, and nothing is kept
+Owns the connections and nothing else: listeners and backlog are the supervisor's and outlive it, and nothing is kept
 here that another collector could not go on from. Ready descriptors are served before time is looked at, so nobody is
 too late whose bytes are already here.
 """
@@ -9,12 +9,12 @@ import _socket
 import errno
 import math
 import select
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-from collector.connection import Connection
+from collector.connection import Connection, Parser
 from collector.handler import Handler
 from collector.http_parser import HttpParser
-from collector.limits import MOST_ASIDE, Connections
+from collector.limits import Connections
 from collector.line_parser import LineParser
 from collector.messages import CollectorError
 from collector.store import Store
@@ -121,6 +121,60 @@ class Listener:
         self._sock.detach()
 
 
+class Door:
+    """A way in: who is waited for, who has come by it, and who answers them.
+
+    Args:
+        listeners: The listening sockets.
+        connections: Those who have come.
+        handler: Answers them.
+        parser: Makes one that reads what a connection brings.
+        is_lines: They send lines, not requests.
+
+    Attributes:
+        paused_s: Awake time when nobody more could be accepted.
+        was_short: Memory was short when it was last looked at.
+    """
+
+    def __init__(
+        self,
+        listeners: tuple[Listener, ...],
+        connections: Connections,
+        handler: Handler,
+        parser: Callable[[], Parser],
+        *,
+        is_lines: bool = False,
+    ) -> None:
+        self.listeners = listeners
+        self.connections = connections
+        self.handler = handler
+        self.parser = parser
+        self.is_lines = is_lines
+        self.paused_s = 0.0
+        self.was_short = False
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether nobody is accepted for now by one of the listeners."""
+        return any(listener.is_paused for listener in self.listeners)
+
+    def resume(self) -> None:
+        """Looks for who comes, wherever that is not done."""
+        for listener in self.listeners:
+            if listener.is_paused:
+                listener.resume()
+
+    def pause(self) -> None:
+        """Looks no more for who comes."""
+        for listener in self.listeners:
+            if not listener.is_paused:
+                listener.pause()
+
+    def may_read(self, connection: Connection) -> bool:
+        """Whether a connection may be read now."""
+        return self.connections.may_read(connection, has_waiting=self.handler.has_waiting)
+
+
 class Server:
     """Collects; what it is given is what `run` is given.
 
@@ -153,75 +207,85 @@ class Server:
         self._reports = reports
         self._log = log
         self._timeouts = timeouts
-        self._is_lines = settings.protocol == "tcp"
-        self._batch_limit_bytes = settings.batch_limit_bytes
         self._clock = AwakeClock()
-        self._connections = Connections(self._batch_limit_bytes)
         self._store = store = Store(writer, self._report, recent, digest_key, log)
         store.recover()
         self._handler = Handler(store, self._report, timeouts, log)
         self._buffer = memoryview(bytearray(READ_BYTES))
         self._accepted = 0
-        self._was_short = False
-        self._paused_s = 0.0
         self._epoll = select.epoll()
-        self._listener = Listener(listener, self._epoll)
+        limit = settings.batch_limit_bytes
+        is_lines = settings.protocol == "tcp"
+        platform = Door(
+            (Listener(listener, self._epoll),),
+            Connections(limit),
+            self._handler,
+            (lambda: LineParser(limit)) if is_lines else (lambda: HttpParser(limit)),
+            is_lines=is_lines,
+        )
+        self._doors = (platform,)
         log.debug(
             "collector.started",
             protocol=settings.protocol,
             end=writer.end,
             released=writer.released,
-            batch_limit_bytes=self._batch_limit_bytes,
+            batch_limit_bytes=limit,
         )
 
     def run(self) -> None:
         """Collects until the supervisor closes the command pipe or is gone."""
         with self._epoll:
             self._epoll.register(self._commands, select.EPOLLIN)
-            self._listener.resume()
+            for door in self._doors:
+                door.resume()
             try:
                 while self._turn():
                     pass
             except SupervisorGoneError:
                 self._log.debug("collector.supervisor_lost")
             finally:
-                for connection in (*self._connections.by_fd.values(), *self._connections.aside.values()):
-                    self._close(connection, "stopped")
-                self._listener.detach()
+                for door in self._doors:
+                    for connection in (*door.connections.by_fd.values(), *door.connections.aside.values()):
+                        self._close(door, connection, "stopped")
+                    for listener in door.listeners:
+                        listener.detach()
 
     def _turn(self) -> bool:
         """One wait and what it brings; False when the command pipe is closed."""
-        asked_s = wait_s(self._due_s(), self._clock.now_s)
+        asked_s = wait_s(min(map(self._due_s, self._doors)), self._clock.now_s)
         ready = self._epoll.poll(asked_s)
         self._clock.advance(asked_s)
-        # What the supervisor says comes first: epoll may name a connection before it whose bytes came later. Then who
-        # is new: a crowd that is slow has time.
-        first = (self._commands, self._listener.fd)
-        for fd, mask in sorted(ready, key=lambda one: first.index(one[0]) if one[0] in first else len(first)):
-            if fd == self._commands:
-                if not self._read_command():
-                    return False
-            elif fd == self._listener.fd:
-                self._accept()
-            elif (connection := self._connections.by_fd.get(fd)) is not None:
-                self._serve(connection, mask)
-        self._pass_time()
+        # What the supervisor says comes first: epoll may name a connection before it whose bytes came later. Then, door
+        # by door, who is new: a crowd that is slow has time.
+        fds = {fd for fd, _ in ready}
+        if self._commands in fds and not self._read_command():
+            return False
+        for door in self._doors:
+            for listener in door.listeners:
+                if listener.fd in fds and not listener.is_paused:
+                    self._accept(door, listener)
+            for fd, mask in ready:
+                if (connection := door.connections.by_fd.get(fd)) is not None:
+                    self._serve(door, connection, mask)
+        for door in self._doors:
+            self._pass_time(door)
         return True
 
-    def _due_s(self) -> float:
-        is_pressed = self._connections.is_pressed
-        due_s = self._handler.due_s
-        for connection in self._connections.by_fd.values():
+    def _due_s(self, door: Door) -> float:
+        connections = door.connections
+        is_pressed = connections.is_pressed
+        due_s = door.handler.due_s
+        for connection in connections.by_fd.values():
             due_s = min(due_s, connection.due_s(self._timeouts, is_pressed=is_pressed))
-        if not self._listener.is_paused:
+        if not door.is_paused:
             return due_s
-        if self._connections.is_turned_away:
-            due_s = min(due_s, self._aside_due_s())
+        if connections.is_turned_away:
+            due_s = min(due_s, self._aside_due_s(connections))
         return min(due_s, self._clock.now_s + TICK_S)
 
-    def _aside_due_s(self) -> float:
+    def _aside_due_s(self, connections: Connections) -> float:
         """Awake time when one that was left aside may be closed for another; infinite when there is none."""
-        first = self._connections.first_aside
+        first = connections.first_aside
         return math.inf if first is None or first.paused_s is None else first.paused_s + self._timeouts.aside_s
 
     def _read_command(self) -> bool:
@@ -233,7 +297,8 @@ class Server:
             return False
         match wire.collector_commands.decode(packet):
             case wire.Released(through=through):
-                self._settle(*self._handler.release(through, self._clock.now_s))
+                door = self._doors[-1]
+                self._settle(door, *self._handler.release(through, self._clock.now_s))
             case wire.Ping():
                 self._report(wire.Pong())
             case wire.Restored(digest_key=digest_key):
@@ -246,67 +311,65 @@ class Server:
         except BrokenPipeError as exc:
             raise SupervisorGoneError from exc
 
-    def _accept(self) -> None:
+    def _accept(self, door: Door, listener: Listener) -> None:
         for _ in range(ACCEPTS_AT_ONCE):
-            sock = self._listener.accept()
+            sock = listener.accept()
             if sock is None:
-                self._paused_s = self._clock.now_s
+                door.paused_s = self._clock.now_s
                 return
             self._accepted += 1
-            limit = self._batch_limit_bytes
-            parser = LineParser(limit) if self._is_lines else HttpParser(limit)
-            connection = Connection(sock, parser, self._accepted, self._clock.now_s, is_lines=self._is_lines)
-            self._connections.add(connection)
-            self._serve(connection, select.EPOLLIN)
-            if self._connections.is_crowded and not self._make_room():
-                self._connections.is_turned_away = True
-                self._listener.pause()
+            connection = Connection(sock, door.parser(), self._accepted, self._clock.now_s, is_lines=door.is_lines)
+            door.connections.add(connection)
+            self._serve(door, connection, select.EPOLLIN)
+            if door.connections.is_crowded and not self._make_room(door):
+                door.connections.is_turned_away = True
+                door.pause()
                 return
 
-    def _make_room(self) -> bool:
+    def _make_room(self, door: Door) -> bool:
         """Lets a connection make room for the one that came last; False when none can."""
+        connections = door.connections
         now_s = self._clock.now_s
-        leaving = self._connections.least_useful(newest=self._accepted, came_before_s=now_s)
+        leaving = connections.least_useful(newest=self._accepted, came_before_s=now_s)
         if leaving is None:
             return False
         is_under_way = leaving.lingering_s is None and not (leaving.is_idle or leaving.is_lines)
-        if not is_under_way or self._connections.is_short:
-            self._close(leaving, "room_needed")
+        if not is_under_way or connections.is_short:
+            self._close(door, leaving, "room_needed")
             return True
-        first = self._connections.first_aside
-        if first is not None and len(self._connections.aside) >= MOST_ASIDE:
-            if now_s < self._aside_due_s():
+        first = connections.first_aside
+        if first is not None and len(connections.aside) >= connections.most_aside:
+            if now_s < self._aside_due_s(connections):
                 return False
-            self._close(first, "room_needed")
+            self._close(door, first, "room_needed")
         self._unwatch(leaving)
         leaving.pause(now_s)
-        self._connections.set_aside(leaving)
+        connections.set_aside(leaving)
         return True
 
-    def _serve(self, connection: Connection, mask: int) -> None:
+    def _serve(self, door: Door, connection: Connection, mask: int) -> None:
         now_s = self._clock.now_s
-        may_read = self._connections.may_read(connection, has_waiting=self._handler.has_waiting)
-        if mask & ~select.EPOLLOUT and may_read:
+        if mask & ~select.EPOLLOUT and door.may_read(connection):
             connection.receive(self._buffer, now_s)
-            self._handler.handle(connection, now_s)
-        self._settle(connection)
+            door.handler.handle(connection, now_s)
+        self._settle(door, connection)
 
-    def _settle(self, *connections: Connection) -> None:
+    def _settle(self, door: Door, *connections: Connection) -> None:
         """Sends answers, closes what is done, and watches for what may come next."""
         now_s = self._clock.now_s
         for connection in connections:
             if connection.unsent:
                 connection.send(now_s)
-            self._connections.count(connection)
+            door.connections.count(connection)
             if connection.is_ending and not connection.unsent and connection.lingering_s is None:
                 connection.end_output(now_s)
             if connection.has_finished and not connection.unsent and (connection.is_ending or connection.is_served):
-                self._close(connection, "finished")
+                self._close(door, connection, "finished")
             else:
-                self._watch(connection)
+                self._watch(door, connection)
 
-    def _watch(self, connection: Connection) -> None:
-        may_read = self._connections.may_read(connection, has_waiting=self._handler.has_waiting)
+    def _watch(self, door: Door, connection: Connection) -> None:
+        may_read = door.may_read(connection)
         mask = (select.EPOLLIN if may_read else 0) | (select.EPOLLOUT if connection.unsent else 0)
         if may_read:
             connection.resume(self._clock.now_s)
@@ -327,42 +390,43 @@ class Server:
             self._epoll.unregister(connection.fd)
             connection.mask = 0
 
-    def _pass_time(self) -> None:
+    def _pass_time(self, door: Door) -> None:
         """Ends what took too long, and lets those go on for whom there is room again."""
+        connections = door.connections
         now_s = self._clock.now_s
-        if self._handler.has_waiting:
-            self._settle(*self._handler.advance(now_s))
-        is_pressed = self._connections.is_pressed
-        for connection in list(self._connections.by_fd.values()):
+        if door.handler.has_waiting:
+            self._settle(door, *door.handler.advance(now_s))
+        is_pressed = connections.is_pressed
+        for connection in list(connections.by_fd.values()):
             if connection.due_s(self._timeouts, is_pressed=is_pressed) > now_s:
                 continue
             if connection.lingering_s is not None or connection.unsent:
-                self._close(connection, "too_slow")
+                self._close(door, connection, "too_slow")
             else:
                 connection.items += connection.parser.expire()
-                self._handler.handle(connection, now_s)
-                self._settle(connection)
-        while self._connections.is_short and (aside := self._connections.first_aside) is not None:
-            self._close(aside, "room_needed")
-        while (aside := self._connections.taken_back()) is not None:
-            self._settle(aside)
-        if self._listener.is_paused and self._may_accept(now_s):
-            self._connections.is_turned_away = False
-            self._listener.resume()
-        if self._was_short or self._connections.is_short:
-            self._was_short = self._connections.is_short
-            for connection in self._connections.by_fd.values():
-                self._watch(connection)
+                door.handler.handle(connection, now_s)
+                self._settle(door, connection)
+        while connections.is_short and (aside := connections.first_aside) is not None:
+            self._close(door, aside, "room_needed")
+        while (aside := connections.taken_back()) is not None:
+            self._settle(door, aside)
+        if door.is_paused and self._may_accept(door, now_s):
+            connections.is_turned_away = False
+            door.resume()
+        if door.was_short or connections.is_short:
+            door.was_short = connections.is_short
+            for connection in connections.by_fd.values():
+                self._watch(door, connection)
 
-    def _may_accept(self, now_s: float) -> bool:
-        """Whether a paused listener has a reason to go on: room, or after a lack of descriptors some time."""
-        if self._connections.is_turned_away:
-            return not self._connections.is_crowded or self._make_room()
-        return now_s >= self._paused_s + TICK_S
+    def _may_accept(self, door: Door, now_s: float) -> bool:
+        """Whether paused listeners have a reason to go on: room, or after a lack of descriptors some time."""
+        if door.connections.is_turned_away:
+            return not door.connections.is_crowded or self._make_room(door)
+        return now_s >= door.paused_s + TICK_S
 
-    def _close(self, connection: Connection, reason: str) -> None:
+    def _close(self, door: Door, connection: Connection, reason: str) -> None:
         self._unwatch(connection)
-        self._connections.remove(connection)
+        door.connections.remove(connection)
         connection.close()
         if connection.is_named:
             self._log.debug("collector.connection_closed", connection=connection.number, reason=reason)
