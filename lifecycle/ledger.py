@@ -26,7 +26,7 @@ NOT_TRIED = "not_tried"
 
 
 class Ledger:
-    """Counts for one environment's life. Records unless the name says otherwise.
+    """Counts for one environment's life and one route. Records unless the name says otherwise.
 
     Attributes:
         accepted: Stored in the backlog.
@@ -159,28 +159,41 @@ class Ledger:
             **{f"dropped_bytes.{reason}": size for reason, size in self.dropped_bytes.items()},
         }
 
-    def line(self) -> dict[str, object]:
-        """The counts as fields of a log line."""
+    def own_line(self) -> dict[str, object]:
+        """What became of the records on this route, as fields of a log line."""
         return {
-            "accepted": self.accepted,
             "shipped": self.shipped,
             "waiting": self.waiting,
             "left": {self.left_for or NOT_TRIED: self.waiting} if self.waiting else {},
             "dropped": self.dropped,
             "dropped_bytes": self.dropped_bytes,
+            "requests": self.requests,
+            "retried": self.retried,
+            "wire_bytes": self.wire_bytes,
+            "unmapped": self.unmapped,
+            **({"otlp": self.otlp} if self.otlp else {}),
+        }
+
+    def common_line(self) -> dict[str, object]:
+        """What came, whatever became of it: the same for every route."""
+        return {
+            "accepted": self.accepted,
             "repeated": self.repeated,
             "lost_by_platform": self.lost_by_platform,
             "lost_by_platform_bytes": self.lost_by_platform_bytes,
             "refused": self.refused,
             "refused_bytes": self.refused_bytes,
             "batches": self.batches,
-            "requests": self.requests,
-            "retried": self.retried,
-            "wire_bytes": self.wire_bytes,
-            "unmapped": self.unmapped,
             "held_ms": round(self.held_ms, 1),
-            **({"otlp": self.otlp} if self.otlp else {}),
         }
+
+
+def line_of(ledgers: dict[str, Ledger]) -> dict[str, object]:
+    """The ledgers of all routes, by their names, as fields of one log line: of one alone without its name."""
+    first, *others = ledgers.values()
+    if not others:
+        return {"accepted": first.accepted} | first.own_line() | first.common_line()
+    return first.common_line() | {"routes": {name: ledger.own_line() for name, ledger in ledgers.items()}}
 
 
 def _add(counts: dict[str, int], more: dict[str, int]) -> None:

@@ -15,8 +15,10 @@ from lifecycle.contract.backlog import Backlog
 from lifecycle.contract.log import Log, fields_of
 from lifecycle.contract.settings import Settings
 from lifecycle.extensions_api import STATUS_OK, Answer, LocalApiError, PlatformEvent
-from lifecycle.ledger import Ledger
+from lifecycle.ledger import Ledger, line_of
 from lifecycle.machine.commands import (
+    COLLECTOR,
+    SHIPPER,
     Command,
     Exit,
     FetchNext,
@@ -45,9 +47,10 @@ from lifecycle.machine.events import (
     WorkerExited,
     WorkerReady,
 )
-from lifecycle.machine.flush import FlushPolicy
+from lifecycle.machine.flush import FlushPolicy, Traffic
 from lifecycle.machine.machine import Machine, State
-from lifecycle.workers import SHIPPER, WorkerPool, name_process
+from lifecycle.machine.route import Route
+from lifecycle.workers import WorkerPool, name_process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -99,30 +102,35 @@ class Supervisor:
         settings.function.instance_id = _instance_id()
         self._booted = booted
         self._log = Log("lifecycle", settings.log_level, settings.secrets())
-        self._ledger = Ledger()
-        self._exports_ledger = "metrics" in settings.exported_signals()
+        # By what the shipper of each route is called.
+        self._routes = {SHIPPER: settings}
+        self._ledgers = {worker: Ledger() for worker in self._routes}
         self._next_reader = NextReader(self._log)
         self._exit_status: int | None = None
         # A snapshot's copies would all be alike; each makes itself one of a kind at its first invocation.
         self._is_snapshot = settings.function.initialization_type == "snap-start"
-        policy = FlushPolicy(
-            settings.flush,
-            interval_s=settings.flush_interval_ms / MS_PER_S,
-            budget_s=settings.flush_budget_ms / MS_PER_S,
-            jitter=_uniform,
-            can_hold="platform" in settings.types and settings.buffer_ms < settings.flush_budget_ms,
-        )
+        now = monotonic()
+        traffic = Traffic(max(route.flush_interval_ms for route in self._routes.values()) / MS_PER_S)
         self._machine = Machine(
-            policy,
-            capacity_bytes=settings.backlog_bytes,
+            traffic,
+            [
+                Route(worker, _policy(traffic, route), capacity_bytes=settings.backlog_bytes, now=now)
+                for worker, route in self._routes.items()
+            ],
             buffer_s=settings.buffer_ms / MS_PER_S,
             freezes=not settings.function.is_managed,
-            now=monotonic(),
+            now=now,
         )
         backlog = Backlog(settings.backlog_bytes, _spool(settings))
         listener = booted.listener.fileno() if booted.listener else -1
         self._pool = WorkerPool(
-            listener, backlog, settings, self._log, warms=booted.warms_first, close=self._close_in_child
+            listener,
+            backlog,
+            settings,
+            self._routes,
+            self._log,
+            warms=booted.warms_first,
+            close=self._close_in_child,
         )
         self._signals, self._signals_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         _signal.set_wakeup_fd(self._signals_in, warn_on_full_buffer=False)
@@ -176,7 +184,9 @@ class Supervisor:
 
     def _read_reports(self, name: str) -> None:
         for report in self._pool.reports(name):
-            self._ledger.note(report)
+            for worker, ledger in self._ledgers.items():
+                if name in (COLLECTOR, worker):
+                    ledger.note(report)
             event = event_of(report, name, self._log)
             if event is not None:
                 self._handle(event)
@@ -194,8 +204,8 @@ class Supervisor:
     def _worker_exited(self, worker: str, exit_status: int) -> None:
         self._read_reports(worker)  # what it said before it died counts
         was_ready = self._pool.forget(worker)
-        if worker == SHIPPER:
-            self._ledger.note_unreported(self._pool.unreported())
+        if worker in self._ledgers:
+            self._ledgers[worker].note_unreported(self._pool.unreported(worker))
         if self._exit_status is None:
             self._log.warning("worker.exited", worker=worker, exit_status=exit_status)
         self._handle(WorkerExited(worker, was_ready))
@@ -227,12 +237,14 @@ class Supervisor:
     def _handle(self, event: Event) -> None:
         if self._exit_status is not None:
             return  # it is over; what still comes is only counted
-        before, was_open = self._machine.state, self._machine.policy.is_open
+        before = self._machine.state
+        were_open = [route.policy.is_open for route in self._machine.routes]
         commands = self._machine.handle(event, monotonic())
-        if self._machine.policy.is_open is not was_open:
-            self._say_breaker(event)
+        for route, was_open in zip(self._machine.routes, were_open, strict=True):
+            if route.policy.is_open is not was_open:
+                self._say_breaker(route, event)
         if self._log.is_debug:
-            waiting = self._machine.shipments.waiting_bytes
+            waiting = self._machine.routes[0].shipments.waiting_bytes
             self._log.debug("machine.handled", waiting_bytes=waiting, **fields_of(event))
             if self._machine.state is not before:
                 self._log.debug("machine.state_changed", before=before.value, after=self._machine.state.value)
@@ -241,9 +253,9 @@ class Supervisor:
                 self._log.debug("machine.ordered", **fields_of(command))
             self._obey(command)
 
-    def _say_breaker(self, event: Event) -> None:
-        held_ms = round(self._machine.held_in_vain_s * MS_PER_S, 1)
-        if self._machine.policy.is_open:
+    def _say_breaker(self, route: Route, event: Event) -> None:
+        held_ms = round(route.held_in_vain_s * MS_PER_S, 1)
+        if route.policy.is_open:
             effect = "no invocation is held; the destination is tried alongside running functions"
             self._log.info("breaker.opened", held_in_vain_ms=held_ms, effect=effect, **fields_of(event))
         else:
@@ -252,10 +264,12 @@ class Supervisor:
     def _obey(self, command: Command) -> None:
         match command:
             case FetchNext():
-                self._ledger.held_ms += command.held_s * MS_PER_S
+                for ledger in self._ledgers.values():
+                    ledger.held_ms += command.held_s * MS_PER_S
                 self._ask_next()
             case Ship():
-                self._pool.ship(command, self._ledger.counts() if self._exports_ledger else {})
+                exports_ledger = "metrics" in self._routes[command.worker].exported_signals()
+                self._pool.ship(command, self._ledgers[command.worker].counts() if exports_ledger else {})
             case Release():
                 self._pool.release(command.through)
             case StartWorker():
@@ -274,7 +288,7 @@ class Supervisor:
     def _spawn(self, worker: str) -> None:
         """Forks a worker. That there is nothing to fork it with is a death like any other, and tried again."""
         try:
-            self._pool.spawn(worker, self._machine.shipments.shipped)
+            self._pool.spawn(worker, self._machine.released)
         except OSError as exc:
             self._log.warning("worker.not_started", worker=worker, error=str(exc), effect="it is tried again")
             self._handle(WorkerExited(worker, was_ready=False))
@@ -305,7 +319,7 @@ class Supervisor:
         """After a failure of this process: nobody goes on acknowledging what nobody will ship."""
         self._booted.close_listener()
         self._pool.kill()
-        self._log.error("lifecycle.abandoned", **self._ledger.line())
+        self._log.error("lifecycle.abandoned", **line_of(self._ledgers))
 
     def _end(self) -> None:
         """No orphans, and the last line."""
@@ -316,10 +330,11 @@ class Supervisor:
         self._pool.kill()
         for name in self._pool.names:
             self._read_reports(name)
-        self._ledger.note_unreported(self._pool.unreported())
-        self._ledger.close()
-        say = self._log.info if self._ledger.is_clean else self._log.warning
-        say("lifecycle.ended", **self._ledger.line())
+        for worker, ledger in self._ledgers.items():
+            ledger.note_unreported(self._pool.unreported(worker))
+            ledger.close()
+        say = self._log.info if all(ledger.is_clean for ledger in self._ledgers.values()) else self._log.warning
+        say("lifecycle.ended", **line_of(self._ledgers))
 
 
 class NextReader:
@@ -379,9 +394,9 @@ def event_of(report: wire.Report, worker: str, log: Log) -> Event | None:
             age_s = time() - report.finished_epoch_s if report.finished_epoch_s else None
             return BatchStored(report.start, report.end, report.finished, report.reported, age_s, report.begun)
         case wire.Shipped():
-            return OffsetCommitted(report.through, report.skip, report.owes, report.waits, report.is_final)
+            return OffsetCommitted(report.through, report.skip, report.owes, report.waits, report.is_final, worker)
         case wire.Stalled():
-            return ShipmentStalled(report.reason, report.retry_after_s, report.deadline, report.is_final)
+            return ShipmentStalled(report.reason, report.retry_after_s, report.deadline, report.is_final, worker)
         case wire.Refused():
             return IntakeHeld() if report.reason == "full" else None
         case wire.Ready():
@@ -390,6 +405,18 @@ def event_of(report: wire.Report, worker: str, log: Log) -> Event | None:
             return WorkerAnswered(worker)
         case wire.Repeated() | wire.Overflowed():
             return None
+
+
+def _policy(traffic: Traffic, settings: Settings) -> FlushPolicy:
+    """When to ship by a route."""
+    return FlushPolicy(
+        traffic,
+        settings.flush,
+        interval_s=settings.flush_interval_ms / MS_PER_S,
+        budget_s=settings.flush_budget_ms / MS_PER_S,
+        jitter=_uniform,
+        can_hold="platform" in settings.types and settings.buffer_ms < settings.flush_budget_ms,
+    )
 
 
 def _uniform() -> float:

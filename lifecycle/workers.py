@@ -1,4 +1,4 @@
-"""The worker processes: spawned, watched, messaged, reaped; and what a successor of either goes on from.
+"""The worker processes: spawned, watched, messaged, reaped; and what a successor of any goes on from.
 
 Forked, not started anew: they share the supervisor's pages, settings and backlog. Each gets a pair of pipes in
 packet mode and keeps no other descriptor of ours, so that it ends when the supervisor does.
@@ -13,27 +13,27 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from lifecycle.contract import wire
-from lifecycle.contract.backlog import Backlog
+from lifecycle.contract.backlog import Backlog, UnderWay
 from lifecycle.contract.counts import Counts, Taken
 from lifecycle.contract.log import Log, fields_of
 from lifecycle.contract.settings import Settings
 from lifecycle.machine import commands
+from lifecycle.machine.commands import COLLECTOR, SHIPPER
 
 REPORTS_PIPE_BYTES = 1_048_576
 
 DIGEST_KEY_BYTES = 16
-
-COLLECTOR = "collector"
-SHIPPER = "shipper"
 
 
 class Worker:
     """One worker process and the pipes to it.
 
     Args:
-        name: `collector` or `shipper`.
+        name: As the machine calls it.
         run: What the child runs, given the descriptors it reads commands from and writes reports to.
         log: Where the child says why it failed.
+        kind: `collector` or `shipper`; unless given the name.
+        fields: Of every line about it.
 
     Attributes:
         pid: The process; 0 while there is none.
@@ -42,8 +42,18 @@ class Worker:
         is_ready: It has loaded everything.
     """
 
-    def __init__(self, name: str, run: Callable[[int, int, Log], None], log: Log) -> None:
+    def __init__(
+        self,
+        name: str,
+        run: Callable[[int, int, Log], None],
+        log: Log,
+        *,
+        kind: str = "",
+        fields: dict[str, object] | None = None,
+    ) -> None:
         self.name = name
+        self.kind = kind or name
+        self.fields = fields or {}
         self.pid = 0
         self.reports = self.commands = -1
         self.is_ready = False
@@ -92,7 +102,7 @@ class Worker:
     def _live(self, their_commands: int, their_reports: int) -> None:
         """The child's life; does not return."""
         status = 1
-        log = self._log.named(self.name)
+        log = self._log.named(self.kind, self.fields)
         try:
             _signal.set_wakeup_fd(-1)
             _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
@@ -168,15 +178,49 @@ class Worker:
             os.kill(self.pid, _signal.SIGKILL)
 
 
+class Shipper(Worker):
+    """The shipper of one route, and what its successor goes on from.
+
+    Args:
+        name: As the machine calls it.
+        settings: Of the route.
+        run: What the child runs, given this and the descriptors it reads commands from and writes reports to.
+        log: Where the child says why it failed.
+        fields: Of every line about it.
+
+    Attributes:
+        settings: As given.
+        context: Correlation state at the committed offset, unread.
+        counts: What the last one counted.
+        under_way: At which event it was.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        settings: Settings,
+        run: "Callable[[Shipper, int, int, Log], None]",
+        log: Log,
+        *,
+        fields: dict[str, object],
+    ) -> None:
+        super().__init__(name, lambda *pipes: run(self, *pipes), log, kind=SHIPPER, fields=fields)
+        self.settings = settings
+        self.context = b""
+        self.counts = Counts()
+        self.under_way = UnderWay()
+
+
 class WorkerPool:
-    """Collector and shipper.
+    """The collector, and a shipper for each route.
 
     Args:
         listener: Descriptor of the listening socket; -1: there is none.
         backlog: The shared ring.
         settings: Of the environment.
+        routes: Settings of each route, by what its shipper is called.
         log: The supervisor's.
-        warms: Whether the shipper loads all it may ever need before it says it is ready.
+        warms: Whether shippers load all they may ever need before they say they are ready.
         close: Run first in each child: closes what belongs to the supervisor alone.
     """
 
@@ -185,6 +229,7 @@ class WorkerPool:
         listener: int,
         backlog: Backlog,
         settings: Settings,
+        routes: dict[str, Settings],
         log: Log,
         *,
         warms: bool,
@@ -201,12 +246,12 @@ class WorkerPool:
         self._end = self._released = 0
         self._recent: deque[bytes] = deque(maxlen=wire.RECENT_BATCHES)
         self._digest_key = os.urandom(DIGEST_KEY_BYTES)
-        # What a new shipper goes on from, unread; and what the last one counted.
-        self._context = b""
-        self._counts = Counts()
         self._collector = Worker(COLLECTOR, self._run_collector, log)
-        self._shipper = Worker(SHIPPER, self._run_shipper, log)
-        self._workers = {worker.name: worker for worker in (self._collector, self._shipper)}
+        self._shippers = {
+            name: Shipper(name, route, self._run_shipper, log, fields={"route": name} if len(routes) > 1 else {})
+            for name, route in routes.items()
+        }
+        self._workers: dict[str, Worker] = {COLLECTOR: self._collector, **self._shippers}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -256,20 +301,21 @@ class WorkerPool:
             log=log,
         )
 
-    def _run_shipper(self, their_commands: int, their_reports: int, log: Log) -> None:
+    def _run_shipper(self, shipper: Shipper, their_commands: int, their_reports: int, log: Log) -> None:
         os.close(self._listener)
         from shipper import worker
 
         if self._warms:
-            worker.warm(self._settings)
+            worker.warm(shipper.settings)
         wire.send(their_reports, wire.Ready())
         worker.run(
             commands=their_commands,
             reports=their_reports,
             backlog=self._backlog,
-            settings=self._settings,
+            settings=shipper.settings,
             log=log,
-            counts=self._counts,
+            counts=shipper.counts,
+            under_way=shipper.under_way,
         )
 
     # What they report.
@@ -289,14 +335,14 @@ class WorkerPool:
         for packet in worker.packets():
             report = decoder.decode(packet)
             if self._log.is_debug:
-                self._log.debug(f"{worker.name}.reported", **fields_of(report))
+                self._log.debug(f"{worker.kind}.reported", **worker.fields, **fields_of(report))
             if isinstance(report, wire.Ready):
                 worker.is_ready = True
             elif isinstance(report, wire.Stored):
                 self._end = report.end
                 self._recent.append(report.digest)
             elif isinstance(report, wire.Shipped):
-                self._context = report.context
+                self._shippers[name].context = report.context
             yield report
 
     def reap(self) -> Iterator[tuple[str, int]]:
@@ -307,9 +353,9 @@ class WorkerPool:
                 if pid:
                     yield worker.name, os.waitstatus_to_exitcode(status)
 
-    def unreported(self) -> Taken:
+    def unreported(self, name: str) -> Taken:
         """What a shipper that is dead had counted and not reported."""
-        return self._counts.taken()
+        return self._shippers[name].counts.taken()
 
     def forget(self, name: str) -> bool:
         """Lets go of a process that was reaped; whether it had loaded everything."""
@@ -325,14 +371,15 @@ class WorkerPool:
             worker.flush()
 
     def ship(self, shipment: commands.Ship, ledger: dict[str, int]) -> None:
-        """Has the shipper deliver; `ledger` is for the destination."""
-        self._shipper.send(
+        """Has a shipper deliver; `ledger` is for the destination."""
+        shipper = self._shippers[shipment.worker]
+        shipper.send(
             wire.Ship(
                 since=shipment.since,
                 skip=shipment.skip,
                 until=shipment.until,
                 deadline=shipment.deadline,
-                context=self._context,
+                context=shipper.context,
                 is_final=shipment.is_final,
                 ledger=ledger,
             )

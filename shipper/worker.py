@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 
 from lifecycle.contract import wire
-from lifecycle.contract.backlog import Backlog
+from lifecycle.contract.backlog import Backlog, UnderWay
 from lifecycle.contract.counts import Counts
 from lifecycle.contract.frames import BrokenFrameError
 from lifecycle.contract.heap import LARGE_BYTES, give_back_large_blocks
@@ -55,7 +55,14 @@ def warm(settings: Settings) -> None:
 
 
 def run(
-    *, commands: int, reports: int, backlog: Backlog, settings: Settings, log: Log, counts: Counts | None = None
+    *,
+    commands: int,
+    reports: int,
+    backlog: Backlog,
+    settings: Settings,
+    log: Log,
+    counts: Counts | None = None,
+    under_way: UnderWay | None = None,
 ) -> None:
     """Ships until the command pipe is closed.
 
@@ -66,11 +73,12 @@ def run(
         settings: Of the environment.
         log: The shipper's.
         counts: Of requests, which outlive this process; new ones unless given.
+        under_way: At which event it is, which outlives it, too; likewise.
     """
-    counts = counts or Counts()
+    counts, under_way = counts or Counts(), under_way or UnderWay()
     heard = Commands(commands, pong=lambda: wire.send(reports, wire.Pong()))
     destination = registry.chosen(settings, heard, log)
-    worker = Worker(heard, reports, backlog, settings, destination, log, counts)
+    worker = Worker(heard, reports, backlog, settings, destination, log, counts, under_way)
     log.debug("shipper.started", destination=destination.label, batch_bytes=settings.batch_bytes)
     try:
         while True:
@@ -82,7 +90,7 @@ def run(
                 learnt = destination.learnt
                 destination = registry.chosen(settings, heard, log)
                 destination.learn(learnt)
-                worker = Worker(heard, reports, backlog, settings, destination, log, counts)
+                worker = Worker(heard, reports, backlog, settings, destination, log, counts, under_way)
                 log.debug("shipper.restored", instance_id=settings.function.instance_id)
             worker.ship(ship)
     except (SupervisorGoneError, BrokenPipeError):
@@ -101,6 +109,8 @@ class Worker:
         settings: Of the environment.
         destination: Where telemetry goes.
         log: The shipper's.
+        counts: Of requests.
+        under_way: At which event it is.
     """
 
     def __init__(
@@ -112,6 +122,7 @@ class Worker:
         destination: "Destination",
         log: Log,
         counts: Counts | None = None,
+        under_way: UnderWay | None = None,
     ) -> None:
         self._commands = commands
         self._backlog = backlog
@@ -120,7 +131,7 @@ class Worker:
         selection = selected_by(settings)
         shapes = destination.shapes
         rules = _rules(settings, log)
-        self._pipeline = Pipeline(destination.encoder, limits, log, selection, shapes, rules, backlog.under_way)
+        self._pipeline = Pipeline(destination.encoder, limits, log, selection, shapes, rules, under_way)
         self._pipeline.between = self._between
         # While a batch is made: when the supervisor's commands are looked at next, and when the batch is to leave.
         self._look_at = self._leave_at = 0.0

@@ -62,7 +62,6 @@ class Backlog:
         self.kept_bytes = kept_bytes
         self.spool = spool
         self.memory = mmap.mmap(-1, capacity_bytes)
-        self.under_way = UnderWay()
         self._view = memoryview(self.memory)
 
     def frames(self, since: int, until: int) -> Iterator[Frame]:

@@ -48,6 +48,7 @@ class Log:
         level: `debug`, `info`, `warning` or `error`.
         secrets: Texts to blank.
         write: Takes one finished line, and returns False when it does not; standard output unless given.
+        fields: Of every line.
 
     Attributes:
         lost_lines: Lines not taken since one was.
@@ -59,7 +60,9 @@ class Log:
         level: str = "warning",
         secrets: Iterable[str] = (),
         write: Callable[[bytes], object] | None = None,
+        fields: "dict[str, object] | None" = None,
     ) -> None:
+        self._fields = fields or {}
         self.component = component
         self.level = level
         self.secrets = tuple(secret for secret in secrets if len(secret) >= SHORTEST_SECRET)
@@ -69,9 +72,9 @@ class Log:
         self.lost_lines = 0
         self.is_debug = self._threshold <= LEVELS["debug"]
 
-    def named(self, component: str) -> "Log":
-        """The same log for another component."""
-        return Log(component, self.level, self.secrets, self._write)
+    def named(self, component: str, fields: "dict[str, object]") -> "Log":
+        """The same log for another component, with fields of every line."""
+        return Log(component, self.level, self.secrets, self._write, fields)
 
     def debug(self, event: str, **fields: object) -> None:
         """What one needs to follow a batch or a decision."""
@@ -93,7 +96,7 @@ class Log:
         self._line("error", event, fields)
 
     def _line(self, level: str, event: str, fields: dict[str, object]) -> None:
-        fields = {name: self._blanked(value) for name, value in fields.items()}
+        fields = {**self._fields, **{name: self._blanked(value) for name, value in fields.items()}}
         try:
             if self._logger is None:
                 self._logger = _structlog_logger(self._take, self._ordered)

@@ -2,6 +2,10 @@
 
 import msgspec
 
+# What workers are called. A further route's shipper is called so, a hyphen and the route's name.
+COLLECTOR = "collector"
+SHIPPER = "shipper"
+
 
 class Command(msgspec.Struct, frozen=True, tag=True):
     """Something to do."""
@@ -15,7 +19,7 @@ class FetchNext(Command, frozen=True):
 
 
 class Ship(Command, frozen=True):
-    """Have [since, until) delivered by `deadline`. `is_final`: nothing comes after it."""
+    """Have a shipper deliver [since, until) by `deadline`. `is_final`: nothing comes after it."""
 
     since: int
     skip: int
@@ -23,10 +27,11 @@ class Ship(Command, frozen=True):
     deadline: float
     reason: str
     is_final: bool = False
+    worker: str = SHIPPER
 
 
 class Release(Command, frozen=True):
-    """Tell the collector that everything before `through` is delivered."""
+    """Tell the collector that everything before `through` is delivered, wherever it goes."""
 
     through: int
 

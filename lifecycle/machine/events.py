@@ -2,6 +2,8 @@
 
 import msgspec
 
+from lifecycle.machine.commands import SHIPPER
+
 
 class Event(msgspec.Struct, frozen=True, tag=True):
     """Something that happened."""
@@ -63,22 +65,24 @@ class IntakeHeld(Event, frozen=True):
 
 
 class OffsetCommitted(Event, frozen=True):
-    """The shipper got this far: see `wire.Shipped`."""
+    """A shipper got this far: see `wire.Shipped`."""
 
     through: int
     skip: int = 0
     owes: bool = False
     waits: bool = False
     is_final: bool = True
+    worker: str = SHIPPER
 
 
 class ShipmentStalled(Event, frozen=True):
-    """The shipper gave up for now: see `wire.Stalled`. `deadline` of the order it gave up; None: the last one's."""
+    """A shipper gave up for now: see `wire.Stalled`. `deadline` of the order it gave up; None: the last one's."""
 
     reason: str
     retry_after_s: float = 0.0
     deadline: float | None = None
     is_final: bool = True
+    worker: str = SHIPPER
 
 
 class WorkerReady(Event, frozen=True):

@@ -72,10 +72,51 @@ class Decision(msgspec.Struct, frozen=True):
     reason: str
 
 
-class FlushPolicy:
-    """Decides for one environment.
+class Traffic:
+    """What is known of the function's invocations: how soon the next one comes, and whether their ends are told to us.
 
     Args:
+        interval_s: Longest planned age of a record.
+
+    Attributes:
+        expected_gap_s: Expected time between two invocations; None while traffic is rare or unknown.
+        is_done_trusted: Whether a platform.runtimeDone can be waited for.
+    """
+
+    def __init__(self, interval_s: float) -> None:
+        self._interval_s = interval_s
+        self._last_invoked: float | None = None
+        self.expected_gap_s: float | None = None
+        self.is_done_trusted = True
+
+    def invoked(self, now: float) -> None:
+        """An invocation began."""
+        last, self._last_invoked = self._last_invoked, now
+        if last is None:
+            return
+        gap_s, expected_s = max(0.0, now - last), self.expected_gap_s
+        if expected_s is None:
+            # The first gap is believed only if it would let a record leave in time.
+            self.expected_gap_s = gap_s if gap_s <= self._interval_s else None
+        elif gap_s > self._interval_s and gap_s > UNUSUAL_GAP * expected_s:
+            self.expected_gap_s = None
+        else:
+            self.expected_gap_s = expected_s + GAP_WEIGHT * (gap_s - expected_s)
+
+    def finished(self) -> None:
+        """A platform.runtimeDone came: ends of functions are told to us."""
+        self.is_done_trusted = True
+
+    def unfinished(self) -> None:
+        """A hold ended and no platform.runtimeDone had come: do not hold again before one is seen."""
+        self.is_done_trusted = False
+
+
+class FlushPolicy:
+    """Decides for one route.
+
+    Args:
+        traffic: The function's.
         mode: `adaptive`, `end` or `interval`.
         interval_s: Longest planned age of a record.
         budget_s: Longest time a finished invocation is held.
@@ -85,6 +126,7 @@ class FlushPolicy:
 
     def __init__(
         self,
+        traffic: Traffic,
         mode: str,
         *,
         interval_s: float,
@@ -92,13 +134,12 @@ class FlushPolicy:
         jitter: Callable[[], float],
         can_hold: bool = True,
     ) -> None:
+        self._traffic = traffic
         self.mode = mode
         self._can_hold = can_hold and budget_s > 0
         self.interval_s = interval_s
         self.budget_s = budget_s
         self._jitter = jitter
-        self._last_invoked: float | None = None
-        self._gap_s: float | None = None
         self._misses = 0.0
         self._is_open = False
         self._trials = Backoff(FIRST_TRIAL_S, LONGEST_TRIAL_S)
@@ -107,7 +148,6 @@ class FlushPolicy:
         self._probes = Backoff(FIRST_PROBE_S, LONGEST_PROBE_S)
         self._waiting_share = 0.0
         self._not_before = 0.0
-        self._is_done_trusted = True
         self._is_quick = False
 
     @property
@@ -123,21 +163,15 @@ class FlushPolicy:
     @property
     def may_withhold(self) -> bool:
         """Whether /next may be withheld for anything."""
-        return not self._is_open and self._can_hold and self._is_done_trusted
+        return not self._is_open and self._can_hold and self._traffic.is_done_trusted
 
-    @property
-    def expected_gap_s(self) -> float | None:
-        """Expected time between two invocations; None while traffic is rare or unknown."""
-        return self._gap_s
-
-    def invoked(self, now: float, waiting_since: float | None) -> Decision:
-        """An invocation began.
+    def decide(self, now: float, waiting_since: float | None) -> Decision:
+        """What to do about an invocation that just began.
 
         Args:
             now: Monotonic seconds.
             waiting_since: When the oldest undelivered record was stored; None when nothing waits.
         """
-        self._note_gap(now)
         if self._is_open:
             if now >= self._probe_at and waiting_since is not None:
                 return Decision(Choice.ALONGSIDE, "breaker_open_probe_due")
@@ -146,7 +180,7 @@ class FlushPolicy:
             return Decision(Choice.RELEASE, "asked_to_wait")
         overdue_at = (now if waiting_since is None else waiting_since) + self.interval_s
         is_overdue = waiting_since is not None and now >= overdue_at
-        if not self._can_hold or not self._is_done_trusted:
+        if not self._can_hold or not self._traffic.is_done_trusted:
             # Whoever cannot tell when the function ends must not withhold /next for anything.
             reason = "runtime_done_missing" if self._can_hold else "no_holding"
             return Decision(Choice.ALONGSIDE if is_overdue else Choice.RELEASE, reason)
@@ -156,24 +190,12 @@ class FlushPolicy:
             return Decision(Choice.RELEASE, "interval_not_passed")
         if self.mode == "end":
             return Decision(Choice.HOLD, "every_invocation")
-        if self._gap_s is None:
+        gap_s = self._traffic.expected_gap_s
+        if gap_s is None:
             return Decision(Choice.HOLD, "invocations_rare")
-        if now + self._gap_s <= overdue_at:
+        if now + gap_s <= overdue_at:
             return Decision(Choice.RELEASE, "next_expected_in_time")
         return Decision(Choice.HOLD, "next_expected_too_late")
-
-    def _note_gap(self, now: float) -> None:
-        last, self._last_invoked = self._last_invoked, now
-        if last is None:
-            return
-        gap_s = max(0.0, now - last)
-        if self._gap_s is None:
-            # The first gap is believed only if it would let a record leave in time.
-            self._gap_s = gap_s if gap_s <= self.interval_s else None
-        elif gap_s > self.interval_s and gap_s > UNUSUAL_GAP * self._gap_s:
-            self._gap_s = None
-        else:
-            self._gap_s += GAP_WEIGHT * (gap_s - self._gap_s)
 
     def due_at(self, waiting_since: float | None, last_tried: float) -> float | None:
         """When a timed shipment is due alongside a running function; None when nothing waits.
@@ -201,14 +223,6 @@ class FlushPolicy:
     def filled(self, share: float) -> None:
         """So much of the backlog waits: nothing is 0, and what overflows to a spool more than 1."""
         self._waiting_share = share
-
-    def finished(self) -> None:
-        """A platform.runtimeDone came: ends of functions are told to us."""
-        self._is_done_trusted = True
-
-    def unfinished(self) -> None:
-        """A hold ended and no platform.runtimeDone had come: do not hold again before one is seen."""
-        self._is_done_trusted = False
 
     def answered(self, took_s: float) -> None:
         """The destination took some of what it was sent, `took_s` after the last time or the beginning."""

@@ -23,7 +23,7 @@ class Invocation:
     Attributes:
         began: When it began.
         hold_ends: When /next is called at the latest.
-        last_call_at: When what is there goes out, should the function still run; None once it has.
+        last_call_at: When what is there goes out, should the function still run.
         finished_at: When it ended, by its platform.runtimeDone.
         hold_through: Offset just past the batch that brought it.
         is_reported: Whether its platform.report has come.
@@ -36,7 +36,7 @@ class Invocation:
         self._budget_s = budget_s
         self._buffer_s = buffer_s
         self.hold_ends = deadline - DEADLINE_MARGIN_S
-        self.last_call_at: float | None = max(deadline - LAST_CALL_S, (now + deadline) / 2)
+        self.last_call_at = max(deadline - LAST_CALL_S, (now + deadline) / 2)
         self.finished_at: float | None = None
         self.hold_through = 0
         self.is_reported = False
@@ -64,10 +64,6 @@ class Invocation:
     def thawed(self, now: float) -> None:
         """Only a freeze explains how late it is: the function had returned."""
         self.finished_at = now
-
-    def called_last(self) -> None:
-        """What was there shortly before the deadline has been ordered out; that is done once."""
-        self.last_call_at = None
 
     def collector_died(self, now: float, *, again: bool) -> None:
         """The runtimeDone may be lost, or come late: the function may already have returned.

@@ -3,12 +3,14 @@
 It knows offsets and moments, never records. Every moment is monotonic seconds, passed in. `TABLE` says for each state
 and event where it may lead and what it may order; `Machine` decides which, and cannot leave the table.
 
+There is one function, one platform and one collector; what there is of each route is in `route`.
+
 The states are about GET /event/next: the platform may freeze the environment whenever that question is out and the
 function has returned, so withholding it is the one means to get time after the function's return.
 """
 
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from enum import Enum
 
 import msgspec
@@ -16,6 +18,7 @@ import msgspec
 from lifecycle.machine.awake import AwakeLimits
 from lifecycle.machine.backoff import NextRetry
 from lifecycle.machine.commands import (
+    COLLECTOR,
     Command,
     Exit,
     FetchNext,
@@ -43,10 +46,10 @@ from lifecycle.machine.events import (
     WorkerExited,
     WorkerReady,
 )
-from lifecycle.machine.flush import Choice, FlushPolicy
+from lifecycle.machine.flush import Choice, Traffic
 from lifecycle.machine.invocation import Invocation
 from lifecycle.machine.restarts import DEATHS_TO_FAIL, Restarts
-from lifecycle.machine.shipments import Shipments
+from lifecycle.machine.route import Claim, Route
 from lifecycle.machine.shutdown import GONE_S, SHUTDOWN_MARGIN_S, Shutdown, Step
 
 # A held shipment is ordered to end this long before the hold does, so that its last report arrives in time.
@@ -64,8 +67,6 @@ THAW_S = 0.2
 # Batches with the ends of invocations that are remembered: the end of a short one can be read before its INVOKE,
 # when this process is late.
 MOST_REMEMBERED = 4
-
-COLLECTOR, SHIPPER = WORKERS = ("collector", "shipper")
 
 # By then and the platform's buffer an invocation's start has been stored. If not, the collector is asked whether it is
 # there; if it does not answer in time, the invocation waits for it no longer: 225 ms all together, by default.
@@ -85,13 +86,14 @@ STUCK_AFTER_S = 2.0
 # two records.
 SHIPPER_ANSWERS_WITHIN_S = 0.5
 
-# Reasons to ask for the next event that say why the end of the invocation is not known, nor how long it was held.
+# Reasons to ask for the next event: the one for which an invocation was held, and those that say why its end is not
+# known, nor how long it was held.
+DELIVERED = "delivered"
 END_NOT_TOLD = "end_not_told"
 BACKLOG_JAMMED = "backlog_jammed"
 _ENDS_UNKNOWN = (END_NOT_TOLD, BACKLOG_JAMMED)
 
-# The limit within which a shipment that is late is to end, and that within which a silent collector is to be heard.
-_SHIPMENT = "shipment"
+# The limit within which a silent collector is to be heard.
 _SILENCE = "silence"
 
 
@@ -189,38 +191,42 @@ TABLE: dict[State, dict[type[Event], Row]] = {
 }
 
 
+# What a choice makes an invocation be held for.
+_CLAIMS = {Choice.HOLD: Claim.DELIVERY, Choice.OVERLAP: Claim.SHIPMENT}
+
+
 class Machine:
     """Decides what the supervisor does.
 
     Args:
-        policy: When to ship.
-        capacity_bytes: Size of the backlog.
+        traffic: What is known of the function's invocations.
+        routes: Where telemetry goes; all of them have the same budget.
         buffer_s: How long the platform holds a batch back.
         freezes: Whether the environment is frozen between invocations.
         now: The present moment.
 
     Attributes:
         state: What is waited for; changed by `handle` alone.
-        policy: When to ship.
-        shipments: Where the backlog stands.
-        held_in_vain_s: How long invocations were held since the last delivery, for nothing.
+        routes: As given.
     """
 
-    def __init__(self, policy: FlushPolicy, *, capacity_bytes: int, buffer_s: float, freezes: bool, now: float) -> None:
+    def __init__(
+        self, traffic: Traffic, routes: Sequence[Route], *, buffer_s: float, freezes: bool, now: float
+    ) -> None:
         self.state = State.WAITING
-        self.policy = policy
-        self.shipments = Shipments(capacity_bytes, now)
-        self.held_in_vain_s = 0.0
+        self.routes = tuple(routes)
+        self._traffic = traffic
+        self._budget_s = self.routes[0].policy.budget_s
         self._buffer_s = buffer_s
         self._freezes = freezes
+        self._workers = (COLLECTOR, *(route.worker for route in self.routes))
         self._restarts = Restarts(now)
         self._next_retry = NextRetry()
         self._ask_at = 0.0
         self._invocation: Invocation | None = None
         self._remembered: deque[tuple[float, BatchStored]] = deque(maxlen=MOST_REMEMBERED)
-        self._shutdown: Shutdown | None = None
         self._limits = AwakeLimits(now)
-        self._heard_at = dict.fromkeys(WORKERS, now)
+        self._heard_at = dict.fromkeys(self._workers, now)
         self._handled_at = now
 
     def handle(self, event: Event, now: float) -> list[Command]:
@@ -239,10 +245,12 @@ class Machine:
         self._limits.pass_time(now)
         commands = list(self._take(event, now))
         commands += [StartWorker(worker) for worker in self._restarts.due(now)]
-        self.policy.filled(self.shipments.waiting_share)
+        for route in self.routes:
+            route.policy.filled(route.shipments.waiting_share)
         commands += self._go_on(now)
-        if self.shipments.current or self._limits.are_running:
-            commands += self._watch_shipment(now)
+        for route in self.routes:
+            if route.shipments.current or self._limits.are_running:
+                commands += self._watch_shipment(route, now)
         row.check(self.state, commands)
         self._handled_at = now
         return commands
@@ -250,34 +258,50 @@ class Machine:
     @property
     def wakes_at(self) -> float | None:
         """When `TimePassed` is to be handled if nothing else happens before; None: there is no need."""
-        moments = [self._due_at, self._restarts.wakes_at, self._limits.wakes_at, *map(self._asks_at, WORKERS)]
-        if self.shipments.current and not self._limits.is_running(_SHIPMENT):
-            moments.append(self.shipments.current.late_at)
+        moments = [self._restarts.wakes_at, self._limits.wakes_at, self._collector_asked_at]
+        for route in self.routes:
+            moments += self._moments_of(route)
         match self.state:
             case State.HOLDING | State.OVERLAPPING if self._invocation:
                 moments.append(self._invocation.hold_ends)
-                if self._invocation.finished_at is None:
-                    moments.append(self.shipments.jammed_at(self.policy.budget_s))
             case State.REFUSED:
                 moments.append(self._ask_at)
-            case State.DRAINING | State.CLOSING if self._shutdown:
-                moments += self._shutdown.wakes_at(
-                    self.shipments,
-                    self._handled_at,
-                    is_reported=self._is_reported,
-                    collects_since=self._collects_since,
-                    can_ship=self._can_ship,
-                    collects=self.state is State.DRAINING,
-                    is_quick=self.policy.is_quick,
-                )
         return min((moment for moment in moments if moment is not None), default=None)
+
+    def _moments_of(self, route: Route) -> Iterator[float | None]:
+        """When time alone changes something for a route."""
+        shipments = route.shipments
+        yield self._due_at(route)
+        yield self._shipper_asked_at(route)
+        if shipments.current and not self._limits.is_running(route.late):
+            yield shipments.current.late_at
+        if route.claim and self._invocation and self._invocation.finished_at is None:
+            yield shipments.jammed_at(self._budget_s)
+        if route.shutdown and self.state is not State.CLOSED:
+            yield from route.shutdown.wakes_at(
+                shipments,
+                self._handled_at,
+                is_reported=self._is_reported,
+                collects_since=self._collects_since,
+                can_ship=self._can_ship(route),
+                collects=self.state is State.DRAINING,
+                is_quick=route.policy.is_quick,
+            )
+
+    @property
+    def released(self) -> int:
+        """Everything before this offset is delivered, wherever it goes."""
+        return min(route.shipments.shipped for route in self.routes)
 
     # What follows from what is known.
 
-    @property
-    def _can_ship(self) -> bool:
+    def _can_ship(self, route: Route) -> bool:
         """Whether there is a shipper to take commands."""
-        return self._restarts.is_alive(SHIPPER)
+        return self._restarts.is_alive(route.worker)
+
+    def _route_of(self, worker: str) -> Route | None:
+        """The route that a worker ships for; None: it is the collector."""
+        return next((route for route in self.routes if route.worker == worker), None)
 
     @property
     def _may_have_frozen(self) -> bool:
@@ -299,50 +323,59 @@ class Machine:
         """Whether the last invocation's platform.report has come."""
         return self._invocation is not None and self._invocation.is_reported
 
-    def _missing_at(self, moment: float) -> str:
+    @property
+    def _is_shutting_down(self) -> bool:
+        """Whether the end of the environment has begun."""
+        return self.routes[0].shutdown is not None
+
+    def _missing_at(self, route: Route, moment: float) -> str:
         """The worker that is not there to do its part by then, so that nobody may wait for it; "" if both are."""
         if not self._restarts.have_deaths:
             return ""
-        for worker in WORKERS:
+        for worker in (COLLECTOR, route.worker):
             if self._restarts.is_failing(worker) or not self._restarts.is_back_by(worker, moment):
                 return worker
         return ""
 
-    def _is_jammed(self, now: float) -> bool:
+    def _is_jammed(self, route: Route, now: float) -> bool:
         """Whether the backlog fills and the destination takes nothing: then nobody may wait for its news."""
-        jammed_at = self.shipments.jammed_at(self.policy.budget_s)
+        jammed_at = route.shipments.jammed_at(self._budget_s)
         return jammed_at is not None and now >= jammed_at
 
-    @property
-    def _due_at(self) -> float | None:
+    def _due_at(self, route: Route) -> float | None:
         """When a shipment alongside a running function is due; None when there is none to make."""
+        shipments, invocation = route.shipments, self._invocation
         may_run = self.state in (State.WAITING, State.REFUSED) and self._is_running
-        if self.state is State.HOLDING and self._invocation:
-            may_run = self._invocation.finished_at is None
-        if not may_run or not self._can_ship or not self.shipments.waiting_bytes:
+        if self.state in (State.HOLDING, State.OVERLAPPING) and invocation:
+            may_run = invocation.finished_at is None and route.claim is not Claim.SHIPMENT
+        if not may_run or not self._can_ship(route) or not shipments.waiting_bytes:
             return None
-        last_call_at = self._invocation.last_call_at if self._invocation else None
+        last_call_at = invocation.last_call_at if invocation and not route.is_called_last else None
         timed = None
-        if not self.shipments.current:
-            timed = self.policy.due_at(self.shipments.waiting_since, self.shipments.last_ended)
+        if not shipments.current:
+            timed = route.policy.due_at(shipments.waiting_since, shipments.last_ended)
         return min((at for at in (last_call_at, timed) if at is not None), default=None)
 
-    def _asks_at(self, worker: str) -> float | None:
-        """When a worker is asked whether it is there; None while it owes nothing, or has been asked."""
-        ready = self._restarts.ready_since(worker)
-        is_asked = self._limits.is_running(worker) or self._limits.is_running(_SILENCE)
-        if ready is None or is_asked or self.state is State.CLOSED:
-            return None
-        heard_at = self._heard_at[worker]
-        if worker == SHIPPER:
-            return heard_at + ASKED_EVERY_S if self._shutdown and self.shipments.current else None
-        invocation = self._invocation
+    @property
+    def _collector_asked_at(self) -> float | None:
+        """When the collector is asked whether it is there; None while it owes nothing, or has been asked."""
+        invocation, ready = self._invocation, self._restarts.ready_since(COLLECTOR)
         may_run = self.state in (State.WAITING, State.HOLDING, State.OVERLAPPING)
-        if not may_run or not invocation or invocation.finished_at is not None:
+        if not may_run or invocation is None or invocation.finished_at is not None or ready is None:
             return None
-        if heard_at < max(invocation.began, ready):
-            return max(invocation.began, ready) + self._buffer_s + STORED_WITHIN_S
+        if self._limits.is_running(COLLECTOR) or self._limits.is_running(_SILENCE):
+            return None
+        heard_at, since = self._heard_at[COLLECTOR], max(invocation.began, ready)
+        if heard_at < since:
+            return since + self._buffer_s + STORED_WITHIN_S
         return heard_at + ASKED_EVERY_S if self.state is State.HOLDING else None
+
+    def _shipper_asked_at(self, route: Route) -> float | None:
+        """Likewise for a shipper, which owes the end of a shipment at shutdown."""
+        is_owing = route.shutdown and route.shipments.current and self.state is not State.CLOSED
+        if not is_owing or self._restarts.ready_since(route.worker) is None or self._limits.is_running(route.worker):
+            return None
+        return self._heard_at[route.worker] + ASKED_EVERY_S
 
     # What happened.
 
@@ -359,9 +392,7 @@ class Machine:
             case BatchStored() | ExportStored() | ExportsSettled():
                 self._take_stored(event, now)
             case IntakeHeld():
-                self.shipments.intake_held()
-                self._heard(COLLECTOR, now)
-                self._restarts.progressed(COLLECTOR)  # it lives; the room is another matter
+                self._take_refusal(now)
             case OffsetCommitted():
                 yield from self._take_progress(event, now)
             case ShipmentStalled():
@@ -377,45 +408,63 @@ class Machine:
 
     def _begin_invocation(self, event: Invoked, now: float) -> Iterator[Command]:
         self._invocation = invocation = Invocation(
-            event.request_id, event.deadline, now, budget_s=self.policy.budget_s, buffer_s=self._buffer_s
+            event.request_id, event.deadline, now, budget_s=self._budget_s, buffer_s=self._buffer_s
         )
         for stored_at, batch in self._remembered:
             invocation.stored(batch, stored_at)
         self._next_retry.answered()
-        self.shipments.forget_stall()
-        decision = self.policy.invoked(now, self.shipments.waiting_since)
+        self._traffic.invoked(now)
+        ships: list[Command] = []
+        reasons = []
+        for route in self.routes:
+            route.is_called_last = False
+            route.shipments.forget_stall()
+            choice, reason = self._choice(route, now)
+            reasons.append(reason)
+            route.claim = _CLAIMS.get(choice)
+            if choice is Choice.OVERLAP:
+                ships += self._ship(route, now, invocation.hold_ends - REPORT_MARGIN_S, reason)
+            elif choice is Choice.ALONGSIDE:
+                ships += self._ship(route, now, now + UNHELD_SHIPMENT_S, reason)
+        claims = [route.claim for route in self.routes]
+        if Claim.DELIVERY in claims:
+            self.state = State.HOLDING
+        elif Claim.SHIPMENT in claims:
+            self.state = State.OVERLAPPING
+        else:
+            yield FetchNext(reasons[0])
+        yield from ships
+
+    def _choice(self, route: Route, now: float) -> tuple[Choice, str]:
+        """What to do about an invocation that just began, for a route, and why."""
+        decision = route.policy.decide(now, route.shipments.waiting_since)
         choice, reason = decision.choice, decision.reason
-        missing = self._missing_at(now + self.policy.budget_s)
+        missing = self._missing_at(route, now + self._budget_s)
         if missing and choice is not Choice.ALONGSIDE:
-            choice, reason = Choice.RELEASE, f"{missing}_missing"
-        elif self._is_jammed(now):
-            choice, reason = Choice.RELEASE, BACKLOG_JAMMED
-        elif choice is Choice.RELEASE and self.shipments.current and self.policy.may_withhold:
-            choice, reason = Choice.OVERLAP, "shipment_under_way"
-        match choice:
-            case Choice.HOLD:
-                self.state = State.HOLDING
-            case Choice.OVERLAP:
-                self.state = State.OVERLAPPING
-                yield from self._ship(now, invocation.hold_ends - REPORT_MARGIN_S, reason)
-            case Choice.RELEASE:
-                yield FetchNext(reason)
-            case Choice.ALONGSIDE:
-                yield FetchNext(reason)
-                yield from self._ship(now, now + UNHELD_SHIPMENT_S, reason)
+            return Choice.RELEASE, f"{missing}_missing"
+        if self._is_jammed(route, now):
+            return Choice.RELEASE, BACKLOG_JAMMED
+        if choice is Choice.RELEASE and route.shipments.current and route.policy.may_withhold:
+            return Choice.OVERLAP, "shipment_under_way"
+        return choice, reason
 
     def _begin_shutdown(self, ends_at: float, now: float, *, exit_status: int = 0) -> Iterator[Command]:
-        if self._shutdown:
-            self._shutdown.hasten(ends_at)
+        has_begun = self._is_shutting_down
+        for route in self.routes:
+            if route.shutdown:
+                route.shutdown.hasten(ends_at)
+            else:
+                route.shutdown = Shutdown(ends_at, now, buffer_s=self._buffer_s, exit_status=exit_status)
+                route.claim = None
+                route.shipments.forget_stall()
+        if has_begun:
             return
         self.state = State.DRAINING
-        self._shutdown = Shutdown(ends_at, now, buffer_s=self._buffer_s, exit_status=exit_status)
-        self.shipments.forget_stall()
         self._restarts.hasten(now)
         if self._limits.is_running(_SILENCE):  # there is no time to give it more
             self._limits.end(_SILENCE)
             yield from self._kill(COLLECTOR)
-        for worker in WORKERS:
+        for worker in self._workers:
             if self._restarts.ready_since(worker) is not None:
                 yield from self._ask(worker, SHIPPER_ANSWERS_WITHIN_S)
 
@@ -433,7 +482,8 @@ class Machine:
             case BatchStored():
                 self._take_batch(event, now)
             case ExportStored():
-                self.shipments.stored(event.start, event.end, now, is_platform=False)
+                for route in self.routes:
+                    route.shipments.stored(event.start, event.end, now, is_platform=False)
             case ExportsSettled():
                 for at, (stored_at, batch) in enumerate(self._remembered):
                     self._remembered[at] = stored_at, msgspec.structs.replace(batch, begun=0)
@@ -441,56 +491,71 @@ class Machine:
                     self._invocation.exports_settled(event.through)
 
     def _take_batch(self, event: BatchStored, now: float) -> None:
-        self.shipments.stored(event.start, event.end, now)
+        for route in self.routes:
+            route.shipments.stored(event.start, event.end, now)
         self._heard(COLLECTOR, now)
         if event.finished:
-            self.policy.finished()
+            self._traffic.finished()
         if event.finished or event.reported:
             self._remembered.append((now, event))
         if self._invocation:
             self._invocation.stored(event, now)
 
+    def _take_refusal(self, now: float) -> None:
+        for route in self.routes:
+            route.shipments.intake_held()
+        self._heard(COLLECTOR, now)
+        self._restarts.progressed(COLLECTOR)  # it lives; the room is another matter
+
     def _take_progress(self, event: OffsetCommitted, now: float) -> Iterator[Command]:
-        if event.through > self.shipments.shipped and self._restarts.is_alive(COLLECTOR):  # else it is told anew
-            yield Release(event.through)
-        took_s = self.shipments.unanswered_s(now)
-        is_known = took_s <= self.policy.budget_s or not self._may_have_frozen
-        if event.through > self.shipments.shipped or event.skip > self.shipments.skip:
-            self.policy.answered(took_s)
-        current = self.shipments.current
+        route = self._route_of(event.worker)
+        if route is None:
+            return
+        shipments, policy, released = route.shipments, route.policy, self.released
+        took_s = shipments.unanswered_s(now)
+        is_known = took_s <= policy.budget_s or not self._may_have_frozen
+        if event.through > shipments.shipped or event.skip > shipments.skip:
+            policy.answered(took_s)
+        current = shipments.current
         # Unless the last one ends so, the command for that one crossed this on the way, and is under way now.
         waits = event.waits and (event.is_final or current is None or not current.is_final)
-        if self.shipments.committed(event.through, event.skip, now, owes=event.owes, waits=waits):
-            self.policy.delivered(now, took_s if is_known else None)
-            self.held_in_vain_s = 0.0
-        self._restarts.progressed(SHIPPER)
-        self._heard(SHIPPER, now)
+        if shipments.committed(event.through, event.skip, now, owes=event.owes, waits=waits):
+            policy.delivered(now, took_s if is_known else None)
+            route.held_in_vain_s = 0.0
+        self._restarts.progressed(route.worker)
+        self._heard(route.worker, now)
+        if self.released > released and self._restarts.is_alive(COLLECTOR):  # else it is told anew
+            yield Release(self.released)
 
     def _take_stall(self, event: ShipmentStalled, now: float) -> None:
-        self._heard(SHIPPER, now)
-        current = self.shipments.current
-        is_before = current is not None and current.is_final and not event.is_final
-        if current is None or event.deadline not in (None, current.deadline) or is_before:
-            return  # a command crossed it on the way, and is under way now
-        if self._shutdown and self._shutdown.forgives(self.shipments):
-            self.shipments.ended(now)
+        self._heard(event.worker, now)
+        route = self._route_of(event.worker)
+        current = route.shipments.current if route else None
+        if route is None or current is None:
             return
-        if self._shutdown:
-            self._shutdown.stalled(now, event.retry_after_s)
+        is_before = current.is_final and not event.is_final
+        if event.deadline not in (None, current.deadline) or is_before:
+            return  # a command crossed it on the way, and is under way now
+        if route.shutdown and route.shutdown.forgives(route.shipments):
+            route.shipments.ended(now)
+            return
+        if route.shutdown:
+            route.shutdown.stalled(now, event.retry_after_s)
         is_out_of_time = now >= current.deadline - REPORT_MARGIN_S
-        whole_s = WHOLE_SHARE * (self.policy.budget_s - self._buffer_s - REPORT_MARGIN_S)
-        was_asked_long = self.shipments.unanswered_s(now) >= whole_s and not self._may_have_frozen
-        self.shipments.stalled(now)
-        self.policy.failed(now, retry_after_s=event.retry_after_s, is_short=is_out_of_time and not was_asked_long)
+        whole_s = WHOLE_SHARE * (self._budget_s - self._buffer_s - REPORT_MARGIN_S)
+        was_asked_long = route.shipments.unanswered_s(now) >= whole_s and not self._may_have_frozen
+        route.shipments.stalled(now)
+        route.policy.failed(now, retry_after_s=event.retry_after_s, is_short=is_out_of_time and not was_asked_long)
 
     def _take_death(self, event: WorkerExited, now: float) -> Iterator[Command]:
-        was_idle = event.worker == SHIPPER and event.was_ready and not self.shipments.current
-        if event.worker == SHIPPER and self.shipments.current:
-            self.shipments.ended(now)
-            self.policy.failed(now)
+        route = self._route_of(event.worker)
+        was_idle = route is not None and event.was_ready and not route.shipments.current
+        if route is not None and route.shipments.current:
+            route.shipments.ended(now)
+            route.policy.failed(now)
         self._heard(event.worker, now)
         self._restarts.died(event.worker, now, was_idle=was_idle)
-        if event.worker == COLLECTOR and self._invocation:
+        if route is None and self._invocation:
             self._invocation.collector_died(now, again=self._restarts.deaths(COLLECTOR) > 1)
         if self._restarts.deaths(event.worker) == DEATHS_TO_FAIL:
             yield WarnOfDeaths(event.worker)
@@ -503,21 +568,22 @@ class Machine:
         match self.state:
             case State.WAITING:
                 yield from self._ship_alongside(now)
-            case State.HOLDING if self._invocation:
-                yield from self._hold(self._invocation, now)
-            case State.OVERLAPPING if self._invocation:
-                yield from self._overlap(self._invocation, now)
+            case State.HOLDING | State.OVERLAPPING if self._invocation:
+                yield from self._withhold(self._invocation, now)
             case State.REFUSED:
                 yield from self._ship_alongside(now)
                 if now >= self._ask_at:
                     self.state = State.WAITING
                     yield FetchNext("asked_again")
-            case State.DRAINING | State.CLOSING if self._shutdown:
-                yield from self._shut_down(self._shutdown, now)
-        for worker, within_s in ((COLLECTOR, ANSWERS_WITHIN_S), (SHIPPER, SHIPPER_ANSWERS_WITHIN_S)):
-            asks_at = self._asks_at(worker)
+            case State.DRAINING | State.CLOSING:
+                yield from self._shut_down(now)
+        asks_at = self._collector_asked_at
+        if asks_at is not None and now >= asks_at:
+            yield from self._ask(COLLECTOR, ANSWERS_WITHIN_S)
+        for route in self.routes:
+            asks_at = self._shipper_asked_at(route)
             if asks_at is not None and now >= asks_at:
-                yield from self._ask(worker, within_s)
+                yield from self._ask(route.worker, SHIPPER_ANSWERS_WITHIN_S)
 
     def _ask(self, worker: str, within_s: float) -> Iterator[Command]:
         """Whether it is there; whatever it says is an answer."""
@@ -535,144 +601,175 @@ class Machine:
         if worker == COLLECTOR:
             self._limits.end(_SILENCE)
 
-    def _watch_shipment(self, now: float) -> Iterator[Command]:
+    def _watch_shipment(self, route: Route, now: float) -> Iterator[Command]:
         """A shipment that is late is to end within a time that the shipper is awake, if it is there at all."""
-        current = self.shipments.current
+        current = route.shipments.current
         if current is None or now < current.late_at:
-            self._limits.end(_SHIPMENT)
-        elif not self._limits.is_running(_SHIPMENT):
-            self._limits.begin(_SHIPMENT, current.grace_s)
-            if self._restarts.ready_since(SHIPPER) is not None and not self._limits.is_running(SHIPPER):
-                yield from self._ask(SHIPPER, SHIPPER_ANSWERS_WITHIN_S)
+            self._limits.end(route.late)
+        elif not self._limits.is_running(route.late):
+            self._limits.begin(route.late, current.grace_s)
+            if self._restarts.ready_since(route.worker) is not None and not self._limits.is_running(route.worker):
+                yield from self._ask(route.worker, SHIPPER_ANSWERS_WITHIN_S)
 
     def _replace_stuck(self, now: float) -> Iterator[Command]:
         """Ends workers that did not do what they owe, though they were awake."""
-        current = self.shipments.current
         is_silent = self._limits.is_over(COLLECTOR)
         if is_silent:
             self._limits.end(COLLECTOR)
             self._limits.begin(_SILENCE, STUCK_AFTER_S)
             if self._invocation:
                 self._invocation.collector_died(now, again=True)
-        if self._limits.is_over(_SILENCE) or (is_silent and self._shutdown):
+        if self._limits.is_over(_SILENCE) or (is_silent and self._is_shutting_down):
             self._limits.end(_SILENCE)
             yield from self._kill(COLLECTOR)
-        if not self._limits.is_over(SHIPPER) and not self._limits.is_over(_SHIPMENT):
-            return
-        if current and not self._shutdown:
-            self.shipments.stalled(now)
-            self.policy.failed(now)
-        elif current:
-            self.shipments.ended(now)  # there is time for a successor to ship it all
-        self._limits.end(SHIPPER)
-        self._limits.end(_SHIPMENT)
-        yield from self._kill(SHIPPER)
+        for route in self.routes:
+            if self._limits.is_over(route.worker) or self._limits.is_over(route.late):
+                yield from self._replace_shipper(route, now)
 
-    def _hold(self, invocation: Invocation, now: float) -> Iterator[Command]:
-        """An invocation is held until it is finished and delivered."""
-        shipments = self.shipments
-        current = shipments.current
-        is_finished = invocation.finished_at is not None
-        missing = self._missing_at(invocation.hold_ends)
-        if is_finished and not invocation.awaits_exports and shipments.shipped >= invocation.hold_through:
-            yield from self._let_go(now, "delivered")
-        elif missing:
-            yield from self._let_go(now, f"{missing}_missing")
-        elif is_finished and shipments.has_stalled and current is None:
-            yield from self._let_go(now, "not_delivered")
-        elif now >= invocation.hold_ends:
-            if not is_finished:
-                self.policy.unfinished()
-            yield from self._let_go(now, "budget_spent" if is_finished else END_NOT_TOLD)
-        elif not is_finished and self._is_jammed(now):
-            yield from self._let_go(now, BACKLOG_JAMMED)
-        elif not is_finished and self.policy.is_open:
-            yield from self._let_go(now, "breaker_open")
-        elif not is_finished:
+    def _replace_shipper(self, route: Route, now: float) -> Iterator[Command]:
+        if route.shipments.current and not route.shutdown:
+            route.shipments.stalled(now)
+            route.policy.failed(now)
+        elif route.shipments.current:
+            route.shipments.ended(now)  # there is time for a successor to ship it all
+        self._limits.end(route.worker)
+        self._limits.end(route.late)
+        yield from self._kill(route.worker)
+
+    def _withhold(self, invocation: Invocation, now: float) -> Iterator[Command]:
+        """An invocation is held until every route that it is held for has got there, or cannot."""
+        reason = ""
+        for route in self.routes:
+            ended = self._ended(route, invocation, now)
+            if ended:
+                reason = ended
+                route.claim = None
+                if reason == END_NOT_TOLD:
+                    self._traffic.unfinished()
+                if reason != DELIVERED:
+                    route.held_in_vain_s += self._held_s(reason, now)
+        if not any(route.claim for route in self.routes):
+            self.state = State.WAITING
+            yield FetchNext(reason, self._held_s(reason, now))
             yield from self._ship_alongside(now)
-        elif current is None or not current.is_held or current.until < invocation.hold_through:
-            yield from self._ship(now, invocation.hold_ends - REPORT_MARGIN_S, "invocation_finished", is_held=True)
+            return
+        for route in self.routes:
+            if route.claim is None or (route.claim is Claim.DELIVERY and invocation.finished_at is None):
+                yield from self._ship_route_alongside(route, now)
+            elif invocation.finished_at is not None and not self._is_covered(route, invocation):
+                deadline = invocation.hold_ends - REPORT_MARGIN_S
+                yield from self._ship(route, now, deadline, "invocation_finished", is_held=True)
 
-    def _overlap(self, invocation: Invocation, now: float) -> Iterator[Command]:
-        """/next waits for the shipment alongside."""
-        shipments = self.shipments
-        current = shipments.current
-        missing = self._missing_at(invocation.hold_ends)
+    def _is_covered(self, route: Route, invocation: Invocation) -> bool:
+        """Whether the shipment under way is the one that the invocation, which has ended, is held for."""
+        current = route.shipments.current
+        if current is None or not current.is_held:
+            return False
+        return route.claim is Claim.SHIPMENT or current.until >= invocation.hold_through
+
+    def _ended(self, route: Route, invocation: Invocation, now: float) -> str:
+        """Why an invocation is held for a route no longer; "" while it is, or was not."""
+        shipments, is_finished = route.shipments, invocation.finished_at is not None
+        has_current, is_delivery = shipments.current is not None, route.claim is Claim.DELIVERY
+        missing = self._missing_at(route, invocation.hold_ends)
+        if route.claim is None:
+            return ""
+        is_stored = is_finished and not invocation.awaits_exports
+        if is_delivery and is_stored and shipments.shipped >= invocation.hold_through:
+            return DELIVERED
         if missing:
-            yield from self._let_go(now, f"{missing}_missing")
-        elif current is None:
-            yield from self._let_go(now, "not_delivered" if shipments.has_stalled else "delivered")
-        elif now >= invocation.hold_ends:
-            yield from self._let_go(now, "budget_spent")
-        elif invocation.finished_at is None and self._is_jammed(now):
-            yield from self._let_go(now, BACKLOG_JAMMED)
-        elif invocation.finished_at is not None and not current.is_held:
-            yield from self._ship(now, invocation.hold_ends - REPORT_MARGIN_S, "invocation_finished", is_held=True)
+            return f"{missing}_missing"
+        if shipments.has_stalled and not has_current and (is_finished or not is_delivery):
+            return "not_delivered"
+        if not is_delivery and not has_current:
+            return DELIVERED
+        if now >= invocation.hold_ends:
+            return "budget_spent" if is_finished or not is_delivery else END_NOT_TOLD
+        if not is_finished and self._is_jammed(route, now):
+            return BACKLOG_JAMMED
+        if not is_finished and is_delivery and route.policy.is_open:
+            return "breaker_open"
+        return ""
 
-    def _let_go(self, now: float, reason: str) -> Iterator[Command]:
-        held_since = self._invocation.finished_at if self._invocation else None
-        if held_since is None and self._invocation and reason in _ENDS_UNKNOWN:
+    def _held_s(self, reason: str, now: float) -> float:
+        """How long the invocation was held after its end, as far as that is known."""
+        invocation = self._invocation
+        held_since = invocation.finished_at if invocation else None
+        if held_since is None and invocation and reason in _ENDS_UNKNOWN:
             # It may have returned as soon as it was last heard of: what it was held for is not made little of.
-            held_since = max(self._invocation.began, self.shipments.last_stored - self._buffer_s)
-        self.state = State.WAITING
-        held_s = 0.0 if held_since is None else now - held_since
-        self.held_in_vain_s += held_s
-        yield FetchNext(reason, held_s)
-        yield from self._ship_alongside(now)
+            held_since = max(invocation.began, self.routes[0].shipments.last_stored - self._buffer_s)
+        return 0.0 if held_since is None else now - held_since
 
     def _ship_alongside(self, now: float) -> Iterator[Command]:
+        for route in self.routes:
+            yield from self._ship_route_alongside(route, now)
+
+    def _ship_route_alongside(self, route: Route, now: float) -> Iterator[Command]:
         """Shipments that hold nothing: a deadline is near, the backlog fills, the interval has passed."""
-        invocation, due_at = self._invocation, self._due_at
+        invocation, due_at = self._invocation, self._due_at(route)
         ends_at = now + UNHELD_SHIPMENT_S
-        if self.state is State.HOLDING and invocation:
+        if route.claim and invocation:
             ends_at = min(ends_at, invocation.hold_ends - REPORT_MARGIN_S)  # in flight over the freeze it would die
         if due_at is not None and now >= due_at + THAW_S and self._may_have_frozen and invocation:
             invocation.thawed(now)
         elif due_at is not None and now >= due_at:
             reason = "interval_passed"
-            if invocation and invocation.last_call_at and now >= invocation.last_call_at:
-                invocation.called_last()
+            if invocation and not route.is_called_last and now >= invocation.last_call_at:
+                route.is_called_last = True
                 reason = "deadline_near"
-            yield from self._ship(now, ends_at, reason)
-        elif self._is_running and self._fills(now):
-            yield from self._ship(now, ends_at, "backlog_half_full")
+            yield from self._ship(route, now, ends_at, reason)
+        elif self._is_running and self._fills(route, now):
+            yield from self._ship(route, now, ends_at, "backlog_half_full")
 
-    def _fills(self, now: float) -> bool:
+    def _fills(self, route: Route, now: float) -> bool:
         """Whether more than half of the backlog waits and nothing is done about it."""
-        return self.shipments.waiting_share > 1 / 2 and self.shipments.current is None and self.policy.may_ship(now)
+        shipments = route.shipments
+        return shipments.waiting_share > 1 / 2 and shipments.current is None and route.policy.may_ship(now)
 
-    def _ship(self, now: float, deadline: float, reason: str, *, is_held: bool = False) -> Iterator[Command]:
+    def _ship(
+        self, route: Route, now: float, deadline: float, reason: str, *, is_held: bool = False
+    ) -> Iterator[Command]:
         """A shipment of all that waits, if anything does and somebody can make it."""
-        if self.shipments.waiting_bytes and self._can_ship:
+        if route.shipments.waiting_bytes and self._can_ship(route):
             is_final = self.state is State.CLOSING
-            yield self.shipments.order(now, deadline, reason, is_held=is_held, is_final=is_final)
+            yield route.shipments.order(now, deadline, reason, is_held=is_held, is_final=is_final)
 
-    def _shut_down(self, shutdown: Shutdown, now: float) -> Iterator[Command]:
+    def _shut_down(self, now: float) -> Iterator[Command]:
         """Collects what still comes, ships what there is, and ends."""
-        shipments = self.shipments
         is_reported, since = self._is_reported, self._collects_since
-        closes_at = shutdown.closes_at(shipments, is_reported=is_reported, collects_since=since)
-        if self.state is State.DRAINING and now >= closes_at:
+        if self.state is State.DRAINING and all(
+            route.shutdown is not None
+            and now >= route.shutdown.closes_at(route.shipments, is_reported=is_reported, collects_since=since)
+            for route in self.routes
+        ):
             self.state = State.CLOSING
-            shipments.forget_stall()  # whatever came of it while collecting: one last try
-        step = shutdown.next_step(
-            shipments,
-            now,
-            is_collected=now >= shutdown.collected_at(shipments, is_reported=is_reported, collects_since=since),
-            can_ship=self._can_ship,
-            collects=self.state is State.DRAINING,
-            is_quick=self.policy.is_quick,
-        )
-        match step:
-            case Step.SHIP:
-                yield from self._ship(now, shutdown.ends_at, "shutdown")
-            case Step.SETTLE:
-                yield shipments.order(now, shutdown.ends_at, "shutdown", is_held=False, is_final=True)
-            case Step.CUT:
-                self._limits.end(_SHIPMENT)
-                yield shipments.cut(now, "stale")
-            case Step.EXIT:
-                self.state = State.CLOSED
-                yield Exit(shutdown.exit_status)
-            case Step.WAIT:
-                pass
+            for route in self.routes:
+                route.shipments.forget_stall()  # whatever came of it while collecting: one last try
+        are_done = True
+        for route in self.routes:
+            if route.shutdown is None:
+                continue
+            shipments, ends_at = route.shipments, route.shutdown.ends_at
+            step = route.shutdown.next_step(
+                shipments,
+                now,
+                is_collected=now
+                >= route.shutdown.collected_at(shipments, is_reported=is_reported, collects_since=since),
+                can_ship=self._can_ship(route),
+                collects=self.state is State.DRAINING,
+                is_quick=route.policy.is_quick,
+            )
+            are_done &= step is Step.EXIT
+            match step:
+                case Step.SHIP:
+                    yield from self._ship(route, now, ends_at, "shutdown")
+                case Step.SETTLE:
+                    yield shipments.order(now, ends_at, "shutdown", is_held=False, is_final=True)
+                case Step.CUT:
+                    self._limits.end(route.late)
+                    yield shipments.cut(now, "stale")
+                case Step.WAIT | Step.EXIT:
+                    pass
+        if are_done and self.routes[0].shutdown:
+            self.state = State.CLOSED
+            yield Exit(self.routes[0].shutdown.exit_status)

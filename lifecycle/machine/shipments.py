@@ -1,8 +1,8 @@
-"""Where the backlog stands and what the shipper is at. Pure facts, no decisions about when."""
+"""Where the backlog stands for a route, and what its shipper is at. Pure facts, no decisions about when."""
 
 import msgspec
 
-from lifecycle.machine.commands import Ship
+from lifecycle.machine.commands import SHIPPER, Ship
 
 # A shipper that has not ended a shipment so long after its deadline is late, and one that is still at it when it was
 # awake for so long after its deadline is stuck, and replaced. One that was
@@ -57,6 +57,7 @@ class Shipments:
     Args:
         capacity_bytes: Size of the backlog.
         now: The present moment.
+        worker: What the shipper is called.
 
     Attributes:
         end: Offset where the backlog ends.
@@ -73,7 +74,8 @@ class Shipments:
         is_intake_held: The platform still has a batch for which there was no room.
     """
 
-    def __init__(self, capacity_bytes: int, now: float) -> None:
+    def __init__(self, capacity_bytes: int, now: float, worker: str = SHIPPER) -> None:
+        self._worker = worker
         self._capacity_bytes = capacity_bytes
         self._filled_since: float | None = None
         self.end = self.shipped = self.skip = 0
@@ -167,7 +169,7 @@ class Shipments:
             is_held=is_held,
             is_final=is_final,
         )
-        return Ship(self.shipped, self.skip, self.end, deadline, reason, is_final)
+        return Ship(self.shipped, self.skip, self.end, deadline, reason, is_final, self._worker)
 
     def cut(self, now: float, reason: str) -> Ship:
         """An end to the shipment under way; it is answered as one that stalled."""

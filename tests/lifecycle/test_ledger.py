@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from lifecycle.contract.counts import Taken
 from lifecycle.contract.wire import Overflowed, Refused, Repeated, Shipped, Stalled, Stored
-from lifecycle.ledger import Ledger
+from lifecycle.ledger import Ledger, line_of
 
 DIGEST = bytes(8)
 
@@ -20,7 +20,7 @@ def test_line_shows_what_became_of_every_record() -> None:
     ledger.note(Stalled(reason="deadline", deadline=9.0, requests=2, retries=1))
     ledger.note(Shipped(through=100, events=6, dropped={"refused": 1}, dropped_bytes={"refused": 64}, requests=2))
     ledger.note(Shipped(through=100, requests=0, retries=2, wire_bytes=77))
-    assert ledger.line() == {
+    assert line_of({"shipper": ledger}) == {
         "accepted": 10,
         "shipped": 6,
         "waiting": 3,
@@ -46,13 +46,13 @@ def test_items_of_otlp_requests_are_counted_by_signal_and_among_all() -> None:
     """What there was no room for was accepted, since its sender was told no more than that, and dropped."""
     ledger = Ledger()
     ledger.note(Stored(start=0, end=100, events=10, body_bytes=90, digest=DIGEST))
-    assert "otlp" not in ledger.line()
+    assert "otlp" not in line_of({"shipper": ledger})
     ledger.note(Stored(start=100, end=200, events=5, body_bytes=90, digest=DIGEST, signal="traces"))
     ledger.note(Overflowed(signal="traces", items=7, body_bytes=80))
     ledger.note(Overflowed(signal="metrics", items=1, body_bytes=8))
     ledger.note(Shipped(through=200, events=12, dropped={"refused": 1}, otlp_shipped={"traces": 4}))
     ledger.note(Shipped(through=200, dropped={"refused": 1}, otlp_dropped={"traces": 1}))
-    line = ledger.line()
+    line = line_of({"shipper": ledger})
     assert (line["accepted"], line["shipped"], line["waiting"]) == (23, 12, 1)
     assert line["dropped"] == {"intake_full": 8, "refused": 2}
     assert line["dropped_bytes"] == {"intake_full": 88}
@@ -79,11 +79,11 @@ def test_what_is_left_is_counted_by_what_kept_it() -> None:
     ledger.note(Stalled(reason="connect", deadline=9.0))
     ledger.note(Stalled(reason="status_503", deadline=9.0))
     ledger.note(Shipped(through=0))
-    assert ledger.line()["left"] == {"status_503": 10}
+    assert line_of({"shipper": ledger})["left"] == {"status_503": 10}
     ledger.note(Shipped(through=0, skip=4, events=4))
-    assert ledger.line()["left"] == {"not_tried": 6}
+    assert line_of({"shipper": ledger})["left"] == {"not_tried": 6}
     ledger.note(Shipped(through=100, events=6))
-    assert ledger.line()["left"] == {}
+    assert line_of({"shipper": ledger})["left"] == {}
 
 
 COUNT = st.integers(0, 50)
@@ -147,7 +147,7 @@ def test_equation_holds_after_every_report_of_any_worker(story: list[object]) ->
 
 def is_true(ledger: Ledger, before: dict[str, int]) -> dict[str, int]:
     """What holds at every moment; returns the counts."""
-    line, counts = ledger.line(), ledger.counts()
+    line, counts = line_of({"shipper": ledger}), ledger.counts()
     assert ledger.accepted == ledger.shipped + ledger.waiting + sum(ledger.dropped.values())
     assert ledger.waiting >= 0
     assert line["waiting"] == ledger.waiting

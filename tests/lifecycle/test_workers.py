@@ -14,7 +14,8 @@ from lifecycle.contract.backlog import Backlog
 from lifecycle.contract.log import Log
 from lifecycle.contract.settings import Settings
 from lifecycle.machine import commands
-from lifecycle.workers import COLLECTOR, SHIPPER, Worker, WorkerPool
+from lifecycle.machine.commands import COLLECTOR, SHIPPER
+from lifecycle.workers import Worker, WorkerPool
 
 # Longer than anything here takes.
 GIVE_UP_S = 20.0
@@ -114,7 +115,7 @@ def test_command_for_a_worker_that_is_dead_waits_for_nothing() -> None:
         worker.kill()
     worker.send(wire.Released(through=7))
     assert not worker.has_unsent
-    pool = WorkerPool(-1, Backlog(65_536), Settings({}), SILENT, warms=False, close=nothing)
+    pool = WorkerPool(-1, Backlog(65_536), Settings({}), {SHIPPER: Settings({})}, SILENT, warms=False, close=nothing)
     pool.release(7)
     pool.ship(commands.Ship(0, 0, 7, 1.0, "due"), {})
     poll = select.poll()

@@ -3,13 +3,12 @@
 import json
 import os
 import signal
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lifecycle.contract.backlog import Backlog
+from lifecycle.contract.backlog import Backlog, UnderWay
 from lifecycle.contract.frames import Frame
 from shipper.delivery.batch import Batch, Limits, Position
 from shipper.destinations.lines import Lines as LineEncoder
@@ -153,18 +152,18 @@ def test_a_row_after_none_is_an_error() -> None:
     assert NOTHING.request_id == ""
 
 
-def lives(backlog: Backlog, end: int, encoder: Encoder, **more: Any) -> list[Batch] | None:
+def lives(backlog: Backlog, end: int, encoder: Encoder, under_way: UnderWay) -> list[Batch] | None:
     """What a shipper's process makes of a backlog; None when it dies."""
     pid = os.fork()
     if pid == 0:
-        for _ in Pipeline(encoder, Limits(10_000, 100), Lines().log, under_way=backlog.under_way, **more).batches(
+        for _ in Pipeline(encoder, Limits(10_000, 100), Lines().log, under_way=under_way).batches(
             backlog.frames(0, end), Position(0)
         ):
             pass
         os._exit(0)
     if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]):
         return None
-    pipeline = Pipeline(encoder, Limits(10_000, 100), Lines().log, under_way=backlog.under_way, **more)
+    pipeline = Pipeline(encoder, Limits(10_000, 100), Lines().log, under_way=under_way)
     return list(pipeline.batches(backlog.frames(0, end), Position(0)))
 
 
@@ -182,9 +181,10 @@ def test_what_a_shipper_died_of_is_passed_through_as_text_by_the_next() -> None:
     """Each time one dies the next knows one more; all else is mapped as ever, and what was not is counted."""
     fatal = event({"level": "FATAL", "message": "no"})
     backlog, end = backlog_of([event("a"), fatal, event("b")], [fatal])
-    assert lives(backlog, end, Deadly()) is None
-    assert lives(backlog, end, Deadly()) is None
-    found = lives(backlog, end, Deadly())
+    under_way = UnderWay()
+    assert lives(backlog, end, Deadly(), under_way) is None
+    assert lives(backlog, end, Deadly(), under_way) is None
+    found = lives(backlog, end, Deadly(), under_way)
     assert found is not None
     (batch,) = found
     assert records([batch]) == [[b"/0/0", b"/0/1", b"/0/2", b"/1/0"]]
@@ -196,8 +196,9 @@ def test_what_is_passed_through_is_blanked_where_something_is_redacted() -> None
     rules = Rules(settings_of(TAILRACE_REDACT="secret"), Lines().log)
     backlog, end = backlog_of([event("a"), event({"level": "FATAL", "message": "secret"})])
     encoder = LineEncoder(settings_of())
-    backlog.under_way.enter(0, 1)
-    pipeline = Pipeline(encoder, Limits(10_000, 100), Lines().log, rules=rules, under_way=backlog.under_way)
+    under_way = UnderWay()
+    under_way.enter(0, 1)
+    pipeline = Pipeline(encoder, Limits(10_000, 100), Lines().log, rules=rules, under_way=under_way)
     (batch,) = pipeline.batches(backlog.frames(0, end), Position(0))
     assert [json.loads(record)["record"] for record in records([batch])[0]] == ["a", "***"]
 
@@ -206,9 +207,10 @@ def test_a_frame_that_kills_before_any_event_of_it_is_begun_is_told_apart_undeco
     """Where a shipper died at an event and the next, which left that alone, died there again."""
     backlog, end = backlog_of([event("a")], [event("b"), event("c")])
     _, second = backlog.frames(0, end)
+    under_way = UnderWay()
     for _ in range(2):
-        backlog.under_way.enter(second.start, 0)
-        pipeline = Pipeline(LogRecords(), Limits(10_000, 100), Lines().log, under_way=backlog.under_way)
+        under_way.enter(second.start, 0)
+        pipeline = Pipeline(LogRecords(), Limits(10_000, 100), Lines().log, under_way=under_way)
     (batch,) = pipeline.batches(backlog.frames(0, end), Position(0))
     texts = [json.loads(record)["body"]["stringValue"] for record in records([batch])[0]]
     assert texts[0] == "a"
@@ -219,13 +221,14 @@ def test_a_frame_that_kills_before_any_event_of_it_is_begun_is_told_apart_undeco
 def test_a_shipper_that_is_at_nothing_died_of_nothing() -> None:
     """Whether it waits for an answer, or has made all there was."""
     backlog, end = backlog_of([event("a"), event("b")])
-    pipeline = Pipeline(Words(), Limits(10_000, 1), Lines().log, under_way=backlog.under_way)
+    under_way = UnderWay()
+    pipeline = Pipeline(Words(), Limits(10_000, 1), Lines().log, under_way=under_way)
     batches = pipeline.batches(backlog.frames(0, end), Position(0))
     for _ in range(2):
         next(batches)
-        assert not backlog.under_way.places()
+        assert not under_way.places()
     assert list(batches) == []
-    assert not backlog.under_way.places()
+    assert not under_way.places()
 
 
 @pytest.mark.parametrize("line", ["x" * 5000, {"n": "x" * 5000}, "two\nlines " + "x" * 5000])

@@ -2,8 +2,9 @@
 
 from lifecycle.machine.commands import Command, FetchNext, Ship
 from lifecycle.machine.events import BatchStored, Invoked, NextFailed, OffsetCommitted, ShutdownRequested, TimePassed
-from lifecycle.machine.flush import FlushPolicy
+from lifecycle.machine.flush import FlushPolicy, Traffic
 from lifecycle.machine.machine import Machine, State
+from lifecycle.machine.route import Route
 
 CAPACITY = 10_000
 
@@ -17,10 +18,24 @@ def machine(
     is_quick: bool = False,
 ) -> Machine:
     """A machine at moment 0; the platform holds a batch back for 25 ms. `is_quick`: so is the destination, as known."""
-    policy = FlushPolicy(mode, interval_s=interval_s, budget_s=budget_s, jitter=lambda: 1.0)
+    traffic = Traffic(interval_s)
+    policy = FlushPolicy(traffic, mode, interval_s=interval_s, budget_s=budget_s, jitter=lambda: 1.0)
     if is_quick:
         policy.delivered(0.0, 0.01)
-    return Machine(policy, capacity_bytes=CAPACITY, buffer_s=0.025, freezes=freezes, now=0.0)
+    return alone(traffic, policy, freezes=freezes)
+
+
+def alone(
+    traffic: Traffic,
+    policy: FlushPolicy,
+    *,
+    capacity_bytes: int = CAPACITY,
+    buffer_s: float = 0.025,
+    freezes: bool = True,
+) -> Machine:
+    """A machine at moment 0 that has one route."""
+    route = Route("shipper", policy, capacity_bytes=capacity_bytes, now=0.0)
+    return Machine(traffic, [route], buffer_s=buffer_s, freezes=freezes, now=0.0)
 
 
 def stored(end: int, *, start: int | None = None, finished: str = "", reported: str = "") -> BatchStored:

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from lifecycle.machine.commands import Command, FetchNext, Ship
 from lifecycle.machine.events import BatchStored, Event, Invoked, OffsetCommitted, ShipmentStalled, TimePassed
-from lifecycle.machine.flush import CROWDED_SHARE, FIRST_PROBE_S, LONGEST_PROBE_S, FlushPolicy
-from lifecycle.machine.machine import UNHELD_SHIPMENT_S, Machine, State
+from lifecycle.machine.flush import CROWDED_SHARE, FIRST_PROBE_S, LONGEST_PROBE_S, FlushPolicy, Traffic
+from lifecycle.machine.machine import UNHELD_SHIPMENT_S, State
+from tests.lifecycle.machine.conversation import alone
 
 CAPACITY_BYTES = 8_388_608
 RUN_S = 0.005
@@ -25,8 +26,9 @@ class Busy:
     """
 
     def __init__(self, *, hangs: bool = False, idle_s: float = 0.0) -> None:
-        policy = FlushPolicy("end", interval_s=10.0, budget_s=0.5, jitter=lambda: 1.0)
-        self.machine = Machine(policy, capacity_bytes=CAPACITY_BYTES, buffer_s=0.025, freezes=True, now=0.0)
+        traffic = Traffic(10.0)
+        policy = FlushPolicy(traffic, "end", interval_s=10.0, budget_s=0.5, jitter=lambda: 1.0)
+        self.machine = alone(traffic, policy, capacity_bytes=CAPACITY_BYTES)
         self.now = self.end = 0.0
         self.probed_at: list[float] = []
         self.held_s = 0.0
@@ -39,7 +41,7 @@ class Busy:
     @property
     def waiting_bytes(self) -> int:
         """What has not been delivered."""
-        return self.machine.shipments.waiting_bytes
+        return self.machine.routes[0].shipments.waiting_bytes
 
     def invoke(self) -> None:
         """One invocation, to the moment when the next event is asked for."""
@@ -48,7 +50,7 @@ class Busy:
         self._go_on()
         self.now += RUN_S
         start, self._until = self._until, self._until + BATCH_BYTES
-        if self._until - self.machine.shipments.shipped <= CAPACITY_BYTES:
+        if self._until - self.machine.routes[0].shipments.shipped <= CAPACITY_BYTES:
             self._do(self.machine.handle(BatchStored(start, self._until, finished=(request_id,)), self.now))
         else:
             self._until = start
@@ -132,8 +134,9 @@ class Healthy:
     """
 
     def __init__(self, mode: str, answers_s: list[float]) -> None:
-        policy = FlushPolicy(mode, interval_s=2.0, budget_s=0.5, jitter=lambda: 1.0)
-        self.machine = Machine(policy, capacity_bytes=CAPACITY_BYTES, buffer_s=0.025, freezes=True, now=0.0)
+        traffic = Traffic(2.0)
+        policy = FlushPolicy(traffic, mode, interval_s=2.0, budget_s=0.5, jitter=lambda: 1.0)
+        self.machine = alone(traffic, policy, capacity_bytes=CAPACITY_BYTES)
         self.now = 0.0
         self._answers_s = answers_s
         self._ship: Ship | None = None
@@ -194,4 +197,4 @@ def test_destination_that_answers_within_the_budget_never_opens_the_breaker(
     life = Healthy(mode, answers_s)
     for number, (run_s, age_s, frozen_s) in enumerate(invocations):
         life.invoke(run_s, age_s if number % 4 else 0.025, frozen_s)
-        assert not life.machine.policy.is_open
+        assert not life.machine.routes[0].policy.is_open

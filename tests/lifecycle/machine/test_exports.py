@@ -2,7 +2,7 @@
 
 import pytest
 
-from lifecycle.machine.commands import Ping
+from lifecycle.machine.commands import COLLECTOR, SHIPPER, Ping
 from lifecycle.machine.events import (
     BatchStored,
     ExportsSettled,
@@ -12,7 +12,7 @@ from lifecycle.machine.events import (
     WorkerExited,
     WorkerReady,
 )
-from lifecycle.machine.machine import COLLECTOR, SHIPPER, Machine, State
+from lifecycle.machine.machine import Machine, State
 from tests.lifecycle.machine.conversation import invoke, machine, pass_time, reasons_to_fetch, ships, stored
 
 
@@ -59,7 +59,7 @@ def test_export_that_begins_after_the_end_extends_no_hold() -> None:
     assert subject.handle(ExportStored(100, 300), 1.11) == []
     assert reasons_to_fetch(subject.handle(OffsetCommitted(100), 1.12)) == ["delivered"]
     assert subject.state is State.WAITING
-    assert subject.shipments.waiting_bytes == 200
+    assert subject.routes[0].shipments.waiting_bytes == 200
     invoke(subject, 2.0, "r2")
     (ship,) = ships(subject.handle(BatchStored(300, 400, ("r2",)), 2.1))
     assert ship[:2] == (100, 400)

@@ -2,72 +2,103 @@
 
 import pytest
 
-from lifecycle.machine.flush import CROWDED_SHARE, FIRST_TRIAL_S, MISSES_TO_OPEN, SHORT_MISS, Choice, FlushPolicy
+from lifecycle.machine.flush import (
+    CROWDED_SHARE,
+    FIRST_TRIAL_S,
+    MISSES_TO_OPEN,
+    SHORT_MISS,
+    Choice,
+    Decision,
+    FlushPolicy,
+    Traffic,
+)
 
 
-def policy(
-    mode: str = "adaptive", *, interval_s: float = 10.0, budget_s: float = 0.5, jitter: float = 1.0
-) -> FlushPolicy:
-    return FlushPolicy(mode, interval_s=interval_s, budget_s=budget_s, jitter=lambda: jitter)
+class Alone(FlushPolicy):
+    """The policy of the only route, and the function's traffic."""
+
+    def __init__(
+        self,
+        mode: str = "adaptive",
+        *,
+        interval_s: float = 10.0,
+        budget_s: float = 0.5,
+        jitter: float = 1.0,
+        can_hold: bool = True,
+    ) -> None:
+        self.traffic = Traffic(interval_s)
+        super().__init__(
+            self.traffic,
+            mode,
+            interval_s=interval_s,
+            budget_s=budget_s,
+            jitter=lambda: jitter,
+            can_hold=can_hold,
+        )
+
+    def invoked(self, now: float, waiting_since: float | None) -> Decision:
+        """An invocation began: what to do about it."""
+        self.traffic.invoked(now)
+        return self.decide(now, waiting_since)
 
 
-def choices(subject: FlushPolicy, *moments: float, waiting_since: float | None = None) -> list[Choice]:
+def choices(subject: Alone, *moments: float, waiting_since: float | None = None) -> list[Choice]:
     """What the policy chooses for invocations at these moments."""
     return [subject.invoked(moment, waiting_since).choice for moment in moments]
 
 
 def test_first_invocation_of_an_environment_counts_as_rare_and_is_held() -> None:
     """Nobody knows yet whether another invocation comes."""
-    assert choices(policy(), 0.0) == [Choice.HOLD]
+    assert choices(Alone(), 0.0) == [Choice.HOLD]
 
 
 def test_frequent_invocations_are_released_while_the_next_is_expected_in_time() -> None:
     """With a second between invocations and ten to spare, nothing is held."""
-    assert choices(policy(), 0.0, 1.0, 2.0, 3.0) == [Choice.HOLD, Choice.RELEASE, Choice.RELEASE, Choice.RELEASE]
+    assert choices(Alone(), 0.0, 1.0, 2.0, 3.0) == [Choice.HOLD, Choice.RELEASE, Choice.RELEASE, Choice.RELEASE]
 
 
 def test_frequent_invocation_is_held_when_the_next_would_come_after_the_interval() -> None:
     """The oldest record was stored at 0; the invocation expected at 10.5 would be too late for it."""
-    subject = policy()
+    subject = Alone()
     choices(subject, 7.5, 8.5)
     assert subject.invoked(9.5, 0.0).choice is Choice.HOLD
 
 
 def test_rare_invocations_are_all_held() -> None:
     """A minute between invocations is more than the interval."""
-    assert choices(policy(), 0.0, 60.0, 120.0) == [Choice.HOLD] * 3
+    assert choices(Alone(), 0.0, 60.0, 120.0) == [Choice.HOLD] * 3
 
 
 def test_unusually_long_gap_makes_an_environment_rare_again() -> None:
     """Traffic that stopped for an hour says nothing about when the next invocation comes."""
-    subject = policy()
+    subject = Alone()
     choices(subject, 0.0, 1.0, 2.0)
-    assert subject.expected_gap_s == pytest.approx(1.0)
+    assert subject.traffic.expected_gap_s == pytest.approx(1.0)
     assert choices(subject, 3602.0) == [Choice.HOLD]
-    assert subject.expected_gap_s is None
+    assert subject.traffic.expected_gap_s is None
 
 
 def test_clock_that_goes_backwards_is_no_gap() -> None:
     """A gap is never negative."""
-    subject = policy()
+    subject = Alone()
     choices(subject, 100.0, 40.0)
-    assert subject.expected_gap_s == 0.0
+    assert subject.traffic.expected_gap_s == 0.0
 
 
 def test_end_holds_every_invocation() -> None:
     """However frequent they are."""
-    assert choices(policy("end"), 0.0, 0.1, 0.2) == [Choice.HOLD] * 3
+    assert choices(Alone("end"), 0.0, 0.1, 0.2) == [Choice.HOLD] * 3
 
 
 def test_no_budget_means_no_hold() -> None:
     """TAILRACE_FLUSH_BUDGET_MS=0 switches holding off in every mode."""
-    assert choices(policy("end", budget_s=0), 0.0) == [Choice.RELEASE]
+    assert choices(Alone("end", budget_s=0), 0.0) == [Choice.RELEASE]
 
 
 @pytest.mark.parametrize("mode", ["adaptive", "end", "interval"])
 def test_where_holding_makes_no_sense_what_is_overdue_goes_alongside(mode: str) -> None:
     """No platform events, or a buffer longer than the budget: /next is never withheld, and nothing waits for ever."""
-    subject = FlushPolicy(mode, interval_s=10.0, budget_s=0.5, jitter=lambda: 1.0, can_hold=False)
+    subject = Alone(mode, can_hold=False)
     assert subject.invoked(0.0, None).choice is Choice.RELEASE
     assert subject.invoked(5.0, 1.0).choice is Choice.RELEASE
     assert subject.invoked(11.0, 1.0).choice is Choice.ALONGSIDE
@@ -75,7 +106,7 @@ def test_where_holding_makes_no_sense_what_is_overdue_goes_alongside(mode: str) 
 
 def test_interval_overlaps_only_when_the_interval_has_passed() -> None:
     """Nothing waits, waits for a while, waits for too long."""
-    subject = policy("interval")
+    subject = Alone("interval")
     assert subject.invoked(0.0, None).choice is Choice.RELEASE
     assert subject.invoked(5.0, 1.0).choice is Choice.RELEASE
     assert subject.invoked(11.0, 1.0).choice is Choice.OVERLAP
@@ -83,16 +114,16 @@ def test_interval_overlaps_only_when_the_interval_has_passed() -> None:
 
 def test_missing_runtime_done_stops_holds_until_one_is_seen() -> None:
     """One that never arrives costs one invocation, not all that follow."""
-    subject = policy("end")
-    subject.unfinished()
+    subject = Alone("end")
+    subject.traffic.unfinished()
     assert choices(subject, 0.0, 1.0) == [Choice.RELEASE] * 2
-    subject.finished()
+    subject.traffic.finished()
     assert choices(subject, 2.0) == [Choice.HOLD]
 
 
 def test_breaker_opens_after_two_failures_and_holds_nothing() -> None:
     """One failure is a hiccup; with two the function comes first."""
-    subject = policy("end")
+    subject = Alone("end")
     subject.failed(0.0)
     assert choices(subject, 0.1) == [Choice.HOLD]
     subject.failed(0.2)
@@ -102,7 +133,7 @@ def test_breaker_opens_after_two_failures_and_holds_nothing() -> None:
 
 def test_open_breaker_probes_with_doubling_pauses() -> None:
     """Each probe that fails makes the next one later."""
-    subject = policy("end")
+    subject = Alone("end")
     subject.failed(0.0)
     subject.failed(0.0)
     assert subject.invoked(0.99, 0.0).choice is Choice.RELEASE
@@ -114,7 +145,7 @@ def test_open_breaker_probes_with_doubling_pauses() -> None:
 
 def test_pauses_between_probes_end_at_a_minute() -> None:
     """An hour down is noticed to be over within a minute."""
-    subject = policy("end")
+    subject = Alone("end")
     for _ in range(20):
         subject.failed(0.0)
     assert subject.invoked(60.0, 0.0).choice is Choice.ALONGSIDE
@@ -126,7 +157,7 @@ def test_pauses_between_probes_end_at_a_minute() -> None:
 )
 def test_longest_pause_shrinks_as_the_backlog_fills(share: float, pause_s: float) -> None:
     """As much waits as a shutdown has time for: then the pause is the first one, and never shorter."""
-    subject = policy("end")
+    subject = Alone("end")
     for _ in range(20):
         subject.failed(100.0)
     subject.filled(share)
@@ -138,7 +169,7 @@ def test_longest_pause_shrinks_as_the_backlog_fills(share: float, pause_s: float
 
 def test_backlog_that_fills_makes_no_pause_longer_and_keeps_the_jitter() -> None:
     """The second pause is two seconds, whatever the longest may be; half of any is by chance."""
-    subject = policy("end", jitter=0.0)
+    subject = Alone("end", jitter=0.0)
     for _ in range(3):
         subject.failed(0.0)
     subject.filled(CROWDED_SHARE / 2)
@@ -149,7 +180,7 @@ def test_backlog_that_fills_makes_no_pause_longer_and_keeps_the_jitter() -> None
 
 def test_backlog_that_fills_does_not_overrule_a_destination_that_asks_to_wait() -> None:
     """It knows better when it can take something."""
-    subject = policy("end")
+    subject = Alone("end")
     for _ in range(2):
         subject.failed(0.0, retry_after_s=30.0)
     subject.filled(1.0)
@@ -158,7 +189,7 @@ def test_backlog_that_fills_does_not_overrule_a_destination_that_asks_to_wait() 
 
 def test_probe_without_anything_to_ship_is_not_made() -> None:
     """There is nothing to try the destination with."""
-    subject = policy("end")
+    subject = Alone("end")
     subject.failed(0.0)
     subject.failed(0.0)
     assert subject.invoked(100.0, None).choice is Choice.RELEASE
@@ -166,7 +197,7 @@ def test_probe_without_anything_to_ship_is_not_made() -> None:
 
 def test_destination_that_asks_to_wait_is_given_that_time() -> None:
     """Retry-After goes before our own pause when it is longer."""
-    subject = policy("end")
+    subject = Alone("end")
     subject.failed(0.0)
     subject.failed(0.0, retry_after_s=30.0)
     assert subject.invoked(29.0, 0.0).choice is Choice.RELEASE
@@ -175,7 +206,7 @@ def test_destination_that_asks_to_wait_is_given_that_time() -> None:
 
 def test_delivery_closes_the_breaker() -> None:
     """It closes by itself."""
-    subject = policy("end")
+    subject = Alone("end")
     subject.failed(0.0)
     subject.failed(0.0)
     subject.delivered(0.5, 0.1)
@@ -184,7 +215,7 @@ def test_delivery_closes_the_breaker() -> None:
 
 def test_delivery_slower_than_the_budget_leaves_the_breaker_open_and_ships_alongside() -> None:
     """A destination that needs 1.5 s works, but no invocation is to wait for it."""
-    subject = policy("end")
+    subject = Alone("end")
     subject.failed(0.0)
     subject.failed(0.0)
     subject.delivered(1.6, 1.5)
@@ -193,7 +224,7 @@ def test_delivery_slower_than_the_budget_leaves_the_breaker_open_and_ships_along
 
 def test_timed_shipment_is_due_an_interval_after_the_oldest_record() -> None:
     """And not before an interval has passed since the last try."""
-    subject = policy()
+    subject = Alone()
     assert subject.due_at(None, 0.0) is None
     assert subject.due_at(5.0, 0.0) == 15.0
     assert subject.due_at(5.0, 9.0) == 19.0
@@ -201,7 +232,7 @@ def test_timed_shipment_is_due_an_interval_after_the_oldest_record() -> None:
 
 def test_timed_shipment_waits_for_the_probe_when_the_breaker_is_open() -> None:
     """A long-running function does not hammer a dead destination."""
-    subject = policy(interval_s=0.1)
+    subject = Alone(interval_s=0.1)
     for _ in range(5):
         subject.failed(0.0)
     assert subject.due_at(0.0, 0.0) == 8.0
@@ -211,7 +242,7 @@ def test_timed_shipment_waits_for_the_probe_when_the_breaker_is_open() -> None:
 
 def test_shipment_that_had_too_little_time_says_little() -> None:
     """Only many of them in a row, without a single answer, come to as much as one that had a hold's whole time."""
-    subject = policy("end")
+    subject = Alone("end")
     for _ in range(round(MISSES_TO_OPEN / SHORT_MISS) - 1):
         subject.failed(0.0, is_short=True)
     assert not subject.is_open
@@ -221,7 +252,7 @@ def test_shipment_that_had_too_little_time_says_little() -> None:
 
 def test_answer_within_the_budget_is_as_good_as_a_delivery_while_the_breaker_is_closed() -> None:
     """Much was to be shipped, and there was no time for all of it."""
-    subject = policy("end")
+    subject = Alone("end")
     for _ in range(10):
         subject.failed(0.0)
         subject.answered(0.4)
@@ -236,7 +267,7 @@ def test_answer_within_the_budget_is_as_good_as_a_delivery_while_the_breaker_is_
 
 def test_delivery_of_unknown_speed_closes_the_breaker_for_a_trial_now_and_then() -> None:
     """A freeze may have lain between request and answer; one more miss opens it again, for twice as long."""
-    subject = policy("end")
+    subject = Alone("end")
     subject.failed(0.0)
     subject.failed(0.0)
     subject.delivered(FIRST_TRIAL_S - 0.1, None)
@@ -257,7 +288,7 @@ def test_delivery_of_unknown_speed_closes_the_breaker_for_a_trial_now_and_then()
 @pytest.mark.parametrize(("took_s", "is_quick"), [(0.1, True), (0.6, False), (None, False)])
 def test_destination_is_quick_that_is_known_to_have_been(took_s: float | None, *, is_quick: bool) -> None:
     """Nothing is known of one at the beginning, nor after a failure."""
-    subject = policy("end")
+    subject = Alone("end")
     assert not subject.is_quick
     subject.delivered(0.0, took_s)
     assert subject.is_quick == is_quick

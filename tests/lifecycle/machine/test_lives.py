@@ -74,7 +74,7 @@ class Life:
     @property
     def waiting_bytes(self) -> int:
         """What has not been delivered."""
-        return self.machine.shipments.waiting_bytes
+        return self.machine.routes[0].shipments.waiting_bytes
 
     @property
     def ends_at(self) -> float:
@@ -87,7 +87,7 @@ class Life:
     def happen(self, what: str, pause_s: float, share: float) -> None:  # noqa: C901, PLR0912, PLR0915 - a life has many turns
         """Time passes, and then one thing happens, if it can."""
         self._wait(pause_s)
-        end, shipped = self.machine.shipments.end, self.machine.shipments.shipped
+        end, shipped = self.machine.routes[0].shipments.end, self.machine.routes[0].shipments.shipped
         size = max(1, round(share * CAPACITY / 3))
         has_room = end + size - shipped <= CAPACITY and self._works("collector")
         order = self._ship if self._works("shipper") else None
@@ -213,7 +213,7 @@ class Life:
                     self.tried_until = command.until
             case Release():
                 assert "collector" in self._alive
-                assert command.through <= self.machine.shipments.end
+                assert command.through <= self.machine.routes[0].shipments.end
             case StartWorker():
                 assert command.worker not in self._alive
                 self._alive.add(command.worker)
@@ -281,4 +281,4 @@ def test_no_life_ends_with_records_that_wait_and_were_not_tried(mode: str, budge
     """While there is time left, all that waits is ordered out once more."""
     life = lived(mode, budget_s, story)
     if life.waiting_bytes and life.last_stored < life.ends_at - SHORTLY_S:
-        assert life.tried_until == life.machine.shipments.end
+        assert life.tried_until == life.machine.routes[0].shipments.end

@@ -157,12 +157,14 @@ def test_long_function_ships_every_interval() -> None:
 
 
 def test_last_words_leave_before_the_deadline() -> None:
-    """Whatever is there half a second before a timeout goes out, also when /next is out already."""
+    """Whatever is there half a second before a timeout goes out, once, also when /next is out already."""
     subject = machine("interval")
     invoke(subject, 0.0, timeout_s=5.0)
     subject.handle(stored(100), 1.0)
     assert subject.wakes_at == pytest.approx(4.5)
     assert ships(subject.handle(TimePassed(), 4.5)) == [(0, 100, "deadline_near")]
+    subject.handle(OffsetCommitted(100), 4.55)
+    assert subject.handle(stored(200, start=100), 4.6) == []
 
 
 def test_backlog_more_than_half_full_ships_at_once() -> None:
@@ -225,7 +227,7 @@ def test_ring_that_began_anew_is_followed() -> None:
     subject.handle(ShutdownRequested("spindown", 100.0), 0.1)
     subject.handle(OffsetCommitted(100), 0.2)
     assert ships(subject.handle(stored(CAPACITY + 50, start=CAPACITY), 0.3)) == [(CAPACITY, CAPACITY + 50, "shutdown")]
-    assert subject.shipments.waiting_bytes == 50
+    assert subject.routes[0].shipments.waiting_bytes == 50
 
 
 def test_shipment_that_waits_for_an_outcome_holds_nothing_and_opens_no_breaker() -> None:
@@ -237,8 +239,8 @@ def test_shipment_that_waits_for_an_outcome_holds_nothing_and_opens_no_breaker()
         commands = subject.handle(OffsetCommitted(number * 100 - 50, waits=True), number + 0.12)
         assert reasons_to_fetch(commands) == ["not_delivered"]
         assert ships(commands) == []
-    assert not subject.policy.is_open
-    assert subject.shipments.waiting_bytes == 50
+    assert not subject.routes[0].policy.is_open
+    assert subject.routes[0].shipments.waiting_bytes == 50
 
 
 def test_stall_that_crossed_an_order_ends_nothing() -> None:
@@ -406,7 +408,7 @@ def test_whatever_happens_the_next_event_is_asked_for_and_never_twice(  # noqa: 
             tell(TimePassed())
             assert subject.wakes_at is None or subject.wakes_at > now
         now = until
-        end = subject.shipments.end
+        end = subject.routes[0].shipments.end
         match what:
             case "invoke" if is_out:
                 running += 1
@@ -416,9 +418,9 @@ def test_whatever_happens_the_next_event_is_asked_for_and_never_twice(  # noqa: 
                 tell(stored(end + 200, start=end))
             case "finish":
                 tell(stored(end + 200, start=end, finished=f"r{running}"))
-            case "commit" if subject.shipments.current:
-                tell(OffsetCommitted(subject.shipments.current.until))
-            case "stall" if subject.shipments.current:
+            case "commit" if subject.routes[0].shipments.current:
+                tell(OffsetCommitted(subject.routes[0].shipments.current.until))
+            case "stall" if subject.routes[0].shipments.current:
                 tell(ShipmentStalled("deadline"))
             case "kill" | "kill_shipper":
                 tell(WorkerExited("shipper" if what == "kill_shipper" else "collector"))

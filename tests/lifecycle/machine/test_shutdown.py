@@ -13,7 +13,7 @@ from lifecycle.machine.events import (
     WorkerExited,
     WorkerReady,
 )
-from lifecycle.machine.flush import FlushPolicy
+from lifecycle.machine.flush import FlushPolicy, Traffic
 from lifecycle.machine.machine import (
     ASKED_EVERY_S,
     SHIPPER_ANSWERS_WITHIN_S,
@@ -31,7 +31,16 @@ from lifecycle.machine.shutdown import (
     Shutdown,
     Step,
 )
-from tests.lifecycle.machine.conversation import CAPACITY, invoke, machine, pass_time, reasons_to_fetch, ships, stored
+from tests.lifecycle.machine.conversation import (
+    CAPACITY,
+    alone,
+    invoke,
+    machine,
+    pass_time,
+    reasons_to_fetch,
+    ships,
+    stored,
+)
 
 
 def test_shutdown_collects_until_the_report_then_ships_and_exits() -> None:
@@ -298,7 +307,7 @@ def test_shutdown_with_a_full_backlog_ships_at_once(*, is_open: bool) -> None:
     subject.handle(stored(CAPACITY, start=100), 0.2)
     subject.handle(IntakeHeld(), 0.3)
     for _ in range(2 if is_open else 0):
-        subject.policy.failed(0.4)
+        subject.routes[0].policy.failed(0.4)
     (ship,) = subject.handle(ShutdownRequested("spindown", 22.0), 20.0)
     assert isinstance(ship, Ship)
     assert (ship.since, ship.until, ship.deadline) == (0, CAPACITY, 22.0 - SHUTDOWN_MARGIN_S)
@@ -306,8 +315,9 @@ def test_shutdown_with_a_full_backlog_ships_at_once(*, is_open: bool) -> None:
 
 def test_last_shipment_has_its_time_however_long_the_platform_holds_telemetry_back() -> None:
     """A buffer of two seconds outlasts the shutdown: what is still owed is settled before."""
-    policy = FlushPolicy("end", interval_s=10.0, budget_s=0.5, jitter=lambda: 1.0, can_hold=False)
-    subject = Machine(policy, capacity_bytes=CAPACITY, buffer_s=2.0, freezes=True, now=0.0)
+    traffic = Traffic(10.0)
+    policy = FlushPolicy(traffic, "end", interval_s=10.0, budget_s=0.5, jitter=lambda: 1.0, can_hold=False)
+    subject = alone(traffic, policy, buffer_s=2.0)
     subject.handle(stored(100), 0.1)
     subject.handle(OffsetCommitted(100, owes=True), 0.2)
     subject.handle(ShutdownRequested("spindown", 3.0), 1.0)

@@ -78,7 +78,7 @@ def test_shipper_that_dies_of_what_it_ships_opens_the_breaker() -> None:
         subject.handle(stored(100 * (number + 1), finished=f"r{number}"), now + 0.1)
         commands += subject.handle(WorkerExited("shipper"), now + 0.2)
         commands += subject.handle(TimePassed(), now + 5.0)
-    assert subject.policy.is_open
+    assert subject.routes[0].policy.is_open
     assert commands.count(StartWorker("shipper")) == DEATHS_TO_FAIL
     assert commands.count(WarnOfDeaths("shipper")) == 1
     assert reasons_to_fetch(invoke(subject, now + 6.0)) == ["shipper_missing"]
