@@ -8,7 +8,7 @@ from lifecycle.contract.counts import Taken
 from lifecycle.contract.wire import Overflowed, Refused, Repeated, Report, Shipped, Stalled, Stored
 
 # What is dropped because a setting says so, under the setting's name, and our own lines that came back.
-INTENDED = frozenset(("own_line", "platform_logs", "signals", "min_level", "keep", "drop", "sample"))
+INTENDED = frozenset(("own_line", "platform_logs", "signals", "min_level", "keep", "drop", "sample", "unsampled"))
 
 # A batch answered 503 is still the platform's, and comes again.
 KEPT_BY_PLATFORM = frozenset(("full",))

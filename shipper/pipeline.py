@@ -16,7 +16,7 @@ from shipper.delivery.batch import Batch, Limits, Position
 from shipper.model.context import Context
 from shipper.model.events import AnyEvent, BrokenEvent, Event, as_text, events, is_own, size_of, unread_events
 from shipper.model.log_record import Encoder, LogRecord, TextLine
-from shipper.model.signals import LOGS, METRICS, TRACES, Selection
+from shipper.model.signals import AUTO, LOGS, METRICS, TRACES, Selection
 from shipper.parse.log_parser import LogParser
 from shipper.parse.text_formats import may_tell_failure
 
@@ -35,6 +35,7 @@ UNMAPPABLE = "unmappable"
 DAMAGED = "damaged"
 NO_PLATFORM_LOGS = "platform_logs"
 NO_LOGS = "signals"
+UNSAMPLED = "unsampled"
 UNTAKEN = "untaken"
 
 # After so much of what was made somebody else may have a turn: some dozen lines, or a long one.
@@ -107,7 +108,7 @@ class Pipeline:
         self._phases: Phases | None = None
         self._seed = ""
         self._observed_ns = 0
-        self._is_damaged = self._said_unmapped = False
+        self._is_damaged = self._said_unmapped = self._said_unsampled = False
         self._under_way = under_way or UnderWay()
         self._deadly = self._under_way.places()
         self._deadly_here: set[int] = set()
@@ -365,9 +366,15 @@ class Pipeline:
         moved = self._following.moved(event, f"{self._seed}-{index}", self._observed_ns, row.context)
         before, row.context = row.context, moved.context
         selection, shapes = self._selection, self._shapes
+        if moved.is_unsampled:
+            self._say_unsampled()
         if shapes is not None and TRACES not in shapes.untaken:
             row.spans = tuple(shapes.span(span) for span in moved.spans if self._is_in_sample(span, before))
-        if selection.logs and not self._is_untaken(LOGS) and (selection.platform_logs or moved.is_strange):
+        if (
+            selection.logs
+            and not self._is_untaken(LOGS)
+            and (event.type in selection.platform_logs or moved.is_strange)
+        ):
             record = self._parser.record(event, index, row.context)
             if self._rules is not None:
                 judged = self._rules.judged_of_platform(record, event, before)
@@ -382,9 +389,25 @@ class Pipeline:
                 self._write(record, row)
                 return
         if moved.is_part and shapes is not None and (selection.traces or selection.metrics):
-            row.reason, row.is_part = "", not row.spans
+            is_nothing = moved.is_unsampled and not row.spans
+            row.reason, row.is_part = UNSAMPLED if is_nothing else "", not row.spans and not is_nothing
         else:
             row.reason = row.reason or NO_PLATFORM_LOGS
+
+    def _say_unsampled(self) -> None:
+        """Says once that spans are left out: nobody else would."""
+        if self._said_unsampled:
+            return
+        self._said_unsampled = True
+        # Who asked for it knows.
+        say = self._log.warning if self._selection.unsampled == AUTO else self._log.info
+        say(
+            "shipper.spans_unsampled",
+            setting="TAILRACE_TRACE_UNSAMPLED",
+            used=self._selection.unsampled,
+            effect="an invocation that X-Ray does not sample gets no span; each is counted as dropped: unsampled",
+            hint="TAILRACE_TRACE_UNSAMPLED=1 makes a span of every invocation",
+        )
 
     def _is_untaken(self, signal: str) -> bool:
         return self._shapes is not None and signal in self._shapes.untaken

@@ -112,6 +112,9 @@ class Text(Setting):
         return self.of(settings)  # type: ignore[no-any-return]
 
 
+_YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
+
+
 class Flag(Setting):
     """Yes or no."""
 
@@ -123,9 +126,9 @@ class Flag(Setting):
 
     def read(self, text: str) -> bool:
         lowered = text.lower()
-        if lowered in ("1", "true", "yes", "on"):
+        if lowered in _YES:
             return True
-        if lowered in ("0", "false", "no", "off"):
+        if lowered in _NO:
             return False
         raise BadValueError
 
@@ -214,6 +217,17 @@ class Choice(Setting):
         return text.lower()
 
 
+class FlagOrAuto(Choice):
+    """Yes, no, or as it turns out: `1`, `0` or `auto`."""
+
+    def __init__(self, about: str) -> None:
+        super().__init__("auto", about, options=("auto", "1", "0"))
+
+    def read(self, text: str) -> str:
+        lowered = text.lower()
+        return "1" if lowered in _YES else "0" if lowered in _NO else super().read(text)
+
+
 class Encoding(Choice):
     """An encoding of OTLP. gRPC is understood, and answered where all is known that is used instead."""
 
@@ -247,6 +261,37 @@ class Names(Setting):
         if not words or any(word not in self.options for word in words):
             raise BadValueError
         return tuple(option for option in self.options if option in words)
+
+
+class FlagOrNames(Names):
+    """All of a list, none, or those that are named: in either case, with or without what all of them begin with.
+
+    Args:
+        begin: What all of them begin with where they come from.
+    """
+
+    def __init__(self, about: str, *, options: "tuple[str, ...]", begin: str) -> None:
+        super().__init__((), about, options=options)
+        self.begin = begin
+
+    @property
+    def expected(self) -> str:
+        return "1, 0 or " + super().expected
+
+    def read(self, text: str) -> "tuple[str, ...]":
+        lowered = text.lower()
+        if lowered in _YES:
+            return self.options
+        if lowered in _NO:
+            return ()
+        words = [word.strip().removeprefix(self.begin) for word in lowered.split(",") if word.strip()]
+        known = {option.lower() for option in self.options}
+        if not words or any(word not in known for word in words):
+            raise BadValueError
+        return tuple(option for option in self.options if option.lower() in words)
+
+    def shown(self, value: "Any") -> str:
+        return super().shown(value) if value else "0"
 
 
 class Ratio(Setting):

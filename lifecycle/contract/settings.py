@@ -17,6 +17,8 @@ from lifecycle.contract.setting_types import (
     Choice,
     Encoding,
     Flag,
+    FlagOrAuto,
+    FlagOrNames,
     Headers,
     Names,
     Pairs,
@@ -40,6 +42,13 @@ OTLP_PREFIX = "OTEL_EXPORTER_OTLP_"
 DEFAULT_OTLP_ENDPOINT = "http://localhost:4318"
 HTTP_PORT, GRPC_PORT = 4318, 4317
 
+
+# The events that the platform has of its own, without what all their types begin with (Telemetry API, Logs API).
+OF_PLATFORM = "platform."
+PLATFORM_EVENTS = (
+    *("initStart", "initRuntimeDone", "initReport", "restoreStart", "restoreRuntimeDone", "restoreReport"),
+    *("start", "runtimeDone", "report", "end", "extension", "telemetrySubscription", "logsSubscription", "logsDropped"),
+)
 
 # The platform's own limits of its buffer (Telemetry API reference).
 LEAST_BUFFER_ITEMS = 1000
@@ -150,13 +159,14 @@ class Settings:
     )
     buffer_ms = Whole(25, "Platform's buffer: a batch leaves at this age.", low=25, high=30_000, unit="ms")
 
-    platform_logs = Flag(
-        default=False,
-        about="1 ships the platform's events as log records, too: start, report, extension, …",
+    platform_logs = FlagOrNames(
+        "The platform's events to ship as log records, too: all of them, none, or those that are named.",
+        options=PLATFORM_EVENTS,
+        begin=OF_PLATFORM,
     )
-    trace_unsampled = Flag(
-        default=False,
-        about="1 makes spans also of invocations that X-Ray's sampling decision leaves out.",
+    trace_unsampled = FlagOrAuto(
+        "Whether invocations that X-Ray does not sample get spans: auto gives all of them one until this environment "
+        "sees that X-Ray samples here, and leaves it to X-Ray from then on.",
     )
     min_level = Choice(
         "",

@@ -7,9 +7,9 @@ import msgspec
 from shipper.invocations.attributes import attributes_of, bounded
 from shipper.model import meters
 from shipper.model.context import MOST_ID, Child, Context, Invocation
-from shipper.model.platform_records import Ended, Metrics
-from shipper.model.semconv import FAAS_COLDSTART, FAAS_INVOCATION_ID
-from shipper.model.signals import Selection
+from shipper.model.platform_records import Ended, Metrics, Tracing
+from shipper.model.semconv import FAAS_COLDSTART, FAAS_INVOCATION_ID, FAAS_TRIGGER
+from shipper.model.signals import AUTO, YES, Selection
 from shipper.model.span import Span
 from shipper.model.trace_ids import SPAN_DIGITS, hex_id, ids_of, trace_header
 from shipper.parse.times import duration_ns
@@ -28,6 +28,9 @@ BYTES_PER_MB = 1024 * 1024
 TIMEOUT = "timeout"
 UNREPORTED = "unreported"
 
+# Required of spans that serve (semantic conventions, "FaaS spans"), and told by nothing that the platform says.
+UNKNOWN_TRIGGER = "other"
+
 # Error types of the platform's that say so, too.
 _TIMEOUTS = (TIMEOUT, "Sandbox.Timeout", "Sandbox.Timedout")
 
@@ -40,9 +43,28 @@ _MEMORY_ERRORS = ("OutOfMemory", "MemoryError", "NoMemoryError")
 Taken = tuple[tuple[int, float | None], ...]
 
 
-def is_traced(invocation: Invocation, selection: Selection) -> bool:
-    """Whether the invocation gets a span."""
-    return selection.traces and (selection.unsampled or invocation.sampled is not False)
+def is_left_out(sampled: bool | None, context: Context, selection: Selection) -> bool:  # noqa: FBT001 - X-Ray's word
+    """Whether what X-Ray decided this of gets no span, where spans are made.
+
+    Without active tracing, and called by nobody who is traced, every invocation is one that is not sampled: that is no
+    decision of anybody's.
+    """
+    if not selection.traces or sampled is not False:
+        return False
+    return selection.unsampled != YES and (selection.unsampled != AUTO or context.is_sampling)
+
+
+def samples(invocation: Invocation | None, tracing: Tracing | None) -> bool:
+    """Whether a record shows that X-Ray samples here.
+
+    Args:
+        invocation: What the record is of, as known before it; None for nothing.
+        tracing: What it says of it.
+    """
+    decided = trace_header(tracing.value).sampled if tracing else None
+    # By the Logs API only reports tell of a trace, and only where X-Ray's tracing is active.
+    is_told_late = invocation is not None and invocation.sampled is None and not invocation.parent_id
+    return decided is True or (decided is False and is_told_late)
 
 
 def done(invocation: Invocation, record: Ended, at_ns: int, children: tuple[Child, ...]) -> Invocation:
@@ -159,7 +181,7 @@ def reported(
         taken += outcome(one, metrics)
     elif had_ended and failure(one) and not knew_oom and is_out_of_memory(one, metrics):
         taken += ((meters.OUT_OF_MEMORY, 1),)
-    if not is_traced(one, selection):
+    if not selection.traces or is_left_out(one.sampled, context, selection):
         return None, taken
     attributes = {**one.attributes, **dict(_said(record)), **dict(attributes_of(metrics))}
     return _span(one, max(at_ns, one.start_ns), attributes, context, selection, metrics), taken
@@ -172,7 +194,7 @@ def unreported(
     end_ns = max(invocation.done_ns or now_ns, invocation.start_ns)
     one = invocation if invocation.status or failure(invocation) else replace(invocation, error_type=UNREPORTED)
     taken = () if invocation.done_ns else outcome(one)
-    if not is_traced(one, selection):
+    if not selection.traces or is_left_out(one.sampled, context, selection):
         return None, taken
     return _span(one, end_ns, one.attributes, context, selection), taken
 
@@ -199,7 +221,8 @@ def _span(
 ) -> Span:
     trace_id, span_id = ids_of(one)
     error = failure(one)
-    attributes = {FAAS_INVOCATION_ID: one.request_id, FAAS_COLDSTART: one.is_cold, **attributes}
+    head = {FAAS_INVOCATION_ID: one.request_id, FAAS_COLDSTART: one.is_cold, FAAS_TRIGGER: UNKNOWN_TRIGGER}
+    attributes = {**head, **attributes}
     if one.status:
         attributes["aws.lambda.status"] = one.status
     if error and is_out_of_memory(one, metrics or Metrics()):

@@ -20,9 +20,10 @@ from shipper.model.platform_records import (
     PhaseEnded,
     PhaseStarted,
     Started,
+    Tracing,
     record_of,
 )
-from shipper.model.semconv import FAAS_COLDSTART
+from shipper.model.semconv import FAAS_COLDSTART, FAAS_TRIGGER
 from shipper.model.signals import Selection
 from shipper.model.span import Span
 from shipper.model.trace_ids import SPAN_DIGITS, TRACE_DIGITS, generated, hex_id, ids_of, trace_header
@@ -30,6 +31,8 @@ from shipper.parse.times import duration_ns, unix_ns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from shipper.model.log_record import LogRecord
 
 replace = msgspec.structs.replace
@@ -41,6 +44,9 @@ MOST_CHILDREN = 8
 # at a time as AWS_LAMBDA_MAX_CONCURRENCY says.
 MOST_OPEN = 4
 MOST_INTERLEAVED = 256
+
+# What the runtime's version has in it where the function is a durable one: `python:3.14.DurableFunction.v6`.
+DURABLE = "DurableFunction"
 
 # An init this much older than the moment it was delivered was told again by a restored snapshot: events are delivered
 # within seconds, and no init lasts longer than a quarter of an hour.
@@ -55,12 +61,14 @@ class Moved(msgspec.Struct, frozen=True, gc=False):
         spans: Complete with it.
         is_strange: It is not understood.
         is_part: A span or a metric is made from it.
+        is_unsampled: It is nothing, or no more than part of a metric, because its invocation is not sampled.
     """
 
     context: Context
     spans: tuple[Span, ...] = ()
     is_strange: bool = False
     is_part: bool = False
+    is_unsampled: bool = False
 
 
 class Phases:
@@ -112,7 +120,7 @@ class Phases:
             context, lost = self._given_up(one, context, now_ns)
             spans += lost
         phase = context.phase
-        if phase is not None and not phase.is_stale and self._selection.traces:
+        if phase is not None and self._has_span(phase, context):
             error = phase.error_type or invocations.UNREPORTED
             spans.append(self._phase_span(replace(phase, error_type=error), max(now_ns, phase.start_ns)))
         return replace(context, open=(), phase=None), tuple(spans)
@@ -159,9 +167,13 @@ class Phases:
         if self._selection.metrics and not began.since_ns:
             began = replace(began, since_ns=at_ns)  # no init was told: a point must span some time all the same
         context = replace(context, is_cold=False, open=open_, meters=began)
+        if not context.is_sampling and invocations.samples(None, record.tracing):
+            context = replace(context, is_sampling=True)
+        is_unsampled = self._is_nothing(invocation, context)
         if self._selection.interleaved:
             # What follows belongs to the init no more, and to no invocation that the stream could tell.
-            return Moved(replace(context, trace_id="", span_id="", flags=0), tuple(spans), is_part=True)
+            context = replace(context, trace_id="", span_id="", flags=0)
+            return Moved(context, tuple(spans), is_part=True, is_unsampled=is_unsampled)
         context = replace(
             context,
             request_id=invocation.request_id,
@@ -169,7 +181,11 @@ class Phases:
             span_id=invocation.span_id,
             flags=invocation.flags,
         )
-        return Moved(context, tuple(spans), is_part=True)
+        return Moved(context, tuple(spans), is_part=True, is_unsampled=is_unsampled)
+
+    def _is_nothing(self, invocation: Invocation, context: Context) -> bool:
+        """Whether the events of an invocation come to nothing: it gets no span, and metrics are not made."""
+        return not self._selection.metrics and invocations.is_left_out(invocation.sampled, context, self._selection)
 
     def _given_up(self, one: Invocation, context: Context, now_ns: int) -> tuple[Context, list[Span]]:
         """The context and the span, if any, of an invocation that will not be reported any more."""
@@ -183,13 +199,17 @@ class Phases:
         if kind == "platform.report":
             span, taken = invocations.reported(invocation, record, at_ns, children, context, self._selection)
             open_ = tuple(one for one in context.open if one.request_id != request_id)
-            context = self._measured(replace(context, open=open_), at_ns, *taken)
-            return Moved(context, (span,) if span else (), is_part=True)
+            is_sampling = context.is_sampling or invocations.samples(invocation, record.tracing)
+            context = self._measured(replace(context, open=open_, is_sampling=is_sampling), at_ns, *taken)
+            is_unsampled = span is None and self._selection.traces
+            return Moved(context, (span,) if span else (), is_part=True, is_unsampled=is_unsampled)
         if kind == "platform.end" or invocation is None or invocation.done_ns:
             return Moved(context, is_part=True)
         done = invocations.done(invocation, record, at_ns, children)
         open_ = tuple(done if one is invocation else one for one in context.open)
-        return Moved(self._measured(replace(context, open=open_), at_ns, *invocations.outcome(done)), is_part=True)
+        is_unsampled = self._is_nothing(done, context)
+        context = self._measured(replace(context, open=open_), at_ns, *invocations.outcome(done))
+        return Moved(context, is_part=True, is_unsampled=is_unsampled)
 
     # Inits and restores.
 
@@ -201,14 +221,20 @@ class Phases:
         if is_snapshot:
             # Every copy of a snapshot may tell its init again: it is one and the same span.
             seed = f"{record.function_arn or record.function_name}:{record.function_version} {at_ns}"
+        attributes = dict(attributes_of(record, "function_name", "function_version", "tracing"))
+        if DURABLE in record.runtime_version:
+            attributes["aws.lambda.durable_function"] = True
         phase = Phase(
             kind="restore" if is_restore else "init",
             seed=seed,
             start_ns=at_ns,
             initialization_type=record.initialization_type,
             is_stale=is_snapshot and observed_ns - at_ns > STALE_NS,
-            attributes=bounded(dict(attributes_of(record, "function_name", "function_version"))),
+            attributes=bounded(attributes),
+            **_traced(record.tracing),
         )
+        if invocations.samples(None, record.tracing):
+            context = replace(context, is_sampling=True)
         began = context.meters
         if not began.since_ns and not phase.is_stale:
             began = replace(began, since_ns=at_ns)
@@ -219,8 +245,8 @@ class Phases:
             open_ = tuple(replace(one, is_cold=is_cold) if one is running else one for one in context.open)
             return replace(context, phase=phase, open=open_, has_init=True, meters=began)
         # Lines before the first invocation belong to it, where it gets a span.
-        has_span = self._selection.traces and not phase.is_stale
-        trace_id, span_id = _ids_of(phase) if has_span else ("", "")
+        has_span = self._has_span(phase, context)
+        trace_id, span_id = _ids_of(phase) if has_span else (phase.trace_id, phase.span_id)
         return replace(
             context,
             phase=phase,
@@ -230,7 +256,7 @@ class Phases:
             request_id="",
             trace_id=trace_id,
             span_id=span_id,
-            flags=int(has_span),
+            flags=int(bool(trace_id) and phase.sampled is not False),
         )
 
     def _phase_ended(self, kind: str, record: PhaseEnded, seed: str, at_ns: int, context: Context) -> Moved:
@@ -241,13 +267,21 @@ class Phases:
                 return Moved(context, is_part=True)
             duration_ms = record.metrics.duration_ms if record.metrics else None
             start_ns = at_ns - duration_ns(duration_ms)
-            phase = Phase(kind=name, seed=seed, start_ns=start_ns, initialization_type=record.initialization_type)
+            phase = Phase(
+                kind=name,
+                seed=seed,
+                start_ns=start_ns,
+                initialization_type=record.initialization_type,
+                **_traced(record.tracing),
+            )
         phase = replace(
             phase,
             status=record.status or phase.status,
             error_type=record.error_type or phase.error_type,
             children=(*phase.children, *self._children(record.spans))[:MOST_CHILDREN],
-            attributes=bounded({**phase.attributes, **dict(attributes_of(record, "metrics", "spans", "error_type"))}),
+            attributes=bounded(
+                {**phase.attributes, **dict(attributes_of(record, "metrics", "spans", "error_type", "tracing"))}
+            ),
         )
         if not kind.endswith("Report"):
             return Moved(replace(context, phase=phase), is_part=True)
@@ -263,13 +297,18 @@ class Phases:
             is_snapshot = phase.initialization_type == "snap-start"
             taken = ((meters.INIT_DURATION, None if is_snapshot else duration_s),)
         context = self._measured(replace(context, has_init=True), at_ns, *taken)
-        if self._selection.traces:
-            context = replace(context, link=(span.trace_id, span.span_id))
-        return Moved(context, (span,) if self._selection.traces else (), is_part=True)
+        if not self._has_span(phase, context):
+            return Moved(context, is_part=True, is_unsampled=self._selection.traces)
+        return Moved(replace(context, link=(span.trace_id, span.span_id)), (span,), is_part=True)
+
+    def _has_span(self, phase: Phase, context: Context) -> bool:
+        """Whether an init or restore gets a span."""
+        is_left_out = phase.is_stale or invocations.is_left_out(phase.sampled, context, self._selection)
+        return self._selection.traces and not is_left_out
 
     def _phase_span(self, phase: Phase, end_ns: int) -> Span:
         failed = phase.error_type or (phase.status if phase.status not in ("", "success") else "")
-        attributes = dict(phase.attributes)
+        attributes = {FAAS_TRIGGER: invocations.UNKNOWN_TRIGGER, **phase.attributes}
         trace_id, span_id = _ids_of(phase)
         if phase.initialization_type == "on-demand" or phase.kind == "restore":
             attributes[FAAS_COLDSTART] = True
@@ -277,6 +316,8 @@ class Phases:
             name=f"{self._selection.service} {phase.kind}",
             trace_id=trace_id,
             span_id=span_id,
+            parent_id=phase.parent_id,
+            is_sampled=phase.sampled is not False,
             start_ns=phase.start_ns,
             end_ns=max(phase.start_ns, end_ns),
             error=failed,
@@ -301,9 +342,22 @@ class Phases:
         return replace(context, meters=meters.measured(context.meters, at_ns, *taken))
 
 
+def _traced(tracing: Tracing | None) -> "dict[str, Any]":
+    """What X-Ray's context of an init or restore says, as members of its phase."""
+    if tracing is None:
+        return {}
+    header = trace_header(tracing.value)
+    return {
+        "trace_id": header.trace_id,
+        "span_id": hex_id(tracing.span_id, SPAN_DIGITS) if header.trace_id else "",
+        "parent_id": header.parent_id if header.trace_id else "",
+        "sampled": header.sampled,
+    }
+
+
 def _ids_of(phase: Phase) -> tuple[str, str]:
-    """Trace and span id of an init or restore."""
+    """Trace and span id of an init or restore: the platform's, else made from what it is."""
     return (
-        generated(f"trace {phase.kind} {phase.seed}", TRACE_DIGITS),
-        generated(f"span {phase.kind} {phase.seed}", SPAN_DIGITS),
+        phase.trace_id or generated(f"trace {phase.kind} {phase.seed}", TRACE_DIGITS),
+        phase.span_id or generated(f"span {phase.kind} {phase.seed}", SPAN_DIGITS),
     )

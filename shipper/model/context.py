@@ -80,7 +80,7 @@ class Phase(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
 
     Attributes:
         kind: `init` or `restore`.
-        seed: What its ids are made from.
+        seed: What its ids are made from, where the platform names none.
         start_ns: When it began.
         initialization_type: on-demand, provisioned-concurrency, …
         status: As its runtimeDone record has it; "" before.
@@ -88,6 +88,10 @@ class Phase(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
         is_stale: Whether it is an old one that a restored snapshot told again.
         children: Parts told so far.
         attributes: What else the records said.
+        trace_id: Of the trace that the platform ties it to; "" when it named none.
+        span_id: Of its own span; "" likewise.
+        parent_id: Of the span that it is part of; "" likewise.
+        sampled: X-Ray's decision; None when it made none.
     """
 
     kind: str
@@ -99,6 +103,10 @@ class Phase(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     is_stale: bool = False
     children: tuple[Child, ...] = ()
     attributes: dict[str, Any] = {}
+    trace_id: str = ""
+    span_id: str = ""
+    parent_id: str = ""
+    sampled: bool | None = None
 
 
 class Meters(msgspec.Struct, frozen=True, array_like=True):
@@ -135,6 +143,7 @@ class Context(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
         meters: What was counted.
         kept: The invocation outside the sample whose lines were shipped before its outcome was known.
         learnt: What was found out of where each signal goes, as of the report that the context travels with.
+        is_sampling: Whether X-Ray was seen to sample in this environment.
     """
 
     request_id: str = ""
@@ -149,6 +158,7 @@ class Context(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     meters: Meters = Meters()
     kept: str = ""
     learnt: dict[str, str] = {}
+    is_sampling: bool = False
 
     def with_meters(self, meters: Meters) -> "Context":
         """The same with other meters."""

@@ -93,6 +93,7 @@ class PhaseStarted(Part, gc=False):
     function_arn: str = ""
     instance_id: str = ""
     instance_max_memory: float | None = None
+    tracing: Tracing | None = None
 
 
 class PhaseEnded(Part, gc=False):
@@ -104,6 +105,7 @@ class PhaseEnded(Part, gc=False):
     error_type: str = ""
     metrics: Metrics | None = None
     spans: list[ChildSpan] = []
+    tracing: Tracing | None = None
 
 
 class Announced(Part, gc=False):

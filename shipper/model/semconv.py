@@ -23,6 +23,7 @@ FAAS_MAX_MEMORY = "faas.max_memory"
 # Log records and spans: "FaaS spans", "AWS Lambda", "Events and logs", "Exceptions", "Recording errors".
 FAAS_INVOCATION_ID = "faas.invocation_id"
 FAAS_COLDSTART = "faas.coldstart"
+FAAS_TRIGGER = "faas.trigger"
 AWS_LAMBDA_INVOKED_ARN = "aws.lambda.invoked_arn"
 LOG_RECORD_UID = "log.record.uid"
 EXCEPTION_TYPE = "exception.type"

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from lifecycle.contract.settings import Settings
+from lifecycle.contract.settings import OF_PLATFORM, PLATFORM_EVENTS, Settings
 
 LOGS = "logs"
 TRACES = "traces"
@@ -11,7 +11,14 @@ METRICS = "metrics"
 # In this order a batch's signals are sent: a destination that takes only some of them has had the lines by then.
 SIGNALS = (LOGS, TRACES, METRICS)
 
+# What `unsampled` may be.
+AUTO, YES = "auto", "1"
+
 _NS_PER_MS = 1_000_000
+
+
+def _types(names: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(OF_PLATFORM + name for name in names)
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,8 +28,9 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
         logs: Log records.
         traces: Spans.
         metrics: Metrics.
-        platform_logs: Log records also of the platform's events.
-        unsampled: Spans also where X-Ray's decision is against them.
+        platform_logs: Types of the platform's events that become log records, too.
+        unsampled: Whether there are spans also where X-Ray's decision is against them: `1`, `0`, or `auto`, which is
+            until X-Ray is seen to sample here.
         interleaved: Invocations overlap, so the stream does not tell which one a line belongs to.
         interval_ns: Metrics are exported no more often.
         is_cumulative: Metrics count from the environment's beginning.
@@ -32,8 +40,8 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     logs: bool = True
     traces: bool = False
     metrics: bool = False
-    platform_logs: bool = True
-    unsampled: bool = False
+    platform_logs: frozenset[str] = _types(PLATFORM_EVENTS)
+    unsampled: str = AUTO
     interleaved: bool = False
     interval_ns: int = 10_000 * _NS_PER_MS
     is_cumulative: bool = False
@@ -47,7 +55,7 @@ def selected_by(settings: Settings) -> Selection:
         logs=LOGS in signals,
         traces=TRACES in signals,
         metrics=METRICS in signals,
-        platform_logs=settings.platform_logs,
+        platform_logs=_types(settings.platform_logs),
         unsampled=settings.trace_unsampled,
         interleaved=settings.function.is_managed,
         interval_ns=settings.flush_interval_ms * _NS_PER_MS,

@@ -14,7 +14,8 @@ else:
 
 # What a span is of (opentelemetry/proto/trace/v1/trace.proto), and how it ended.
 INTERNAL, SERVER = 1, 2
-UNSET, OK, ERROR = 0, 1, 2
+# What went well has no status: to say that it did is the user's alone (semantic conventions, "Recording errors").
+UNSET, ERROR = 0, 2
 
 # Bits of `flags`: it is known whether the parent is remote; it is.
 _IS_KNOWN, _IS_REMOTE = 0x100, 0x200
@@ -53,7 +54,7 @@ class SpanData(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         parent_id: "" for the root of a trace.
         flags: Trace flags (W3C Trace Context), and what is known of the parent.
         kind: `INTERNAL` or `SERVER`.
-        status: `UNSET`, `OK` or `ERROR`.
+        status: `UNSET` or `ERROR`.
         message: More about the status.
         link: Trace and span id of another span; two "" for none.
     """
@@ -85,7 +86,7 @@ def spans_of(span: Span) -> list[SpanData]:
         start_ns=span.start_ns,
         end_ns=span.end_ns,
         attributes={**span.attributes, ERROR_TYPE: span.error} if span.error else span.attributes,
-        status=ERROR if span.error else OK,
+        status=ERROR if span.error else UNSET,
         message=span.message if span.error else "",
         link=span.link,
     )

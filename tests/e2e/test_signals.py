@@ -75,6 +75,30 @@ def test_nothing_is_lost_of_any_signal(start: Start, flush: str) -> None:
     assert sum(one["accepted"] for one in ledgers) == len(run.env.telemetry(NAME).emitted)
 
 
+@pytest.mark.parametrize(
+    ("setting", "sampled", "has_spans"),
+    [("", False, True), ("auto", True, True), ("1", False, True), ("0", False, False)],
+)
+def test_a_function_that_x_ray_does_not_trace_has_spans_all_the_same(
+    start: Start, setting: str, *, sampled: bool, has_spans: bool
+) -> None:
+    """Lambda says of every invocation without active tracing that it is not sampled; one may want it to count."""
+    run = start(
+        platform=Platform(sampled=sampled),
+        TAILRACE_FLUSH="end",
+        TAILRACE_LOG_LEVEL="info",
+        TAILRACE_TRACE_UNSAMPLED=setting,
+        **BARE,
+    )
+    ids = {run.invoke(lines=1).request_id for _ in range(3)}
+    run.end()
+    assert set(by_request(run)) == (ids if has_spans else set())
+    (ledger,) = run.events("lifecycle.ended")
+    assert ledger["dropped"].get("unsampled") == (None if has_spans else 3)
+    assert len(run.events("shipper.spans_unsampled")) == (not has_spans)
+    assert total(run, "faas.invocations") == 3
+
+
 def test_a_traces_endpoint_that_is_down_costs_neither_lines_nor_time(start: Start) -> None:
     """Lines and metrics arrive as if nothing were wrong; spans are given up at the end, and counted."""
     down = {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:9/v1/traces"}

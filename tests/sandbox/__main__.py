@@ -51,6 +51,8 @@ def parser() -> argparse.ArgumentParser:
     platform.add_argument("--extensions", type=Path, required=True, metavar="DIR", help="as in /opt/extensions")
     platform.add_argument("--flavour", choices=FLAVOURS, default="on-demand")
     platform.add_argument("--freeze", action=argparse.BooleanOptionalAction, default=True, help="between invocations")
+    platform.add_argument("--tracing", action=argparse.BooleanOptionalAction, default=True, help="an X-Ray header")
+    platform.add_argument("--sampled", action=argparse.BooleanOptionalAction, default=True, help="X-Ray's decision")
     platform.add_argument("--shutdown-ms", type=int, default=2000, metavar="MS", help="SIGKILL after this")
     platform.add_argument("--duplicate-every", type=int, default=0, metavar="K", help="redeliver each K-th batch")
     platform.add_argument("--subscribe-fault", choices=("202", "400", "403", "500", "drop"))
@@ -128,6 +130,8 @@ def _platform(options: argparse.Namespace) -> Platform:
     return Platform(
         flavour=options.flavour,
         freeze=options.freeze,
+        tracing=options.tracing,
+        sampled=options.sampled,
         shutdown_ms=options.shutdown_ms,
         duplicate_every=options.duplicate_every,
         concurrency=options.concurrency,

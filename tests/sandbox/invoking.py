@@ -41,11 +41,11 @@ def new_invocation(world: World, payload: Any, deadline_s: float) -> Invocation:
     """Make an invocation with a fresh request id and trace header."""
     tracing = None
     if world.platform.tracing:
-        root = f"{int(time.time()):08x}-{secrets.token_hex(12)}"
+        root, sampled = f"{int(time.time()):08x}-{secrets.token_hex(12)}", int(world.platform.sampled)
         tracing = {
             "spanId": secrets.token_hex(8),
             "type": "X-Amzn-Trace-Id",
-            "value": f"Root=1-{root};Parent={secrets.token_hex(8)};Sampled=1",
+            "value": f"Root=1-{root};Parent={secrets.token_hex(8)};Sampled={sampled}",
         }
     return Invocation(
         request_id=str(uuid.uuid4()),

@@ -68,6 +68,7 @@ class Platform:
         snapshot_s: How long a SnapStart snapshot lies frozen before it is restored.
         concurrency: `AWS_LAMBDA_MAX_CONCURRENCY` on managed instances.
         tracing: Whether events and INVOKE carry an X-Ray header.
+        sampled: X-Ray's decision in it; without active tracing it is no, whoever calls.
         duplicate_every: Deliver every k-th batch a second time; 0 for never.
         buffer_bytes: What the platform holds for a subscriber before it drops (`platform.logsDropped`).
         delivery_timeout_s: How long one POST may go unanswered before it is tried again.
@@ -90,6 +91,7 @@ class Platform:
     snapshot_s: float = 0.2
     concurrency: int = 2
     tracing: bool = True
+    sampled: bool = True
     duplicate_every: int = 0
     buffer_bytes: int = 64 * 1024 * 1024
     delivery_timeout_s: float = 10.0

@@ -44,10 +44,11 @@ def shown(seen: Seen) -> dict[str, Any]:
             "parent": span.get("parentSpanId", ""),
             "link": " ".join(ids(link) for link in span.get("links", [])),
             "from, to": (ms(span["startTimeUnixNano"]), ms(span["endTimeUnixNano"])),
-            "status": span["status"]["code"].removeprefix("STATUS_CODE_"),
+            "status": span.get("status", {}).get("code", "").removeprefix("STATUS_CODE_"),
             "attributes": attributes_of(span["attributes"]),
             "parts": {one["name"]: (ms(one["startTimeUnixNano"]), ms(one["endTimeUnixNano"])) for one in parts},
         }
+        assert found["span"]["attributes"].pop("faas.trigger") == "other"
         found["span"] = {name: value for name, value in found["span"].items() if value not in ("", {})}
     if seen.metrics:
         found["metrics"] = {f"{one['name']} {one['unit']}": seen.metric(one["name"]) for one in seen.metrics}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from shipper.model.platform_records import KINDS
 from tests.shipper.following import attributes, followed
 from tests.shipper.model.test_events import JSON, RECORDED
-from tests.shipper.support import REQUEST_ID, event
+from tests.shipper.support import REQUEST_ID, event, settings_of
 
 TRACING = {
     "spanId": "24cd7d670fa455f0",
@@ -146,8 +146,18 @@ def test_a_platform_event_is_a_readable_line_where_it_is_asked_for(
 
 
 def test_every_known_kind_has_its_line() -> None:
-    """The table above leaves none out."""
+    """The table above leaves none out, and neither do the names that one may ask for."""
     assert {str(case.values[0]) for case in PLATFORM} == set(KINDS)
+    assert {f"platform.{name}" for name in settings_of(TAILRACE_PLATFORM_LOGS="1").platform_logs} == set(KINDS)
+
+
+@pytest.mark.parametrize(("kind", "record"), [case.values[:2] for case in PLATFORM])
+def test_a_platform_event_can_be_asked_for_by_name(kind: str, record: dict[str, Any]) -> None:
+    """It alone; many want the report, and no other."""
+    others = [(other, told) for other, told in (case.values[:2] for case in PLATFORM) if other != kind]
+    sent = [event(record, kind), *(event(told, str(other)) for other, told in others)]
+    (log,) = followed(sent, TAILRACE_PLATFORM_LOGS=kind.removeprefix("platform.")).logs
+    assert attributes(log)["aws.lambda.event.type"] == kind
 
 
 @pytest.mark.parametrize(("kind", "record"), [case.values[:2] for case in PLATFORM])

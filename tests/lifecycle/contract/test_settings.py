@@ -249,6 +249,45 @@ def test_words_are_understood_in_any_case_and_order() -> None:
     assert (settings.flush, settings.types, settings.enabled) == ("end", ("platform", "extension"), False)
 
 
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("", ()),
+        ("0", ()),
+        ("off", ()),
+        ("report", ("report",)),
+        ("REPORT, runtimedone", ("runtimeDone", "report")),
+        ("platform.report,platform.initStart", ("initStart", "report")),
+    ],
+)
+def test_platform_events_are_named_as_the_platform_does_or_as_cloudwatch_does(
+    text: str, names: tuple[str, ...]
+) -> None:
+    settings = Settings({"TAILRACE_PLATFORM_LOGS": text})
+    assert (settings.platform_logs, settings.problems) == (names, [])
+
+
+def test_all_platform_events_are_one() -> None:
+    assert "report" in Settings({"TAILRACE_PLATFORM_LOGS": "yes"}).platform_logs
+    assert len(Settings({"TAILRACE_PLATFORM_LOGS": "1"}).platform_logs) == 14
+
+
+def test_a_platform_event_that_nobody_has_heard_of_is_a_bad_value() -> None:
+    """Then none of them is taken: half of what was meant would look like all of it."""
+    (problem,) = problems(TAILRACE_PLATFORM_LOGS="report,runtimeDon")
+    assert problem["expected"].startswith("1, 0 or a comma-separated list of initStart, ")
+    assert problem["used"] == "0"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("", "auto"), ("AUTO", "auto"), ("1", "1"), ("true", "1"), ("0", "0"), ("Off", "0")]
+)
+def test_who_is_not_sampled_may_be_left_to_what_turns_out(text: str, value: str) -> None:
+    """A flag of before means what it meant."""
+    settings = Settings({"TAILRACE_TRACE_UNSAMPLED": text})
+    assert (settings.trace_unsampled, settings.problems) == (value, [])
+
+
 def test_secrets_are_header_values_user_info_and_queries() -> None:
     """What must not appear in any line."""
     settings = Settings({"TAILRACE_HEADERS": "a=s1", "TAILRACE_DESTINATION": "https://u:s2@host/path?key=s3"})

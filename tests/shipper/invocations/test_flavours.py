@@ -2,8 +2,11 @@
 
 from typing import Any
 
+import pytest
+
 from tests.shipper.following import MANAGED, attributes, followed, only
 from tests.shipper.story import (
+    PARENT_ID,
     R1,
     R2,
     SPAN_ID,
@@ -20,13 +23,11 @@ from tests.shipper.story import (
     tracing,
 )
 
-OK = {"code": "STATUS_CODE_OK"}
-
 
 def test_a_cold_start_is_a_span_of_its_own_and_the_first_invocation_points_to_it() -> None:
     seen = followed([*init(-200), *invocation(0), *invocation(20, R2)])
     cold, first, second = seen.servers()
-    assert (cold["name"], cold["status"]) == ("shop init", OK)
+    assert (cold["name"], cold.get("status")) == ("shop init", None)
     assert (cold["startTimeUnixNano"], cold["endTimeUnixNano"]) == (ns(-200), ns(-30))
     assert attributes(cold)["faas.coldstart"] is True
     assert attributes(cold)["aws.lambda.runtime_version"] == "python:3.13.v1"
@@ -105,7 +106,7 @@ def test_an_init_that_fails_is_followed_by_one_inside_the_invocation() -> None:
     seen = followed([*failed, *init(-300, phase="invoke"), *invocation(0)])
     first, second, served = seen.servers()
     assert attributes(first)["error.type"] == "Runtime.ImportModuleError"
-    assert (attributes(second)["aws.lambda.phase"], second["status"]) == ("invoke", OK)
+    assert (attributes(second)["aws.lambda.phase"], second.get("status")) == ("invoke", None)
     assert attributes(served)["faas.coldstart"] is True
     assert (seen.metric("faas.coldstarts"), seen.metric("faas.init_duration")[0]) == (1, 2)
 
@@ -179,3 +180,44 @@ def test_the_logs_api_tells_of_an_init_in_the_report_only() -> None:
     fault = {**said(10, "fault"), "record": f"RequestId: {R1}\tStatus: error\tErrorType: Runtime.ExitError\n"}
     crashed = followed([start(0), fault, report(12)])
     assert attributes(only(crashed))["error.type"] == "Runtime.ExitError"
+
+
+def test_a_durable_function_says_so_in_its_init() -> None:
+    """Which Lambda tells in the runtime's version, and nowhere else."""
+    for version, durable in (("python:3.14.DurableFunction.v6", True), ("python:3.14.v6", None)):
+        span = only(
+            followed([said(0, "initStart", initializationType="on-demand", runtimeVersion=version), *init(0)[1:]])
+        )
+        assert attributes(span).get("aws.lambda.durable_function") is durable
+        assert attributes(span)["aws.lambda.runtime_version"] == version
+
+
+@pytest.mark.parametrize("first", ["initStart", "restoreStart"])
+@pytest.mark.parametrize("sampled", ["1", ""])
+def test_an_init_that_is_traced_lies_in_that_trace(first: str, sampled: str) -> None:
+    """It, its lines, and the first invocation's link to it."""
+    begun, *rest = (init if first == "initStart" else restore)(-200)
+    begun["record"]["tracing"] = tracing(sampled, span_id="1" * 16)
+    seen = followed([begun, line(-150), *rest, *invocation(0)])
+    cold, served = seen.servers()
+    assert (*ids(cold), cold["parentSpanId"]) == (TRACE_ID, "1" * 16, PARENT_ID)
+    assert ids(seen.logs[0]) == ids(cold)
+    assert (seen.logs[0]["flags"], cold["flags"] & 1) == (1, 1)
+    assert served["links"] == [{"traceId": TRACE_ID, "spanId": "1" * 16}]
+    assert "aws.lambda.tracing" not in attributes(cold)
+
+
+def test_an_init_whose_trace_only_its_report_names_lies_in_it_where_nothing_else_was_told() -> None:
+    (*_, told) = init(-200)
+    told["record"]["tracing"] = tracing(span_id="1" * 16)
+    assert ids(only(followed([told]))) == (TRACE_ID, "1" * 16)
+
+
+@pytest.mark.parametrize(("setting", "has_span"), [("auto", True), ("1", True), ("0", False)])
+def test_an_init_that_is_not_sampled_is_like_an_invocation(setting: str, *, has_span: bool) -> None:
+    begun, *rest = init(-200)
+    begun["record"]["tracing"] = tracing("0", span_id="1" * 16)
+    seen = followed([begun, line(-150), *rest], TAILRACE_TRACE_UNSAMPLED=setting)
+    assert len(seen.servers()) == has_span
+    assert seen.dropped == ({} if has_span else {"unsampled": 1})
+    assert (*ids(seen.logs[0]), seen.logs[0].get("flags", 0)) == (TRACE_ID, "1" * 16, 0)

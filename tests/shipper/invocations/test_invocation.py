@@ -64,7 +64,8 @@ def test_status_tells_how_it_went(end: list[Any], error: str | None, counted: st
     seen = followed([start(0), *end], is_final=True)
     span = only(seen)
     assert attributes(span).get("error.type") == error
-    assert span["status"]["code"] == ("STATUS_CODE_ERROR" if error else "STATUS_CODE_OK")
+    # That it went well is the user's to say.
+    assert span.get("status", {}).get("code") == ("STATUS_CODE_ERROR" if error else None)
     counters = {name: seen.metric(name) for name in ("faas.invocations", "faas.errors", "faas.timeouts")}
     assert counters == {name: 1 if name == counted else None for name in counters}
 
