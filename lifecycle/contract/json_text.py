@@ -196,6 +196,11 @@ def as_text(raw: "bytes | memoryview") -> bytes:
     return text.getvalue()
 
 
+def one_line(raw: bytes) -> bytes:
+    """A JSON value on one line: a raw line break in JSON is white space and nothing else."""
+    return raw.replace(b"\r", b" ").replace(b"\n", b" ") if b"\n" in raw or b"\r" in raw else raw
+
+
 def has_more_members(raw: bytes, most: int) -> bool:
     """Whether a JSON object has more members than `most`, not counting those within its members."""
     if len(raw) <= _LEAST_MEMBER_BYTES * most or raw.count(b":") <= most:

@@ -14,6 +14,9 @@ EVERY_SIGNAL = (LOGS, TRACES, METRICS)
 # Encodings of OTLP over HTTP, as `OTEL_EXPORTER_OTLP_PROTOCOL` names them.
 PROTOBUF, JSON = "http/protobuf", "http/json"
 
+# Of a destination that takes records: spans are some, where they are asked for.
+RECORDS = (LOGS, TRACES)
+
 _SERVER = "://HOST[:PORT][/PATH]"
 _STREAM = "://HOST[:PORT]/DATA-STREAM"
 
@@ -24,14 +27,26 @@ class Scheme:
     Attributes:
         form: What follows the scheme's name, as one writes it for people: nothing, `:`, `:PATH`, or `://HOST…`.
         signals: What the destination takes.
+        usual: What of these it is sent where nothing else is asked for.
+        keys: Headers of which one says who sends, where there must be one; a user in the address is another way.
         path_is_secret: The path is a key, as a webhook's, and appears in no line.
     """
 
-    __slots__ = ("form", "path_is_secret", "signals")
+    __slots__ = ("form", "keys", "path_is_secret", "signals", "usual")
 
-    def __init__(self, form: str, signals: "tuple[str, ...]", *, path_is_secret: bool = False) -> None:
+    def __init__(
+        self,
+        form: str,
+        signals: "tuple[str, ...]",
+        usual: "tuple[str, ...]" = (),
+        *,
+        keys: "tuple[str, ...]" = (),
+        path_is_secret: bool = False,
+    ) -> None:
         self.form = form
         self.signals = signals
+        self.usual = usual or signals
+        self.keys = keys
         self.path_is_secret = path_is_secret
 
     def fits(self, rest: str) -> bool:
@@ -54,6 +69,12 @@ SCHEMES = {
     "elasticsearch+https": Scheme(_STREAM, (LOGS,)),
     "opensearch+http": Scheme(_STREAM, (LOGS,)),
     "opensearch+https": Scheme(_STREAM, (LOGS,)),
+    "loki+http": Scheme(_SERVER, RECORDS, (LOGS,)),
+    "loki+https": Scheme(_SERVER, RECORDS, (LOGS,)),
+    "splunk+http": Scheme(_SERVER, RECORDS, (LOGS,), keys=("Authorization",)),
+    "splunk+https": Scheme(_SERVER, RECORDS, (LOGS,), keys=("Authorization",)),
+    "datadog+http": Scheme(_SERVER, RECORDS, (LOGS,), keys=("DD-API-KEY",)),
+    "datadog+https": Scheme(_SERVER, RECORDS, (LOGS,), keys=("DD-API-KEY",)),
     "file": Scheme(":PATH", (LOGS,)),
     "stdout": Scheme(":", (LOGS,)),
 }

@@ -129,8 +129,8 @@ class Settings:
 
     signals = Names(
         (),
-        "What to make of it. Unset: all that the destination takes, which is every signal that an OTLP endpoint is "
-        "set for, and logs alone for any other destination.",
+        "What to make of it. Unset: every signal that an OTLP endpoint is set for, and logs alone for any other "
+        "destination, which has spans as records where traces are named here.",
         options=("logs", "traces", "metrics"),
     )
 
@@ -427,6 +427,7 @@ class Settings:
                 # The value may be a misspelt secret's.
                 self.problems.append(Problem(name, "(hidden)", "a known setting's name", "nothing", unknown=True))
         self._answer_grpc()
+        self._look_at_destination()
         self.function = Function(environ)
         if self.api == "logs" and self.function.is_managed:
             self.values["api"] = "telemetry"
@@ -463,6 +464,22 @@ class Settings:
             used = "HTTP" + (f", and port {HTTP_PORT} for {GRPC_PORT}" if has_port else "")
             self.problems.append(Problem(rows[0].variable, GRPC, rows[0].expected, used))
 
+    def _look_at_destination(self) -> None:
+        """Says what the destination cannot take, or will want to know, before it is asked."""
+        scheme = scheme_of(self.destination)
+        if scheme is None:
+            return
+        name, _, place = self.destination.partition(":")
+        if any(signal not in scheme.signals for signal in self.signals):
+            expected = f"{','.join(scheme.signals)} or less, which is what {name} takes"
+            used = ",".join(self.exported_signals())
+            self.problems.append(Problem(PREFIX + "SIGNALS", ",".join(self.signals), expected, used))
+        given = {field.lower() for field, _ in self.headers}
+        has_user = "@" in place.strip("/").partition("/")[0]
+        if scheme.keys and not has_user and given.isdisjoint(key.lower() for key in scheme.keys):
+            expected = f"a header {' or '.join(scheme.keys)}, without which {name} takes nothing"
+            self.problems.append(Problem(PREFIX + "HEADERS", "(hidden)", expected, "no key: records wait"))
+
     @property
     def has_destination(self) -> bool:
         """Whether there is anywhere to ship to."""
@@ -478,7 +495,7 @@ class Settings:
         """What to make of the telemetry: what is asked for, as far as the destination takes it."""
         scheme = scheme_of(self.destination)
         if scheme is not None:
-            return tuple(signal for signal in scheme.signals if signal in self.signals) or scheme.signals
+            return tuple(signal for signal in scheme.signals if signal in self.signals) or scheme.usual
         if self.signals:
             return self.signals
         own = (

@@ -11,13 +11,13 @@ import time
 
 import msgspec
 
+from lifecycle.contract.json_text import one_line
 from lifecycle.contract.log import Log
 from lifecycle.contract.settings import Settings
 from shipper.delivery.interfaces import Limits, Request
 from shipper.delivery.outcome import DONE, Outcome, Verdict
 from shipper.destinations.destination import Destination, Endpoint
 from shipper.destinations.http import Bodies, Listener, Senders, outcome_of, place_of
-from shipper.destinations.lines import one_line
 from shipper.model.log_record import Encoder, ExceptionInfo, LogRecord
 from shipper.model.resource import attributes
 from shipper.model.signals import LOGS

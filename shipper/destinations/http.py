@@ -114,18 +114,23 @@ class Bodies:
         place: Where they go.
         content_type: Of the body.
         target: Path and query; "" for the place's own.
+        around: What stands before all items, between two, and after all.
     """
 
-    def __init__(self, place: Place, content_type: str, target: str = "") -> None:
+    def __init__(
+        self, place: Place, content_type: str, target: str = "", around: tuple[bytes, bytes, bytes] = (b"", b"", b"")
+    ) -> None:
         self._is_compressed = place.is_compressed
+        self._around = around
         self._target = target or place.address.target
         encoding = [("Content-Encoding", "gzip")] if place.is_compressed else []
         self._headers = (("Content-Type", content_type), *encoding)
 
     def __call__(self, items: Sequence[bytes], key: str = "") -> Request:
-        """A request of items that are complete by themselves."""
+        """A request of items, with what is around them in every one."""
         del key
-        return self.enclosing(b"", items, b"", b"")
+        head, separator, tail = self._around
+        return self.enclosing(head, items, separator, tail)
 
     def enclosing(self, head: bytes, items: Sequence[bytes], separator: bytes, tail: bytes) -> Request:
         """A request of items with something before, between and after them."""

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from lifecycle.contract.json_text import one_line
 from lifecycle.contract.settings import Settings
 from shipper.delivery.interfaces import Request
 from shipper.model.events import AnyEvent, BrokenEvent, Event, OddEvent, WiderEvent
@@ -109,11 +110,6 @@ def joined(lines: Sequence[bytes], key: str = "") -> Request:
     del key
     body = b"".join(lines)
     return Request(body=body, body_bytes=len(body), items=len(lines))
-
-
-def one_line(raw: bytes) -> bytes:
-    """A JSON value on one line: a raw line break in JSON is white space and nothing else."""
-    return raw.replace(b"\r", b" ").replace(b"\n", b" ") if b"\n" in raw or b"\r" in raw else raw
 
 
 def _broken(event: BrokenEvent) -> bytes:

@@ -56,6 +56,24 @@ def _elasticsearch() -> "Maker":
     return made
 
 
+def _loki() -> "Maker":
+    from shipper.destinations.loki import made
+
+    return made
+
+
+def _splunk() -> "Maker":
+    from shipper.destinations.splunk import made
+
+    return made
+
+
+def _datadog() -> "Maker":
+    from shipper.destinations.datadog import made
+
+    return made
+
+
 def _file() -> "Maker":
     from shipper.destinations.file import made
 
@@ -88,6 +106,24 @@ KINDS = (
         about="a data stream in Elasticsearch or OpenSearch",
         takes="documents by _bulk",
         load=_elasticsearch,
+    ),
+    Kind(
+        schemes=("loki+http", "loki+https"),
+        about="Grafana Loki",
+        takes="entries by Loki's push API",
+        load=_loki,
+    ),
+    Kind(
+        schemes=("splunk+http", "splunk+https"),
+        about="Splunk's HTTP Event Collector",
+        takes="events for Splunk's HTTP Event Collector",
+        load=_splunk,
+    ),
+    Kind(
+        schemes=("datadog+http", "datadog+https"),
+        about="Datadog's intake for logs",
+        takes="logs for Datadog's API v2",
+        load=_datadog,
     ),
     Kind(schemes=("file",), about="a file", takes="a JSON object a line", load=_file),
     Kind(schemes=("stdout",), about="standard output", takes="a JSON object a line", load=_stdout),

@@ -81,6 +81,8 @@ DESTINATIONS = (
     "otlp+http://127.0.0.1:{port}",
     "http://127.0.0.1:{port}/lines",
     "elasticsearch+http://127.0.0.1:{port}/s",
+    "loki+http://127.0.0.1:{port}",
+    "splunk+http://x:k@127.0.0.1:{port}",
 )
 
 

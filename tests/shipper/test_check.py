@@ -1,5 +1,6 @@
 """What the shipper's own code says of a destination to a person: of every kind, and of every outcome."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -65,4 +66,5 @@ def test_the_readme_names_every_destination() -> None:
     for scheme in SCHEMES:
         kind = BY_SCHEME[scheme]
         assert any(f"`{name}" in text for name in kind.schemes), kind.about
-    assert (ROOT / "docs/destinations/elasticsearch.md").exists()
+    for page in re.findall(r"\(docs/destinations/([a-z]+)\.md", text):
+        assert (ROOT / f"docs/destinations/{page}.md").exists(), page

@@ -21,13 +21,31 @@ def test_scheme_takes_its_own_form_and_no_other(name: str) -> None:
 
 @pytest.mark.parametrize("name", SCHEMES)
 def test_signals_are_what_is_asked_for_as_far_as_the_destination_takes_it(name: str) -> None:
-    """All that it takes where none of them is asked for."""
+    """What it usually is sent where none of them is asked for; what it does not take is said."""
     scheme = SCHEMES[name]
     example = name + {"": "", ":": ":", ":PATH": ":/tmp/x"}.get(scheme.form, "://host/stream")
-    assert Settings({"TAILRACE_DESTINATION": example}).exported_signals() == scheme.signals
+    keys = {"TAILRACE_HEADERS": f"{scheme.keys[0]}=k"} if scheme.keys else {}
+    assert Settings({"TAILRACE_DESTINATION": example, **keys}).exported_signals() == scheme.usual
     for asked in EVERY_SIGNAL:
-        settings = Settings({"TAILRACE_DESTINATION": example, "TAILRACE_SIGNALS": asked})
-        assert settings.exported_signals() == ((asked,) if asked in scheme.signals else scheme.signals)
+        settings = Settings({"TAILRACE_DESTINATION": example, "TAILRACE_SIGNALS": asked, **keys})
+        assert settings.exported_signals() == ((asked,) if asked in scheme.signals else scheme.usual)
+        told = [(problem.variable, problem.value, problem.used) for problem in settings.problems]
+        is_taken = asked in scheme.signals
+        assert told == ([] if is_taken else [("TAILRACE_SIGNALS", asked, ",".join(scheme.usual))])
+
+
+@pytest.mark.parametrize("name", [name for name, scheme in SCHEMES.items() if scheme.keys])
+def test_key_that_must_be_there_is_missed_before_it_is_asked_for(name: str) -> None:
+    """In a header of any case, or as the address' user; what is done without is said."""
+    (problem,) = Settings({"TAILRACE_DESTINATION": f"{name}://host/a?b=c@d"}).problems
+    assert (problem.variable, problem.used) == ("TAILRACE_HEADERS", "no key: records wait")
+    assert f"{name} takes nothing" in problem.expected
+    for key in SCHEMES[name].keys:
+        assert key in problem.expected
+        assert not Settings(
+            {"TAILRACE_DESTINATION": f"{name}://host/a", "TAILRACE_HEADERS": f"{key.upper()}=k"}
+        ).problems
+    assert not Settings({"TAILRACE_DESTINATION": f"{name}://x:k@host/a"}).problems
 
 
 def test_unknown_scheme_is_none() -> None:

@@ -16,6 +16,9 @@ ADDRESSES = {
     for name, scheme in SCHEMES.items()
 }
 
+# What some of them want to be told.
+KEYS = {f"{key}=k" for scheme in SCHEMES.values() for key in scheme.keys}
+
 OTLP, LINES = "OTLP over HTTP", "a JSON object a line"
 
 
@@ -79,9 +82,9 @@ def test_the_settings_know_the_schemes_that_there_are() -> None:
 @pytest.mark.parametrize("scheme", ADDRESSES)
 def test_a_destination_takes_the_signals_that_the_settings_say(scheme: str) -> None:
     """Each has an endpoint, and all are warmed without a word to anybody."""
-    settings = settings_of(TAILRACE_DESTINATION=ADDRESSES[scheme])
+    settings = settings_of(TAILRACE_DESTINATION=ADDRESSES[scheme], TAILRACE_HEADERS=",".join(KEYS))
     destination = registry.chosen(settings, Waits(), LogLines().log)
-    assert set(destination.endpoints) == set(SCHEMES[scheme].signals)
-    assert (destination.shapes is None) == (SCHEMES[scheme].signals == ("logs",))
+    assert set(destination.endpoints) == set(settings.exported_signals()) == set(SCHEMES[scheme].usual)
+    assert (destination.shapes is None) == (SCHEMES[scheme].usual == ("logs",))
     registry.warm(settings)
     destination.close()
