@@ -5,6 +5,7 @@ moved and a supervisor's death be noticed in the middle of anything. The environ
 wait: what is waited for is looked for first, and the time that passed frozen counts for nothing but the very end.
 """
 
+import math
 import select
 import time
 from collections.abc import Callable
@@ -22,6 +23,9 @@ _LONG_WAIT_MS = 50
 _LONGEST_POLL_MS = 100
 _SLACK_S = 0.1
 
+# More than this is for ever, and more than poll(2) counts.
+_MOST_POLL_S = 1_000_000.0
+
 
 class Commands:
     """The command pipe.
@@ -37,6 +41,7 @@ class Commands:
         is_final: Nothing comes after the shipment under way.
         ledger: The supervisor's counts, by the last command.
         restored: What the last restore from a snapshot changed; None once it has been acted upon.
+        between: Takes what is to be shipped, instead of a shipment, while there is none: see `aside`.
         waiting_report: Called, once, when a wait gets long: sends what could be reported together with what is waited
             for.
     """
@@ -54,23 +59,44 @@ class Commands:
         self.is_final = False
         self.ledger: dict[str, int] = {}
         self.restored: wire.Restored | None = None
+        self.between: Callable[[wire.Ship], None] | None = None
         self.waiting_report: Callable[[], None] | None = None
         # The last freeze: from when to when, and how much of that no wait was meant to take.
         self._frozen_at = self._thawed_at = self._frozen_s = 0.0
         # Time frozen since the last command, by which its deadline comes later.
         self._lost_s = 0.0
 
-    def next(self) -> wire.Ship:
-        """Blocks until there is something to ship.
+    def next(self, within_s: float = math.inf) -> wire.Ship | None:
+        """Blocks until there is something to ship; None: the time is over, or the environment was restored.
 
         Raises:
             SupervisorGoneError: There never will be.
         """
+        until = self._clock() + within_s
         while True:
-            self._poll.poll()
+            left_s = until - self._clock()
+            self._poll.poll(None if left_s > _MOST_POLL_S else max(0, math.ceil(left_s * 1000)))
             ship = self._received()
-            if ship is not None:
+            if ship is not None or self.restored is not None or self._clock() >= until:
                 return ship
+
+    def aside(self, limit_s: float, between: Callable[[wire.Ship], None]) -> None:
+        """What is waited for from now on belongs to no shipment, until the next one begins.
+
+        Args:
+            limit_s: Longest time for it.
+            between: Takes what is to be shipped meanwhile; may end the time, or begin the shipment.
+        """
+        self.between = between
+        self.deadline, self._lost_s, self.is_final = self._clock() + limit_s, 0.0, False
+
+    def begin(self, ship: wire.Ship) -> None:
+        """A shipment begins, or the one under way goes on so."""
+        self.between = None
+        self.until = ship.until
+        self.deadline, self._lost_s = ship.deadline, 0.0
+        self.is_final = ship.is_final
+        self.ledger = ship.ledger
 
     def time_left_s(self) -> float:
         """Seconds until the deadline; negative when it has passed."""
@@ -167,8 +193,8 @@ class Commands:
         if isinstance(command, wire.Restored):
             self.restored = command
             return None
-        self.until = command.until
-        self.deadline, self._lost_s = command.deadline, 0.0
-        self.is_final = command.is_final
-        self.ledger = command.ledger
+        if self.between is not None:
+            self.between(command)
+        else:
+            self.begin(command)
         return command

@@ -5,7 +5,7 @@ report (`reports`).
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from lifecycle.contract import wire
 from lifecycle.contract.backlog import Backlog, UnderWay
@@ -14,7 +14,7 @@ from lifecycle.contract.frames import BrokenFrameError
 from lifecycle.contract.heap import LARGE_BYTES, give_back_large_blocks
 from lifecycle.contract.log import Log
 from lifecycle.contract.settings import Settings
-from lifecycle.contract.wire import Ship
+from lifecycle.contract.wire import SECRET, Ship
 from shipper.commands import Commands
 from shipper.delivery.batch import Batch, Limits, Position
 from shipper.delivery.delivery import Delivery
@@ -39,6 +39,9 @@ _SMALL_BATCH_BYTES = 65_536
 
 # So much waits in memory for endpoints that are not well, as requests have it; then nothing more is cut.
 _MOST_DEFERRED_BYTES = 4_194_304
+
+# While a secret is asked for no shipment is ordered for so long.
+_SECRET_PAUSE_S = 0.25
 
 # Between records a glance at the clock costs nothing; one at the pipe is a system call.
 _LOOK_EVERY_S = 0.005
@@ -80,9 +83,12 @@ def run(
     destination = registry.chosen(settings, heard, log)
     worker = Worker(heard, reports, backlog, settings, destination, log, counts, under_way)
     log.debug("shipper.started", destination=destination.label, batch_bytes=settings.batch_bytes)
+    # Of a snapshot there are many copies: what is secret is not asked for before each is itself.
+    may_ask = settings.function.initialization_type != "snap-start"
+    next_order = _orders(heard, destination, reports, may_ask=may_ask)
     try:
         while True:
-            ship = heard.next()
+            ship = next_order()
             if heard.restored is not None:
                 settings.function.instance_id = heard.restored.instance_id
                 heard.restored = None
@@ -91,12 +97,30 @@ def run(
                 destination = registry.chosen(settings, heard, log)
                 destination.learn(learnt)
                 worker = Worker(heard, reports, backlog, settings, destination, log, counts, under_way)
+                next_order = _orders(heard, destination, reports, may_ask=True)
                 log.debug("shipper.restored", instance_id=settings.function.instance_id)
-            worker.ship(ship)
+            if ship is not None:
+                worker.ship(ship)
     except (SupervisorGoneError, BrokenPipeError):
         log.debug("shipper.stopped")
     finally:
         destination.close()
+
+
+def _orders(heard: Commands, destination: "Destination", reports: int, *, may_ask: bool) -> Callable[[], Ship | None]:
+    """What waits for the next order; where there are secrets to ask for, it asks for them meanwhile."""
+    asked = destination.wants
+    if not asked or not may_ask:
+        return heard.next
+    from shipper.asking import Asking
+
+    def refuse(ship: Ship) -> None:
+        stalled = wire.Stalled(
+            reason=SECRET, deadline=ship.deadline, retry_after_s=_SECRET_PAUSE_S, is_final=ship.is_final
+        )
+        wire.send(reports, stalled)
+
+    return Asking(heard, asked, lambda: destination.is_ready, refuse).next
 
 
 class Worker:

@@ -29,8 +29,12 @@ STAGES = {
     "shipper.rules": ("shipper.model", "shipper.parse", "shipper.invocations"),
     "shipper.delivery": ("shipper.model", "shipper.parse", "shipper.invocations", "shipper.rules"),
     "shipper.transport": ("shipper.model",),
-    "shipper.destinations": (
+    "shipper.auth": (
         *("shipper.model", "shipper.parse", "shipper.transport"),
+        *("shipper.delivery.interfaces", "shipper.delivery.outcome", "shipper.delivery.retry"),
+    ),
+    "shipper.destinations": (
+        *("shipper.model", "shipper.parse", "shipper.transport", "shipper.auth"),
         *("shipper.delivery.interfaces", "shipper.delivery.outcome"),
     ),
     "shipper.errors": (),

@@ -76,6 +76,12 @@ class Log:
         """The same log for another component, with fields of every line."""
         return Log(component, self.level, self.secrets, self._write, fields)
 
+    def hide(self, secret: str) -> None:
+        """Blanks one more text from now on."""
+        if len(secret) >= SHORTEST_SECRET and secret not in self.secrets:
+            # The longest first: a part must not break the whole it belongs to.
+            self.secrets = tuple(sorted((*self.secrets, secret), key=len, reverse=True))
+
     def debug(self, event: str, **fields: object) -> None:
         """What one needs to follow a batch or a decision."""
         if self.is_debug:

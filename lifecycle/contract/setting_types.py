@@ -39,18 +39,72 @@ _QUOTES = "\"'"
 _TOKEN = frozenset("!#$%&'*+-.^_`|~")
 
 
+# How a secret is named where it would else stand; whoever sends it asks for what it stands for.
+_REFERENCES = ("@{secretsmanager:", "@{ssm:")
+
+# As deployment tools write them, which put the secret itself into the configuration: one that gets here is none.
+_MISWRITTEN = ("${secretsmanager:", "${ssm:")
+
+_RIGHT_REFERENCE = (
+    "a secret as @{secretsmanager:NAME-OR-ARN#KEY} or @{ssm:/PATH}, with @: ${…} is what deployment tools replace"
+)
+
+# Stands for a reference where an address is taken apart: no setting has a control character.
+REFERENCE_MARK = "\x01"
+
+
 class BadValueError(Exception):
     """A value does not fit its setting.
 
     Attributes:
         usable: What is used all the same; None: the default.
         used: How that is said.
+        expected: What would have been right, if it is another thing than the setting says.
     """
 
-    def __init__(self, usable: "Any" = None, used: str = "") -> None:
+    def __init__(self, usable: "Any" = None, used: str = "", expected: str = "") -> None:
         super().__init__()
         self.usable = usable
         self.used = used
+        self.expected = expected
+
+
+def references_in(text: str) -> "list[str]":
+    """The references in a text, in order, as they stand there: `@{secretsmanager:NAME#KEY}`, `@{ssm:/PATH}`.
+
+    Raises:
+        BadValueError: One is not whole, or is none of ours.
+    """
+    if "{" not in text:
+        return []
+    found = []
+    at = text.find("@{")
+    while at >= 0:
+        if text.startswith(_REFERENCES, at):
+            end = text.find("}", at)
+            name = text[at:end].partition(":")[2].partition("#")[0]
+            if end < 0 or not name or any(c <= " " or c == "{" for c in text[at + 2 : end]):
+                raise BadValueError(expected=_RIGHT_REFERENCE)
+            found.append(text[at : end + 1])
+            at = end
+        at = text.find("@{", at + 1)
+    if any(start in text for start in _MISWRITTEN):
+        raise BadValueError(expected=_RIGHT_REFERENCE)
+    return found
+
+
+def marked(text: str) -> "tuple[str, list[str]]":
+    """A text with a mark in place of each reference, so that it can be taken apart, and the references."""
+    references = references_in(text)
+    for reference in references:
+        text = text.replace(reference, REFERENCE_MARK, 1)
+    return text, references
+
+
+def unmarked(text: str, references: "list[str]") -> str:
+    """A piece of such a text with its references back in it; they are taken from the list."""
+    head, *rest = text.split(REFERENCE_MARK)
+    return head + "".join([references.pop(0) + piece for piece in rest])
 
 
 class Setting:
@@ -110,6 +164,21 @@ class Text(Setting):
 
     def __get__(self, settings: "Values", owner: type) -> str:
         return self.of(settings)  # type: ignore[no-any-return]
+
+
+class Secret(Text):
+    """A text that is shown nowhere, and may be one by reference."""
+
+    def __init__(self, about: str, *, variable: str = "", also: str = "") -> None:
+        super().__init__("", about, variable=variable, also=also, secret=True)
+
+    @property
+    def expected(self) -> str:
+        return "text, or a secret by reference"
+
+    def read(self, text: str) -> str:
+        references_in(text)
+        return text
 
 
 _YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
@@ -387,16 +456,15 @@ class Headers(Pairs):
         super().__init__((), about, variable=variable, secret=True)
 
     def read(self, text: str) -> "tuple[tuple[str, str], ...]":
-        pairs = []
-        bad = 0
+        pairs, bad = [], []
         for part in text.split(","):
             if part.strip():
                 try:
                     pairs.append(self.pair(part))
-                except BadValueError:
-                    bad += 1
+                except BadValueError as exc:
+                    bad.append(exc)
         if bad:
-            raise BadValueError(tuple(pairs), "the others" if pairs else "")
+            raise BadValueError(tuple(pairs), "the others" if pairs else "", bad[0].expected)
         return tuple(pairs)
 
     def pair(self, text: str) -> "tuple[str, str]":
@@ -407,6 +475,7 @@ class Headers(Pairs):
         pair = super().pair(text)
         if not all(c.isascii() and (c.isalnum() or c in _TOKEN) for c in pair[0]):
             raise BadValueError
+        references_in(pair[1])
         return pair
 
 
@@ -428,12 +497,25 @@ class Address(Setting):
         return self.forms
 
     def read(self, text: str) -> str:
-        name = text.partition(":")[0]
-        scheme = self.schemes.get(name.lower())
-        rest = text[len(name) :]
-        if scheme is None or not scheme.fits(rest) or any(ord(c) <= 32 or ord(c) == 127 for c in text):  # noqa: PLR2004
+        if any(ord(c) <= 32 or ord(c) == 127 for c in text):  # noqa: PLR2004
             raise BadValueError
-        return name.lower() + rest
+        shape, references = marked(text)
+        name = shape.partition(":")[0]
+        scheme = self.schemes.get(name.lower())
+        rest = shape[len(name) :]
+        if references and REFERENCE_MARK in name + authority_of(rest).rpartition("@")[2]:
+            raise BadValueError(expected="a reference in place of user, password, path or query, not of scheme or host")
+        if scheme is None or not scheme.fits(rest):
+            raise BadValueError
+        return name.lower() + unmarked(rest, references)
+
+
+def authority_of(rest: str) -> str:
+    """User, host and port of an address, of which `rest` is all behind the scheme's name."""
+    text = rest.partition("//")[2]
+    for end in "/?#":
+        text = text.partition(end)[0]
+    return text
 
 
 def percent_decoded(text: str) -> str:

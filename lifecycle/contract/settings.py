@@ -12,6 +12,7 @@ from lifecycle.contract.schemes import LOGS, METRICS, SCHEMES, SERVERS, TRACES, 
 from lifecycle.contract.setting_types import (
     GRPC,
     PREFIX,
+    REFERENCE_MARK,
     Address,
     BadValueError,
     Choice,
@@ -25,10 +26,12 @@ from lifecycle.contract.setting_types import (
     Patterns,
     Port,
     Ratio,
+    Secret,
     Setting,
     Text,
     Timeout,
     Whole,
+    marked,
 )
 
 TYPE_CHECKING = False
@@ -121,6 +124,13 @@ class Settings:
         expected=forms(SCHEMES),
     )
     headers = Headers("Headers sent with every request, over those of OTEL_EXPORTER_OTLP_HEADERS.")
+    user = Secret("Name for Basic authentication with every request, over that in the address.")
+    password = Secret("Its password.")
+    sigv4 = Text(
+        "",
+        "Signs requests with the function's role for SERVICE or SERVICE/REGION; none: never. Unset: what goes "
+        "to an endpoint of AWS that wants it and has no Authorization of its own is signed.",
+    )
     compression = Choice(
         "",
         "Content encoding of requests; over OTEL_EXPORTER_OTLP_COMPRESSION. Unset: gzip.",
@@ -419,9 +429,10 @@ class Settings:
             except BadValueError as exc:
                 shown = "(hidden)" if setting.secret else text
                 used = exc.used or setting.shown(setting.default) or "nothing"
+                expected = exc.expected or setting.expected
                 if exc.usable is not None:
                     self.values[setting.attribute] = exc.usable
-                self.problems.append(Problem(setting.variable, shown, setting.expected, used))
+                self.problems.append(Problem(setting.variable, shown, expected, used))
         for name in environ:
             if name.startswith((PREFIX, OTLP_PREFIX)) and name not in known:
                 # The value may be a misspelt secret's.
@@ -429,6 +440,7 @@ class Settings:
         self._answer_grpc()
         self._look_at_destination()
         self.function = Function(environ)
+        self.aws = Aws(environ)
         if self.api == "logs" and self.function.is_managed:
             self.values["api"] = "telemetry"
             self.problems.append(Problem("TAILRACE_API", "logs", "telemetry: there is no Logs API here", "telemetry"))
@@ -540,13 +552,34 @@ class Settings:
             value = self.values[setting.attribute]
             if isinstance(value, tuple):
                 for _, text in value:
-                    yield text
+                    yield from _plain(text)
+            elif isinstance(setting, Secret):
+                # A name alone is no secret, and may be a word that lines need.
+                yield from _plain(f"{self.user}:{value}" if value and setting.attribute == "password" else "")
+                yield from _plain(value if setting.attribute == "password" else "")
             elif value:
-                address, _, query = value.partition("?")
+                address, _, query = marked(value)[0].partition("?")
                 user, _, place = (address.partition("//")[2] or address).rpartition("@")
                 scheme = scheme_of(value) if setting.attribute == "destination" else None
                 path = place.partition("/")[2] if scheme and scheme.path_is_secret else ""
-                yield from filter(None, (user, query, path))
+                for text in (user, query, path):
+                    yield from _plain(text)
+
+
+# What stands before a secret in a header, and is none.
+_KINDS_OF_SECRETS = ("", "basic", "bearer", "token", "apikey", "api-key", "splunk", "api-token")
+
+
+def _plain(text: str) -> "Iterator[str]":
+    """What of a text is secret as it stands there: all but references, of which the mask stands for one."""
+    if "{" in text:
+        text = marked(text)[0]
+    if REFERENCE_MARK not in text:
+        yield from filter(None, (text,))
+        return
+    for piece in text.split(REFERENCE_MARK):
+        if piece.strip(" :").lower() not in _KINDS_OF_SECRETS:
+            yield piece
 
 
 class Function:
@@ -570,3 +603,54 @@ class Function:
     def is_managed(self) -> bool:
         """Lambda Managed Instances: no INVOKE events, no freeze, invocations interleave."""
         return self.initialization_type == "lambda-managed-instances"
+
+
+class Aws:
+    """How AWS itself is spoken to, as the platform and AWS' own variables say it.
+
+    Looked up when it is asked for, by whoever signs requests, and never before: of a snapshot there are many copies.
+
+    Source: "Lambda environment variables", AWS Lambda developer guide; "Service-specific endpoints" and "Container
+    credential provider", AWS SDKs and tools reference.
+    """
+
+    __slots__ = ("_given",)
+
+    def __init__(self, environ: "Mapping[str, str]") -> None:
+        self._given = environ
+
+    @property
+    def region(self) -> str:
+        """The function's region; "" outside of Lambda, unless it is said."""
+        return self._given.get("AWS_REGION") or self._given.get("AWS_DEFAULT_REGION", "")
+
+    @property
+    def keys(self) -> "tuple[str, str, str]":
+        """Access key, secret key and session token of the function's role; "" for what there is none of."""
+        names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+        access_key, secret_key, token = (self._given.get(name, "") for name in names)
+        return access_key, secret_key, token
+
+    @property
+    def credentials_uri(self) -> str:
+        """Where keys are handed out, as with SnapStart; "" where the environment has them."""
+        return self._given.get("AWS_CONTAINER_CREDENTIALS_FULL_URI", "")
+
+    @property
+    def credentials_token(self) -> str:
+        """What whoever asks there has to say."""
+        path = self._given.get("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "")
+        if path:
+            with open(path, encoding="utf-8") as file:
+                return file.read().strip()
+        return self._given.get("AWS_CONTAINER_AUTHORIZATION_TOKEN", "")
+
+    def endpoint(self, service: str) -> str:
+        """Address at which a service is reached instead of its usual one; "" for none.
+
+        Args:
+            service: As the variables name it: S3, SECRETS_MANAGER, …
+        """
+        if self._given.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() == "true":
+            return ""
+        return self._given.get(f"AWS_ENDPOINT_URL_{service}") or self._given.get("AWS_ENDPOINT_URL", "")

@@ -24,6 +24,10 @@ RECENT_BATCHES = 64
 MOST_TEXT = 500
 
 
+# Why a shipment stalls that cannot say yet who sends it: a secret has to be asked for.
+SECRET = "secret"  # noqa: S105 - the word, and none
+
+
 class Message(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
     """A message of ours: frozen, tagged by its name, nothing in it unknown."""
 
@@ -217,7 +221,7 @@ class Stalled(Message, frozen=True):
     """shipper → supervisor: the shipment ended before `until`; what is left stays in the backlog.
 
     Attributes:
-        reason: `deadline`, `connect`, `timeout`, `status_503`, `unauthorised`, …
+        reason: `deadline`, `connect`, `timeout`, `status_503`, `unauthorised`, `secret`, …
         deadline: Of the shipment that ends with this: another may be on its way to the shipper.
         retry_after_s: Seconds the destination asked to wait; 0 when it did not.
         requests: Requests made since the last message.

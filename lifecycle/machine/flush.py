@@ -248,6 +248,15 @@ class FlushPolicy:
         self._trials.succeeded()
         self._is_open = False
 
+    def awaits_secret(self, now: float, retry_after_s: float) -> None:
+        """A shipment could not be sent, since a secret has yet to be asked for: that says nothing of the destination.
+
+        Args:
+            now: Monotonic seconds.
+            retry_after_s: For so long nothing is held nor planned.
+        """
+        self._not_before = now + retry_after_s
+
     def failed(self, now: float, *, retry_after_s: float = 0.0, is_short: bool = False) -> None:
         """A shipment ended without delivery.
 

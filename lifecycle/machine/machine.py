@@ -15,6 +15,7 @@ from enum import Enum
 
 import msgspec
 
+from lifecycle.contract.wire import SECRET
 from lifecycle.machine.awake import AwakeLimits
 from lifecycle.machine.backoff import NextRetry
 from lifecycle.machine.commands import (
@@ -545,6 +546,9 @@ class Machine:
         whole_s = WHOLE_SHARE * (self._budget_s - self._buffer_s - REPORT_MARGIN_S)
         was_asked_long = route.shipments.unanswered_s(now) >= whole_s and not self._may_have_frozen
         route.shipments.stalled(now)
+        if event.reason.partition(":")[0] == SECRET:
+            route.policy.awaits_secret(now, event.retry_after_s)
+            return
         route.policy.failed(now, retry_after_s=event.retry_after_s, is_short=is_out_of_time and not was_asked_long)
 
     def _take_death(self, event: WorkerExited, now: float) -> Iterator[Command]:

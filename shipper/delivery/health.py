@@ -9,6 +9,7 @@ from collections.abc import Callable
 import msgspec
 
 from lifecycle.contract.log import Log
+from lifecycle.contract.wire import SECRET
 from shipper.delivery.outcome import Outcome
 
 # Between tries of an endpoint that no other waits for: from one to the other, doubling, like the breaker's.
@@ -123,7 +124,8 @@ class Health:
         self.reason = outcome.reason
         # The same phase at the same address, or the same words: another endpoint's trouble is this one's.
         what = outcome.said or outcome.detail or f"{self._signal} {outcome.reason}"
-        if outcome.reason not in self._said and what not in self._said_of_any:
+        is_asked_for = outcome.reason == SECRET and not outcome.detail  # whoever asks says what is missing
+        if not is_asked_for and outcome.reason not in self._said and what not in self._said_of_any:
             self._said_of_any.add(what)
             self._log.warning("shipper.delivery_failing", destination=self._label, signal=self._signal, **fields)
         self._said.add(outcome.reason)

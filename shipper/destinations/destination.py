@@ -14,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Protocol
 
+    from shipper.auth.interfaces import Asked
     from shipper.destinations.http import Place
 else:
     Protocol = object
@@ -32,6 +33,14 @@ class Sender(Protocol):
     @property
     def place(self) -> "Place | None":
         """Where that is, if it is behind HTTP."""
+
+    @property
+    def wants(self) -> "tuple[Asked, ...]":
+        """What has to be asked for before anything can be sent."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether anything can."""
 
     def send(self, request: Request) -> Outcome:
         """Makes a request; never raises for what a server, a network or a disk does."""
@@ -59,8 +68,14 @@ class Endpoint:
         self.label = sender.label
         self.limits = limits
         self.place = sender.place
+        self.wants = sender.wants
         self._build = build
         self._sender = sender
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether anything can be sent: nothing has to be asked for first."""
+        return self._sender.is_ready
 
     @property
     def learnt(self) -> str:
@@ -128,6 +143,17 @@ class Destination:
         for signal, text in learnt.items():
             if signal in self.endpoints:
                 self.endpoints[signal].learn(text)
+
+    @property
+    def wants(self) -> "list[Asked]":
+        """What has to be asked for before everything can be sent, each once."""
+        found = [asked for endpoint in self.endpoints.values() for asked in endpoint.wants]
+        return list(dict.fromkeys(found))
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether anything can be sent to one of its endpoints."""
+        return any(endpoint.is_ready for endpoint in self.endpoints.values())
 
     def warm(self) -> None:
         """Loads now what would be loaded when it is needed."""

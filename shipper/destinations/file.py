@@ -36,6 +36,8 @@ class FileSender:
     """
 
     place = None
+    wants = ()
+    is_ready = True
 
     def __init__(self, path: str) -> None:
         self.label = f"file:{path}"

@@ -1,7 +1,7 @@
 """Requests over HTTP, and what answers mean: what every destination behind HTTP is composed with.
 
 An endpoint of such a destination has a place (address, headers, time), a way to prove who sends, and a reader of its
-answers; connections are `transport`'s.
+answers; connections are `transport`'s, what is said of who sends is `auth`'s.
 """
 
 import functools
@@ -12,18 +12,24 @@ import msgspec
 
 from lifecycle.contract.log import Log
 from lifecycle.contract.settings import Settings
+from lifecycle.contract.wire import SECRET
+from shipper.auth.static import StaticAuth
 from shipper.delivery.interfaces import Request
 from shipper.delivery.outcome import DONE, Outcome, Verdict
 from shipper.errors import ExchangeError, PendingError
-from shipper.transport.address import Address, basic
+from shipper.transport.address import Address, user_of
 from shipper.transport.pool import Pool
-from shipper.transport.request import Headers, ended, gzipped, head_of, joined, merged
+from shipper.transport.request import ended, gzipped, head_of, joined, merged
 from shipper.transport.response import MOST_BODY, Response, retry_after_s
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ssl
 
+    from shipper.auth.aws import Scope
+    from shipper.auth.credentials import Credentials
+    from shipper.auth.interfaces import Asked, Auth
+    from shipper.auth.references import References
     from shipper.transport.interfaces import Timing
     from shipper.transport.quoting import Quoting
     from shipper.transport.trust import Unusable
@@ -44,7 +50,6 @@ _OF_THE_SERVER = (502, 503, 504)
 _UNAUTHORISED = (401, 403)
 _TOO_LARGE = 413
 
-Auth = Callable[[Request], Headers]
 AnswerReader = Callable[[Request, Response], Outcome]
 Listener = Callable[[Response], object]
 
@@ -63,6 +68,9 @@ class TlsFiles(msgspec.Struct, frozen=True, kw_only=True):
     key: tuple[str, str] = ("", "")
 
 
+NO_FILES = TlsFiles()
+
+
 class Place(msgspec.Struct, frozen=True, kw_only=True):
     """Where requests go, as the settings have it.
 
@@ -70,13 +78,23 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
         headers: What the user has every request say.
         is_compressed: Whether bodies are gzipped.
         timeout_s: Longest time for one request.
+        user: Name and password for Basic authentication; "" without any. In these, in the headers and in the target
+            references to secrets may stand.
     """
 
     address: Address
     headers: dict[str, str]
     is_compressed: bool
     timeout_s: float
-    tls_files: TlsFiles = TlsFiles()
+    tls_files: TlsFiles = NO_FILES
+    user: tuple[str, str] = ("", "")
+
+
+def user_for(settings: Settings, address: Address) -> tuple[str, str]:
+    """Name and password for an address: the settings', or its own."""
+    if settings.user or settings.password:
+        return settings.user, settings.password
+    return user_of(address) if address.user else ("", "")
 
 
 def place_of(settings: Settings, address: Address) -> Place:
@@ -86,25 +104,8 @@ def place_of(settings: Settings, address: Address) -> Place:
         headers=merged(settings.headers),
         is_compressed=(settings.compression or "gzip") == "gzip",
         timeout_s=(settings.request_timeout_ms or DEFAULT_TIMEOUT_MS) / 1000,
+        user=user_for(settings, address),
     )
-
-
-class StaticAuth:
-    """Says with every request the same of who sends it: Basic for an address' user, over it the user's headers.
-
-    Args:
-        place: Names both.
-    """
-
-    def __init__(self, place: Place) -> None:
-        user = place.address.user
-        own = [("Authorization", basic(user))] if user else []
-        self._headers = tuple(merged(own, place.headers.items()).items())
-
-    def __call__(self, request: Request) -> Headers:
-        """Headers for a request."""
-        del request
-        return self._headers
 
 
 class Bodies:
@@ -157,7 +158,7 @@ class HttpSender:
         self,
         place: Place,
         pool: Pool,
-        auth: Auth,
+        auth: "Auth",
         read: AnswerReader,
         quoting: "Callable[[], Quoting]",
         log: Log,
@@ -177,8 +178,20 @@ class HttpSender:
         self._says: tuple[object, ...] = ()
         self._head = b""
 
+    @property
+    def wants(self) -> "tuple[Asked, ...]":
+        """What has to be asked for before anything can be sent."""
+        return self._auth.wants
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it is known what to say of who sends."""
+        return self._auth.is_ready
+
     def send(self, request: Request) -> Outcome:
         """Makes a request and waits for its answer."""
+        if not self._auth.is_ready:
+            return Outcome(verdict=Verdict.HELD, reason=SECRET)
         started = self._clock()
         if self._log.is_debug:
             self._log.debug("shipper.request_sent", destination=self.label, wire_bytes=len(request.body))
@@ -187,6 +200,8 @@ class HttpSender:
 
     def begin(self, request: Request, within_s: float) -> Callable[[], Outcome] | None:
         """Sends a request on a connection of its own; None if that takes longer than `within_s`."""
+        if not self._auth.is_ready:
+            return None
         started = self._clock()
         try:
             answered = self._pool.begin(lambda: self.written(request), within_s, self.place.timeout_s)
@@ -198,13 +213,14 @@ class HttpSender:
 
     def written(self, request: Request) -> tuple[bytes, bytes]:
         """A request's head and body: what it says itself, over it what says who sends it."""
-        says = request.method, request.target, request.headers, self._auth(request)
+        target = self._auth.target(request)
+        says = request.method, target, request.headers, self._auth.headers(request)
         # Usually only the length is another than last time.
         if says != self._says:
             usual = (("Host", self.place.address.authority), ("User-Agent", "tailrace"))
             described = [(name, value) for name, value in request.headers if name == "Content-Encoding"]
             fields = merged(usual, request.headers, says[-1])
-            self._head = head_of(request.method, request.target, [*fields.items(), *described])
+            self._head = head_of(request.method, target, [*fields.items(), *described])
             self._says = says
         return ended(self._head, len(request.body)), request.body
 
@@ -224,7 +240,7 @@ class HttpSender:
         if self._log.is_debug:
             took_ms = round((self._clock() - started) * 1000, 1)
             self._log.debug("shipper.answer_received", status=response.status, took_ms=took_ms)
-        outcome = self._read(request, response)
+        outcome = self._auth.judged(self._read(request, response), response)
         return outcome if outcome is DONE else self._quoted(outcome, response)
 
     def _quoted(self, outcome: Outcome, response: Response) -> Outcome:
@@ -266,39 +282,92 @@ class Senders:
         self._heard = heard
         self._pools: dict[tuple[str, str, int, TlsFiles], Pool] = {}
         self._said: set[Unusable] = set()
+        self._quoting_of: tuple[tuple[str, ...], Quoting] | None = None
 
     def sender(
-        self, place: Place, read: AnswerReader, *, auth: Auth | None = None, most_body: int = MOST_BODY
+        self, place: Place, read: AnswerReader, *, scope: "Scope | None" = None, most_body: int = MOST_BODY
     ) -> HttpSender:
         """A sender to a place.
 
         Args:
             place: Where to.
             read: What an answer means.
-            auth: Says who sends; the address' user and the user's headers, if None.
+            scope: The service of AWS for which requests are signed; if None, that which the settings or the host name.
             most_body: Bytes of an answer that `read` has to see.
         """
         address = place.address
         key = address.scheme, address.host, address.port, place.tls_files
         pool = self._pools.get(key)
         if pool is None:
-            pool = self._pools[key] = Pool(
-                address,
-                self._proxy(address),
-                self._timing,
-                self._log,
-                most_body=most_body,
-                tls_context=lambda: self.context(place.tls_files),
-            )
-        auth = auth or StaticAuth(place)
+            pool = self._pools[key] = self._pool_to(address, place.tls_files, most_body)
+        auth = self._auth(place, scope)
         return HttpSender(place, pool, auth, read, lambda: self._quoting, self._log, heard=self._heard)
 
-    @functools.cached_property
-    def _quoting(self) -> "Quoting":
-        """Loaded with the first answer that is shown."""
-        from shipper.transport.quoting import Quoting
+    def _pool_to(self, address: Address, tls_files: TlsFiles = NO_FILES, most_body: int = MOST_BODY) -> Pool:
+        return Pool(
+            address,
+            self._proxy(address),
+            self._timing,
+            self._log,
+            most_body=most_body,
+            tls_context=lambda: self.context(tls_files),
+        )
 
-        return Quoting(self._settings.secrets())
+    def _auth(self, place: Place, scope: "Scope | None") -> "Auth":
+        target = place.address.target
+        has_references = any("@{" in text for text in (*place.user, *place.headers.values(), target))
+        base = StaticAuth(place.user, place.headers, target, self._references if has_references else None)
+        scope = scope or self._scope(place)
+        if scope is None:
+            return base
+        from shipper.auth.sigv4 import SigV4
+
+        return SigV4(base, place.address.authority, scope, self._credentials)
+
+    def _scope(self, place: Place) -> "Scope | None":
+        """What requests to a place are signed for; None where they are not."""
+        says, host = self._settings.sigv4, place.address.host
+        is_said = any(place.user) or any(name.lower() == "authorization" for name in place.headers)
+        if says.lower() == "none" or (not says and (is_said or ".amazonaws.com" not in host)):
+            return None
+        from shipper.auth.aws import scope_of
+
+        return scope_of(says, host, self._settings.aws.region)
+
+    @functools.cached_property
+    def _credentials(self) -> "Credentials":
+        """Loaded with the first place that wants a signature."""
+        from shipper.auth.credentials import Credentials
+
+        return Credentials(self._settings.aws, self._timing, self._log)
+
+    @functools.cached_property
+    def _references(self) -> "References":
+        """Loaded with the first reference to a secret."""
+        from shipper.auth.references import References
+
+        return References(
+            self._settings,
+            self._credentials,
+            self._timing,
+            self._pool_to,
+            self._quoted,
+            self._log,
+        )
+
+    def _quoted(self, content: bytes) -> str:
+        return self._quoting.quoted(content)
+
+    @property
+    def _quoting(self) -> "Quoting":
+        """Loaded with the first answer that is shown; made anew when there is more to hide."""
+        references = self.__dict__.get("_references")
+        hidden = references.hidden if references is not None else ()
+        if self._quoting_of is None or self._quoting_of[0] != hidden:
+            from shipper.transport.quoting import Quoting
+
+            self._quoting_of = hidden, Quoting((*self._settings.secrets(), *hidden))
+        return self._quoting_of[1]
 
     def context(self, files: TlsFiles) -> "ssl.SSLContext":
         """What is verified, and proven, on connections that need these files; what of them cannot be used is said."""

@@ -47,6 +47,8 @@ class StdoutSender:
 
     label = "stdout:"
     place = None
+    wants = ()
+    is_ready = True
 
     def __init__(self, timing: "Timing", fd: int = 1, clock: Callable[[], float] = time.monotonic) -> None:
         self._timing = timing

@@ -8,7 +8,7 @@ import binascii
 
 import msgspec
 
-from lifecycle.contract.setting_types import percent_decoded
+from lifecycle.contract.setting_types import marked, percent_decoded, unmarked
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -52,13 +52,14 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parse(url: str, *, suffix: str = "", instead_of: tuple[str, ...] = ()) -> Address:
-    """Splits `scheme://[user[:password]@]host[:port][/path][?query]`.
+    """Splits `scheme://[user[:password]@]host[:port][/path][?query]`; references to secrets stay as they are.
 
     Args:
         url: The address.
         suffix: Appended to the path, as OTLP does with "/v1/logs".
         instead_of: What of these the path ends with is cut first.
     """
+    url, references = marked(url)
     scheme, _, rest = url.partition("://")
     rest = rest.partition("#")[0]
     ends = [at for at in (rest.find("/"), rest.find("?")) if at >= 0]
@@ -71,13 +72,21 @@ def parse(url: str, *, suffix: str = "", instead_of: tuple[str, ...] = ()) -> Ad
         path = path.removesuffix(end).rstrip("/") + suffix
     user, _, host = authority.rpartition("@")
     name, port = _host_port(host)
+    user = unmarked(user, references)
     return Address(
         scheme=scheme.lower(),
         host=_ascii_host(name),
         port=port or _DEFAULT_PORTS[scheme.lower()],
-        target=_ascii(path or "/") + mark + _ascii(query),
+        target=unmarked(_ascii(path or "/") + mark + _ascii(query), references),
         user=user,
     )
+
+
+def user_of(address: Address) -> tuple[str, str]:
+    """Name and password in an address, decoded; references in them as they stand."""
+    text, references = marked(address.user)
+    name, _, password = text.partition(":")
+    return unmarked(percent_decoded(name), references), unmarked(percent_decoded(password), references)
 
 
 def basic(user: str) -> str:

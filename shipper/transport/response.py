@@ -171,10 +171,10 @@ def retry_after_s(headers: dict[bytes, bytes], now_epoch_s: Callable[[], float] 
     text = headers.get(b"retry-after", b"").strip().decode("latin-1")
     if text.isascii() and text.isdigit():
         return min(float(text[:9]), MOST_RETRY_AFTER_S)
-    until = _epoch_s(text)
+    until = epoch_s_of(text)
     if until is None:
         return 0.0
-    now = _epoch_s(headers.get(b"date", b"").strip().decode("latin-1"))
+    now = epoch_s_of(headers.get(b"date", b"").strip().decode("latin-1"))
     return min(max(0.0, until - (now_epoch_s() if now is None else now)), MOST_RETRY_AFTER_S)
 
 
@@ -183,7 +183,8 @@ _DATE = re.compile(r"\w{3}, (\d\d) (\w{3}) (\d{4}) (\d\d):(\d\d):(\d\d) GMT", re
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
-def _epoch_s(date: str) -> float | None:
+def epoch_s_of(date: str) -> float | None:
+    """Seconds since the epoch of a date as headers have it; None if it is none."""
     found = _DATE.fullmatch(date)
     if found is None or found[2] not in _MONTHS:
         return None

@@ -8,7 +8,8 @@ from lifecycle.contract.log import Log
 from lifecycle.contract.settings import Settings
 from lifecycle.extensions_api import Answer, AnswerReader, LocalApiError, PlatformEvent, Requests, text_member
 from lifecycle.machine.deadlines import LONGEST_TIMEOUT_S, Deadlines
-from shipper.destinations.http import HttpSender, StaticAuth, by_status
+from shipper.auth.static import StaticAuth
+from shipper.destinations.http import HttpSender, by_status
 from shipper.destinations.registry import chosen
 from shipper.transport.pool import Pool
 from shipper.transport.quoting import Quoting
@@ -41,7 +42,8 @@ def environment(environ: Mapping[str, str]) -> None:
         if endpoint.place is None:
             continue
         pool = Pool(endpoint.place.address, None, Waits(), SILENT)
-        sender = HttpSender(endpoint.place, pool, StaticAuth(endpoint.place), by_status, lambda: Quoting(()), SILENT)
+        auth = StaticAuth(endpoint.place.user, endpoint.place.headers)
+        sender = HttpSender(endpoint.place, pool, auth, by_status, lambda: Quoting(()), SILENT)
         head, rest, body = sender.written(made)[0].partition(b"\r\n\r\n")
         assert (rest, body) == (b"\r\n\r\n", b""), "a setting ended the head"
         for number, field in enumerate(head.split(b"\r\n")):

@@ -91,6 +91,8 @@ class ScriptedSender:
 
     label = "memory:"
     place = None
+    wants = ()
+    is_ready = True
 
     def __init__(self, script: Script) -> None:
         self._script = script

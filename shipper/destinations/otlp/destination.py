@@ -17,7 +17,7 @@ from lifecycle.contract.settings import DEFAULT_OTLP_ENDPOINT, GRPC_PORT, HTTP_P
 from shipper.delivery.interfaces import Request
 from shipper.delivery.outcome import Outcome, Verdict
 from shipper.destinations.destination import Destination
-from shipper.destinations.http import DEFAULT_TIMEOUT_MS, Listener, Place, Senders, TlsFiles, outcome_of
+from shipper.destinations.http import DEFAULT_TIMEOUT_MS, Listener, Place, Senders, TlsFiles, outcome_of, user_for
 from shipper.destinations.otlp.encodings import Encoding, Encodings, Form, Negotiation
 from shipper.model.context import Meters
 from shipper.model.log_record import Encoder, LogRecord
@@ -80,8 +80,10 @@ def forms_of(settings: Settings, signal: str) -> tuple[list[Form], str]:
 def place_of(settings: Settings, signal: str) -> Place:
     """Where OTLP of a signal goes, and how."""
     own = _Own(settings, signal)
+    found = _address(settings, own, PATHS[signal])
     return Place(
-        address=_address(settings, own, PATHS[signal]),
+        address=found,
+        user=user_for(settings, found),
         headers=merged(settings.otlp_headers, own.headers, settings.headers),
         is_compressed=(settings.compression or own.compression or settings.otlp_compression or "gzip") == "gzip",
         timeout_s=(settings.request_timeout_ms or own.timeout_ms or settings.otlp_timeout_ms or DEFAULT_TIMEOUT_MS)

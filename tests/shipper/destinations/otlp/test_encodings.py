@@ -37,6 +37,8 @@ class Receiver:
 
     label = "http://h/v1/logs"
     place = None
+    wants = ()
+    is_ready = True
 
     def __init__(self, answer: Callable[[str, list[str]], Outcome]) -> None:
         self.answer = answer

@@ -1,0 +1,1 @@
+"""Who sends: what the head of every try of a request says of it."""
