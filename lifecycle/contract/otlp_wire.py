@@ -85,6 +85,8 @@ def fields(message: "Body", at: int = 0, end: int | None = None) -> "Iterator[tu
         begin = at
         tag, at = varint_at(message, at)
         wire = tag & 7
+        if not tag >> 3:
+            raise WireError(f"got a field without a number at byte {begin}")
         if wire == LENGTH:
             size, at = varint_at(message, at)
             stop = at + size

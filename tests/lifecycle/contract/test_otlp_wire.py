@@ -147,9 +147,9 @@ def test_an_empty_message_is_a_request_of_nothing() -> None:
     assert count("logs", b"{}", is_json=True) == 0
 
 
-@pytest.mark.parametrize("body", [b"\x0a", b"\x0a\x05a", b"\x0b\x0c", b"\xff" * 11, b"\x0a\x02\x12\x05"])
+@pytest.mark.parametrize("body", [b"\x0a", b"\x0a\x05a", b"\x0b\x0c", b"\xff" * 11, b"\x0a\x02\x12\x05", bytes(9)])
 def test_what_is_no_message_is_said(body: bytes) -> None:
-    """Cut, a group, a number without an end, a field that is longer than what it lies in."""
+    """Cut, a group, a number without an end, a field that is longer than what it lies in or has no number."""
     with pytest.raises(WireError):
         count("traces", body, is_json=False)
 
