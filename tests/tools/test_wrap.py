@@ -5,8 +5,10 @@ import os
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +95,106 @@ def test_protocol_is_named_only_with_an_endpoint() -> None:
     assert "OTEL_EXPORTER_OTLP_PROTOCOL" not in wrapped(FUNCTION)
     found = wrapped({**FUNCTION, "OTEL_EXPORTER_OTLP_ENDPOINT": "https://example.com"})
     assert found["OTEL_EXPORTER_OTLP_PROTOCOL"] == "http/protobuf"
+
+
+@pytest.fixture
+def intake() -> Iterator[dict[str, str]]:
+    """The variables of a function beside whose runtime an intake listens, at another port than the one asked for."""
+    with socket.create_server(("127.0.0.1", 0)) as asked:
+        port = asked.getsockname()[1]
+        told = Path(f"/tmp/tailrace-otlp-{port}")
+        told.write_text("http://127.0.0.1:54321\n", encoding="utf-8")
+        yield {**FUNCTION, "TAILRACE_OTLP_PORT": str(port)}
+        told.unlink()
+
+
+OTLP = "OTEL_EXPORTER_OTLP_"
+PER_SIGNAL = [f"{OTLP}{signal}" for signal in ("", "TRACES_", "METRICS_", "LOGS_")]
+INTAKE = {
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:54321",
+    "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+    "OTEL_EXPORTER_OTLP_COMPRESSION": "none",
+}
+LOOPBACK = "127.0.0.1,localhost,::1"
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_sdk_exports_to_the_intake_whatever_it_was_told_of_the_backend(intake: dict[str, str], shell: str) -> None:
+    """Keys and certificates of the backend among it, and what is told for one signal, which would win."""
+    names = (
+        "ENDPOINT",
+        "PROTOCOL",
+        "HEADERS",
+        "COMPRESSION",
+        "INSECURE",
+        "CERTIFICATE",
+        "CLIENT_KEY",
+        "CLIENT_CERTIFICATE",
+    )
+    backend = {f"{prefix}{name}": "the backend's" for prefix in PER_SIGNAL for name in names}
+    kept = {"OTEL_EXPORTER_OTLP_TIMEOUT": "3000", "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "delta"}
+    for told in ({}, backend):
+        found = wrapped({**intake, **told, **kept}, shell)
+        assert {name: value for name, value in found.items() if name.startswith(OTLP)} == {**INTAKE, **kept}
+        assert found["NO_PROXY"] == found["no_proxy"] == LOOPBACK
+        assert found["OTEL_LOGS_EXPORTER"] == "none"
+        assert not any(name.startswith("tailrace_") for name in found)
+
+
+@pytest.mark.parametrize(
+    ("environ", "upper", "lower"),
+    [
+        ({"NO_PROXY": "a,b"}, f"a,b,{LOOPBACK}", f"a,b,{LOOPBACK}"),
+        ({"no_proxy": "a"}, f"a,{LOOPBACK}", f"a,{LOOPBACK}"),
+        ({"NO_PROXY": "a", "no_proxy": "b"}, f"a,{LOOPBACK}", f"b,{LOOPBACK}"),
+        ({"NO_PROXY": "*"}, "*", None),
+    ],
+)
+def test_loopback_is_reached_without_a_proxy(
+    intake: dict[str, str], environ: dict[str, str], upper: str, lower: str | None
+) -> None:
+    """One of the two variables is not to hide what the other says."""
+    found = wrapped({**intake, **environ})
+    assert (found["NO_PROXY"], found.get("no_proxy")) == (upper, lower)
+
+
+# By their documentation, the variables by which each SDK learns where to export to by HTTP, and what it takes as their
+# values:
+# Java: opentelemetry.io/docs/languages/java/configuration, properties of the OTLP exporter.
+# .NET: OpenTelemetry.Exporter.OpenTelemetryProtocol, README, "Environment Variables"; the protocol's default is gRPC.
+# Ruby: opentelemetry-exporter-otlp, README; it compresses unless told otherwise.
+SDKS = {
+    "java": ({"ENDPOINT", "PROTOCOL"}, {"http/protobuf"}, {"none"}),
+    "dotnet": ({"ENDPOINT", "PROTOCOL"}, {"http/protobuf"}, {"none"}),
+    "ruby": ({"ENDPOINT"}, {"http/protobuf"}, {"none"}),
+}
+
+
+@pytest.mark.parametrize("sdk", SDKS)
+def test_documented_variables_of_other_sdks_point_at_the_intake(intake: dict[str, str], sdk: str) -> None:
+    """No value is one that the SDK does not know, and none of a signal's own is left to win over it."""
+    needed, protocols, compressions = SDKS[sdk]
+    grpc = {"OTEL_EXPORTER_OTLP_ENDPOINT": "https://example.com:4317", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
+    headers = {
+        "OTEL_EXPORTER_OTLP_HEADERS": "api-key=secret",
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "https://other.example",
+    }
+    found = wrapped({**intake, **grpc, **headers})
+    assert needed <= {name.removeprefix(OTLP) for name in found if name.startswith(OTLP)}
+    # The base of all three signals: each SDK appends /v1/traces and so on to it (OTLP exporter specification).
+    assert found["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://127.0.0.1:54321"
+    assert found["OTEL_EXPORTER_OTLP_PROTOCOL"] in protocols
+    assert found["OTEL_EXPORTER_OTLP_COMPRESSION"] in compressions
+    assert not any(name.startswith(prefix) for name in found for prefix in PER_SIGNAL[1:])
+    assert "secret" not in str(found)
+
+
+def test_where_no_intake_is_written_down_the_sdk_is_left_alone() -> None:
+    """`TAILRACE_OTLP_INTAKE=0`, and whenever the layer does nothing."""
+    own = {"OTEL_EXPORTER_OTLP_ENDPOINT": "https://example.com", "OTEL_EXPORTER_OTLP_HEADERS": "api-key=secret"}
+    found = wrapped({**FUNCTION, **own, "TAILRACE_OTLP_PORT": "1"})
+    assert {name: value for name, value in found.items() if name in own} == own
+    assert "NO_PROXY" not in found
 
 
 def test_propagator_is_named_only_where_its_package_lies(tmp_path: Path) -> None:
