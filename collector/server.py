@@ -24,6 +24,10 @@ from lifecycle.contract.backlog import Backlog, Writer
 from lifecycle.contract.log import Log
 from lifecycle.contract.settings import Settings
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collector.otlp_intake import Intake
+
 # One read: a batch of the platform's smallest buffer (256 KiB) takes a few, and the buffer stays allocated.
 READ_BYTES = 65_536
 
@@ -50,6 +54,8 @@ def run(
     digest_key: bytes,
     settings: Settings,
     log: Log,
+    intake: tuple[int, ...] = (),
+    recent_exports: Iterable[bytes] = (),
 ) -> None:
     """What the supervisor calls in the forked child: collects until the command pipe is closed.
 
@@ -64,11 +70,16 @@ def run(
         digest_key: Key of the digests.
         settings: Limits and protocol.
         log: Where to write lines.
+        intake: Descriptors of such sockets, at which the function's own telemetry is taken.
+        recent_exports: Digests of the OTLP requests kept last, oldest first.
     """
     writer = Writer(backlog, end=end, released=released)
-    Server(
+    server = Server(
         listener, commands, reports, writer, settings, log, recent=recent, digest_key=digest_key, timeouts=Timeouts()
-    ).run()
+    )
+    if intake:
+        server.open_intake(intake, recent_exports)
+    server.run()
 
 
 class Listener:
@@ -140,7 +151,7 @@ class Door:
         self,
         listeners: tuple[Listener, ...],
         connections: Connections,
-        handler: Handler,
+        handler: "Handler | Intake",
         parser: Callable[[], Parser],
         *,
         is_lines: bool = False,
@@ -208,6 +219,9 @@ class Server:
         self._log = log
         self._timeouts = timeouts
         self._clock = AwakeClock()
+        self._writer = writer
+        self._settings = settings
+        self._intake: Intake | None = None
         self._store = store = Store(writer, self._report, recent, digest_key, log)
         store.recover()
         self._handler = Handler(store, self._report, timeouts, log)
@@ -223,7 +237,7 @@ class Server:
             (lambda: LineParser(limit)) if is_lines else (lambda: HttpParser(limit)),
             is_lines=is_lines,
         )
-        self._doors = (platform,)
+        self._doors: tuple[Door, ...] = (platform,)
         log.debug(
             "collector.started",
             protocol=settings.protocol,
@@ -231,6 +245,29 @@ class Server:
             released=writer.released,
             batch_limit_bytes=limit,
         )
+
+    def open_intake(self, listeners: tuple[int, ...], recent: Iterable[bytes]) -> None:
+        """Takes the function's own telemetry, too: at a door before the platform's, to which it comes first.
+
+        Args:
+            listeners: Descriptors of listening, non-blocking TCP sockets.
+            recent: Digests of the requests kept last, oldest first.
+        """
+        from collector.otlp_intake import Intake
+
+        settings, store = self._settings, self._store
+        self._intake = intake = Intake(
+            self._writer,
+            self._report,
+            recent,
+            store.digest_key,
+            limit_bytes=settings.export_limit_bytes,
+            room_bytes=(settings.backlog_bytes + settings.spool_bytes) // 2,
+            log=self._log,
+        )
+        store.exports_begun = intake.begun
+        sockets = tuple(Listener(fd, self._epoll) for fd in listeners)
+        self._doors = (Door(sockets, intake.connections, intake, intake.parser), *self._doors)
 
     def run(self) -> None:
         """Collects until the supervisor closes the command pipe or is gone."""
@@ -269,6 +306,8 @@ class Server:
                     self._serve(door, connection, mask)
         for door in self._doors:
             self._pass_time(door)
+        if self._intake:
+            self._intake.settle()
         return True
 
     def _due_s(self, door: Door) -> float:
@@ -297,12 +336,15 @@ class Server:
             return False
         match wire.collector_commands.decode(packet):
             case wire.Released(through=through):
-                door = self._doors[-1]
-                self._settle(door, *self._handler.release(through, self._clock.now_s))
+                self._settle(self._doors[-1], *self._handler.release(through, self._clock.now_s))
+                if self._intake:
+                    self._intake.release(through)
             case wire.Ping():
                 self._report(wire.Pong())
             case wire.Restored(digest_key=digest_key):
                 self._store.digest_key = digest_key
+                if self._intake:
+                    self._intake.digest_key = digest_key
         return True
 
     def _report(self, message: wire.Message) -> None:

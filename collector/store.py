@@ -52,6 +52,7 @@ class Store:
 
     Attributes:
         digest_key: As given, until the environment is restored from a snapshot.
+        exports_begun: How many OTLP requests are under way, asked when an invocation has ended; None: none are taken.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Store:
         self._send = send
         self._recent = dict.fromkeys(recent)
         self.digest_key = digest_key
+        self.exports_begun: Callable[[], int] | None = None
         self._log = log
 
     def release(self, through: int) -> None:
@@ -124,7 +126,8 @@ class Store:
             self._send(
                 Stored(start=frame.start, end=frame.end, events=count, body_bytes=size, digest=digest, signal=signal)
             )
-            self._recent[digest] = None
+            if not signal:
+                self._recent[digest] = None
         if batches:
             self._log.info("collector.spool_recovered", batches=batches, events=events)
 
@@ -164,6 +167,7 @@ class Store:
                 finished_epoch_s=envelope.finished_epoch_s,
                 lost_events=envelope.lost_events,
                 lost_bytes=envelope.lost_bytes,
+                begun=self.exports_begun() if envelope.finished and self.exports_begun else 0,
             )
         )
         if prepared.once:

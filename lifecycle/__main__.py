@@ -50,7 +50,7 @@ def _run(booted: "Booted") -> int:
 
             return supervise(booted)
         except Exception:  # noqa: BLE001 - whatever it is, the function must not notice
-            booted.close_listener()  # a refused connection is clearer to the platform than one that nobody accepts
+            booted.close_listeners()  # a refused connection is clearer to the platform than one that nobody accepts
             _say_crashed(booted)
     else:
         _say_idle(booted)

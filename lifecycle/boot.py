@@ -30,11 +30,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 LOOPBACK = "127.0.0.1"
+LOOPBACK_6 = "::1"
 EVERY_INTERFACE = "0.0.0.0"
 
 # Connections the kernel keeps while no collector accepts them, as far as its own limit goes: what comes beyond would be
 # dialled again after a second.
 LISTEN_BACKLOG = 1024
+
+# Likewise at the intake, to which a handful of exporters connect.
+INTAKE_BACKLOG = 128
 
 RECEIVE_BYTES = 65_536
 
@@ -142,6 +146,7 @@ class Booted:
         requests: Builds further requests; knows the identifier.
         connection: To the local API; the question for the first event is out unless `warms_first`.
         listener: Listening socket, or None when nothing is subscribed.
+        intake: Listening sockets at which the function's own telemetry is taken.
         idle_reason: Why nothing will be shipped, as fields of a log line; empty when all is well.
         warms_first: Everything is to be loaded before the first event is asked for.
         marks: Monotonic seconds by step.
@@ -153,6 +158,7 @@ class Booted:
         self.requests = Requests(settings.api_host_port)
         self.connection = Connection(settings.api_host_port)
         self.listener: _socket.socket | None = None
+        self.intake: list[_socket.socket] = []
         self.idle_reason: dict[str, object] = {}
         self.warms_first = settings.function.initialization_type != "on-demand"
         self.marks = {"started": monotonic()}
@@ -176,15 +182,20 @@ class Booted:
             self.connection.send(self.requests.next())
         self.marks.setdefault("asked", monotonic())
 
-    def close_listener(self) -> None:
+    def close_listeners(self) -> None:
         """Stops listening: nothing will be collected."""
         if self.listener is not None:
             self.listener.close()
             self.listener = None
+        if self.intake:
+            _remove(self.settings.intake_file)
+        for listener in self.intake:
+            listener.close()
+        self.intake = []
 
     def close(self) -> None:
         """Gives back every descriptor."""
-        self.close_listener()
+        self.close_listeners()
         self.connection.close()
 
 
@@ -211,7 +222,7 @@ def boot(environ: "Mapping[str, str]", name: str) -> Booted:
         if not booted.idle_reason:
             _subscribe(booted)
         if booted.idle_reason:
-            booted.close_listener()
+            booted.close_listeners()
         if booted.idle_reason or not booted.warms_first:
             booted.ask_next()
     except NotRegisteredError:
@@ -228,6 +239,11 @@ def _register(booted: Booted) -> None:
     if not settings.api_host_port:
         raise NotRegisteredError("AWS_LAMBDA_RUNTIME_API is not set; Lambda sets it for the extensions it starts")
     events = ("SHUTDOWN",) if settings.function.is_managed else ("INVOKE", "SHUTDOWN")
+    if settings.otlp_intake:
+        # /tmp survives a reset of the environment, and with it where the last one listened.
+        _remove(settings.intake_file)
+        if settings.enabled and settings.has_destination:
+            _open_intake(booted)  # before all have registered no runtime starts
     booted.connection.send(booted.requests.register(booted.name, events))
     if not settings.enabled:
         booted.idle_reason = {"reason": "disabled"}
@@ -265,6 +281,56 @@ def _listener(booted: Booted) -> "_socket.socket | None":
             return listener
     booted.idle_reason = {"reason": "no_listener"}
     return None
+
+
+def _open_intake(booted: Booted) -> None:
+    """Listens where the function's own SDK exports to, and writes down where that is."""
+    settings = booted.settings
+    port = settings.otlp_port
+    try:
+        try:
+            listener = _loopback_listener(_socket.AF_INET, LOOPBACK, port)
+        except OSError as exc:
+            listener = _loopback_listener(_socket.AF_INET, LOOPBACK, 0)
+            port = listener.getsockname()[1]
+            expected = f"a port to listen on ({exc}); an SDK without the wrapper does not know of another one"
+            settings.problems.append(Problem("TAILRACE_OTLP_PORT", str(settings.otlp_port), expected, str(port)))
+        booted.intake.append(listener)
+        port = listener.getsockname()[1]
+        fd = os.open(settings.intake_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        try:
+            os.write(fd, b"http://%b:%d\n" % (LOOPBACK.encode(), port))
+        finally:
+            os.close(fd)
+    except OSError as exc:
+        expected = f"a port and a file to say which it is ({exc})"
+        settings.problems.append(Problem("TAILRACE_OTLP_INTAKE", "1", expected, "the SDK's own settings"))
+    if booted.intake:
+        try:
+            booted.intake.append(_loopback_listener(_socket.AF_INET6, LOOPBACK_6, port))
+        except OSError:
+            return  # there may be no such loopback, and whoever tries it tries the other one next
+
+
+def _loopback_listener(family: int, host: str, port: int) -> "_socket.socket":
+    listener = _socket.socket(family, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+    try:
+        listener.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(INTAKE_BACKLOG)
+        listener.setblocking(False)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _remove(path: str) -> None:
+    """Removes a file, if there is one."""
+    try:
+        os.unlink(path)
+    except OSError:
+        return
 
 
 def _bind(listener: "_socket.socket", address: "tuple[str, int]") -> None:

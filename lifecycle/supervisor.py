@@ -131,6 +131,7 @@ class Supervisor:
             self._log,
             warms=booted.warms_first,
             close=self._close_in_child,
+            intake=tuple(one.fileno() for one in booted.intake),
         )
         self._signals, self._signals_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         _signal.set_wakeup_fd(self._signals_in, warn_on_full_buffer=False)
@@ -317,7 +318,7 @@ class Supervisor:
 
     def abandon(self) -> None:
         """After a failure of this process: nobody goes on acknowledging what nobody will ship."""
-        self._booted.close_listener()
+        self._booted.close_listeners()
         self._pool.kill()
         self._log.error("lifecycle.abandoned", **line_of(self._ledgers))
 

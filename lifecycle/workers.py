@@ -216,6 +216,7 @@ class WorkerPool:
 
     Args:
         listener: Descriptor of the listening socket; -1: there is none.
+        intake: Descriptors of those at which the function's own telemetry is taken.
         backlog: The shared ring.
         settings: Of the environment.
         routes: Settings of each route, by what its shipper is called.
@@ -234,17 +235,20 @@ class WorkerPool:
         *,
         warms: bool,
         close: Callable[[], None],
+        intake: tuple[int, ...] = (),
     ) -> None:
         self._listener = listener
+        self._intake = intake
         self._backlog = backlog
         self._settings = settings
         self._log = log
         self._warms = warms
         self._close = close
         # What a new collector goes on from: where the last reported batch ended, before where all is delivered, and the
-        # digests of the last batches with their key.
+        # digests of the last batches and of the last OTLP requests, with their key.
         self._end = self._released = 0
         self._recent: deque[bytes] = deque(maxlen=wire.RECENT_BATCHES)
+        self._recent_exports: deque[bytes] = deque(maxlen=wire.RECENT_BATCHES)
         self._digest_key = os.urandom(DIGEST_KEY_BYTES)
         self._collector = Worker(COLLECTOR, self._run_collector, log)
         self._shippers = {
@@ -299,10 +303,13 @@ class WorkerPool:
             digest_key=self._digest_key,
             settings=self._settings,
             log=log,
+            intake=self._intake,
+            recent_exports=self._recent_exports,
         )
 
     def _run_shipper(self, shipper: Shipper, their_commands: int, their_reports: int, log: Log) -> None:
-        os.close(self._listener)
+        for listener in (self._listener, *self._intake):
+            os.close(listener)
         from shipper import worker
 
         if self._warms:
@@ -340,7 +347,7 @@ class WorkerPool:
                 worker.is_ready = True
             elif isinstance(report, wire.Stored):
                 self._end = report.end
-                self._recent.append(report.digest)
+                (self._recent_exports if report.signal else self._recent).append(report.digest)
             elif isinstance(report, wire.Shipped):
                 self._shippers[name].context = report.context
             yield report

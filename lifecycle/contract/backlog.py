@@ -167,6 +167,14 @@ class Writer:
         """Whether there is a spool for what the ring does not take."""
         return self._spool is not None
 
+    def frames(self) -> Iterator[Frame]:
+        """What is not released yet, oldest first.
+
+        Raises:
+            BrokenFrameError: What is released does not end where a frame does.
+        """
+        return self._backlog.frames(self.released, self.end)
+
     def release(self, through: int) -> None:
         """Frees everything before `through`; an older offset changes nothing."""
         if through <= self.released:

@@ -45,6 +45,19 @@ OTLP_PREFIX = "OTEL_EXPORTER_OTLP_"
 DEFAULT_OTLP_ENDPOINT = "http://localhost:4318"
 HTTP_PORT, GRPC_PORT = 4318, 4317
 
+# Where the layer has its wrapper: whoever starts the runtime with it wants the intake.
+WRAPPER = "/tailrace/wrap"
+
+# Where the address of the intake is written, the port asked for at its end: the wrapper reads it.
+INTAKE_FILE = "/tmp/tailrace-otlp-"  # noqa: S108 - Lambda's only disk
+
+# With the intake on there are two who fill the backlog, and what they bring at once is at most a quarter of it each.
+INTAKE_BACKLOG_BYTES = 16_777_216
+INTAKE_SHARE = 4
+
+# The largest OTLP request that is taken, as it is received.
+MOST_EXPORT_BYTES = 4_194_304
+
 
 # The events that the platform has of its own, without what all their types begin with (Telemetry API, Logs API).
 OF_PLATFORM = "platform."
@@ -60,6 +73,9 @@ LEAST_BUFFER_BYTES = 262_144
 # A delivered batch may be this many times maxBytes, and for each event what stands around its record besides.
 BUFFER_OVERRUN = 2
 EVENT_OVERHEAD_BYTES = 80
+
+# What the platform may deliver at once with the least of buffers.
+LEAST_BATCH_BYTES = BUFFER_OVERRUN * LEAST_BUFFER_BYTES + EVENT_OVERHEAD_BYTES * LEAST_BUFFER_ITEMS
 
 
 class Problem:
@@ -169,6 +185,13 @@ class Settings:
     )
     buffer_ms = Whole(25, "Platform's buffer: a batch leaves at this age.", low=25, high=30_000, unit="ms")
 
+    otlp_intake = Flag(
+        default=False,
+        about="1 takes what the function's own OpenTelemetry SDK exports, at http://localhost:4318. Unset: on with "
+        "AWS_LAMBDA_EXEC_WRAPPER=/opt/tailrace/wrap.",
+    )
+    otlp_port = Port(HTTP_PORT, "Port to take it at; 0, and should it be taken: the kernel chooses.", low=0, high=65535)
+
     platform_logs = FlagOrNames(
         "The platform's events to ship as log records, too: all of them, none, or those that are named.",
         options=PLATFORM_EVENTS,
@@ -212,7 +235,8 @@ class Settings:
 
     backlog_bytes = Whole(
         8_388_608,
-        "Memory for what is not yet delivered; a delivered batch may take half of it.",
+        "Memory for what is not yet delivered; a delivered batch may take half of it. With TAILRACE_OTLP_INTAKE a "
+        "quarter, and 16777216 unless set.",
         low=2_097_152,
         high=268_435_456,
         unit="bytes",
@@ -438,6 +462,12 @@ class Settings:
                 # The value may be a misspelt secret's.
                 self.problems.append(Problem(name, "(hidden)", "a known setting's name", "nothing", unknown=True))
         self._answer_grpc()
+        if not environ.get("TAILRACE_OTLP_INTAKE", "").strip():
+            self.values["otlp_intake"] = environ.get("AWS_LAMBDA_EXEC_WRAPPER", "").strip().endswith(WRAPPER)
+        if self.otlp_intake:
+            if not environ.get("TAILRACE_BACKLOG_BYTES", "").strip():
+                self.values["backlog_bytes"] = INTAKE_BACKLOG_BYTES
+            self._leave_to_sdk()
         self._look_at_destination()
         self.function = Function(environ)
         self.aws = Aws(environ)
@@ -492,16 +522,43 @@ class Settings:
             expected = f"a header {' or '.join(scheme.keys)}, without which {name} takes nothing"
             self.problems.append(Problem(PREFIX + "HEADERS", "(hidden)", expected, "no key: records wait"))
 
+    def _leave_to_sdk(self) -> None:
+        """Lets go of addresses that are the intake's own: they are for the function's SDK, and nothing goes round."""
+        left = ("", "")
+        for row in self.table():
+            if isinstance(row, Address) and row.attribute.startswith("otlp_"):
+                shown = self._at_intake(self.values[row.attribute])
+                if shown:
+                    self.values[row.attribute] = ""
+                    left = row.variable, shown
+        shown = self._at_intake(self.destination.removeprefix("otlp+"))
+        if shown or (self.destination == "otlp" and not self._has_otlp):
+            left = "TAILRACE_DESTINATION", shown or self.destination
+            self.values["destination"] = ""
+        if any(left) and not self.has_destination:
+            expected = "beside it TAILRACE_DESTINATION=otlp+https://BACKEND: this address is the layer's own intake"
+            self.problems.append(Problem(*left, expected, "nothing"))
+
+    def _at_intake(self, address: str) -> str:
+        """An address without what may be secret, if it is that of the intake; else ""."""
+        scheme, _, rest = address.partition("://")
+        host, _, port = rest.partition("/")[0].rpartition("@")[2].lower().rpartition(":")
+        is_loopback = host in ("localhost", "[::1]") or host.startswith("127.")
+        # What was meant for gRPC would go to HTTP's port beside it.
+        is_ours = scheme.lower() in SERVERS and is_loopback and port in (str(self.otlp_port), str(GRPC_PORT))
+        return f"{scheme}://{host}:{port}" if is_ours else ""
+
+    @property
+    def _has_otlp(self) -> bool:
+        """Whether one of OpenTelemetry's addresses is set."""
+        return bool(
+            self.otlp_endpoint or self.otlp_logs_endpoint or self.otlp_traces_endpoint or self.otlp_metrics_endpoint
+        )
+
     @property
     def has_destination(self) -> bool:
         """Whether there is anywhere to ship to."""
-        return bool(
-            self.destination
-            or self.otlp_endpoint
-            or self.otlp_logs_endpoint
-            or self.otlp_traces_endpoint
-            or self.otlp_metrics_endpoint
-        )
+        return bool(self.destination) or self._has_otlp
 
     def exported_signals(self) -> "tuple[str, ...]":
         """What to make of the telemetry: what is asked for, as far as the destination takes it."""
@@ -520,7 +577,19 @@ class Settings:
     @property
     def batch_limit_bytes(self) -> int:
         """Largest batch the collector takes from the platform: what always fits once the backlog drains."""
-        return self.backlog_bytes // 2
+        if not self.otlp_intake:
+            return self.backlog_bytes // 2
+        return max(self.backlog_bytes // INTAKE_SHARE, LEAST_BATCH_BYTES)
+
+    @property
+    def export_limit_bytes(self) -> int:
+        """Largest OTLP request the collector takes, as it is received."""
+        return min(MOST_EXPORT_BYTES, self.backlog_bytes // INTAKE_SHARE)
+
+    @property
+    def intake_file(self) -> str:
+        """Where the address of the intake is written."""
+        return f"{INTAKE_FILE}{self.otlp_port}"
 
     def pattern_problems(self) -> "list[Problem]":
         """The patterns that do not compile, which only compiling shows.

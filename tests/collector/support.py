@@ -62,6 +62,7 @@ class Client:
 
     def __init__(self, port: int) -> None:
         self.sock = socket.create_connection(("127.0.0.1", port), timeout=GIVE_UP_S)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._stream = self.sock.makefile("rb")
 
     def send(self, data: bytes) -> None:
@@ -112,14 +113,28 @@ class Running:
         timeouts: Timeouts | None = None,
         level: str = "warning",
         listener: socket.socket | None = None,
+        takes_exports: bool = False,
+        recent_exports: Iterable[bytes] = (),
+        backlog_bytes: int = 2 << 20,
+        spool_bytes: int = 0,
     ) -> None:
         self.lines: list[dict[str, Any]] = []
-        self.settings = Settings({"TAILRACE_PROTOCOL": protocol, "TAILRACE_BACKLOG_BYTES": str(2 << 20)})
+        self.settings = Settings(
+            {
+                "TAILRACE_PROTOCOL": protocol,
+                "TAILRACE_BACKLOG_BYTES": str(backlog_bytes),
+                "TAILRACE_SPOOL_BYTES": str(spool_bytes),
+                "TAILRACE_OTLP_INTAKE": "1" if takes_exports else "0",
+            }
+        )
         self.limit = self.settings.batch_limit_bytes
         self.backlog = backlog or Backlog(self.settings.backlog_bytes)
         self.listener = listener or socket.create_server(("127.0.0.1", 0), backlog=1024)
         self.listener.setblocking(False)
         self.port: int = self.listener.getsockname()[1]
+        self.intake = socket.create_server(("127.0.0.1", 0))
+        self.intake.setblocking(False)
+        doors = (self.intake.fileno(),) if takes_exports else ()
         commands, self.commands = os.pipe2(os.O_DIRECT | os.O_CLOEXEC)
         self.reports, reports = os.pipe2(os.O_DIRECT | os.O_CLOEXEC)
         self._ends = (commands, reports)
@@ -133,13 +148,17 @@ class Running:
                 run(
                     listener=fd, commands=commands, reports=reports, backlog=self.backlog, end=end,
                     released=released, recent=recent, digest_key=KEY, settings=self.settings, log=log,
+                    intake=doors, recent_exports=recent_exports,
                 )  # fmt: skip
             else:
                 writer = Writer(self.backlog, end=end, released=released)
-                Server(
+                server = Server(
                     fd, commands, reports, writer, self.settings, log,
                     recent=recent, digest_key=KEY, timeouts=timeouts,
-                ).run()  # fmt: skip
+                )  # fmt: skip
+                if doors:
+                    server.open_intake(doors, recent_exports)
+                server.run()
 
         self.thread = threading.Thread(target=work, daemon=True)
         self._clients: list[Client] = []
@@ -151,6 +170,7 @@ class Running:
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
         self.stop()
         self.listener.close()
+        self.intake.close()
 
     def stop(self) -> None:
         """Closes the command pipe, as a supervisor that ends, and waits for the collector."""
@@ -166,7 +186,14 @@ class Running:
 
     def client(self) -> Client:
         """A new connection."""
-        client = Client(self.port)
+        return self._connected(self.port)
+
+    def exporter(self) -> Client:
+        """A new connection to the intake."""
+        return self._connected(self.intake.getsockname()[1])
+
+    def _connected(self, port: int) -> Client:
+        client = Client(port)
         self._clients.append(client)
         return client
 

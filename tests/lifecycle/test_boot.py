@@ -295,3 +295,75 @@ def test_refusal_because_the_other_api_is_in_use_is_said_as_that(api: str, said:
         assert outcome.idle_reason["reason"] == "other_api_in_use"
         assert said in str(outcome.idle_reason["answer"])
         outcome.close()
+
+
+def free_port() -> int:
+    """One at which nobody listens, so that the file named after it is nobody else's."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+        return port
+
+
+def test_intake_is_open_and_written_down_before_the_registration_is_sent() -> None:
+    """Runtimes start once all have registered, and their SDKs may export at once."""
+    port = free_port()
+    told = Path(f"/tmp/tailrace-otlp-{port}")
+    told.write_text("http://127.0.0.1:1\n")  # from before a reset
+    with PlatformStub(b"") as platform, pytest.raises(NotRegisteredError):  # hangs up before it answers
+        booted(platform, TAILRACE_OTLP_INTAKE="1", TAILRACE_OTLP_PORT=str(port))
+    assert not told.exists()
+    with PlatformStub(OK_REGISTER, OK) as platform:
+        outcome = booted(platform, TAILRACE_OTLP_INTAKE="1", TAILRACE_OTLP_PORT=str(port))
+        platform.wait_for(3)
+        assert told.read_text() == f"http://127.0.0.1:{port}\n"
+        assert outcome.settings.problems == []
+        for host in ("127.0.0.1", *(["::1"] if len(outcome.intake) > 1 else [])):
+            socket.create_connection((host, port)).close()
+        outcome.close()
+        assert not told.exists()
+
+
+def test_taken_port_is_another_port_and_said() -> None:
+    """The wrapper reads which; an SDK without it goes on to whoever has the port."""
+    with socket.create_server(("127.0.0.1", 0)) as taken, PlatformStub(OK_REGISTER, OK) as platform:
+        port = taken.getsockname()[1]
+        outcome = booted(platform, TAILRACE_OTLP_INTAKE="1", TAILRACE_OTLP_PORT=str(port))
+        (problem,) = outcome.settings.problems
+        assert (problem.variable, problem.value) == ("TAILRACE_OTLP_PORT", str(port))
+        told = Path(f"/tmp/tailrace-otlp-{port}").read_text()
+        assert told == f"http://127.0.0.1:{problem.used}\n"
+        socket.create_connection(("127.0.0.1", int(problem.used))).close()
+        outcome.close()
+
+
+def test_where_the_intake_cannot_be_written_down_the_sdk_is_left_alone() -> None:
+    """Something that is no file lies in the way; the function is not affected."""
+    port = free_port()
+    told = Path(f"/tmp/tailrace-otlp-{port}")
+    told.mkdir()
+    try:
+        with PlatformStub(OK_REGISTER, OK) as platform:
+            outcome = booted(platform, TAILRACE_OTLP_INTAKE="1", TAILRACE_OTLP_PORT=str(port))
+            (problem,) = outcome.settings.problems
+            assert (problem.variable, problem.used) == ("TAILRACE_OTLP_INTAKE", "the SDK's own settings")
+            assert outcome.idle_reason == {}
+            outcome.close()
+    finally:
+        told.rmdir()
+
+
+@pytest.mark.parametrize(
+    ("environ", "requests"),
+    [({"TAILRACE_ENABLED": "0"}, 2), ({"TAILRACE_DESTINATION": ""}, 2), ({"TAILRACE_OTLP_INTAKE": "0"}, 3)],
+)
+def test_intake_is_not_open_where_nothing_would_be_made_of_it(environ: dict[str, str], requests: int) -> None:
+    """An SDK is not to be pointed at somebody who does nothing."""
+    port = free_port()
+    with PlatformStub(*(OK_REGISTER, OK)[: requests - 1]) as platform:
+        outcome = booted(platform, **{"TAILRACE_OTLP_INTAKE": "1", "TAILRACE_OTLP_PORT": str(port), **environ})
+        platform.wait_for(requests)
+        assert outcome.intake == []
+        assert not Path(f"/tmp/tailrace-otlp-{port}").exists()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port))
+        outcome.close()

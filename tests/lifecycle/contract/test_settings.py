@@ -339,3 +339,95 @@ def test_buffer_that_the_backlog_cannot_take_is_explained() -> None:
     assert problem["variable"] == "TAILRACE_BUFFER_BYTES"
     assert problem["expected"] == "at most 484288 with TAILRACE_BACKLOG_BYTES=2097152"
     assert problem["used"] == "484288"
+
+
+WRAPPER = "/opt/tailrace/wrap"
+
+
+@pytest.mark.parametrize(
+    ("environ", "is_on"),
+    [
+        ({}, False),
+        ({"TAILRACE_OTLP_INTAKE": "1"}, True),
+        ({"AWS_LAMBDA_EXEC_WRAPPER": WRAPPER}, True),
+        ({"AWS_LAMBDA_EXEC_WRAPPER": "/opt/otel-handler"}, False),
+        ({"AWS_LAMBDA_EXEC_WRAPPER": WRAPPER, "TAILRACE_OTLP_INTAKE": "0"}, False),
+        ({"AWS_LAMBDA_EXEC_WRAPPER": "/opt/otel-handler", "TAILRACE_OTLP_INTAKE": "1"}, True),
+        ({"AWS_LAMBDA_EXEC_WRAPPER": WRAPPER, "TAILRACE_OTLP_INTAKE": " "}, True),
+    ],
+)
+def test_intake_is_on_with_the_wrapper_or_by_its_own_setting(environ: dict[str, str], *, is_on: bool) -> None:
+    """What is set wins; and who brings the wrapper wants its SDK's telemetry carried on."""
+    settings = Settings({**environ, "OTEL_EXPORTER_OTLP_ENDPOINT": "https://example.com"})
+    assert settings.otlp_intake is is_on
+    assert settings.backlog_bytes == (16 << 20 if is_on else 8 << 20)
+    assert settings.batch_limit_bytes == 4 << 20
+    assert settings.problems == []
+
+
+def test_what_comes_at_once_is_a_quarter_of_the_backlog_with_the_intake() -> None:
+    """Two fill it; what the platform may deliver with the least of buffers is taken all the same."""
+    for size, batch, export in ((32 << 20, 8 << 20, 4 << 20), (8 << 20, 2 << 20, 2 << 20), (2 << 20, 604_288, 1 << 19)):
+        settings = Settings({"TAILRACE_OTLP_INTAKE": "1", "TAILRACE_BACKLOG_BYTES": str(size)})
+        assert (settings.backlog_bytes, settings.batch_limit_bytes, settings.export_limit_bytes) == (
+            size,
+            batch,
+            export,
+        )
+        assert 2 * settings.buffer_bytes + 80 * settings.buffer_items <= batch
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["http://localhost:4318", "http://LOCALHOST:4318/v1/traces", "http://127.0.0.1:4318/", "http://[::1]:4318",
+     "http://127.9.9.9:4318", "http://localhost:4317", "https://a:b@localhost:4318"],
+)  # fmt: skip
+@pytest.mark.parametrize("variable", ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"])
+def test_endpoint_that_is_the_intake_is_the_sdks(variable: str, address: str) -> None:
+    """As everybody has it who comes from a collector extension; with no other, one warning names the line to add."""
+    own = {variable: address, "TAILRACE_OTLP_INTAKE": "1"}
+    settings = Settings({**own, "TAILRACE_DESTINATION": "otlp+https://example.com"})
+    assert settings.problems == []
+    assert settings.otlp_endpoint == settings.otlp_traces_endpoint == ""
+    settings = Settings(own)
+    assert not settings.has_destination
+    (problem,) = settings.problems
+    assert (problem.variable, problem.used) == (variable, "nothing")
+    assert "TAILRACE_DESTINATION=otlp+https://BACKEND" in problem.expected
+    assert "a:b" not in problem.value
+
+
+@pytest.mark.parametrize(
+    ("environ", "shown"),
+    [
+        ({"TAILRACE_DESTINATION": "otlp+http://localhost:4318"}, "http://localhost:4318"),
+        ({"TAILRACE_DESTINATION": "http://127.0.0.1:4318/x"}, "http://127.0.0.1:4318"),
+        ({"TAILRACE_DESTINATION": "otlp"}, "otlp"),
+        ({"TAILRACE_DESTINATION": "otlp", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:4318"}, "otlp"),
+    ],
+)
+def test_nothing_is_exported_to_itself(environ: dict[str, str], shown: str) -> None:
+    """It would go round for ever."""
+    settings = Settings({**environ, "TAILRACE_OTLP_INTAKE": "1"})
+    assert not settings.has_destination
+    assert [(one.variable, one.value) for one in settings.problems] == [("TAILRACE_DESTINATION", shown)]
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:4318"},
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:4319", "TAILRACE_OTLP_INTAKE": "1"},
+        {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:4318",
+            "TAILRACE_OTLP_INTAKE": "1",
+            "TAILRACE_OTLP_PORT": "9",
+        },
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost.example.com:4318", "TAILRACE_OTLP_INTAKE": "1"},
+    ],
+)
+def test_endpoint_that_is_not_the_intake_stays_ours(environ: dict[str, str]) -> None:
+    """Another collector may well run on the same machine."""
+    settings = Settings(environ)
+    assert settings.has_destination
+    assert settings.otlp_endpoint == environ["OTEL_EXPORTER_OTLP_ENDPOINT"]
