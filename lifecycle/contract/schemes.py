@@ -75,6 +75,8 @@ SCHEMES = {
     "splunk+https": Scheme(_SERVER, RECORDS, (LOGS,), keys=("Authorization",)),
     "datadog+http": Scheme(_SERVER, RECORDS, (LOGS,), keys=("DD-API-KEY",)),
     "datadog+https": Scheme(_SERVER, RECORDS, (LOGS,), keys=("DD-API-KEY",)),
+    "newrelic+http": Scheme(_SERVER, RECORDS, (LOGS,), keys=("Api-Key", "License-Key")),
+    "newrelic+https": Scheme(_SERVER, RECORDS, (LOGS,), keys=("Api-Key", "License-Key")),
     "file": Scheme(":PATH", (LOGS,)),
     "stdout": Scheme(":", (LOGS,)),
 }

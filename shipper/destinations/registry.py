@@ -74,6 +74,12 @@ def _datadog() -> "Maker":
     return made
 
 
+def _newrelic() -> "Maker":
+    from shipper.destinations.newrelic import made
+
+    return made
+
+
 def _file() -> "Maker":
     from shipper.destinations.file import made
 
@@ -124,6 +130,12 @@ KINDS = (
         about="Datadog's intake for logs",
         takes="logs for Datadog's API v2",
         load=_datadog,
+    ),
+    Kind(
+        schemes=("newrelic+http", "newrelic+https"),
+        about="New Relic's Log API",
+        takes="logs for New Relic's Log API",
+        load=_newrelic,
     ),
     Kind(schemes=("file",), about="a file", takes="a JSON object a line", load=_file),
     Kind(schemes=("stdout",), about="standard output", takes="a JSON object a line", load=_stdout),
