@@ -233,16 +233,17 @@ class Pipeline:
         """Whether a line of the function may tell that its invocation fails, and anybody has to know."""
         return self._shapes is not None and bool(context.open) and may_tell_failure(bytes(event.record))
 
-    def look_ahead(self, frames: Iterator[Frame], *, is_pressed: bool) -> None:
+    def look_ahead(self, frames: Iterator[Frame], context: Context, *, is_pressed: bool) -> None:
         """Lets the rules see what is to be shipped next, where one of them has to know how an invocation went.
 
         Args:
             frames: What is to be shipped.
+            context: Before it.
             is_pressed: There is no room to wait for more.
         """
         if self._rules is not None and self._rules.looks_ahead:
             is_final, is_report = self.is_final or is_pressed, self._selection.interleaved
-            self._rules.look_ahead(self._watched(frames), is_final=is_final, is_report=is_report)
+            self._rules.look_ahead(self._watched(frames), context, is_final=is_final, is_report=is_report)
 
     def _watched(self, frames: Iterator[Frame]) -> Iterator[Frame]:
         """Frames, between which others have their turn."""

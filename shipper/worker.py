@@ -328,7 +328,8 @@ class Worker:
         pipeline, through = self._pipeline, self._cut.through
         self._leave_at = self._half_time()
         pipeline.ledger, pipeline.is_final = self._commands.ledger, self._commands.is_final
-        pipeline.look_ahead(self._backlog.frames(through, until), is_pressed=self._is_pressed(until, self._cut))
+        is_pressed = self._is_pressed(until, self._cut)
+        pipeline.look_ahead(self._backlog.frames(through, until), self._cut.context, is_pressed=is_pressed)
         for batch in pipeline.batches(self._backlog.frames(through, until), self._cut):
             self._unfinished.append((self._cut, batch))
             is_open.append(batch)

@@ -198,10 +198,10 @@ class Phases:
         children = self._children(record.spans)
         if kind == "platform.report":
             span, taken = invocations.reported(invocation, record, at_ns, children, context, self._selection)
-            open_ = tuple(one for one in context.open if one.request_id != request_id)
             is_sampling = context.is_sampling or invocations.samples(invocation, record.tracing)
-            context = self._measured(replace(context, open=open_, is_sampling=is_sampling), at_ns, *taken)
+            context = replace(context.closed(request_id), is_sampling=is_sampling)
             is_unsampled = span is None and self._selection.traces
+            context = self._measured(context, at_ns, *taken)
             return Moved(context, (span,) if span else (), is_part=True, is_unsampled=is_unsampled)
         if kind == "platform.end" or invocation is None or invocation.done_ns:
             return Moved(context, is_part=True)

@@ -4,6 +4,8 @@ Values only; `phases` moves them on. The state at an offset travels with every r
 goes on as if nothing had happened and loses neither a span nor a count.
 """
 
+import re
+
 import msgspec
 
 TYPE_CHECKING = False
@@ -14,6 +16,11 @@ else:
 
 # A request id is 36 characters; what is much longer is not one, and must not fill a packet.
 MOST_ID = 128
+
+# Of those that were reported, as many are remembered: a line may come after the report of its invocation.
+MOST_RECENT = 8
+
+_UUID = re.compile("[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 # A report is one packet of 4096 bytes, all in all.
 MOST_PACKED = 2048
@@ -73,6 +80,22 @@ class Invocation(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     def flags(self) -> int:
         """Trace flags: 1 unless the trace is decided not to be sampled, or there is none."""
         return 1 if self.trace_id and self.sampled is not False else 0
+
+
+class Past(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """An invocation that was reported a short while ago.
+
+    Attributes:
+        request_id: Its id.
+        trace_id: Of its span; "" for none.
+        span_id: Likewise.
+        flags: Trace flags.
+    """
+
+    request_id: str
+    trace_id: str = ""
+    span_id: str = ""
+    flags: int = 0
 
 
 class Phase(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
@@ -139,6 +162,7 @@ class Context(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
         has_init: Whether the platform told of an init or a restore; the Logs API never does.
         link: Trace and span id of the last init or restore, for the first invocation after it to point to.
         open: Invocations not yet reported, oldest first.
+        recent: Some that were reported, latest last.
         phase: The init or restore under way.
         meters: What was counted.
         kept: The invocation outside the sample whose lines were shipped before its outcome was known.
@@ -154,6 +178,7 @@ class Context(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     has_init: bool = False
     link: tuple[str, str] = ("", "")
     open: tuple[Invocation, ...] = ()
+    recent: tuple[Past, ...] = ()
     phase: Phase | None = None
     meters: Meters = Meters()
     kept: str = ""
@@ -164,12 +189,48 @@ class Context(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
         """The same with other meters."""
         return msgspec.structs.replace(self, meters=meters)
 
+    @property
+    def known(self) -> "tuple[Invocation | Past, ...]":
+        """Invocations that lines may come of."""
+        return *self.open, *self.recent
+
     def trace_of(self, request_id: str) -> tuple[str, str, int]:
         """Trace id, span id and flags of an invocation's own span; "" for one that is not known."""
         if request_id == self.request_id:
             return self.trace_id, self.span_id, self.flags
+        for one in self.known:
+            if one.request_id == request_id:
+                return one.trace_id, one.span_id, one.flags
+        return "", "", 0
+
+    def invocation_named(self, text: str, *, is_sure: bool) -> str:
+        """The id of the invocation that a line names; "" where it names none that can be believed.
+
+        Believed are ids of invocations that are under way or were reported a short while ago, in either case of
+        letters. Where the stream does not say what is running, so is what looks like a request id in a place where
+        nobody writes any other.
+
+        Args:
+            text: What stands there.
+            is_sure: Whether it is such a place.
+        """
+        if not 0 < len(text) <= MOST_ID:
+            return ""
+        lowered = text.lower()
+        if lowered == self.request_id.lower():
+            return self.request_id
+        for one in self.known:
+            if one.request_id.lower() == lowered:
+                return one.request_id
+        return lowered if is_sure and not self.request_id and _UUID.fullmatch(text) else ""
+
+    def closed(self, request_id: str) -> "Context":
+        """The context after an invocation's report."""
         one = self.invocation(request_id)
-        return (one.trace_id, one.span_id, one.flags) if one else ("", "", 0)
+        past = Past(request_id, one.trace_id, one.span_id, one.flags) if one else Past(request_id)
+        recent = (*(other for other in self.recent if other.request_id != request_id), past)
+        open_ = tuple(other for other in self.open if other is not one)
+        return msgspec.structs.replace(self, open=open_, recent=recent[-MOST_RECENT:])
 
     def invocation(self, request_id: str) -> Invocation | None:
         """The open invocation of that id."""
@@ -194,19 +255,21 @@ _encoder = msgspec.msgpack.Encoder()
 def packed(context: Context) -> bytes:
     """A context as `Shipped.context` carries it: opaque, below `MOST_PACKED` bytes.
 
-    Where too much is open, the oldest invocations lose first their parts, then their place: their spans will then be
-    made from their reports alone.
+    Where too much is open, the invocations lose their parts, then those that were reported are forgotten, then the
+    oldest of the others: their spans will then be made from their reports alone.
     """
     if context is NOTHING or context == NOTHING:
         return b""
     data = _encoder.encode(context)
     if len(data) > MOST_PACKED:
         bare = tuple(msgspec.structs.replace(one, children=(), attributes={}) for one in context.open)
+        data = _encoder.encode(msgspec.structs.replace(context, open=bare))
+        context = context if len(data) <= MOST_PACKED else msgspec.structs.replace(context, recent=())
         while len(data) > MOST_PACKED and bare:
             data = _encoder.encode(msgspec.structs.replace(context, open=bare))
             bare = bare[1:]
     if len(data) > MOST_PACKED:
-        data = _encoder.encode(msgspec.structs.replace(context, open=(), phase=None))
+        data = _encoder.encode(msgspec.structs.replace(context, open=(), recent=(), phase=None))
     return data if len(data) <= MOST_PACKED else b""
 
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from shipper.model.context import Invocation
 
+# W3C Trace Context, "traceparent": a version, a trace id, a span id, flags.
+_TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
+_SAMPLED = 1
 _ROOT = re.compile(r"\d-([0-9a-f]{8})-([0-9a-f]{24})", re.IGNORECASE)
 _HEX = frozenset("0123456789abcdefABCDEF")
 
@@ -48,6 +51,18 @@ def trace_header(text: str) -> TraceHeader:
         fields[name.strip().lower()] = value.strip()
     sampled = {"1": True, "0": False}.get(fields.get("sampled", ""))
     return TraceHeader(trace_id_of(fields.get("root", "")), hex_id(fields.get("parent", ""), SPAN_DIGITS), sampled)
+
+
+def trace_context(text: str) -> TraceHeader:
+    """What a line says of its trace: an id, X-Ray's header, W3C's `traceparent`, or X-Ray's SDK's `trace@segment`."""
+    if "=" in text:
+        return trace_header(text)
+    found = _TRACEPARENT.fullmatch(text)
+    if found is not None:
+        is_sampled = bool(int(found[3], 16) & _SAMPLED)
+        return TraceHeader(hex_id(found[1], TRACE_DIGITS), hex_id(found[2], SPAN_DIGITS), is_sampled)
+    trace, _, segment = text.partition("@")
+    return TraceHeader(trace_id_of(trace), hex_id(segment, SPAN_DIGITS))
 
 
 def trace_id_of(text: str) -> str:

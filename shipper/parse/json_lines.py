@@ -4,24 +4,32 @@ Covers Lambda's own JSON log format in every runtime, Powertools, structlog, pin
 and Serilog. A member that has a place of its own in a log record is taken out; every other one stays, as it is.
 """
 
-import operator
+import functools
 import re
 
 import msgspec
 
 from lifecycle.contract.json_text import has_more_members, with_valid_escapes
+from shipper.model.context import NOTHING
 from shipper.model.log_record import ExceptionInfo
 from shipper.model.severity import name_of, number_of
-from shipper.model.trace_ids import SPAN_DIGITS, hex_id, trace_id_of
+from shipper.model.trace_ids import SPAN_DIGITS, hex_id, trace_context
 from shipper.parse.text_formats import may_hold_exception
 from shipper.parse.times import unix_ns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, Protocol
 
-    Roles = tuple[tuple[Callable[["Line", bytes], bool], tuple[str, ...]], ...]
+    class Named(Protocol):
+        """Says which invocation is named by a raw value; "" for none."""
+
+        def __call__(self, raw: bytes, *, is_sure: bool) -> str:
+            """Its id. `is_sure`: the value stands where nobody writes another id."""
+
+    Take = Callable[["Line", bytes], bool]
+    Roles = tuple[tuple[Take, tuple[str, ...]], ...]
 
 # What a member may be, by the names that libraries give it; of several the first named here is taken.
 _NAMES = {
@@ -29,12 +37,25 @@ _NAMES = {
     "level": ("level", "severity", "log_level", "levelname", "log.level", "lvl", "@l"),
     "message": ("message", "msg", "@m", "@message", "event", "@mt"),
     "logger": ("logger", "logger_name", "loggerName", "log.logger"),
-    "request": (
-        *("requestId", "request_id", "AWSRequestId", "aws_request_id", "awsRequestId", "function_request_id"),
-        "faas.invocation_id",
+    # Names that nobody gives another id, and names that many ids have: API Gateway's, S3's, a user's own.
+    "invocation": (
+        *("function_request_id", "functionRequestId", "FunctionRequestId", "aws_request_id", "awsRequestId"),
+        *("AWSRequestId", "AwsRequestId", "awsRequestID", "AWSRequestID", "AWS_REQUEST_ID", "aws.request_id"),
+        *("aws.requestId", "aws.lambda.request_id", "lambda_request_id", "lambdaRequestId", "LambdaRequestId"),
+        *("lambdaRequestID", "lambda.request_id", "lambda.requestId", "faas.invocation_id", "faas.execution"),
+        "faas_execution",
     ),
-    "trace": ("trace_id", "traceId", "otelTraceID", "xray_trace_id", "xRayTraceId"),
-    "span": ("span_id", "spanId", "otelSpanID"),
+    "request": (
+        *("requestId", "request_id", "RequestId", "requestID", "RequestID", "request.id", "requestid", "reqId"),
+        *("invocationId", "invocation_id", "InvocationId"),
+    ),
+    "trace": (
+        *("trace_id", "traceId", "TraceId", "traceID", "otelTraceID", "otelTraceId", "trace.id", "@tr"),
+        *("xray_trace_id", "xRayTraceId", "xrayTraceId", "XRayTraceId", "XrayTraceId", "AWS-XRAY-TRACE-ID"),
+        *("X-Amzn-Trace-Id", "x-amzn-trace-id", "_X_AMZN_TRACE_ID", "traceparent", "traceParent", "TraceParent"),
+    ),
+    "span": ("span_id", "spanId", "SpanId", "spanID", "otelSpanID", "otelSpanId", "span.id", "@sp", "transaction.id"),
+    "flags": ("trace_flags", "traceFlags", "TraceFlags", "otelTraceSampled", "otelTraceFlags", "trace.flags"),
 }
 _TYPES = ("errorType", "exception.type", "exception_name", "error.type")
 _ERRORS = ("errorMessage", "exception.message", "error.message")
@@ -45,6 +66,19 @@ _STACKS = (
 # Members that may hold an exception as an object, or as a list of objects with its causes behind it.
 _OBJECTS = ("err", "error", "exception", "thrown")
 _ROLES = {name: (role, rank) for role, names in _NAMES.items() for rank, name in enumerate(names)}
+# What says whose line it is.
+_OF_IDS = ("invocation", "request", "trace", "span", "flags")
+# Members in which loggers put what they were told for all lines: Rust's tracing, Log4j, Logback, Monolog and loguru,
+# Serilog, .NET's console, and the Elastic Common Schema.
+_HOLDERS = (
+    *("trace", "span", "spans", "contextMap", "context_map", "mdc", "MDC", "context", "ctx", "extra", "record"),
+    *("Properties", "properties", "Scopes", "scopes", "labels", "transaction", "faas", "lambda", "aws"),
+    *("lambda_context", "lambdaContext", "lambdaRequest", "fields", "attributes", "Attributes", "meta"),
+)
+# Of these, members are named as if they stood beside them, too: `{"trace": {"id": …}}` is `trace.id`.
+_PREFIXES = frozenset(("trace", "span", "transaction", "faas", "lambda", "aws"))
+_MOST_NESTED = 2
+_MOST_HELD = 16
 _OF_ERRORS = frozenset((*_TYPES, *_ERRORS, *_STACKS, *_OBJECTS))
 
 # Remembered, of sets of members and of spellings of levels.
@@ -55,9 +89,9 @@ _MOST_LEVELS = 64
 _MOST_NAMES_BYTES = 2048
 
 # What is longer is none.
-_MOST_ID = 128
 _MOST_WORD = 64
 _MOST_LOGGER = 512
+_MOST_HEAD_BYTES = 4096
 
 # Of an exception that is an object, or a list; what is larger stays as it is.
 _MOST_VALUE_BYTES = 65_536
@@ -73,6 +107,7 @@ _NUMBER = re.compile(rb"(\d{10,19})(?:\.(\d+))?")
 _MOST_NS = 2**63 - 1
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_values = msgspec.json.Decoder(list[msgspec.Raw])
 _text = msgspec.json.Decoder(str)
 _anything = msgspec.json.Decoder()
 _to_json = msgspec.json.Encoder().encode
@@ -87,9 +122,11 @@ class Line(msgspec.Struct):
         time_ns: When, in nanoseconds since the epoch; None when no member tells.
         is_exact: Whether that is finer than a second.
         logger: Name of the logger.
-        request_id: Of the invocation that the line names.
+        request_id: Of the invocation that the line names, if that is believed.
         trace_id: Likewise.
         span_id: Likewise.
+        parent_id: The span that the trace's context names, beside its trace.
+        flags: Of that trace; None when the line does not say.
         exception: Its type, message and stack trace.
         rest: Members without a place of their own, raw.
     """
@@ -102,8 +139,28 @@ class Line(msgspec.Struct):
     request_id: str = ""
     trace_id: str = ""
     span_id: str = ""
+    parent_id: str = ""
+    flags: int | None = None
     exception: ExceptionInfo | None = None
     rest: dict[str, bytes] = {}
+
+
+class _Ids(msgspec.Struct, frozen=True):
+    """Where a line may say whose it is.
+
+    Attributes:
+        invocations: Names of members that may hold a request id, with whether nobody gives another id such a name.
+        traces: Likewise of a trace.
+        spans: Likewise of a span.
+        flags: Likewise of a trace's flags.
+        holders: Members that may hold such members.
+    """
+
+    invocations: tuple[tuple[str, bool], ...] = ()
+    traces: tuple[str, ...] = ()
+    spans: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
+    holders: tuple[str, ...] = ()
 
 
 class _Plan(msgspec.Struct, frozen=True):
@@ -111,10 +168,12 @@ class _Plan(msgspec.Struct, frozen=True):
 
     Attributes:
         roles: What takes a member, and the names of those it is offered, in turn, until one is taken.
+        ids: Where it may be told whose line it is; None where no member tells.
         may_tell_error: Whether a member is there that may hold an exception.
     """
 
     roles: "Roles"
+    ids: _Ids | None
     may_tell_error: bool
 
 
@@ -143,8 +202,18 @@ def _object_in(raw: bytes) -> bytes | None:
     return with_valid_escapes(text) if text.endswith(b"}") else None
 
 
-def line_of(members: dict[str, bytes]) -> Line:
-    """A line's parts. `members` is used up."""
+def nobody(raw: bytes, *, is_sure: bool) -> str:
+    """The invocation that a raw value names where none is known."""
+    return NOTHING.invocation_named(_str(raw), is_sure=is_sure)
+
+
+def line_of(members: dict[str, bytes], named: "Named" = nobody) -> Line:
+    """A line's parts.
+
+    Args:
+        members: Of the object; used up.
+        named: Says which invocation is named by a raw value.
+    """
     line = Line(rest=members)
     names = tuple(members)
     plan = _plans.get(names) or _planned(names)
@@ -153,6 +222,8 @@ def line_of(members: dict[str, bytes]) -> Line:
             if take(line, members[name]):
                 del members[name]
                 break
+    if plan.ids is not None:
+        _take_ids(line, members, plan.ids, named, _MOST_NESTED)
     if plan.may_tell_error and not _OF_ERRORS.isdisjoint(members):
         # What the runtimes themselves say of an error has its type and its text, and nothing that a logger adds.
         is_bare = not line.logger and line.message is None
@@ -164,38 +235,31 @@ def line_of(members: dict[str, bytes]) -> Line:
     return line
 
 
-def head_of(raw: "msgspec.Raw | bytes") -> Line:
+def head_of(raw: "msgspec.Raw | bytes", named: "Named" = nobody) -> Line:
     """What a raw JSON object says of itself, and nothing of what it says: for one that is not taken apart."""
-    line = Line()
+    decoder, fields = _heads()
     try:
-        named = _heads.decode(raw)
+        found = decoder.decode(raw)
     except (msgspec.MsgspecError, RecursionError):
-        return line
-    for take, candidates_of in _HEAD_FIELDS:
-        for member in candidates_of(named):
-            if member is not _NO_MEMBER and len(member) <= _MOST_LOGGER and take(line, bytes(member)):
-                break
+        return Line()
+    members = {}
+    for name, field in fields:
+        member = getattr(found, field)
+        if member is not _NO_MEMBER and len(member) <= _MOST_HEAD_BYTES:
+            members[name] = bytes(member)
+    line = line_of(members, named)
+    line.rest = {}
     return line
 
 
-def ids_in(raw: bytes) -> tuple[str, str, str]:
-    """Request, trace and span id that a line names, as `line_of` finds them, and nothing else of it.
-
-    Args:
-        raw: A raw JSON object, or one that stands in a raw JSON string.
-    """
-    text = _object_in(raw)
-    try:
-        named = _ids.decode(text) if text is not None else None
-    except (msgspec.MsgspecError, RecursionError):
-        named = None
+def ids_of(members: dict[str, bytes], named: "Named" = nobody) -> Line:
+    """Whose line it is, as `line_of` finds it, and nothing else."""
     line = Line()
-    if named is not None:
-        for take, candidates_of in _FIELDS:
-            for member in candidates_of(named):
-                if member is not _NO_MEMBER and take(line, bytes(member)):
-                    break
-    return line.request_id, line.trace_id, line.span_id
+    names = tuple(members)
+    ids = (_plans.get(names) or _planned(names)).ids
+    if ids is not None:
+        _take_ids(line, members, ids, named, _MOST_NESTED)
+    return line
 
 
 def object_of(members: dict[str, bytes]) -> bytes:
@@ -210,11 +274,111 @@ def _planned(names: tuple[str, ...]) -> _Plan:
         role = _ROLES.get(name)
         if role is not None:
             found.setdefault(role[0], []).append((role[1], name))
-    roles = tuple((_TAKERS[role], tuple(name for _, name in sorted(ranked))) for role, ranked in found.items())
-    plan = _Plan(roles, not _OF_ERRORS.isdisjoint(names))
+    found = {role: sorted(ranked) for role, ranked in found.items()}
+    roles = tuple((take, tuple(name for _, name in found[role])) for role, take in _TAKERS.items() if role in found)
+    plan = _Plan(roles, _ids_among(names, found), not _OF_ERRORS.isdisjoint(names))
     if len(_plans) < _MOST_PLANS and sum(map(len, names)) <= _MOST_NAMES_BYTES:
         _plans[names] = plan
     return plan
+
+
+def _ids_among(names: tuple[str, ...], found: "dict[str, list[tuple[int, str]]]") -> _Ids | None:
+    """Where a line with these members may say whose it is."""
+    holders = tuple(name for name in _HOLDERS if name in names)
+    if not holders and found.keys().isdisjoint(_OF_IDS):
+        return None
+    invocations = [(name, True) for _, name in found.get("invocation", ())]
+    invocations += [(name, False) for _, name in found.get("request", ())]
+    traces, spans, flags = (tuple(name for _, name in found.get(role, ())) for role in ("trace", "span", "flags"))
+    return _Ids(tuple(invocations), traces, spans, flags, holders)
+
+
+def _take_ids(line: Line, members: dict[str, bytes], ids: _Ids, named: "Named", depth: int) -> None:
+    """Takes what says whose line it is, first from the members themselves, then from what they hold."""
+    if not line.request_id:
+        for name, is_sure in ids.invocations:
+            line.request_id = named(members[name], is_sure=is_sure)
+            if line.request_id:
+                del members[name]
+                break
+    if not line.trace_id and ids.traces:
+        _take_trace(line, members, ids)
+    if ids.spans and not line.span_id and (line.trace_id or not ids.traces):
+        _take_span(line, members, ids)
+    if ids.flags and line.trace_id and line.flags is None:
+        for name in ids.flags:
+            line.flags = _FLAGS.get(members[name])
+            if line.flags is not None:
+                del members[name]
+                break
+    if depth and not (line.request_id and line.trace_id):
+        for name in ids.holders:
+            _take_held(line, members, name, named, depth - 1)
+
+
+def _take_trace(line: Line, members: dict[str, bytes], ids: _Ids) -> None:
+    for name in ids.traces:
+        raw = members[name]
+        text = _str(raw) if len(raw) <= _MOST_LOGGER else ""
+        found = trace_context(text)
+        if found.trace_id:
+            line.trace_id = found.trace_id
+            if "=" in text:  # X-Ray's header: it names the span that called, not the one that writes
+                line.parent_id = found.parent_id
+            else:
+                line.span_id = found.parent_id
+            line.flags = None if found.sampled is None else int(found.sampled)
+            del members[name]
+            break
+
+
+def _take_span(line: Line, members: dict[str, bytes], ids: _Ids) -> None:
+    for name in ids.spans:
+        raw = members[name]
+        span_id = hex_id(_str(raw), SPAN_DIGITS) if len(raw) <= _MOST_WORD else ""
+        # Without a trace beside it, digits alone are as likely one of Datadog's, which are decimal.
+        if span_id and (line.trace_id or not span_id.isdigit()):
+            line.span_id = span_id
+            del members[name]
+            break
+
+
+def _take_held(line: Line, members: dict[str, bytes], holder: str, named: "Named", depth: int) -> None:
+    """Takes what a member holds of ids: an object, or several."""
+    raw = members[holder]
+    for held in _objects_in(raw):
+        inner = _as_beside(held, holder) if holder in _PREFIXES else held
+        names, count = tuple(inner), len(inner)
+        ids = (_plans.get(names) or _planned(names)).ids
+        if ids is None:
+            continue
+        _take_ids(line, inner, ids, named, depth)
+        if len(inner) < count and raw[:1] == b"{":
+            members[holder] = object_of({name.removeprefix(f"{holder}."): value for name, value in inner.items()})
+            if not inner:
+                del members[holder]
+
+
+def _as_beside(held: dict[str, bytes], holder: str) -> dict[str, bytes]:
+    """What a member holds, by the names that it would have beside it, where these mean something."""
+    if any(name.startswith(f"{holder}.") for name in held):
+        return held
+    return {f"{holder}.{name}" if f"{holder}.{name}" in _ROLES else name: value for name, value in held.items()}
+
+
+def _objects_in(raw: bytes) -> list[dict[str, bytes]]:
+    """The objects that a raw value is: itself, or those in a list, which may be of names and values."""
+    if len(raw) > _MOST_VALUE_BYTES or raw[:1] not in (b"{", b"["):
+        return []
+    try:
+        values = [raw] if raw[:1] == b"{" else [bytes(value) for value in _values.decode(raw)]
+        found = [_members.decode(value) for value in values[:_MOST_HELD] if value[:1] == b"{"]
+    except (msgspec.MsgspecError, RecursionError):
+        return []
+    objects = [{name: bytes(value) for name, value in one.items()} for one in found]
+    if objects and all(one.keys() == {"key", "value"} for one in objects):
+        return [{_str(one["key"]): one["value"] for one in objects}]
+    return objects
 
 
 def _take_time(line: Line, raw: bytes) -> bool:
@@ -253,50 +417,37 @@ def _take_logger(line: Line, raw: bytes) -> bool:
     return bool(line.logger)
 
 
-def _take_request(line: Line, raw: bytes) -> bool:
-    line.request_id = _str(raw) if len(raw) <= _MOST_ID else ""
-    return bool(line.request_id)
-
-
-def _take_trace(line: Line, raw: bytes) -> bool:
-    line.trace_id = "" if len(raw) > _MOST_LOGGER else trace_id_of(_str(raw).partition(";")[0].removeprefix("Root="))
-    return bool(line.trace_id)
-
-
-def _take_span(line: Line, raw: bytes) -> bool:
-    line.span_id = hex_id(_str(raw), SPAN_DIGITS) if len(raw) <= _MOST_WORD else ""
-    return bool(line.span_id)
-
-
 # Each takes a member if it is what its name says.
 _TAKERS = {
     "time": _take_time,
     "level": _take_level,
     "message": _take_message,
     "logger": _take_logger,
-    "request": _take_request,
-    "trace": _take_trace,
-    "span": _take_span,
 }
 
 
+# What libraries write of a trace's flags.
+_FLAGS = {
+    **{b'"%02d"' % flags: flags for flags in range(4)},
+    **{b"%d" % flags: flags for flags in range(4)},
+    **{b'"%d"' % flags: flags for flags in range(4)},
+    b"true": 1,
+    b'"true"': 1,
+    b'"True"': 1,
+    b"false": 0,
+    b'"false"': 0,
+    b'"False"': 0,
+}
 _NO_MEMBER = msgspec.Raw()
 
 
-def _only(roles: tuple[str, ...]) -> "tuple[msgspec.json.Decoder[Any], tuple[tuple[Any, Any], ...]]":
-    """What reads the members that may have a role and passes over all others; and, by role, who takes which."""
-    fields = {role: [f"{role}_{rank}" for rank in range(len(_NAMES[role]))] for role in roles}
-    kind = msgspec.defstruct(
-        "_Named",
-        [(field, msgspec.Raw, _NO_MEMBER) for role in roles for field in fields[role]],
-        rename={field: name for role in roles for field, name in zip(fields[role], _NAMES[role], strict=True)},
-        gc=False,
-    )
-    return msgspec.json.Decoder(kind), tuple((_TAKERS[role], operator.attrgetter(*fields[role])) for role in roles)
-
-
-_ids, _FIELDS = _only(("request", "trace", "span"))
-_heads, _HEAD_FIELDS = _only(("time", "level", "logger", "request", "trace", "span"))
+@functools.cache
+def _heads() -> "tuple[msgspec.json.Decoder[Any], tuple[tuple[str, str], ...]]":
+    """What reads the members that tell something of a line and passes over all others; their names and fields."""
+    names = [name for name, (role, _) in _ROLES.items() if role != "message"]
+    fields = {f"field_{number}": name for number, name in enumerate((*names, *_HOLDERS))}
+    kind = msgspec.defstruct("_Head", [(field, msgspec.Raw, _NO_MEMBER) for field in fields], rename=fields, gc=False)
+    return msgspec.json.Decoder(kind), tuple((name, field) for field, name in fields.items())
 
 
 def _exception(members: dict[str, bytes], *, is_uncaught: bool) -> ExceptionInfo | None:

@@ -35,6 +35,9 @@ _EXAMINED_BYTES = 32_768
 # Values in a line that are written as such; where there are more, what is nested is text.
 _MOST_VALUES = 1024
 
+# An id, with its quotes and what may be escaped in it; what is longer names no invocation.
+_MOST_ID_BYTES = 256
+
 # A type that is longer is none of the platform's.
 _MOST_TYPE = 128
 
@@ -52,7 +55,8 @@ class LogParser:
     """Reads the events of one frame after another."""
 
     def __init__(self) -> None:
-        self._origins: dict[tuple[str, ...], Origin] = {}
+        self._origins: dict[tuple[object, ...], Origin] = {}
+        self._named: dict[tuple[bytes, bool], str] = {}
         self._context = NOTHING
         self._observed_ns = 0
         self._batch_id = ""
@@ -62,6 +66,10 @@ class LogParser:
         self._observed_ns = frame.observed_ns
         self._batch_id = frame.digest.hex()
         self._origins = {}
+
+    def _enter(self, context: Context) -> None:
+        """What is remembered of lines holds for one context."""
+        self._context, self._origins, self._named = context, {}, {}
 
     def line(self, event: Event, index: int, context: Context) -> TextLine | LogRecord:
         """What an event means, in as few steps as there can be: a plain text line needs no record."""
@@ -76,7 +84,7 @@ class LogParser:
             or (raw.find(b"\\", 0, -3) >= 0 and may_hold_exception(raw))
         ):
             if context is not self._context:
-                self._context, self._origins = context, {}
+                self._enter(context)
             return self._read(event, index, raw, ())
         time = event.time
         level = request_id = ""
@@ -92,7 +100,7 @@ class LogParser:
             if time_ns is None:
                 return self.record(event, index, context)
         if context is not self._context:
-            self._context, self._origins = context, {}
+            self._enter(context)
         origin = self._origins.get((event.type, request_id))
         if origin is None:
             origin = self._origin(event.type, request_id)
@@ -101,7 +109,7 @@ class LogParser:
     def origin(self, event: Event, context: Context) -> Origin:
         """Whose line an event is, for who needs to know no more."""
         if context is not self._context:
-            self._context, self._origins = context, {}
+            self._enter(context)
         if len(event.record) > _LARGE_BYTES:
             return self._origin_of_large(event)
         raw = bytes(event.record)
@@ -113,12 +121,13 @@ class LogParser:
             return self._origin(event.type, request_id_of(raw))
         if mark not in b'{"':
             return self._origin(event.type, "")
-        return self._origin_of(event.type, *self._json.ids_in(raw))
+        members = self._json.members_of(raw)
+        return self._origin_of(event.type, self._json.ids_of(members or {}, self._invocation_named))
 
     def record(self, event: AnyEvent, index: int, context: Context) -> LogRecord:
         """What an event means."""
         if context is not self._context:
-            self._context, self._origins = context, {}
+            self._enter(context)
         others: Attributes = ()
         if type(event) is not Event:
             if isinstance(event, OddEvent):
@@ -150,7 +159,7 @@ class LogParser:
     def unread(self, event: AnyEvent, index: int, context: Context) -> LogRecord:
         """An event as text, without a look at what it means: for one that a shipper died of, or cannot map."""
         if context is not self._context:
-            self._context, self._origins = context, {}
+            self._enter(context)
         if isinstance(event, BrokenEvent):
             return self._record(event, index, self._origin("", ""), "", _to_json(event.text))
         raw = event.json if isinstance(event, OddEvent) else bytes(event.record)
@@ -190,8 +199,8 @@ class LogParser:
             body = b"".join((view[:-3], b'"')) if without_newline(end) is not end else bytes(view)
             origin = self._origin(event.type, request_id)
             return self._record(event, index, origin, time, body, others, level, exception)
-        line: Line = self._json.head_of(event.record) if view[0] == _BRACE else self._json.Line()
-        origin = self._origin_of(event.type, line.request_id, line.trace_id, line.span_id)
+        line = self._head_of_large(event)
+        origin = self._origin_of(event.type, line)
         time_ns = line.time_ns
         if time_ns is not None and not line.is_exact:
             time_ns = _written_ns(time_ns, event.time)
@@ -202,15 +211,19 @@ class LogParser:
         view = memoryview(event.record)
         if view[0] == _QUOTE:
             return self._origin(event.type, text_head(bytes(view[:_EXAMINED_BYTES]))[1])
-        line: Line = self._json.head_of(event.record) if view[0] == _BRACE else self._json.Line()
-        return self._origin_of(event.type, line.request_id, line.trace_id, line.span_id)
+        return self._origin_of(event.type, self._head_of_large(event))
+
+    def _head_of_large(self, event: Event) -> "Line":
+        is_object = memoryview(event.record)[0] == _BRACE
+        found: Line = self._json.head_of(event.record, self._invocation_named) if is_object else self._json.Line()
+        return found
 
     def _of_json(
         self, event: Event, index: int, raw: bytes, members: dict[str, bytes], others: "Attributes"
     ) -> LogRecord:
         """A line that is a JSON object: no member of it is lost."""
         count = len(members)
-        line: Line = self._json.line_of(members)
+        line: Line = self._json.line_of(members, self._invocation_named)
         exception = line.exception
         rest = line.rest
         if line.message is not None:
@@ -228,7 +241,7 @@ class LogParser:
         if len(raw) > _MOST_VALUES and raw.count(b",") > _MOST_VALUES:
             body, attributes = _narrowed(body, attributes)
         level = line.level or ("ERROR" if exception is not None and exception.is_uncaught else "")
-        origin = self._origin_of(event.type, line.request_id, line.trace_id, line.span_id)
+        origin = self._origin_of(event.type, line)
         time_ns = line.time_ns
         if time_ns is not None and not line.is_exact:
             time_ns = _written_ns(time_ns, event.time)
@@ -273,36 +286,62 @@ class LogParser:
 
         return json_lines
 
+    def _invocation_named(self, raw: bytes, *, is_sure: bool) -> str:
+        """The invocation that a raw value names; see `Context.invocation_named`."""
+        key = raw, is_sure
+        request_id = self._named.get(key)
+        if request_id is None:
+            is_text = raw[:1] == b'"' and len(raw) <= _MOST_ID_BYTES
+            request_id = self._context.invocation_named(_text.decode(raw), is_sure=is_sure) if is_text else ""
+            if len(self._named) >= _MOST_REMEMBERED:
+                self._named.clear()
+            if len(raw) <= _MOST_ID_BYTES:
+                self._named[key] = request_id
+        return request_id
+
     def _origin(self, event_type: str, named: str) -> Origin:
-        """Of the invocation that a line names, or of that under way."""
+        """Of the invocation that a line names where runtimes name it, or the platform; or of that under way."""
         origin = self._origins.get((event_type, named))
         if origin is None:
             context = self._context
-            request_id = named or context.request_id
-            origin = self._made((event_type, named), request_id, *context.trace_of(request_id))
+            is_told = event_type.startswith("platform.")
+            request_id = named if is_told else context.invocation_named(named, is_sure=True)
+            request_id = request_id or context.request_id
+            origin = self._made((event_type, named), event_type, request_id, *context.trace_of(request_id))
         return origin
 
-    def _origin_of(self, event_type: str, named: str, trace_id: str, span_id: str) -> Origin:
+    def _origin_of(self, event_type: str, line: "Line") -> Origin:
         """The same of a line that may have ids of its own: its invocation's trace fills in the rest."""
-        origin = self._origins.get((event_type, named)) or self._origin(event_type, named)
+        request_id, trace_id, span_id = line.request_id, line.trace_id, line.span_id
+        origin = self._origins.get((event_type, request_id)) or self._origin(event_type, request_id)
         if not trace_id and not span_id:
             return origin
-        key = event_type, named, trace_id, span_id
+        key = event_type, request_id, trace_id, span_id, line.parent_id, line.flags
         own = self._origins.get(key)
         if own is None:
+            flags = line.flags
             if trace_id in ("", origin.trace_id):
-                trace_id, span_id, flags = origin.trace_id, span_id or origin.span_id, origin.flags
+                trace_id, span_id = origin.trace_id, span_id or origin.span_id
+                flags = origin.flags if flags is None else flags
             else:
-                flags = None
-            own = self._made(key, origin.request_id, trace_id, span_id, flags)
+                span_id = span_id or line.parent_id
+            own = self._made(key, event_type, origin.request_id, trace_id, span_id, flags)
         return own
 
-    def _made(self, key: tuple[str, ...], request_id: str, trace_id: str, span_id: str, flags: int | None) -> Origin:
+    def _made(
+        self,
+        key: tuple[object, ...],
+        event_type: str,
+        request_id: str,
+        trace_id: str,
+        span_id: str,
+        flags: int | None,
+    ) -> Origin:
         """One that is remembered, by its type and what its line named."""
-        origin = Origin(key[0], request_id, trace_id, span_id, flags, self._observed_ns, self._batch_id)
+        origin = Origin(event_type, request_id, trace_id, span_id, flags, self._observed_ns, self._batch_id)
         if len(self._origins) >= _MOST_REMEMBERED:
             self._origins.clear()
-        if len(key[0]) <= _MOST_TYPE:
+        if len(event_type) <= _MOST_TYPE:
             self._origins[key] = origin
         return origin
 

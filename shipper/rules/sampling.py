@@ -9,12 +9,15 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from lifecycle.contract.frames import Frame
-from shipper.model.context import NOTHING
+from shipper.model.context import NOTHING, Context, Past
 from shipper.model.events import Event, events
 from shipper.model.platform_records import Ended, Started, record_of
 from shipper.parse.exceptions import failure_in
 from shipper.parse.log_parser import LogParser
 from shipper.parse.text_formats import may_tell_failure
+
+# On Managed Instances so many may run at a time.
+_MOST_KNOWN = 256
 
 
 class Sample:
@@ -30,16 +33,19 @@ class Sample:
         self._ended: set[str] = set()
         self._is_final = False
         self._parser = LogParser()
+        self._context = NOTHING
 
-    def look_ahead(self, frames: Iterator[Frame], *, is_final: bool, is_report: bool) -> None:
+    def look_ahead(self, frames: Iterator[Frame], context: Context, *, is_final: bool, is_report: bool) -> None:
         """Finds out how the invocations in some frames went.
 
         Args:
             frames: What is to be shipped next.
+            context: Before it.
             is_final: Nothing can be waited for: what has no end in them counts as failed.
             is_report: Only platform.report tells an end, as on Managed Instances.
         """
         self._failed, self._ended, self._is_final = set(), set(), is_final
+        self._context = context
         running = ""
         for frame in frames:
             for event in events(frame):
@@ -53,7 +59,7 @@ class Sample:
         if event.type.startswith("platform."):
             return self._note(event.type, raw, running, is_report=is_report)
         if event.type == "function" and may_tell_failure(raw):
-            record = self._parser.record(event, 0, NOTHING)
+            record = self._parser.record(event, 0, self._context)
             if failure_in(record) is not None:
                 self._failed.add(record.origin.request_id or running)
         return running
@@ -64,6 +70,10 @@ class Sample:
             # One at a time: the one before is over, whether its end was told or not.
             if running and not is_report:
                 self._ended.add(running)
+            # Whose a line is must be told here as it will be when it is shipped.
+            known = (*(Past(one.request_id) for one in self._context.known), Past(record.request_id))
+            running = "" if is_report else record.request_id
+            self._context = Context(request_id=running, recent=known[-_MOST_KNOWN:])
             return record.request_id
         if isinstance(record, Ended) and kind != "platform.end":
             if record.error_type or record.status not in ("", "success"):

@@ -15,7 +15,7 @@ from shipper.model.log_record import Encoder
 from shipper.pipeline import Pipeline
 from shipper.rules.rules import Rules
 from tests.sandbox.received import value_of
-from tests.shipper.support import TIME, Lines, settings_of
+from tests.shipper.support import REQUEST_ID, TIME, Lines, settings_of
 
 ENCODERS: dict[str, Callable[[], Encoder]] = {
     "json": json_logs.LogRecords,
@@ -114,7 +114,7 @@ def test_what_is_too_much_to_be_written_as_values_is_written_as_text() -> None:
     """Nothing is lost: numbers in a member, members by the thousand, and a line that is larger than any of Lambda's."""
     wide = {"message": "m", "level": "WARN", "a": list(range(2000)), "b": {"c": 1}}
     many = {f"m{n}": n for n in range(2000)}
-    large = {"message": "m" * 300_000, "level": "ERROR", "requestId": "r1", "logger": "shop"}
+    large = {"message": "m" * 300_000, "level": "ERROR", "AWSRequestId": REQUEST_ID, "logger": "shop"}
     (batch,) = shipped(
         json_logs.LogRecords(), *[json.dumps(one).encode() for one in (wide, {**many, "level": "WARN"}, large)]
     )
@@ -128,7 +128,7 @@ def test_what_is_too_much_to_be_written_as_values_is_written_as_text() -> None:
     assert json.loads(value_of(found[1]["body"])) == {**many, "level": "WARN"}
     assert json.loads(value_of(found[2]["body"])) == large
     assert [one["severityText"] for one in found] == ["WARN", "WARN", "ERROR"]
-    assert {"key": "faas.invocation_id", "value": {"stringValue": "r1"}} in found[2]["attributes"]
+    assert {"key": "faas.invocation_id", "value": {"stringValue": REQUEST_ID}} in found[2]["attributes"]
 
 
 def test_a_line_with_many_commas_and_colons_in_its_message_is_taken_apart_as_ever() -> None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shipper.model.context import Context, Past
 from shipper.parse.json_lines import line_of, members_of
 from tests.sandbox.received import value_of
 from tests.shipper.following import attributes, followed
@@ -200,7 +201,7 @@ def test_a_json_line(
 ) -> None:
     """Body, attributes and places of its own, without losing a key."""
     record = json.dumps(sent) + "\n" if is_text else sent
-    (log,) = followed([event(record)]).logs
+    (log,) = followed([event(record)], context=Context(recent=(Past(REQUEST_ID),))).logs
     found = attributes(log)
     assert found.pop("log.record.uid").endswith("-0")
     assert value_of(log["body"]) == body

@@ -15,7 +15,7 @@ from shipper.destinations.otlp.json_logs import LogRecords
 from shipper.destinations.otlp.values import MOST_DEPTH
 from shipper.destinations.registry import chosen
 from shipper.model import resource
-from shipper.model.context import NOTHING, Context
+from shipper.model.context import NOTHING, Context, Past
 from tests.shipper.model.test_events import JSON, RECORDED
 from tests.shipper.support import (
     OBSERVED_NS,
@@ -79,7 +79,7 @@ NODE_INIT = f"{TIME}\tundefined\tINFO\tloading\n"
         ),
         pytest.param(
             event(NODE),
-            Context(request_id="another"),
+            Context(request_id="another", recent=(Past(REQUEST_ID),)),
             {**ERROR, "body": text(NODE[:-1]), "attributes": [INVOCATION, UID]},
             id="Node.js's format: the line's own request id wins",
         ),
