@@ -215,7 +215,10 @@ def boot(environ: "Mapping[str, str]", name: str) -> Booted:
     try:
         _register(booted)
         if settings.strict:
-            settings.problems += settings.pattern_problems()
+            # Compiling loads `re`: otherwise the shipper says it, when it needs its rules, and no cold start waits.
+            from lifecycle.contract.patterns import problems
+
+            settings.problems += problems(settings)
         fatal = [problem.variable for problem in settings.problems if problem.is_fatal]
         if settings.strict and fatal:
             raise StrictError(", ".join(fatal), booted)

@@ -15,11 +15,11 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping
 
 from lifecycle.contract.log import SHORTEST_SECRET
+from lifecycle.contract.patterns import HIDDEN
+from lifecycle.contract.patterns import problems as pattern_problems
 from lifecycle.contract.schemes import scheme_of
 from lifecycle.contract.setting_types import Setting
 from lifecycle.contract.settings import Settings
-
-HIDDEN = "(hidden)"
 
 OK = 0
 HAS_PROBLEMS = 1
@@ -58,6 +58,7 @@ def main(environ: Mapping[str, str], arguments: list[str], write: Callable[[str]
     )
     options = parser.parse_args(arguments)
     settings = Settings(environ)
+    settings.problems += pattern_problems(settings)
     problems = [*setting_problems(settings)]
     write("\n".join(["Settings", *table(settings, environ), ""]))
     if settings.has_destination:
@@ -76,8 +77,7 @@ def main(environ: Mapping[str, str], arguments: list[str], write: Callable[[str]
     for problem in problems:
         write(textwrap.fill(problem, WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False))
         write("\n")
-    found = [*settings.problems, *settings.pattern_problems()]
-    if settings.strict and any(problem.is_fatal for problem in found):
+    if settings.strict and any(problem.is_fatal for problem in settings.problems):
         write("\nTAILRACE_STRICT is set: the function would not start with these settings.\n")
     return HAS_PROBLEMS
 

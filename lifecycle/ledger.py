@@ -41,6 +41,7 @@ class Ledger:
         retried: Requests among them that repeated a failed one.
         wire_bytes: Request bodies as sent.
         unmapped: Not understood, and passed through as text.
+        unredactable: Not to be redacted, and blanked; those that were dropped for it are among the dropped.
         refused: Batches answered with an error, by reason; the platform still has those answered 503.
         refused_bytes: Likewise, as much of them as was read.
         parts: Past the backlog as part of a span or a metric that is not delivered yet: they wait with the others.
@@ -53,7 +54,7 @@ class Ledger:
     def __init__(self) -> None:
         self.accepted = self.shipped = self.repeated = 0
         self.lost_by_platform = self.lost_by_platform_bytes = 0
-        self.batches = self.requests = self.retried = self.wire_bytes = self.unmapped = 0
+        self.batches = self.requests = self.retried = self.wire_bytes = self.unmapped = self.unredactable = 0
         self.held_ms = 0.0
         self.left_for = ""
         self.parts = self.parts_bytes = 0
@@ -93,6 +94,7 @@ class Ledger:
             case Shipped():
                 self.shipped += report.events
                 self.unmapped += report.unmapped
+                self.unredactable += report.unredactable
                 self.parts += report.parts
                 self.parts_bytes += report.parts_bytes
                 if report.completes:
@@ -154,6 +156,7 @@ class Ledger:
             "retried": self.retried,
             "wire_bytes": self.wire_bytes,
             "unmapped": self.unmapped,
+            "unredactable": self.unredactable,
             "held_ms": round(self.held_ms),
             **{f"dropped.{reason}": events for reason, events in self.dropped.items()},
             **{f"dropped_bytes.{reason}": size for reason, size in self.dropped_bytes.items()},
@@ -171,6 +174,7 @@ class Ledger:
             "retried": self.retried,
             "wire_bytes": self.wire_bytes,
             "unmapped": self.unmapped,
+            "unredactable": self.unredactable,
             **({"otlp": self.otlp} if self.otlp else {}),
         }
 

@@ -20,6 +20,7 @@ from shipper.destinations.destination import Destination, Endpoint
 from shipper.destinations.registry import Kind, chosen, kind_of
 from shipper.model.context import NOTHING, Meters
 from shipper.model.events import Event
+from shipper.model.metrics import export_of
 from shipper.model.resource import service_name
 from shipper.model.semconv import SERVICE_NAME
 from shipper.model.signals import LOGS, METRICS, SIGNALS, TRACES
@@ -237,7 +238,7 @@ def record_of(destination: Destination, signal: str, text: str, *, is_cumulative
     if signal == TRACES:
         return [destination.shapes.span(_span(text, now_ns))]
     meters = Meters(since_ns=now_ns - _NS_PER_S, until_ns=now_ns)
-    return destination.shapes.metrics(meters, LEDGER, is_cumulative=is_cumulative)
+    return destination.shapes.metrics(export_of(meters, LEDGER, is_cumulative=is_cumulative))
 
 
 def _line(destination: Destination, text: str, now_ns: int) -> bytes:

@@ -37,6 +37,7 @@ NO_PLATFORM_LOGS = "platform_logs"
 NO_LOGS = "signals"
 UNSAMPLED = "unsampled"
 UNTAKEN = "untaken"
+UNREDACTABLE = "unredactable"
 
 # After so much of what was made somebody else may have a turn: some dozen lines, or a long one.
 _LOOK_BYTES = 4096
@@ -54,9 +55,10 @@ class Row:
         is_part: It is nothing by itself, and part of a span or a metric to come.
         is_undecided: It can only be judged once more of the stream is there.
         is_unmapped: It was not understood, and is passed through as text.
+        is_blanked: Something of it could not be redacted, and is blanked whole.
     """
 
-    __slots__ = ("context", "is_part", "is_undecided", "is_unmapped", "key", "reason", "record", "spans")
+    __slots__ = ("context", "is_blanked", "is_part", "is_undecided", "is_unmapped", "key", "reason", "record", "spans")
 
     def __init__(self, context: Context) -> None:
         self.context = context
@@ -64,7 +66,7 @@ class Row:
         self.key = ""
         self.reason = ""
         self.spans: tuple[bytes, ...] = ()
-        self.is_part = self.is_undecided = self.is_unmapped = False
+        self.is_part = self.is_undecided = self.is_unmapped = self.is_blanked = False
 
 
 class Pipeline:
@@ -104,6 +106,7 @@ class Pipeline:
         self._selection = selection or Selection()
         self._shapes = shapes
         self._rules = rules
+        self._sends_nothing = rules is not None and rules.sends_nothing
         self._parser = LogParser()
         self._phases: Phases | None = None
         self._seed = ""
@@ -268,7 +271,7 @@ class Pipeline:
             is_beginning: It is the end of the shipment before, which was not reported.
         """
         context, selection, shapes = end.context, self._selection, self._shapes
-        if shapes is None:
+        if shapes is None or self._sends_nothing:
             return None
         batch = Batch()
         if self.is_final and not is_beginning and (context.open or context.phase):
@@ -276,7 +279,7 @@ class Pipeline:
             for span in spans:
                 if TRACES not in shapes.untaken and self._is_in_sample(span, context):
                     try:
-                        batch.add(TRACES, shapes.span(span))
+                        batch.add(TRACES, shapes.span(self._shown(span)))
                     except Exception as exc:  # noqa: BLE001 - what one event said must not end all the others
                         self._log.error("shipper.span_unmappable", error=type(exc).__name__)
         meters = context.meters
@@ -284,7 +287,10 @@ class Pipeline:
             from shipper.model.meters import exported, is_due
 
             if is_due(meters, selection.interval_ns) or (self.is_final and not is_beginning):
-                for record in shapes.metrics(meters, self.ledger, is_cumulative=selection.is_cumulative):
+                from shipper.model.metrics import export_of
+
+                export = export_of(meters, self.ledger, is_cumulative=selection.is_cumulative)
+                for record in shapes.metrics(export if self._rules is None else self._rules.redacted_export(export)):
                     batch.add(METRICS, record)
                 context = context.with_meters(exported(meters, self.ledger, is_cumulative=selection.is_cumulative))
         batch.close(Position(end.through, end.skip, context))
@@ -292,6 +298,9 @@ class Pipeline:
 
     def _row(self, event: AnyEvent, index: int, context: Context) -> Row:
         row = Row(context)
+        if self._sends_nothing:
+            row.reason = OWN_LINE if is_own(event) else UNREDACTABLE
+            return row
         if index in self._deadly_here or ALL_OF_IT in self._deadly_here:
             self._pass_through(event, index, row, "deadly")
             return row
@@ -313,7 +322,7 @@ class Pipeline:
 
     def _pass_through(self, event: AnyEvent, index: int, row: Row, error: str) -> None:
         """What cannot be mapped is shipped as text, and counted."""
-        row.is_undecided, row.reason, row.is_unmapped = False, "", True
+        row.is_undecided, row.reason, row.is_unmapped, row.is_blanked = False, "", True, False
         # Of many only the first is said: a function may write what cannot be mapped line after line.
         say = self._log.debug if self._said_unmapped else self._log.warning
         self._said_unmapped = True
@@ -322,6 +331,7 @@ class Pipeline:
             row.reason = UNTAKEN if self._selection.logs else NO_LOGS
             return
         shown = event if self._rules is None else self._rules.blanked(event)
+        row.is_blanked = shown is not event
         for text in (shown, as_text(shown)):
             try:
                 self._write(self._parser.unread(text, index, row.context), row)
@@ -347,7 +357,8 @@ class Pipeline:
                 return
         record = self._parser.record(event, index, row.context)
         if may_fail:
-            row.context = self._following.noticed(record, row.context)
+            told = record if self._rules is None else self._rules.noticed(record)
+            row.context = self._following.noticed(told, row.context)
         if is_shipped:
             self._write_judged(record, index, row)
 
@@ -356,6 +367,7 @@ class Pipeline:
         if self._rules is not None:
             judged = self._rules.judged(record, row.context)
             row.reason, row.context, row.is_undecided = judged.reason, judged.context, judged.is_undecided
+            row.is_blanked = judged.is_blanked
             if row.reason or row.is_undecided:
                 return
             if judged.event is not record.event:
@@ -370,7 +382,7 @@ class Pipeline:
         if moved.is_unsampled:
             self._say_unsampled()
         if shapes is not None and TRACES not in shapes.untaken:
-            row.spans = tuple(shapes.span(span) for span in moved.spans if self._is_in_sample(span, before))
+            row.spans = tuple(shapes.span(self._shown(one)) for one in moved.spans if self._is_in_sample(one, before))
         if (
             selection.logs
             and not self._is_untaken(LOGS)
@@ -379,7 +391,7 @@ class Pipeline:
             record = self._parser.record(event, index, row.context)
             if self._rules is not None:
                 judged = self._rules.judged_of_platform(record, event, before)
-                row.reason, row.is_undecided = judged.reason, judged.is_undecided
+                row.reason, row.is_undecided, row.is_blanked = judged.reason, judged.is_undecided, judged.is_blanked
                 if judged.context.kept != row.context.kept:
                     row.context = msgspec.structs.replace(row.context, kept=judged.context.kept)
                 if judged.event is not event:
@@ -416,6 +428,10 @@ class Pipeline:
     def _is_in_sample(self, span: "Span", context: Context) -> bool:
         return self._rules is None or self._rules.takes_span(span, context)
 
+    def _shown(self, span: "Span") -> "Span":
+        """A span as a reader may see it."""
+        return span if self._rules is None else self._rules.redacted_span(span)
+
     @property
     def _following(self) -> "Phases":
         if self._phases is None:
@@ -449,6 +465,8 @@ def _add(batch: Batch, row: Row, event: AnyEvent) -> None:
         batch.add(TRACES, span)
     if row.is_unmapped:
         batch.unmapped.add(batch.rows)
+    if row.is_blanked:
+        batch.unredactable.add(batch.rows)
     if row.is_part:
         batch.parts[batch.rows] = size_of(event)
     if type(event) is BrokenEvent:

@@ -43,6 +43,7 @@ class Settled(msgspec.Struct, frozen=True):
     dropped: dict[str, int] = {}
     dropped_bytes: dict[str, int] = {}
     unmapped: int = 0
+    unredactable: int = 0
 
 
 _NOTHING = Settled()
@@ -109,6 +110,7 @@ class Reports:
         """Reports that a shipment ends before its time, after what was taken."""
         self._commands.report()
         counts = self._counts.taken()
+        reason = self._log.shown(reason)  # it may have in it what a server said
         self._log.debug("shipper.shipment_stalled", reason=reason, retry_after_s=retry_after_s)
         wire.send(
             self._pipe,
@@ -155,7 +157,10 @@ class Reports:
             dropped_bytes["rejected"] = round(sum(sizes.values()) * rejected / events)
         completes = not batch.taken.isdisjoint(MADE_OF_PARTS)
         unmapped = sum(first <= row < last for row in batch.unmapped)
-        return Settled(events - rejected, len(parts), sum(parts), completes, dropped, dropped_bytes, unmapped)
+        unredactable = sum(first <= row < last for row in batch.unredactable)
+        return Settled(
+            events - rejected, len(parts), sum(parts), completes, dropped, dropped_bytes, unmapped, unredactable
+        )
 
     def _sizes(self, batch: Batch, rows: list[int]) -> dict[int, int]:
         """Bytes of the events of some rows."""
@@ -186,6 +191,7 @@ class Reports:
                 retries=counts.retries,
                 wire_bytes=counts.wire_bytes,
                 unmapped=settled.unmapped,
+                unredactable=settled.unredactable,
                 context=packed(context),
                 owes=self._owes and bool(context.open or context.phase or context.meters.values),
                 waits=waits,

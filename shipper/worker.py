@@ -80,8 +80,11 @@ def run(
     """
     counts, under_way = counts or Counts(), under_way or UnderWay()
     heard = Commands(commands, pong=lambda: wire.send(reports, wire.Pong()))
+    rules = _rules(settings, log)
+    if rules is not None:
+        settings, log.redact = rules.redacted_settings(settings), rules.shown
     destination = registry.chosen(settings, heard, log)
-    worker = Worker(heard, reports, backlog, settings, destination, log, counts, under_way)
+    worker = Worker(heard, reports, backlog, settings, destination, log, counts, under_way, rules)
     log.debug("shipper.started", destination=destination.label, batch_bytes=settings.batch_bytes)
     # Of a snapshot there are many copies: what is secret is not asked for before each is itself.
     may_ask = settings.function.initialization_type != "snap-start"
@@ -96,7 +99,7 @@ def run(
                 learnt = destination.learnt
                 destination = registry.chosen(settings, heard, log)
                 destination.learn(learnt)
-                worker = Worker(heard, reports, backlog, settings, destination, log, counts, under_way)
+                worker = Worker(heard, reports, backlog, settings, destination, log, counts, under_way, rules)
                 next_order = _orders(heard, destination, reports, may_ask=True)
                 log.debug("shipper.restored", instance_id=settings.function.instance_id)
             if ship is not None:
@@ -135,6 +138,7 @@ class Worker:
         log: The shipper's.
         counts: Of requests.
         under_way: At which event it is.
+        rules: What leaves; None for everything.
     """
 
     def __init__(
@@ -147,6 +151,7 @@ class Worker:
         log: Log,
         counts: Counts | None = None,
         under_way: UnderWay | None = None,
+        rules: "Rules | None" = None,
     ) -> None:
         self._commands = commands
         self._backlog = backlog
@@ -154,7 +159,6 @@ class Worker:
         limits = Limits(settings.batch_bytes, settings.batch_records)
         selection = selected_by(settings)
         shapes = destination.shapes
-        rules = _rules(settings, log)
         self._pipeline = Pipeline(destination.encoder, limits, log, selection, shapes, rules, under_way)
         self._pipeline.between = self._between
         # While a batch is made: when the supervisor's commands are looked at next, and when the batch is to leave.

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from lifecycle.contract.patterns import READY_MADE
 from shipper.parse.text_formats import FORMATS
-from shipper.rules.patterns import READY_MADE
 
 ROOT = Path(__file__).parents[1]
 

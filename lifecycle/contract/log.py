@@ -52,6 +52,7 @@ class Log:
 
     Attributes:
         lost_lines: Lines not taken since one was.
+        redact: Makes of a text what a reader may see of it; it never fails. None: all of it.
     """
 
     def __init__(
@@ -70,17 +71,24 @@ class Log:
         self._write = write or _stdout().write
         self._logger: Any = None
         self.lost_lines = 0
+        self.redact: Callable[[str], str] | None = None
         self.is_debug = self._threshold <= LEVELS["debug"]
 
     def named(self, component: str, fields: "dict[str, object]") -> "Log":
         """The same log for another component, with fields of every line."""
-        return Log(component, self.level, self.secrets, self._write, fields)
+        log = Log(component, self.level, self.secrets, self._write, fields)
+        log.redact = self.redact
+        return log
 
     def hide(self, secret: str) -> None:
         """Blanks one more text from now on."""
         if len(secret) >= SHORTEST_SECRET and secret not in self.secrets:
             # The longest first: a part must not break the whole it belongs to.
             self.secrets = tuple(sorted((*self.secrets, secret), key=len, reverse=True))
+
+    def shown(self, text: str) -> str:
+        """A text as a line would have it."""
+        return str(self._blanked(text))
 
     def debug(self, event: str, **fields: object) -> None:
         """What one needs to follow a batch or a decision."""
@@ -136,7 +144,7 @@ class Log:
             text = type(value).__name__
         for secret in self.secrets:
             text = text.replace(secret, BLANK)
-        return text
+        return text if self.redact is None else self.redact(text)
 
     def _ordered(self, _logger: object, level: str, event_dict: "dict[str, Any]") -> "dict[str, Any]":
         event = event_dict.pop("event")

@@ -591,28 +591,6 @@ class Settings:
         """Where the address of the intake is written."""
         return f"{INTAKE_FILE}{self.otlp_port}"
 
-    def pattern_problems(self) -> "list[Problem]":
-        """The patterns that do not compile, which only compiling shows.
-
-        Asked for by `TAILRACE_STRICT`, which must know before the first event. Otherwise the shipper says it, when it
-        needs its rules, and no cold start waits for `re`.
-        """
-        rows = [row for row in self.table() if isinstance(row, Patterns) and self.values[row.attribute]]
-        if not rows:
-            return []
-        import re
-
-        problems = []
-        for row in rows:
-            for text in self.values[row.attribute]:
-                pattern, _, replacement = text.partition("=>") if row.attribute == "redact" else (text, "", "")
-                try:
-                    re.compile(pattern.strip()).sub(replacement.strip(), "")
-                except (re.error, RecursionError, OverflowError):
-                    expected = "a regular expression as Python's re has them"
-                    problems.append(Problem(row.variable, text, expected, "the others"))
-        return problems
-
     def secrets(self) -> "Iterator[str]":
         """Texts that must not appear in any line: header values, and what addresses carry beside the host."""
         for setting in self.table():

@@ -184,6 +184,7 @@ class Shipped(Message, frozen=True):
         retries: Requests among them that repeated a failed one.
         wire_bytes: Bytes of request bodies as sent.
         unmapped: Events among those delivered or dropped that were not understood, and passed through as text.
+        unredactable: Events among those delivered that could not be redacted, and were blanked.
         context: Correlation state at this position.
         owes: Something is made of the context should nothing more come: a final shipment is due for it.
         waits: The shipment ends here; what follows in it is to be judged by what is yet to come.
@@ -204,6 +205,7 @@ class Shipped(Message, frozen=True):
     retries: int = 0
     wire_bytes: int = 0
     unmapped: int = 0
+    unredactable: int = 0
     context: bytes = b""
     owes: bool = False
     waits: bool = False

@@ -133,6 +133,7 @@ class Batch:
         rejected: Records that the destination took a request without; not yet among what was reported.
         is_reported: Its end has been.
         unmapped: Rows that were not understood, and passed through as text.
+        unredactable: Rows that could not be redacted, and left blanked.
         weights: Events that a row stands for, where that is not one.
         parts: Size by row, for rows that are nothing by themselves and part of a span or a metric to come.
         taken: Signals of which something was delivered.
@@ -148,6 +149,7 @@ class Batch:
         self.lost_bytes: dict[int, int] = {}
         self.rejected = 0
         self.unmapped: set[int] = set()
+        self.unredactable: set[int] = set()
         self.weights: dict[int, int] = {}
         self.parts: dict[int, int] = {}
         self.taken: set[str] = set()

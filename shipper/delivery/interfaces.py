@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Protocol
 
-    from shipper.model.context import Meters
+    from shipper.model.metrics import Export
     from shipper.model.span import Span
 else:
     Protocol = object
@@ -131,5 +131,5 @@ class Shapes(Protocol):
     def span(self, span: "Span") -> bytes:
         """A span as a record."""
 
-    def metrics(self, meters: "Meters", ledger: dict[str, int], *, is_cumulative: bool) -> list[bytes]:
+    def metrics(self, export: "Export") -> list[bytes]:
         """What was measured as records."""

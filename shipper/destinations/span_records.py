@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from shipper.model.context import Meters
+    from shipper.model.metrics import Export
     from shipper.model.span import Span
 
 EVENT_TYPE = "span"
@@ -45,9 +45,9 @@ class SpanRecords:
         """A span as a record."""
         return self._encoder.log(record_of(span))
 
-    def metrics(self, meters: "Meters", ledger: dict[str, int], *, is_cumulative: bool) -> list[bytes]:
+    def metrics(self, export: "Export") -> list[bytes]:
         """None."""
-        del meters, ledger, is_cumulative
+        del export
         return []
 
 

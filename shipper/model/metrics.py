@@ -21,6 +21,7 @@ LEDGER = {
     "lost_by_platform": ("tailrace.events.lost_by_platform", "{event}", "Events the platform gave up before delivery"),
     "lost_by_platform_bytes": ("tailrace.events.lost_by_platform.size", "By", "Bytes of those"),
     "unmapped": ("tailrace.events.unmapped", "{event}", "Telemetry events not understood, passed through as text"),
+    "unredactable": ("tailrace.events.unredactable", "{event}", "Telemetry events that could not be redacted: blanked"),
     "requests": ("tailrace.requests", "{request}", "Requests made to the destination"),
     "retried": ("tailrace.requests.retried", "{request}", "Requests that repeated a failed one"),
     "wire_bytes": ("tailrace.requests.size", "By", "Request bodies as sent"),

@@ -9,7 +9,6 @@ ran into its time rests for a hundred times as long, and so does one that is a l
 Those that are ready-made are ours, take linear time, and need none of this.
 """
 
-import re
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -18,6 +17,7 @@ from types import FrameType
 import msgspec
 
 from lifecycle.contract.log import Log
+from lifecycle.contract.patterns import Rule, read
 from shipper.rules.matcher import Matcher, MatcherDiedError
 
 if sys.version_info >= (3, 11):
@@ -27,6 +27,7 @@ else:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import re
     from typing import Any, ClassVar, TypeVar
 
     _T = TypeVar("_T")
@@ -49,31 +50,26 @@ _MOST_TIMES = 16
 
 BLANK = "***"
 
-READY_MADE = {
-    "card": r"(?<![\d.])(?:\d[ -]?){12,18}\d(?![\d.])",
-    # Begins where a word does: tried at each of its characters, a long word would be gone through again and again.
-    "email": r"(?<![\w.%+-])[\w.%+-]+@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}\b",
-    "bearer": r"(?i:\b(bearer|basic) +)[\w.~+/-]{8,}=*",
-    "aws_key": r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"
-    r"|(?i:(secret_?(?:access_?)?key\W{1,6}))[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])",
-    # Likewise; what may stand before the token within its word is kept.
-    "jwt": r"(?<![\w-])(?=[\w-]+\.[\w-]{8,}\.)([\w-]*?)\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*",
-}
 _KEPT_GROUP = {"bearer": r"\1 " + BLANK, "jwt": r"\1" + BLANK}
 
-_ARROW = "=>"
 _LEAST_CARD_DIGITS = 13
 
 
 class TooSlowError(Exception):
-    """A match took longer than any sensible one does."""
+    """A match took longer than any sensible one does, or the pattern rests since one did."""
+
+
+class UnreadableError(Exception):
+    """A redaction of which not every part can be used."""
 
 
 class Pattern(msgspec.Struct):
     """One pattern.
 
     Attributes:
-        text: As the user wrote it.
+        variable: Whose setting's it is.
+        name: What the log calls it: of a redaction its place in the setting, since what it is to keep back may stand in
+            it as it is.
         search: The compiled pattern's.
         sub: Likewise.
         replacement: What takes the place of a match.
@@ -83,9 +79,12 @@ class Pattern(msgspec.Struct):
         has_been_slow: Whether that was said.
         number: Its place among all.
         most_characters: In a text of so many its time can be bounded here.
+        is_anchored: Whether it finds in a part of a text what it does not find in the whole: it looks at what stands
+            around a match. The ready-made ones do, and take a quote for an end as well.
     """
 
-    text: str
+    variable: str
+    name: str
     search: Callable[[str], "re.Match[str] | None"]
     sub: Callable[[str | Callable[["re.Match[str]"], str], str], str]
     replacement: str | Callable[["re.Match[str]"], str] = BLANK
@@ -94,6 +93,7 @@ class Pattern(msgspec.Struct):
     has_been_slow: bool = False
     number: int = 0
     most_characters: int = sys.maxsize
+    is_anchored: bool = False
 
 
 class Patterns:
@@ -116,21 +116,25 @@ class Patterns:
 
     def compiled(self, variable: str, texts: Iterable[str]) -> list[Pattern]:
         """Patterns of one setting; one that does not compile is said and left out."""
-        return [one for one in (self._compiled(variable, text, text, BLANK) for text in texts) if one]
+        reading = read(variable, tuple(texts), is_redaction=False)
+        for problem in reading.unusable:
+            self._log.warning("rules.pattern_ignored", **problem.explained())
+        return [self._made(rule, variable, rule.text) for rule in reading.rules]
 
     def redactions(self, variable: str, texts: Iterable[str]) -> list[Pattern]:
-        """Patterns with replacements, and ready-made ones by name."""
-        found = []
-        for text in texts:
-            if text in READY_MADE:
-                one = self._compiled(variable, text, READY_MADE[text], _ready_made(text))
-            else:
-                pattern, _, replacement = text.partition(_ARROW)
-                one = self._compiled(variable, text, pattern.strip(), replacement.strip() if replacement else BLANK)
-                if _ARROW in text and one and not replacement.strip():
-                    one.replacement = ""
-            found += [one] if one else []
-        return found
+        """Patterns with replacements, and ready-made ones by name.
+
+        Raises:
+            UnreadableError: One of them cannot be used, so that nobody knows what they were to keep back.
+        """
+        reading = read(variable, tuple(texts), is_redaction=True)
+        for problem in reading.misspelt:
+            self._log.warning("rules.name_misspelt", **problem.explained())
+        for problem in reading.unusable:
+            self._log.error("rules.redaction_unreadable", **problem.explained())
+        if reading.unusable:
+            raise UnreadableError
+        return [self._made(rule, variable, f"number {rule.number}") for rule in reading.rules]
 
     def close(self) -> None:
         """Ends what runs beside."""
@@ -146,35 +150,31 @@ class Patterns:
             return otherwise
 
     def redacted(self, pattern: Pattern, text: str) -> str:
-        """A text with every match replaced; nothing of it is left where that cannot be told in time."""
-        try:
-            if pattern.most_characters == sys.maxsize:
-                return pattern.sub(pattern.replacement, text)
-            if len(text) > pattern.most_characters:
-                return self._run_elsewhere(pattern, lambda: self._matcher.redacted(pattern.number, text))
-            return self._run(pattern, len(text), lambda: pattern.sub(pattern.replacement, text))
-        except TooSlowError:
-            return BLANK
+        """A text with every match replaced.
 
-    def _compiled(
-        self, variable: str, text: str, source: str, replacement: str | Callable[["re.Match[str]"], str]
-    ) -> Pattern | None:
-        try:
-            compiled = re.compile(source)
-            one = Pattern(text, compiled.search, compiled.sub, replacement, number=len(self._all))
-            if source not in READY_MADE.values():
-                one.most_characters = _MOST_CHARACTERS[min(_loops(_parser.parse(source)), len(_MOST_CHARACTERS) - 1)]
-            compiled.sub(replacement, "")  # a replacement that names no group of it
-        except (re.error, RecursionError, OverflowError) as exc:
-            self._log.warning(
-                "rules.pattern_ignored",
-                variable=variable,
-                pattern=text,
-                error=str(exc),
-                expected="a regular expression as Python's re has them",
-                effect="it is ignored; the others are used",
-            )
-            return None
+        Raises:
+            TooSlowError: That cannot be told in time.
+        """
+        if pattern.most_characters == sys.maxsize:
+            return pattern.sub(pattern.replacement, text)
+        if len(text) > pattern.most_characters:
+            return self._run_elsewhere(pattern, lambda: self._matcher.redacted(pattern.number, text))
+        return self._run(pattern, len(text), lambda: pattern.sub(pattern.replacement, text))
+
+    def _made(self, rule: Rule, variable: str, name: str) -> Pattern:
+        replacement = _ready_made(rule.ready_made) if rule.ready_made else rule.replacement
+        one = Pattern(
+            variable,
+            name,
+            rule.compiled.search,
+            rule.compiled.sub,
+            BLANK if replacement is None else replacement,
+            number=len(self._all),
+        )
+        if not rule.ready_made:
+            tree = _parser.parse(rule.compiled.pattern)
+            one.most_characters = _MOST_CHARACTERS[min(_loops(tree), len(_MOST_CHARACTERS) - 1)]
+            one.is_anchored = _is_anchored(tree)
         self._all.append(one)
         self._matcher.close()  # it does not know this one
         return one
@@ -227,9 +227,10 @@ class Patterns:
             pattern.has_been_slow = True
             self._log.warning(
                 "rules.pattern_slow",
-                pattern=pattern.text,
+                variable=pattern.variable,
+                pattern=pattern.name,
                 most_ms=MOST_MATCH_S * 1000,
-                effect=f"it rests for {REST_S:g} s each time; a text it was to redact is blanked whole",
+                effect=f"it rests for {REST_S:g} s each time; a record it was to redact is blanked whole",
             )
 
     def _arm(self) -> None:
@@ -277,6 +278,28 @@ def _loops(tree: Any) -> int:
         elif name == "ATOMIC_GROUP":
             found += _loops(value)
     return found
+
+
+def _is_anchored(tree: Any) -> bool:
+    """Whether a parsed pattern looks at what stands before or after a match."""
+    for kind, value in tree:
+        name = str(kind)
+        if name in ("AT", "ASSERT", "ASSERT_NOT"):
+            return True
+        parts: Iterable[Any] = ()
+        if name.endswith("_REPEAT"):
+            parts = (value[2],)
+        elif name == "BRANCH":
+            parts = value[1]
+        elif name == "GROUPREF_EXISTS":
+            parts = [part for part in value[1:] if part is not None]
+        elif name == "SUBPATTERN":
+            parts = (value[-1],)
+        elif name == "ATOMIC_GROUP":
+            parts = (value,)
+        if any(map(_is_anchored, parts)):
+            return True
+    return False
 
 
 def _ready_made(name: str) -> str | Callable[["re.Match[str]"], str]:

@@ -1,43 +1,305 @@
-"""Redaction of a record that is JSON: every text in it, and every number, wherever it stands; names are left alone."""
+r"""Redaction of what a reader would see: of every text, name and number, however it is escaped and nested in JSON.
 
-from collections.abc import Callable
+A text is looked at as it stands. If it is JSON, each name, text and number in it is looked at as it reads decoded; if
+it is not, what stands between its quotes is, its escapes resolved: so `bob\u0040example.com` and `abcd\/efgh` are found
+wherever they stand, also behind a prefix, in JSON that was cut, and in what some library makes of NaN. JSON within a
+string is looked at likewise, four levels of it; a text that has more below that is blanked whole, and noted.
+
+Base64, percent-encoding and compression are not looked into. Source: RFC 8259, section 7.
+"""
+
+import re
 
 import msgspec
 
-# As deep as records are written structured; what lies deeper is JSON text there, and is treated as one here.
-MOST_DEPTH = 20
+from shipper.rules.patterns import BLANK, Pattern, Patterns
 
-_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_items = msgspec.json.Decoder(list[msgspec.Raw])
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+# Levels of JSON within a string that are looked into.
+MOST_LEVELS = 4
+
+# What is longer is not parsed to find out whether it is JSON: looking between its quotes finds the same in it.
+_MOST_PARSED = 262_144
+
+# Names that are not changed are remembered: they repeat from record to record.
+_MOST_NAMES = 512
+_MOST_NAME = 64
+
+# Deeper values are none of the platform's: decoded, Python's own limit would end them.
+_MOST_DEPTH = 50
+
+_EDGE = 64
+_SPACE = "\ufeff \t\r\n"
+
+_ESCAPE = re.compile(
+    r'\\(?:u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|(["\\/bfnrt]))'
+)
+_LETTERS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+_NUMBER = re.compile(r"-?\d[\d.eE+-]*")
+_COLON = re.compile(r"[ \t\r\n]*:")
+
+_anything = msgspec.json.Decoder(msgspec.Raw)
 _text = msgspec.json.Decoder(str)
 _to_json = msgspec.json.Encoder().encode
 
 
-def redacted(raw: bytes, redact: Callable[[str], str], depth: int = 0) -> bytes:
-    """A JSON value with `redact` applied to each text in it; the same object where that changes nothing."""
-    mark = raw[:1]
-    if mark == b'"':
-        text = _text.decode(raw)
-        after = redact(text)
-        return raw if after == text else _to_json(after)
-    if depth >= MOST_DEPTH:
+class Redaction:
+    """The patterns of a redaction, applied.
+
+    Each method raises `patterns.TooSlowError` where a pattern does not say in time what is to be replaced: then nothing
+    of what was given may leave.
+
+    Args:
+        patterns: Runs them.
+        redactions: What is replaced by what.
+
+    Attributes:
+        too_deep: Texts that were blanked for what may lie in them too deep to be seen.
+    """
+
+    def __init__(self, patterns: Patterns, redactions: list[Pattern]) -> None:
+        self._patterns = patterns
+        self._all = redactions
+        self._anchored = [pattern for pattern in redactions if pattern.is_anchored]
+        self._same_names: set[str] = set()
+        self.too_deep = 0
+
+    def text(self, text: str, level: int = 0) -> str:
+        """A text as a reader may see it; the same object where nothing is to be replaced.
+
+        Args:
+            text: Decoded; what is JSON in it is still encoded.
+            level: How deep in JSON within strings it was found.
+        """
+        if "\\" not in text and not (self._anchored and '"' in text):
+            found = self._replaced(text)
+            if found is text or '"' not in text or _json_start(text) is None:
+                return found
+        start = _json_start(text)
+        if start is None:
+            return self._between_quotes(self._replaced(text), level)
+        if level == MOST_LEVELS:
+            return self._blank()
+        head = self._between_quotes(text[:start], level) if start else ""
+        rest = text[start:] if start else text
+        inside = self._in_json(rest, level + 1)
+        if start and (head != text[:start] or inside is not rest):
+            return self._replaced(head + inside)
+        return self._replaced(text) if inside is rest else self._replaced(inside)
+
+    def json(self, raw: bytes) -> bytes:
+        """A JSON value, valid and UTF-8: each name, text and number in it; the same object where none is replaced.
+
+        What a pattern finds across several of them is replaced, too. What is left may be JSON no more; then it is
+        written as a text.
+        """
         text = raw.decode("utf-8", "replace")
-        after = redact(text)
-        return raw if after == text else _to_json(after)
-    if mark == b"{":
-        members = {name: bytes(value) for name, value in _members.decode(raw).items()}
-        changed = {name: redacted(value, redact, depth + 1) for name, value in members.items()}
-        if all(changed[name] is value for name, value in members.items()):
-            return raw
-        return b"{%b}" % b",".join([b"%b:%b" % (_to_json(name), value) for name, value in changed.items()])
-    if mark == b"[":
-        items = [bytes(item) for item in _items.decode(raw)]
-        after_items = [redacted(item, redact, depth + 1) for item in items]
-        if all(after is before for after, before in zip(after_items, items, strict=True)):
-            return raw
-        return b"[%b]" % b",".join(after_items)
-    if mark in b"tfn":
-        return raw
-    text = raw.decode()
-    after = redact(text)
-    return raw if after == text else _to_json(after)
+        after = self._in_json(text, 0)
+        if raw[:1] in (b"{", b"["):
+            across = self._replaced(after)
+            if across is not after and across != after:
+                return across.encode() if _is_json(across) else _to_json(across)
+        return raw if after is text else after.encode()
+
+    def value(self, value: "Any", depth: int = 0) -> "Any":
+        """A value of an attribute: text, a number, a list or a mapping of them; ours or decoded from JSON."""
+        if isinstance(value, str):
+            return self.text(value)
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, int | float):
+            text = str(value)
+            after = self.text(text)
+            return value if after == text else after
+        if depth >= _MOST_DEPTH:
+            return self._blank()
+        if isinstance(value, dict):
+            return dict(self.pairs(value.items(), depth + 1))
+        if isinstance(value, list | tuple):
+            return [self.value(item, depth + 1) for item in value]
+        return self._blank()  # nobody knows what it will be written as
+
+    def pairs(self, pairs: "Iterable[tuple[str, Any]]", depth: int = 0) -> "list[tuple[str, Any]]":
+        """Attributes, names and values; two names that read alike afterwards are told apart by a number."""
+        names = _Names()
+        return [(self._name(name, names), self.value(value, depth)) for name, value in pairs]
+
+    def _replaced(self, text: str) -> str:
+        """What the patterns find in a text as it stands, replaced; the same object where that is nothing."""
+        after = text
+        for pattern in self._all:
+            after = self._patterns.redacted(pattern, after)
+        return text if after == text else after
+
+    def _in_json(self, text: str, level: int) -> str:
+        """Valid JSON, what stands in it looked at as it reads decoded."""
+        edits: list[tuple[int, int, str]] = []
+        names = _Names()
+        at, size = 0, len(text)
+        while at < size:
+            quote = text.find('"', at)
+            until = size if quote < 0 else quote
+            if until - at > 1:
+                self._numbers(text, at, until, edits)
+            if quote < 0:
+                break
+            at = _string_end(text, quote + 1)
+            content = text[quote + 1 : at - 1]
+            if "\\" in content:
+                content = _decoded(text[quote:at], content)
+            after = self._name(content, names) if _COLON.match(text, at) else self.text(content, level)
+            if after is not content and after != content:
+                edits.append((quote, at, _to_json(after).decode()))
+        return _edited(text, edits)
+
+    def _numbers(self, text: str, at: int, until: int, edits: list[tuple[int, int, str]]) -> None:
+        for found in _NUMBER.finditer(text, at, until):
+            after = self._replaced(found[0])
+            if after is not found[0] and after != found[0]:
+                edits.append((found.start(), found.end(), _to_json(after).decode()))
+
+    def _between_quotes(self, text: str, level: int) -> str:
+        """A text that is no JSON as a whole: what stands between its quotes, escapes resolved."""
+        if "\\" not in text and not self._anchored:
+            return text
+        edits: list[tuple[int, int, str]] = []
+        at, size = 0, len(text)
+        while at <= size:
+            end = _string_end(text, at)
+            is_quoted = end <= size
+            until = end - 1 if is_quoted else size
+            part = text[at:until]
+            after = part
+            if "\\" in part:
+                content = _unescaped(part)
+                if content != part:
+                    if level == MOST_LEVELS:
+                        return self._blank()
+                    found = self.text(content, level + 1)
+                    after = part if found == content else _to_json(found).decode()[1:-1]
+            for pattern in self._anchored if part and (at or is_quoted) else ():
+                after = self._patterns.redacted(pattern, after)
+            if after != part:
+                edits.append((at, until, after))
+            at = end
+        return _edited(text, edits)
+
+    def _name(self, name: str, names: "_Names") -> str:
+        """A name, unlike those of others that it stands beside."""
+        if name in self._same_names and name not in names.made:
+            names.taken.add(name)
+            return name
+        known = names.known.get(name)
+        if known is not None:
+            return known
+        after = self.text(name)
+        if after != name or name in names.made:
+            return names.renamed(name, after)
+        names.taken.add(name)
+        if len(self._same_names) < _MOST_NAMES and len(name) <= _MOST_NAME:
+            self._same_names.add(name)
+        return name
+
+    def _blank(self) -> str:
+        self.too_deep += 1
+        return BLANK
+
+
+class _Names:
+    """The names of one record.
+
+    Attributes:
+        known: What those that were changed became.
+        made: What that is, of all of them.
+        taken: All names that there are afterwards, as far as they were seen.
+    """
+
+    def __init__(self) -> None:
+        self.known: dict[str, str] = {}
+        self.made: set[str] = set()
+        self.taken: set[str] = set()
+        self._counts: dict[str, int] = {}
+
+    def renamed(self, name: str, after: str) -> str:
+        """What a name becomes that reads `after`: with a number, if another one does."""
+        unlike, count = after, self._counts.get(after, 1)
+        while unlike in self.taken:
+            count += 1
+            unlike = f"{after}_{count}"
+        self._counts[after] = count
+        self.taken.add(unlike)
+        self.made.add(unlike)
+        self.known[name] = unlike
+        return unlike
+
+
+def _json_start(text: str) -> int | None:
+    """Where the JSON begins that a text is, or ends with; None where it does not, or is too long to find out."""
+    if len(text) > _MOST_PARSED or text[-_EDGE:].rstrip()[-1:] not in ("}", "]"):
+        return None
+    head = text[:_EDGE]
+    first = len(head) - len(head.lstrip(_SPACE))
+    places = [first] if text[first : first + 1] in ("{", "[") else []
+    brace = text.find("{")
+    places += [brace] if brace > first else []
+    return next((at for at in places if _is_json(text[at:])), None)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        _anything.decode(text)
+    except (msgspec.MsgspecError, RecursionError, UnicodeError):
+        return False
+    return True
+
+
+def _string_end(text: str, at: int) -> int:
+    """Just past the quote that ends a string whose content begins at `at`; past the text's own end without one."""
+    while (quote := text.find('"', at)) >= 0:
+        last = quote
+        while last > at and text[last - 1] == "\\":
+            last -= 1
+        at = quote + 1
+        if (quote - last) % 2 == 0:
+            return at
+    return len(text) + 1
+
+
+def _decoded(literal: str, content: str) -> str:
+    """What a JSON string says."""
+    try:
+        return _text.decode(literal)
+    except (msgspec.MsgspecError, UnicodeError):  # half of a surrogate pair, which every reader shows as U+FFFD
+        return _unescaped(content)
+
+
+def _unescaped(text: str) -> str:
+    """A text, each of JSON's escapes in it resolved; other backslashes stay."""
+    return _ESCAPE.sub(_resolved, text)
+
+
+def _resolved(found: "re.Match[str]") -> str:
+    high, low, unit, letter = found.groups()
+    if letter:
+        return _LETTERS.get(letter, letter)
+    if high:
+        return chr(0x10000 + ((int(high, 16) - 0xD800) << 10) + int(low, 16) - 0xDC00)
+    code = int(unit, 16)
+    return "\ufffd" if 0xD800 <= code <= 0xDFFF else chr(code)  # noqa: PLR2004 - surrogates (RFC 8259, 8.2)
+
+
+def _edited(text: str, edits: list[tuple[int, int, str]]) -> str:
+    """The text with some pieces replaced; the same object without any."""
+    if not edits:
+        return text
+    pieces: list[str] = []
+    at = 0
+    for start, end, after in edits:
+        pieces += (text[at:start], after)
+        at = end
+    pieces.append(text[at:])
+    return "".join(pieces)

@@ -2,27 +2,52 @@
 
 In this order: sample, severity, keep, drop, redact. Every record that a rule stops is counted under the setting's name.
 Loaded only where a rule is set.
+
+Rules fail closed: what cannot be judged or redacted is blanked whole and counted, never shipped as it came. Where a
+redaction cannot be read nothing is sent at all.
+
+Whoever writes something else than the records, spans and metrics that are judged here, as what the function itself
+exports, passes it through `redact_text` and `redact_pairs` first, and drops all of it where `sends_nothing`.
 """
+
+import copy
 
 import msgspec
 
 from lifecycle.contract.log import Log
 from lifecycle.contract.settings import Settings
 from shipper.invocations.invocation import failure
-from shipper.model.context import Context
+from shipper.model.context import Child, Context
 from shipper.model.events import AnyEvent, BrokenEvent, Event, OddEvent, WiderEvent
 from shipper.model.log_record import LogRecord
+from shipper.model.metrics import Export
 from shipper.model.platform_records import Ended, Started, record_of
 from shipper.model.semconv import FAAS_INVOCATION_ID
 from shipper.model.severity import LEAST
 from shipper.model.span import Span
-from shipper.rules.patterns import BLANK, Patterns
-from shipper.rules.redaction import redacted
+from shipper.parse.times import unix_ns
+from shipper.rules.patterns import BLANK, Patterns, UnreadableError
+from shipper.rules.redaction import Redaction
 from shipper.rules.sampling import Sample
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
 
 _BLANK = msgspec.json.encode(BLANK)
 _text = msgspec.json.Decoder(str)
 replace = msgspec.structs.replace
+
+_TYPES = ("function", "extension")
+_PLATFORM = "platform."
+
+_UUID_DASHES = (8, 13, 18, 23)
+_UUID_LENGTH = 36
+
+
+class UnredactableError(Exception):
+    """What is to be blanked in something cannot be told: nothing of it may leave."""
 
 
 class Judged(msgspec.Struct):
@@ -33,12 +58,14 @@ class Judged(msgspec.Struct):
         reason: The setting that stops it; "" when none does.
         context: After it.
         is_undecided: It can only be told once the invocation's outcome is known.
+        is_blanked: Something of it could not be redacted, and is blanked whole.
     """
 
     event: AnyEvent
     context: Context
     reason: str = ""
     is_undecided: bool = False
+    is_blanked: bool = False
 
 
 class Rules:
@@ -47,6 +74,9 @@ class Rules:
     Args:
         settings: Name them.
         log: Says which patterns are of no use.
+
+    Attributes:
+        sends_nothing: What is to be redacted cannot be read: nothing at all may leave.
     """
 
     def __init__(self, settings: Settings, log: Log) -> None:
@@ -54,8 +84,15 @@ class Rules:
         self._least = LEAST.get(settings.min_level, 0)
         self._keep = self._patterns.compiled("TAILRACE_KEEP", settings.keep)
         self._drop = self._patterns.compiled("TAILRACE_DROP", settings.drop)
-        self._redact = self._patterns.redactions("TAILRACE_REDACT", settings.redact)
-        self._sample = Sample(settings.sample) if settings.sample < 1 else None
+        self._redaction: Redaction | None = None
+        self.sends_nothing = False
+        try:
+            if settings.redact:
+                found = self._patterns.redactions("TAILRACE_REDACT", settings.redact)
+                self._redaction = Redaction(self._patterns, found)
+        except UnreadableError:
+            self.sends_nothing = True
+        self._sample = Sample(settings.sample) if settings.sample < 1 and not self.sends_nothing else None
         self.looks_ahead = self._sample is not None
         self.look_ahead = self._sample.look_ahead if self._sample else _nothing_ahead
 
@@ -84,14 +121,114 @@ class Rules:
         return self._stopped_or_redacted(judged, record)
 
     def blanked(self, event: AnyEvent) -> AnyEvent:
-        """An event that cannot be judged: it leaves, but where something is to be redacted nothing of it is shown."""
-        if not self._redact:
-            return event
-        if isinstance(event, BrokenEvent):
-            return replace(event, text=BLANK)
-        if isinstance(event, OddEvent):
-            return replace(event, json=_BLANK)
-        return Event(event.time, event.type, msgspec.Raw(_BLANK))
+        """An event that cannot be judged: nothing of it is shown where a pattern might have stopped it."""
+        return _blanked(event) if self._redaction or self._keep or self._drop else event
+
+    # What is redacted.
+
+    def redact_text(self, text: str) -> str:
+        """A text as a reader may see it: the same where there is nothing to redact.
+
+        Raises:
+            UnredactableError: That cannot be told; nothing of what it belongs to may leave.
+        """
+        if self._redaction is None:
+            return text
+        try:
+            return self._redaction.text(text)
+        except Exception as exc:
+            raise UnredactableError from exc
+
+    def redact_pairs(self, pairs: "Iterable[tuple[str, Any]]") -> "list[tuple[str, Any]]":
+        """Attributes as a reader may see them, names and values, in their order.
+
+        Args:
+            pairs: Values are text, numbers, and lists and mappings of them. A number in which something is to be
+                redacted becomes a text.
+
+        Raises:
+            UnredactableError: That cannot be told; nothing of what they belong to may leave.
+        """
+        if self._redaction is None:
+            return list(pairs)
+        try:
+            return self._redaction.pairs(pairs)
+        except Exception as exc:
+            raise UnredactableError from exc
+
+    def shown(self, text: str) -> str:
+        """A text for the log, which never fails."""
+        try:
+            return self.redact_text(text)
+        except UnredactableError:
+            return BLANK
+
+    def noticed(self, record: LogRecord) -> LogRecord:
+        """A line that may tell how its invocation fails, as a span may tell it."""
+        exception = record.exception
+        if self._redaction is None or exception is None or not exception.type:
+            return record
+        # Not cut yet, as it is in a span: what is cut through cannot be recognised.
+        return replace(record, exception=replace(exception, type=self.shown(exception.type) or BLANK))
+
+    def redacted_span(self, span: Span) -> Span:
+        """A span as a reader may see it; without all that was said in it where that cannot be told."""
+        if self._redaction is None:
+            return span
+        try:
+            return replace(
+                span,
+                name=self.redact_text(span.name),
+                error=self.redact_text(span.error),
+                message=self.redact_text(span.message),
+                attributes=self._redacted_attributes(span.attributes),
+                children=tuple(map(self._redacted_child, span.children)),
+            )
+        except UnredactableError:
+            error, message = BLANK if span.error else "", BLANK if span.message else ""
+            children = tuple(Child(BLANK, child.start_ns, child.end_ns) for child in span.children)
+            return replace(span, name=BLANK, error=error, message=message, attributes={}, children=children)
+
+    def redacted_export(self, export: Export) -> Export:
+        """Metrics as a reader may see them: their points' attributes; without these where that cannot be told."""
+        if self._redaction is None:
+            return export
+        metrics = []
+        for metric in export.metrics:
+            points = []
+            for point in metric.points:
+                try:
+                    attributes = dict(self.redact_pairs(point.attributes.items()))
+                except UnredactableError:
+                    attributes = {}
+                points.append(replace(point, attributes=attributes))
+            metrics.append(replace(metric, points=points))
+        return replace(export, metrics=metrics)
+
+    def redacted_settings(self, settings: Settings) -> Settings:
+        """The settings with what of them goes into the resource as a reader may see it."""
+        if self._redaction is None:
+            return settings
+        found, shown = copy.copy(settings), self.shown
+        pairs = tuple((shown(name), shown(value)) for name, value in settings.resource_attributes)
+        found.values = {**settings.values, "resource_attributes": pairs, "service_name": shown(settings.service_name)}
+        found.function = copy.copy(settings.function)
+        found.function.name = shown(settings.function.name)
+        return found
+
+    def _redacted_attributes(self, attributes: "dict[str, Any]") -> "dict[str, Any]":
+        """Attributes of a span; the invocation's id stays, by which it is found, if the platform may have given it."""
+        request_id = attributes.get(FAAS_INVOCATION_ID)
+        found = dict(self.redact_pairs(attributes.items()))
+        if isinstance(request_id, str) and _is_uuid(request_id):
+            found[FAAS_INVOCATION_ID] = request_id
+        return found
+
+    def _redacted_child(self, child: Child) -> Child:
+        attributes = self._redacted_attributes(child.attributes)
+        return replace(child, name=self.redact_text(child.name), attributes=attributes)
+
+    # What is stopped.
 
     def _is_sampled_out(self, judged: Judged, request_id: str) -> bool:
         """Whether a record is not in the sample, or cannot be told to be; notes which."""
@@ -127,26 +264,62 @@ class Rules:
             judged.reason = "keep"
         elif any(found(pattern, text) for pattern in self._drop):
             judged.reason = "drop"
-        elif self._redact:
-            judged.event = self._redacted(judged.event)
+        elif self._redaction is not None:
+            self._redact(judged, self._redaction)
         return judged
 
-    def _redacted(self, event: AnyEvent) -> AnyEvent:
-        if isinstance(event, BrokenEvent):
-            return replace(event, text=self._blanked(event.text))
-        if isinstance(event, OddEvent):
-            return replace(event, json=redacted(event.json, self._blanked))
-        raw = bytes(event.record)
-        after = redacted(raw, self._blanked)
-        if isinstance(event, WiderEvent):
-            others = {name: msgspec.Raw(redacted(bytes(value), self._blanked)) for name, value in event.others.items()}
-            return replace(event, record=msgspec.Raw(after), others=others)
-        return event if after is raw else replace(event, record=msgspec.Raw(after))
+    def _redact(self, judged: Judged, redaction: Redaction) -> None:
+        """Redacts what is judged; blanks it whole, and notes it, where that cannot be done."""
+        too_deep = redaction.too_deep
+        try:
+            judged.event = _redacted(judged.event, redaction)
+            judged.is_blanked = redaction.too_deep > too_deep
+        except Exception:  # noqa: BLE001 - whatever it is, what was to be kept back must not leave for it
+            judged.event, judged.is_blanked = _blanked(judged.event), True
 
-    def _blanked(self, text: str) -> str:
-        for pattern in self._redact:
-            text = self._patterns.redacted(pattern, text)
-        return text
+
+def _redacted(event: AnyEvent, redaction: Redaction) -> AnyEvent:
+    """An event as a reader may see it; the same object where nothing is to be replaced."""
+    if isinstance(event, BrokenEvent):
+        if event.lost_bytes:
+            raise UnredactableError("what is cut through cannot be recognised")
+        return replace(event, text=redaction.text(event.text))
+    time = event.time if unix_ns(event.time) is not None else redaction.text(event.time)
+    if isinstance(event, OddEvent):
+        return replace(event, time=time, json=redaction.json(event.json))
+    kind = event.type if _is_ours(event.type) else redaction.text(event.type)
+    raw = bytes(event.record)
+    after = redaction.json(raw)
+    if isinstance(event, WiderEvent):
+        names = redaction.pairs((name, None) for name in event.others)
+        values = [msgspec.Raw(redaction.json(bytes(value))) for value in event.others.values()]
+        others = {name: value for (name, _), value in zip(names, values, strict=True)}
+        return replace(event, time=time, type=kind, record=msgspec.Raw(after), others=others)
+    is_same = after is raw and time == event.time and kind == event.type
+    return event if is_same else replace(event, time=time, type=kind, record=msgspec.Raw(after))
+
+
+def _blanked(event: AnyEvent) -> AnyEvent:
+    """An event of which nothing is shown but when it came, and of what type it is."""
+    if isinstance(event, BrokenEvent):
+        return replace(event, text=BLANK)
+    time = event.time if unix_ns(event.time) is not None else ""
+    if isinstance(event, OddEvent):
+        return replace(event, time=time, json=_BLANK)
+    kind = event.type if _is_ours(event.type) else BLANK
+    return Event(time, kind, msgspec.Raw(_BLANK))
+
+
+def _is_ours(kind: str) -> bool:
+    """Whether a type is one of the platform's, which no user's text is."""
+    return kind in _TYPES or (kind.startswith(_PLATFORM) and kind[len(_PLATFORM) :].isalpha())
+
+
+def _is_uuid(text: str) -> bool:
+    """Whether it is an id as the platform writes them (RFC 9562)."""
+    return len(text) == _UUID_LENGTH and all(
+        c == "-" if at in _UUID_DASHES else c in "0123456789abcdefABCDEF" for at, c in enumerate(text)
+    )
 
 
 def _shown(record: LogRecord) -> str:

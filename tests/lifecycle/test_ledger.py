@@ -37,6 +37,7 @@ def test_line_shows_what_became_of_every_record() -> None:
         "retried": 3,
         "wire_bytes": 77,
         "unmapped": 0,
+        "unredactable": 0,
         "held_ms": 0.0,
     }
     assert not ledger.is_clean

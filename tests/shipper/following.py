@@ -36,6 +36,7 @@ class Seen:
         dropped: By reason.
         context: After it all.
         said: What the shipper said, as event names.
+        unredactable: Blanked, since they could not be redacted.
         waits: Whether the end was not cut yet.
     """
 
@@ -46,6 +47,7 @@ class Seen:
     dropped: dict[str, int] = field(default_factory=dict)
     context: Context = NOTHING
     said: list[str] = field(default_factory=list)
+    unredactable: int = 0
     waits: bool = False
     position: Position = Position(0)  # noqa: RUF009 - it is frozen
 
@@ -134,9 +136,10 @@ def _shipped(
 ) -> tuple[Seen, dict[str, list[bytes]]]:
     """One shipment in the encoding that the settings name: what is seen of it, and the requests by signal."""
     lines = Lines()
-    destination = chosen(settings, Waits(), lines.log)
     has_rules = any(getattr(settings, name) for name in ("min_level", "keep", "drop", "redact")) or settings.sample < 1
     rules = Rules(settings, lines.log) if has_rules else None
+    settings = settings if rules is None else rules.redacted_settings(settings)
+    destination = chosen(settings, Waits(), lines.log)
     limits = Limits(settings.batch_bytes, batch_records)
     pipeline = Pipeline(destination.encoder, limits, lines.log, selected_by(settings), destination.shapes, rules)
     pipeline.is_final, pipeline.ledger = is_final, ledger or {}
@@ -150,6 +153,7 @@ def _shipped(
             bodies.setdefault(signal, []).append(body)
             if body.startswith(b"{"):
                 _read(seen, signal, body)
+        seen.unredactable += len(batch.unredactable)
         events, dropped = batch.tally(0, batch.rows)
         seen.events += events
         for reason, count in dropped.items():

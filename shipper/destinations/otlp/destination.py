@@ -19,7 +19,6 @@ from shipper.delivery.outcome import Outcome, Verdict
 from shipper.destinations.destination import Destination
 from shipper.destinations.http import DEFAULT_TIMEOUT_MS, Listener, Place, Senders, TlsFiles, outcome_of, user_for
 from shipper.destinations.otlp.encodings import Encoding, Encodings, Form, Negotiation
-from shipper.model.context import Meters
 from shipper.model.log_record import Encoder, LogRecord
 from shipper.model.resource import attributes
 from shipper.model.signals import LOGS, METRICS, TRACES
@@ -29,6 +28,7 @@ from shipper.transport.response import Response
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from shipper.model.metrics import Export
     from shipper.model.span import Span
     from shipper.transport.interfaces import Timing
 
@@ -173,11 +173,9 @@ class Shapes:
         """A span as a record."""
         return self._encoding_of(TRACES).span(span)
 
-    def metrics(self, meters: Meters, ledger: dict[str, int], *, is_cumulative: bool) -> list[bytes]:
+    def metrics(self, export: "Export") -> list[bytes]:
         """What was measured as records."""
-        from shipper.model.metrics import export_of
-
-        return self._encoding_of(METRICS).metrics(export_of(meters, ledger, is_cumulative=is_cumulative))
+        return self._encoding_of(METRICS).metrics(export)
 
 
 def outcome_of_export(request: Request, response: Response) -> Outcome:
