@@ -40,6 +40,7 @@ from lifecycle.machine.events import (
     NextFailed,
     OffsetCommitted,
     ShipmentStalled,
+    ShipperMuted,
     ShutdownRequested,
     TimePassed,
     UnknownEventReceived,
@@ -402,6 +403,8 @@ def event_of(report: wire.Report, worker: str, log: Log) -> Event | None:
             return IntakeHeld() if report.reason == "full" else None
         case wire.Ready():
             return WorkerReady(worker)
+        case wire.Muted():
+            return ShipperMuted(worker)
         case wire.Pong():
             return WorkerAnswered(worker)
         case wire.Repeated() | wire.Overflowed():

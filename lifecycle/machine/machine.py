@@ -40,6 +40,7 @@ from lifecycle.machine.events import (
     NextFailed,
     OffsetCommitted,
     ShipmentStalled,
+    ShipperMuted,
     ShutdownRequested,
     TimePassed,
     UnknownEventReceived,
@@ -47,7 +48,7 @@ from lifecycle.machine.events import (
     WorkerExited,
     WorkerReady,
 )
-from lifecycle.machine.flush import Choice, Traffic
+from lifecycle.machine.flush import MUTED, Choice, Traffic
 from lifecycle.machine.invocation import Invocation
 from lifecycle.machine.restarts import DEATHS_TO_FAIL, Restarts
 from lifecycle.machine.route import Claim, Route
@@ -170,6 +171,7 @@ def _rows(
         ShipmentStalled: usual,
         WorkerExited: _row(leads_to, *orders, WarnOfDeaths),
         WorkerReady: usual,
+        ShipperMuted: usual,
         WorkerAnswered: usual,
         TimePassed: usual,
     }
@@ -398,14 +400,22 @@ class Machine:
                 yield from self._take_progress(event, now)
             case ShipmentStalled():
                 self._take_stall(event, now)
-            case WorkerReady():
-                self._restarts.ready(event.worker, now)
-            case WorkerAnswered():
-                self._heard(event.worker, now)
+            case WorkerReady() | WorkerAnswered() | ShipperMuted():
+                self._take_sign(event, now)
             case WorkerExited():
                 yield from self._take_death(event, now)
             case _:
                 pass  # TimePassed is an occasion to look again
+
+    def _take_sign(self, event: WorkerReady | WorkerAnswered | ShipperMuted, now: float) -> None:
+        """A worker says of itself that it is there, or what may be expected of it."""
+        route = self._route_of(event.worker)
+        if isinstance(event, WorkerReady):
+            self._restarts.ready(event.worker, now)
+        elif isinstance(event, WorkerAnswered):
+            self._heard(event.worker, now)
+        elif route is not None:
+            route.policy.is_muted = True
 
     def _begin_invocation(self, event: Invoked, now: float) -> Iterator[Command]:
         self._invocation = invocation = Invocation(
@@ -678,6 +688,8 @@ class Machine:
         missing = self._missing_at(route, invocation.hold_ends)
         if route.claim is None:
             return ""
+        if route.policy.is_muted:
+            return MUTED
         is_stored = is_finished and not invocation.awaits_exports
         if is_delivery and is_stored and shipments.shipped >= invocation.hold_through:
             return DELIVERED

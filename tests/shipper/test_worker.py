@@ -116,6 +116,20 @@ def bodies(server: Server) -> list[str]:
     return found
 
 
+def test_with_a_redaction_that_cannot_be_read_all_is_dropped_at_once_and_nothing_held(server: Server) -> None:
+    """The supervisor is told before anything else, and no connection is made."""
+    backlog, end = backlog_of(LINES[:4], LINES[4:])
+    supervisor = Supervisor(backlog, server.port, TAILRACE_REDACT="card;[")
+    assert wire.shipper_reports.decode(wire.receive(supervisor.reports_in)) == wire.Muted()
+    supervisor.command(end, is_final=True)
+    report = supervisor.report()
+    assert isinstance(report, Shipped)
+    assert (report.through, report.events, report.dropped, report.requests) == (end, 0, {"unredactable": 10}, 0)
+    supervisor.close()
+    assert supervisor.lines.events("warning", "error") == ["rules.redaction_unreadable"]
+    assert server.connections == 0
+
+
 def test_a_shipment_is_delivered_and_reported(server: Server) -> None:
     """One request for several frames, everything counted, one report."""
     backlog, end = backlog_of(LINES[:4], LINES[4:])
