@@ -54,6 +54,11 @@ def warm(settings: Settings) -> None:
     from shipper.invocations import phases  # noqa: F401
     from shipper.parse import exceptions, json_lines  # noqa: F401
 
+    warm_connections(settings)
+
+
+def warm_connections(settings: Settings) -> None:
+    """Loads what only the destination in use needs, above all TLS."""
     registry.warm(settings)
 
 

@@ -207,6 +207,7 @@ class Machine:
         buffer_s: How long the platform holds a batch back.
         freezes: Whether the environment is frozen between invocations.
         now: The present moment.
+        starts_all: Whether all shippers are started with the collector; otherwise only the first one is.
 
     Attributes:
         state: What is waited for; changed by `handle` alone.
@@ -214,7 +215,14 @@ class Machine:
     """
 
     def __init__(
-        self, traffic: Traffic, routes: Sequence[Route], *, buffer_s: float, freezes: bool, now: float
+        self,
+        traffic: Traffic,
+        routes: Sequence[Route],
+        *,
+        buffer_s: float,
+        freezes: bool,
+        now: float,
+        starts_all: bool = False,
     ) -> None:
         self.state = State.WAITING
         self.routes = tuple(routes)
@@ -223,7 +231,7 @@ class Machine:
         self._buffer_s = buffer_s
         self._freezes = freezes
         self._workers = (COLLECTOR, *(route.worker for route in self.routes))
-        self._restarts = Restarts(now)
+        self._restarts = Restarts(now, () if starts_all else [route.worker for route in self.routes[1:]])
         self._next_retry = NextRetry()
         self._ask_at = 0.0
         self._invocation: Invocation | None = None
@@ -247,6 +255,8 @@ class Machine:
             raise IllegalEventError(f"{type(event).__name__} while {self.state.value}")
         self._limits.pass_time(now)
         commands = list(self._take(event, now))
+        if self._restarts.later:
+            self._start_further(now)
         commands += [StartWorker(worker) for worker in self._restarts.due(now)]
         for route in self.routes:
             route.policy.filled(route.shipments.waiting_share)
@@ -575,6 +585,18 @@ class Machine:
             yield WarnOfDeaths(event.worker)
 
     # What to do about it.
+
+    def _start_further(self, now: float) -> None:
+        """Starts the next shipper beside a running function, once there is something to ship and the last one is ready.
+
+        Nobody waits for it there, as he would in a hold or at shutdown.
+        """
+        invocation = self._invocation
+        is_running = invocation is not None and invocation.finished_at is None and not self._is_shutting_down
+        has_come = self.routes[0].shipments.end > 0
+        started = [worker for worker in self._workers if self._restarts.is_alive(worker)]
+        if is_running and has_come and all(self._restarts.ready_since(worker) is not None for worker in started):
+            self._restarts.begin(self._restarts.later[0], now)
 
     def _go_on(self, now: float) -> Iterator[Command]:
         if self._limits.are_running:
