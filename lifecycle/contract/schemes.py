@@ -19,6 +19,7 @@ RECORDS = (LOGS, TRACES)
 
 _SERVER = "://HOST[:PORT][/PATH]"
 _STREAM = "://HOST[:PORT]/DATA-STREAM"
+_TABLE = "://HOST[:PORT]/[DATABASE/]TABLE"
 
 
 class Scheme:
@@ -83,6 +84,8 @@ SCHEMES = {
     "datadog+https": Scheme(_SERVER, RECORDS, (LOGS,), keys=("DD-API-KEY",)),
     "newrelic+http": Scheme(_SERVER, RECORDS, (LOGS,), keys=("Api-Key", "License-Key")),
     "newrelic+https": Scheme(_SERVER, RECORDS, (LOGS,), keys=("Api-Key", "License-Key")),
+    "clickhouse+http": Scheme(_TABLE, RECORDS, (LOGS,)),
+    "clickhouse+https": Scheme(_TABLE, RECORDS, (LOGS,)),
     "file": Scheme(":PATH", (LOGS,)),
     "stdout": Scheme(":", (LOGS,)),
 }

@@ -572,7 +572,7 @@ class Settings:
             self.values["flush_interval_ms"] = scheme.flush_interval_ms
         name, _, place = self.destination.partition(":")
         given = {field.lower() for field, _ in self.headers}
-        has_user = "@" in place.strip("/").partition("/")[0]
+        has_user = bool(self.user or self.password) or "@" in place.strip("/").partition("/")[0]
         if scheme.keys and not has_user and given.isdisjoint(key.lower() for key in scheme.keys):
             expected = f"a header {' or '.join(scheme.keys)}, without which {name} takes nothing"
             variable = self.given["destination"].replace("DESTINATION", "HEADERS", 1)
