@@ -54,8 +54,9 @@ CHAPTERS = (
         "Tailrace's own: what leaves",
         "TAILRACE_PLATFORM_LOGS",
         "Rules work before anything leaves, in the order sample, severity, keep, drop, redact. Patterns are Python's\n"
-        "regular expressions, separated by semicolons; one that is meant is written `\\;`. One that does not compile\n"
-        "is a warning and ignored. [telemetry.md](telemetry.md) has more about each.",
+        "regular expressions, separated by semicolons; one that is meant is written `\\;`. One of KEEP or DROP\n"
+        "that does not compile is a warning and ignored; with one of REDACT nothing is sent where it applies.\n"
+        "[telemetry.md](telemetry.md) has more about each.",
     ),
     Chapter("Tailrace's own: when to ship", "TAILRACE_FLUSH"),
     Chapter("Tailrace's own: limits", "TAILRACE_BACKLOG_BYTES"),

@@ -236,8 +236,8 @@ class Settings:
     keep = Patterns("Log records are shipped only if one of these is found in the body.")
     drop = Patterns("Log records are dropped if one of these is found in the body; after TAILRACE_KEEP.")
     redact = Patterns(
-        "What is replaced in bodies and attributes, by *** unless said: patterns, and the names of ready-made ones, "
-        "which are card, email, bearer, aws_key and jwt.",
+        "What is replaced in everything of the function's that leaves, by *** unless said: patterns, and the names of "
+        "ready-made ones, which are card, email, bearer, aws_key and jwt. With one that cannot be used nothing leaves.",
         expected="NAME|PATTERN[=>REPLACEMENT][;…]",
     )
     sample = Ratio(

@@ -80,15 +80,15 @@ class Rules:
     """
 
     def __init__(self, settings: Settings, log: Log) -> None:
-        self._patterns = Patterns(log)
+        self._patterns, given = Patterns(log), settings.given
         self._least = LEAST.get(settings.min_level, 0)
-        self._keep = self._patterns.compiled("TAILRACE_KEEP", settings.keep)
-        self._drop = self._patterns.compiled("TAILRACE_DROP", settings.drop)
+        self._keep = self._patterns.compiled(given.get("keep", "TAILRACE_KEEP"), settings.keep)
+        self._drop = self._patterns.compiled(given.get("drop", "TAILRACE_DROP"), settings.drop)
         self._redaction: Redaction | None = None
         self.sends_nothing = False
         try:
             if settings.redact:
-                found = self._patterns.redactions("TAILRACE_REDACT", settings.redact)
+                found = self._patterns.redactions(given.get("redact", "TAILRACE_REDACT"), settings.redact)
                 self._redaction = Redaction(self._patterns, found)
         except UnreadableError:
             self.sends_nothing = True

@@ -154,6 +154,21 @@ def test_a_shipment_is_delivered_and_reported(server: Server) -> None:
     ]
 
 
+def test_what_a_server_repeats_of_a_secret_is_in_no_line_and_in_no_report(server: Server) -> None:
+    """The supervisor says why a shipment stalled, too."""
+    backlog, end = backlog_of([event("to bob@example.com\n")])
+    said = b'{"message":"no such key: bob@example.com, b\\u006fb\\u0040example.com"}'
+    server.behaviours = [server.answering(http(401, said))]
+    supervisor = Supervisor(backlog, server.port, TAILRACE_REDACT="email")
+    supervisor.command(end)
+    report = supervisor.report()
+    supervisor.close()
+    assert isinstance(report, Stalled)
+    shown = json.dumps([report.reason, supervisor.lines.written])
+    assert "no such key" in shown
+    assert ("bob" in shown, "u006f" in shown) == (False, False)
+
+
 def test_a_healthy_run_prints_nothing_at_warning(server: Server) -> None:
     backlog, end = backlog_of(LINES)
     server.behaviours = [server.answering(http(200))]
