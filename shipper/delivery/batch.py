@@ -230,7 +230,7 @@ class Batch:
         for rows in (self.unmapped, self.unredactable):
             moved = {found + more for found in rows if found > row}
             rows.difference_update([found for found in rows if found > row])
-            rows |= moved
+            rows.update(moved)
         self._marks = [(first + more if first > row else first, mark) for first, mark in self._marks]
         size, items = self.lost_bytes.get(row, 0), sum(part.items for part in parts)
         for place, part in enumerate(parts):
