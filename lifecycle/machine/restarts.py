@@ -1,10 +1,4 @@
-"""When a worker is started that is not there. Pure.
-
-A dead one is replaced at once, then with pauses that double, for as long as the environment lives. Some are started
-later than the others, when there is time for it.
-"""
-
-from collections.abc import Sequence
+"""When a dead worker is replaced: at once, then with pauses that double, for as long as the environment lives. Pure."""
 
 from lifecycle.machine.backoff import Backoff
 
@@ -27,15 +21,10 @@ class Restarts:
     """The deaths of workers, and the replacements that are due.
 
     Args:
-        now: The present moment: all others are started.
-        later: Workers that are not started yet, in the order in which they are to be.
-
-    Attributes:
-        later: Those that are still not.
+        now: The present moment: all are started.
     """
 
-    def __init__(self, now: float, later: Sequence[str] = ()) -> None:
-        self.later = list(later)
+    def __init__(self, now: float) -> None:
         self._deaths: dict[str, Backoff] = {}
         self._start_at: dict[str, float] = {}
         self._first_started = now
@@ -50,7 +39,7 @@ class Restarts:
     @property
     def have_deaths(self) -> bool:
         """Whether any worker is not there, or died and got nothing done since."""
-        return bool(self._deaths or self._start_at or self.later)
+        return bool(self._deaths or self._start_at)
 
     def is_failing(self, worker: str) -> bool:
         """Whether `worker` keeps dying: nobody is to wait for what it might do."""
@@ -92,23 +81,17 @@ class Restarts:
         backoff.failed()
         self._start_at[worker] = now + backoff.pause_s
 
-    def begin(self, worker: str, now: float) -> None:
-        """`worker` is to be started for the first time."""
-        self.later.remove(worker)
-        self._start_at[worker] = now
-
     def hasten(self, now: float) -> None:
         """Ends the pauses: there may be no later."""
-        self._start_at = dict.fromkeys((*self._start_at, *self.later), now)
-        self.later.clear()
+        self._start_at = dict.fromkeys(self._start_at, now)
 
     def is_alive(self, worker: str) -> bool:
         """Whether `worker` is there to take commands."""
-        return worker not in self._start_at and worker not in self.later
+        return worker not in self._start_at
 
     def is_back_by(self, worker: str, moment: float) -> bool:
         """Whether `worker` is there, or will be by then."""
-        return worker not in self.later and self._start_at.get(worker, moment) <= moment
+        return self._start_at.get(worker, moment) <= moment
 
     def due(self, now: float) -> list[str]:
         """The workers to start now; they count as alive from here on."""

@@ -129,7 +129,7 @@ class Phases:
         """The context after a line that may tell that its invocation fails."""
         from shipper.parse.exceptions import failure_in
 
-        failure = failure_in(record)
+        failure = failure_in(record, context.runtime)
         if failure is None:
             return context
         error = invocations.TIMEOUT if failure.is_timeout else failure.error
@@ -233,8 +233,8 @@ class Phases:
             attributes=bounded(attributes),
             **_traced(record.tracing),
         )
-        if invocations.samples(None, record.tracing):
-            context = replace(context, is_sampling=True)
+        is_sampling = context.is_sampling or invocations.samples(None, record.tracing)
+        context = replace(context, is_sampling=is_sampling, runtime=record.runtime or context.runtime)
         began = context.meters
         if not began.since_ns and not phase.is_stale:
             began = replace(began, since_ns=at_ns)

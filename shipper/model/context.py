@@ -168,6 +168,7 @@ class Context(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
         kept: The invocation outside the sample whose lines were shipped before its outcome was known.
         learnt: What was found out of where each signal goes, as of the report that the context travels with.
         is_sampling: Whether X-Ray was seen to sample in this environment.
+        runtime: The function's, as the platform names it: `python`, `nodejs`, `provided`, …; "" before it does.
     """
 
     request_id: str = ""
@@ -184,6 +185,7 @@ class Context(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     kept: str = ""
     learnt: dict[str, str] = {}
     is_sampling: bool = False
+    runtime: str = ""
 
     def with_meters(self, meters: Meters) -> "Context":
         """The same with other meters."""

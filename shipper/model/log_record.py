@@ -22,12 +22,14 @@ class ExceptionInfo(msgspec.Struct, frozen=True, gc=False):
         message: What it says.
         stack: Its stack trace, as text.
         is_uncaught: Whether the runtime itself tells of it: the invocation failed.
+        may_be_printed: Whether that holds for Go alone: functions in other languages may print the same.
     """
 
     type: str = ""
     message: str = ""
     stack: str = ""
     is_uncaught: bool = False
+    may_be_printed: bool = False
 
 
 class Origin(msgspec.Struct, eq=False, gc=False):

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 else:
     Any = object
 
+# Of a runtime's name.
+_MOST_NAME = 16
+
 _ANYTHING = msgspec.json.Decoder()
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _items = msgspec.json.Decoder(list[msgspec.Raw])
@@ -94,6 +97,11 @@ class PhaseStarted(Part, gc=False):
     instance_id: str = ""
     instance_max_memory: float | None = None
     tracing: Tracing | None = None
+
+    @property
+    def runtime(self) -> str:
+        """The runtime's name: `python`, `nodejs`, `provided`, …; "" where that is not told."""
+        return self.runtime_version.partition(":")[0][:_MOST_NAME]
 
 
 class PhaseEnded(Part, gc=False):

@@ -58,7 +58,7 @@ _NAMES = {
     "flags": ("trace_flags", "traceFlags", "TraceFlags", "otelTraceSampled", "otelTraceFlags", "trace.flags"),
 }
 _TYPES = ("errorType", "exception.type", "exception_name", "error.type")
-_ERRORS = ("errorMessage", "exception.message", "error.message")
+_MESSAGES = ("errorMessage", "exception.message", "error.message")
 _STACKS = (
     *("stackTrace", "exception.stacktrace", "stack_trace", "stacktrace", "exc_info", "exception", "stack"),
     *("error.stack_trace", "error.stack", "@x"),
@@ -79,7 +79,8 @@ _HOLDERS = (
 _PREFIXES = frozenset(("trace", "span", "transaction", "faas", "lambda", "aws"))
 _MOST_NESTED = 2
 _MOST_HELD = 16
-_OF_ERRORS = frozenset((*_TYPES, *_ERRORS, *_STACKS, *_OBJECTS))
+_ERROR_NAMES = (_TYPES, _MESSAGES, _STACKS, _OBJECTS)
+_OF_ERRORS = frozenset((*_TYPES, *_MESSAGES, *_STACKS, *_OBJECTS))
 
 # Remembered, of sets of members and of spellings of levels.
 _MOST_PLANS = 256
@@ -88,13 +89,13 @@ _MOST_LEVELS = 64
 # Remembered of sets of members, together.
 _MOST_NAMES_BYTES = 2048
 
+# What is larger is not looked into.
+_MOST_VALUE_BYTES = 65_536
+
 # What is longer is none.
 _MOST_WORD = 64
 _MOST_LOGGER = 512
 _MOST_HEAD_BYTES = 4096
-
-# Of an exception that is an object, or a list; what is larger stays as it is.
-_MOST_VALUE_BYTES = 65_536
 
 # A line with more members than this is not taken apart: each of them costs more than its text.
 MOST_MEMBERS = 1024
@@ -109,7 +110,6 @@ _MOST_NS = 2**63 - 1
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _values = msgspec.json.Decoder(list[msgspec.Raw])
 _text = msgspec.json.Decoder(str)
-_anything = msgspec.json.Decoder()
 _to_json = msgspec.json.Encoder().encode
 
 
@@ -224,15 +224,19 @@ def line_of(members: dict[str, bytes], named: "Named" = nobody) -> Line:
                 break
     if plan.ids is not None:
         _take_ids(line, members, plan.ids, named, _MOST_NESTED)
-    if plan.may_tell_error and not _OF_ERRORS.isdisjoint(members):
-        # What the runtimes themselves say of an error has its type and its text, and nothing that a logger adds.
-        is_bare = not line.logger and line.message is None
-        line.exception = _exception(
-            members, is_uncaught=is_bare and "errorType" in members and "errorMessage" in members
-        )
-    elif line.message is not None:
-        line.exception = _in_message(line.message, has_logger=bool(line.logger))
+    message = line.message if line.message is not None and _may_tell_error(line.message) else None
+    if plan.may_tell_error or message is not None:
+        from shipper.parse.exceptions import in_json_line
+
+        line.exception = in_json_line(members, message, names, _ERROR_NAMES)
     return line
+
+
+def _may_tell_error(message: bytes) -> bool:
+    """Whether a message is worth a closer look: Node.js's runtime has exceptions there as objects, Java's as text."""
+    if message[:1] == b"{":
+        return b"rrorType" in message
+    return message[:1] == b'"' and b"\\" in message and may_hold_exception(message)
 
 
 def head_of(raw: "msgspec.Raw | bytes", named: "Named" = nobody) -> Line:
@@ -450,83 +454,8 @@ def _heads() -> "tuple[msgspec.json.Decoder[Any], tuple[tuple[str, str], ...]]":
     return msgspec.json.Decoder(kind), tuple((name, field) for field, name in fields.items())
 
 
-def _exception(members: dict[str, bytes], *, is_uncaught: bool) -> ExceptionInfo | None:
-    from shipper.parse.exceptions import in_text, stack_of
-
-    kind, message, stack = _taken(members, _TYPES), _taken(members, _ERRORS), ""
-    for name in _STACKS:
-        raw = members.get(name)
-        stack = stack_of(_value(raw)) if raw is not None else ""
-        if stack:
-            del members[name]
-            break
-    for name in _OBJECTS:
-        raw = members.get(name)
-        held = _of_object(_value(raw)) if raw is not None and raw[:1] in b"{[" and not kind else None
-        if held is not None:  # it stays as it is: there may be more in it
-            kind, message, stack = held.type, message or held.message, stack or held.stack
-    if stack and not kind:
-        held = in_text(stack)
-        kind, message = (held.type, message or held.message) if held else (kind, message)
-    return ExceptionInfo(kind, message, stack, is_uncaught) if kind or message or stack else None
-
-
-def _in_message(raw: bytes, *, has_logger: bool) -> ExceptionInfo | None:
-    """An exception that stands in the message: Node.js's runtime has it there as an object, Java's as text."""
-    if raw[:1] == b"{" and b"rrorType" in raw:
-        return _of_object(_value(raw))
-    if raw[:1] == b'"' and b"\\" in raw and may_hold_exception(raw):
-        from shipper.parse.exceptions import PANIC, in_text
-
-        found = in_text(_text.decode(raw))
-        # A panic that is logged was recovered from: the runtime tells one that was not as text.
-        if found is not None and found.is_uncaught and (has_logger or found.type == PANIC):
-            return msgspec.structs.replace(found, is_uncaught=False)
-        return found
-    return None
-
-
-def _of_object(value: "Any") -> ExceptionInfo | None:
-    """What libraries write of an exception: `{"type", "message", "stack"}` under many names."""
-    if isinstance(value, list) and value:
-        value = value[0]
-    if not isinstance(value, dict):
-        return None
-    kind = _first(value, "errorType", "type", "exc_type", "name")
-    if not kind:
-        return None
-    from shipper.parse.exceptions import stack_of
-
-    message = _first(value, "errorMessage", "message", "exc_value")
-    stacks = (stack_of(value.get(name)) for name in ("stackTrace", "stack", "stack_trace", "extendedStackTrace"))
-    return ExceptionInfo(kind, message, next((stack for stack in stacks if stack), ""))
-
-
-def _first(value: "dict[str, Any]", *names: str) -> str:
-    return next((value[name] for name in names if isinstance(value.get(name), str)), "")
-
-
-def _taken(members: dict[str, bytes], names: tuple[str, ...], most: int = 10**9) -> str:
-    """The first of these members that is text, which is taken out; "" when none is."""
-    for name in names:
-        text = _str(members.get(name))
-        if text and len(text) <= most:
-            del members[name]
-            return text
-    return ""
-
-
 def _str(raw: bytes | None) -> str:
     return _text.decode(raw) if raw is not None and raw[:1] == b'"' else ""
-
-
-def _value(raw: bytes) -> "Any":
-    if len(raw) > _MOST_VALUE_BYTES:
-        return None
-    try:
-        return _anything.decode(raw)
-    except (msgspec.MsgspecError, RecursionError):
-        return None
 
 
 def _epoch_ns(raw: bytes) -> int | None:

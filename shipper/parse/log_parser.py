@@ -169,9 +169,9 @@ class LogParser:
 
     def _of_text(self, event: Event, index: int, raw: bytes, others: "Attributes") -> LogRecord:
         """A text line, which may tell of an exception."""
-        level, request_id, time, _ = text_head(raw)
+        level, request_id, time, is_error = text_head(raw)
         exception = None
-        if may_hold_exception(raw):
+        if is_error or may_hold_exception(raw):
             from shipper.parse.exceptions import in_text
 
             exception = in_text(_text.decode(raw))

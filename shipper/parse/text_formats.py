@@ -24,6 +24,8 @@ _TIME = rb"(?:" + _EXACT + rb"|" + _INEXACT + rb")"
 
 # By the byte that a line begins with, the formats it may be of, tried in turn.
 _SOURCES: tuple[tuple[bytes, bytes], ...] = (
+    # What Python's runtime says of a function that it cannot load, without a stack trace.
+    (b"[", rb"\[ERROR\] (?P<error>Runtime\.[A-Z])"),
     # Python: `[INFO]\t2024-05-20T16:29:45.008Z\t<request id>\tmessage`. Java's LambdaLogger, and what Python's runtime
     # says of an uncaught exception: `[INFO] message`.
     (b"[", rb"\[" + _LEVEL + rb" {0,2}\](?: |\\t(?:" + _TIME + rb"\\t" + _ID + rb"?\\t)?)"),
@@ -52,6 +54,10 @@ _SOURCES: tuple[tuple[bytes, bytes], ...] = (
     (b"cdftiw", rb"(?P<level>trce|dbug|info|warn|fail|crit): [\w.+`<>]{1,120}\[-?\d{1,10}\]"),
     # What the platform says of a runtime that exited; with a status as the Logs API's fault.
     (b"R", rb"RequestId: " + _ID + rb"(?P<error> Error: | Process exited|\\tStatus: )"),
+    # What Go's runtime and Rust's say of a panic; where each line is a record, the first of it.
+    (b"p", rb"(?P<error>panic: )"),
+    (b"f", rb"(?P<error>fatal error: )"),
+    (b"t", rb"(?P<error>thread '[^'\\]{0,200}'(?: \(\d{1,20}\))? panicked at )"),
     # What emulators print among a function's lines.
     (b"SER", rb"(?:START|END|REPORT) RequestId: " + _ID),
 )

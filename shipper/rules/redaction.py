@@ -128,11 +128,6 @@ class Redaction:
         names = _Names()
         return [(self._name(name, names), self.value(value, depth)) for name, value in pairs]
 
-    def names(self, names: list[str]) -> list[str]:
-        """Names of attributes that stand side by side, as `pairs` has them."""
-        others = _Names()
-        return [self._name(name, others) for name in names]
-
     def _replaced(self, text: str) -> str:
         """What the patterns find in a text as it stands, replaced; the same object where that is nothing."""
         after = text

@@ -8,10 +8,12 @@ import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 
+import msgspec
+
 from lifecycle.contract.frames import Frame
 from shipper.model.context import NOTHING, Context, Past
 from shipper.model.events import Event, events
-from shipper.model.platform_records import Ended, Started, record_of
+from shipper.model.platform_records import Ended, PhaseStarted, Started, record_of
 from shipper.parse.exceptions import failure_in
 from shipper.parse.log_parser import LogParser
 from shipper.parse.text_formats import may_tell_failure
@@ -60,7 +62,7 @@ class Sample:
             return self._note(event.type, raw, running, is_report=is_report)
         if event.type == "function" and may_tell_failure(raw):
             record = self._parser.record(event, 0, self._context)
-            if failure_in(record) is not None:
+            if failure_in(record, self._context.runtime) is not None:
                 self._failed.add(record.origin.request_id or running)
         return running
 
@@ -73,8 +75,11 @@ class Sample:
             # Whose a line is must be told here as it will be when it is shipped.
             known = (*(Past(one.request_id) for one in self._context.known), Past(record.request_id))
             running = "" if is_report else record.request_id
-            self._context = Context(request_id=running, recent=known[-_MOST_KNOWN:])
+            runtime = self._context.runtime
+            self._context = Context(request_id=running, recent=known[-_MOST_KNOWN:], runtime=runtime)
             return record.request_id
+        if isinstance(record, PhaseStarted) and record.runtime:
+            self._context = msgspec.structs.replace(self._context, runtime=record.runtime)
         if isinstance(record, Ended) and kind != "platform.end":
             if record.error_type or record.status not in ("", "success"):
                 self._failed.add(record.request_id)

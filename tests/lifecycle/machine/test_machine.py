@@ -18,7 +18,6 @@ from lifecycle.machine.events import (
     NextFailed,
     OffsetCommitted,
     ShipmentStalled,
-    ShipperMuted,
     ShutdownRequested,
     TimePassed,
     UnknownEventReceived,
@@ -339,7 +338,6 @@ EVENTS: tuple[Event, ...] = (
     WorkerExited("shipper"),
     WorkerReady("collector"),
     WorkerAnswered("collector"),
-    ShipperMuted(),
     TimePassed(),
 )
 

@@ -8,6 +8,11 @@ from tests.shipper.following import attributes, followed, only
 from tests.shipper.story import R1, SPAN_ID, at, done, line, ns, report, start, tracing
 
 
+def raised(kind: str, message: str, *frames: str) -> dict[str, Any]:
+    """What runtimes say of an exception in JSON, without what each has around it."""
+    return {"errorMessage": message, "errorType": kind, "stackTrace": list(frames)}
+
+
 @pytest.mark.parametrize(
     ("end", "error", "counted"),
     [
@@ -22,7 +27,10 @@ from tests.shipper.story import R1, SPAN_ID, at, done, line, ns, report, start, 
             *("KeyError", "faas.errors"),
         ),
         (
-            [line(8, {"errorType": "KeyError", "errorMessage": "'x'", "requestId": R1}), done(10), report(12)],
+            [
+                line(8, {"timestamp": at(8), "level": "ERROR", **raised("KeyError", "'x'"), "requestId": R1}),
+                *(done(10), report(12)),
+            ],
             *("KeyError", "faas.errors"),
         ),
         (

@@ -165,7 +165,7 @@ JSON_LINES = [
             "stackTrace": [{"path": "a.go", "column": 3}],
             "order": 7,
         },
-        {"severityText": "ERROR", "severityNumber": 17},
+        {},
         id="frames with more in them than a line would show stay as they are",
     ),
     pytest.param(
