@@ -395,7 +395,15 @@ def event_of(report: wire.Report, worker: str, log: Log) -> Event | None:
             age_s = time() - report.finished_epoch_s if report.finished_epoch_s else None
             return BatchStored(report.start, report.end, report.finished, report.reported, age_s, report.begun)
         case wire.Shipped():
-            return OffsetCommitted(report.through, report.skip, report.owes, report.waits, report.is_final, worker)
+            return OffsetCommitted(
+                through=report.through,
+                skip=report.skip,
+                owes=report.owes,
+                waits=report.waits,
+                is_final=report.is_final,
+                is_late=report.is_late,
+                worker=worker,
+            )
         case wire.Stalled():
             return ShipmentStalled(report.reason, report.retry_after_s, report.deadline, report.is_final, worker)
         case wire.Refused():

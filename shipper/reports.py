@@ -84,6 +84,7 @@ class Reports:
         self._log = log
         self._owes = owes
         self._learnt = learnt
+        self._is_late = False
         self.position = NOWHERE
         self.open: deque[Batch] = deque()
 
@@ -133,6 +134,7 @@ class Reports:
             if floor > batch.settled or (batch.is_done and not batch.is_reported):
                 first, batch.settled = batch.settled, floor
                 batch.is_reported = batch.is_done
+                self._is_late, batch.is_late = batch.is_late, False
                 self._send(batch.position(floor), self._settled(batch, first, floor))
             if not batch.is_done:
                 return
@@ -196,5 +198,6 @@ class Reports:
                 owes=self._owes and bool(context.open or context.phase or context.meters.values),
                 waits=waits,
                 is_final=self._commands.is_final,
+                is_late=self._is_late,
             ),
         )

@@ -191,6 +191,7 @@ class Shipped(Message, frozen=True):
         is_final: As the command that this answers has it: another may be on its way to the shipper.
         otlp_shipped: Of `events`, those that came in OTLP requests, by signal.
         otlp_dropped: Of `dropped`, likewise.
+        is_late: What was last taken was asked for in an earlier shipment: how long the answer took is not known.
     """
 
     through: int
@@ -212,6 +213,7 @@ class Shipped(Message, frozen=True):
     is_final: bool = False
     otlp_shipped: dict[str, int] = {}
     otlp_dropped: dict[str, int] = {}
+    is_late: bool = False
 
     @property
     def past(self) -> int:

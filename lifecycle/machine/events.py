@@ -73,6 +73,7 @@ class OffsetCommitted(Event, frozen=True):
     waits: bool = False
     is_final: bool = True
     worker: str = SHIPPER
+    is_late: bool = False
 
 
 class ShipmentStalled(Event, frozen=True):

@@ -514,8 +514,9 @@ class Machine:
             return
         shipments, policy, released = route.shipments, route.policy, self.released
         took_s = shipments.unanswered_s(now)
-        is_known = took_s <= policy.budget_s or not self._may_have_frozen
-        if event.through > shipments.shipped or event.skip > shipments.skip:
+        is_known = not event.is_late and (took_s <= policy.budget_s or not self._may_have_frozen)
+        has_moved = event.through > shipments.shipped or event.skip > shipments.skip
+        if has_moved and not event.is_late:
             policy.answered(took_s)
         current = shipments.current
         # Unless the last one ends so, the command for that one crossed this on the way, and is under way now.

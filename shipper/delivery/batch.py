@@ -137,6 +137,7 @@ class Batch:
         weights: Events that a row stands for, where that is not one.
         parts: Size by row, for rows that are nothing by themselves and part of a span or a metric to come.
         taken: Signals of which something was delivered.
+        is_late: Something of it was taken, not yet reported, by an answer to a request of an earlier shipment.
         end: Position after the last row.
         settled: Rows, from the first, that have been reported.
     """
@@ -153,6 +154,7 @@ class Batch:
         self.weights: dict[int, int] = {}
         self.parts: dict[int, int] = {}
         self.taken: set[str] = set()
+        self.is_late = False
         self.end = Position(0)
         self.settled = 0
         self.is_reported = False

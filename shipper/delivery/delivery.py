@@ -36,6 +36,9 @@ _MOST_DOUBTS = 2
 # So many requests are under way together: each may need a connection of its own, and a handshake.
 _MOST_AT_ONCE = 6
 
+# Likewise in the last shipment where an endpoint is slow: there is no later for what has no turn.
+_MOST_AT_LAST = 24
+
 # Share of the time left that may go into sending a request while another has not been sent yet.
 _AHEAD_SHARE = 0.25
 
@@ -273,7 +276,11 @@ class Delivery:
                     blocked.add(signal)
         # Those that are not well may take long to find out about: the others do not wait for it.
         sending.sort(key=lambda task: task.health.failing_since_s is not None)
-        return sending[:_MOST_AT_ONCE]
+        # What waits for the answer to a request of an earlier shipment needs no new connection.
+        is_last = self._timing.is_final and any(task.health.is_slow for task in sending)
+        most = _MOST_AT_LAST if is_last else _MOST_AT_ONCE
+        first = [task for task in sending if task.answered is None][:most]
+        return [task for task in sending if task.answered is not None] + first
 
     def _begin(self, sending: Sequence[_Task]) -> None:
         """Sends all requests before the first answer is waited for, so that they are under way together."""
@@ -353,6 +360,7 @@ class Delivery:
             if is_late and outcome.reason == "deadline" and outcome.pending is None:
                 task.is_again = True  # no answer has come meanwhile: the request is made anew
                 return self._outcome_of_request(task)
+            task.batch.is_late |= is_late and outcome.verdict is Verdict.DONE
         if outcome.pending is not None:
             task.parcel.pending = task.piece, outcome.pending
         for size in outcome.repeats:

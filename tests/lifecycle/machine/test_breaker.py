@@ -10,7 +10,7 @@ from lifecycle.machine.commands import Command, FetchNext, Ship
 from lifecycle.machine.events import BatchStored, Event, Invoked, OffsetCommitted, ShipmentStalled, TimePassed
 from lifecycle.machine.flush import CROWDED_SHARE, FIRST_PROBE_S, LONGEST_PROBE_S, FlushPolicy, Traffic
 from lifecycle.machine.machine import UNHELD_SHIPMENT_S, State
-from tests.lifecycle.machine.conversation import alone
+from tests.lifecycle.machine.conversation import alone, machine
 
 CAPACITY_BYTES = 8_388_608
 RUN_S = 0.005
@@ -198,3 +198,19 @@ def test_destination_that_answers_within_the_budget_never_opens_the_breaker(
     for number, (run_s, age_s, frozen_s) in enumerate(invocations):
         life.invoke(run_s, age_s if number % 4 else 0.025, frozen_s)
         assert not life.machine.routes[0].policy.is_open
+
+
+@pytest.mark.parametrize("is_late", [True, False])
+def test_answers_that_the_next_shipment_finds_are_no_quick_ones(*, is_late: bool) -> None:
+    """The destination takes longer than any hold, and is frozen within each: what it owes is there at once after it."""
+    subject = machine()
+    for number in range(6):
+        at = 10.0 * number
+        subject.handle(Invoked(str(number), at + 3.0), at)
+        subject.handle(BatchStored(100 * number, 100 * (number + 1), finished=(str(number),)), at + 0.005)
+        if number:
+            subject.handle(OffsetCommitted(100 * number, is_late=is_late), at + 0.006)
+        current = subject.routes[0].shipments.current
+        if current:
+            subject.handle(ShipmentStalled("deadline", deadline=current.deadline), current.deadline)
+    assert subject.routes[0].policy.is_open is is_late

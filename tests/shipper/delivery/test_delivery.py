@@ -366,6 +366,7 @@ def test_only_the_last_shipment_does_not_wait_for_what_a_slow_endpoint_owes(
     assert happened == steps
     assert old.is_done
     assert new.is_done
+    assert (old.is_late, new.is_late) == (True, False)
 
 
 def test_a_request_made_ahead_is_for_the_whole_and_used_once() -> None:
