@@ -179,6 +179,8 @@ def _in_words(line: bytes) -> str:
 class _Unhurried:
     """The timing of a program that a person waits for."""
 
+    is_final = False
+
     def time_left_s(self) -> float:
         """As long as a request may take."""
         return math.inf

@@ -173,6 +173,8 @@ def warm(settings: Settings) -> None:
 class _NoTime:
     """The timing of a destination that sends nothing."""
 
+    is_final = False
+
     def time_left_s(self) -> float:
         """None."""
         return 0.0

@@ -12,6 +12,10 @@ else:
 class Timing(Protocol):
     """Every wait, and the deadline that ends it."""
 
+    @property
+    def is_final(self) -> bool:
+        """Whether no other shipment comes after this one."""
+
     def time_left_s(self) -> float:
         """Seconds until the deadline, which may move; negative when it has passed."""
 

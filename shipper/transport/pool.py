@@ -40,9 +40,12 @@ SET_UP_SHARE = 3 / 4
 # slow, and who sends again too soon sends twice. One that takes some time as a rule is given several times that.
 REUSED_SHARE = 1 / 4
 
-# Likewise, on one that owes an answer from an earlier shipment and whose server has the request: it is slow rather than
-# dead, and to ask again takes as long. So it has a good while, and of a long time no more than a share.
+# Likewise, on one that owes an answer from an earlier shipment.
 LATE_SHARE = 1 / 4
+
+# So long after a request its answer is waited for, also in further shipments, where its server has it: that is slow
+# rather than dead, and to ask again takes as long. The last shipment leaves time to do so nevertheless. Where a request
+# that was made after it has been answered, this one's answer will hardly come.
 LATE_S = 2.0
 MOST_LATE_SHARE = 3 / 4
 LEAST_REUSED_S = 0.25
@@ -106,6 +109,8 @@ class Pool:
         self._busy: set[Stream] = set()
         # What the slowest of the last answers took, forgotten by and by.
         self._usual_s = 0.0
+        # Since when the last request that was answered had been waited for.
+        self._answered_since = 0.0
 
     def exchange(self, write: Callable[[], Sequence[bytes]], timeout_s: float) -> Response:
         """Sends a request, head and body, and reads its answer.
@@ -247,12 +252,15 @@ class Pool:
         is_whole: bool,
         first: bytes | None = None,
         started: float | None = None,
+        late: "_Late | None" = None,
     ) -> Response:
         """The answer to a request, `first` its first bytes; the connection is kept only if it is fit for another.
 
-        `started` is since when it has been waited for, if not just now: from it the pool learns what answers take.
+        `started` is since when it has been waited for, if not just now: from it the pool learns what answers take. What
+        earlier shipments know of the request is in `late`.
         """
         started = self._clock() if started is None else started
+        asked, waited_s = (late.asked, late.waited_s) if late else (started, 0.0)
         is_kept = is_pending = False
         try:
             try:
@@ -260,8 +268,9 @@ class Pool:
             except ExchangeError as exc:
                 if exc.reason == "timeout" and not reader.has_begun and self._timing.time_left_s() <= 0:
                     is_pending = True
-                    self._usual_s = max(self._usual_s, self._clock() - started)
-                    raise self._pending(stream, until, exc.detail, is_whole=is_whole) from exc
+                    waited_s += self._clock() - started
+                    self._usual_s = max(self._usual_s, waited_s)
+                    raise self._pending(_Late(stream, asked, waited_s, until, exc.detail, is_whole)) from exc
                 raise
             # The kernel here takes what the server's has no room for: what is not acknowledged was not read.
             is_whole = is_whole and stream.is_acknowledged()
@@ -273,27 +282,36 @@ class Pool:
                     self._keep(stream)
                 else:
                     self._drop(stream)
-        self._usual_s = max(self._clock() - started, self._usual_s * _FORGETTING)
+        self._usual_s = max(waited_s + self._clock() - started, self._usual_s * _FORGETTING)
+        self._answered_since = max(self._answered_since, asked)
         return response if is_whole else msgspec.structs.replace(response, is_early=True)
 
-    def _pending(self, stream: "Stream", until: float, doing: str, *, is_whole: bool) -> PendingError:
-        return PendingError(doing, functools.partial(self._answered_late, stream, until, doing, is_whole=is_whole))
+    def _pending(self, late: "_Late") -> PendingError:
+        return PendingError(late.doing, functools.partial(self._answered_late, late))
 
-    def _answered_late(self, stream: "Stream", until: float, doing: str, *, is_whole: bool) -> Response:
+    def _answered_late(self, late: "_Late") -> Response:
         """The answer to a request for which an earlier shipment had no more time; what has come is read first.
 
         Raises:
             ExchangeError: `deadline`: nothing comes, and there is time to make the request anew.
         """
+        stream, began = late.stream, self._clock()
         left_s = self._timing.time_left_s()
         # What not even the server's kernel has will not be answered.
-        wait_s = max(left_s * LATE_SHARE, min(left_s * MOST_LATE_SHARE, LATE_S)) if stream.is_acknowledged() else 0.0
-        if not stream.has_come(self._clock() + wait_s):
+        wait_s = left_s * LATE_SHARE if stream.is_acknowledged() else 0.0
+        if late.asked < self._answered_since:
+            wait_s = min(wait_s, LEAST_REUSED_S)
+        elif wait_s:
+            most_s = left_s * MOST_LATE_SHARE if self._timing.is_final else left_s
+            wait_s = max(wait_s, min(late.asked + LATE_S - began, most_s))
+        if not stream.has_come(began + wait_s):
+            late.waited_s += self._clock() - began
             if self._timing.time_left_s() <= 0:
-                raise self._pending(stream, until, doing, is_whole=is_whole)
+                raise self._pending(late)
             self._drop(stream)
-            raise ExchangeError("deadline", doing)
-        return self._answered(stream, self._reader(), max(until, self._clock() + left_s), is_whole=is_whole)
+            raise ExchangeError("deadline", late.doing)
+        until = max(late.until, self._clock() + left_s)
+        return self._answered(stream, self._reader(), until, is_whole=late.is_whole, started=began, late=late)
 
     def _keep(self, stream: "Stream") -> None:
         self._kept.append((stream, self._clock(), self._wall_clock()))
@@ -328,6 +346,26 @@ class Pool:
                 took_ms=round((self._clock() - started) * 1000, 1),
             )
         return stream
+
+
+class _Late(msgspec.Struct, gc=False):
+    """A request whose answer an earlier shipment had no more time for.
+
+    Attributes:
+        stream: Its connection.
+        asked: Since when the answer is waited for, monotonic seconds.
+        waited_s: How long it has been, while there was a shipment.
+        until: When the request's time is over.
+        doing: What was waited for.
+        is_whole: Whether all of the request was written.
+    """
+
+    stream: "Stream"
+    asked: float
+    waited_s: float
+    until: float
+    doing: str
+    is_whole: bool
 
 
 class _Timed:

@@ -99,6 +99,8 @@ class Timing(Clock):
 class Waits:
     """The transport's timing: a deadline that is far, and waits that end as told."""
 
+    is_final = False
+
     def __init__(self, wait: Callable[[int, int, float], int] = lambda _fd, events, _until: events) -> None:
         self._wait = wait
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lifecycle.contract import wire
-from shipper.errors import ExchangeError, SupervisorGoneError
+from shipper.errors import ExchangeError, PendingError, SupervisorGoneError
 from shipper.transport import address
 from shipper.transport.pool import MOST_IDLE_S, REUSED_SHARE, SET_UP_SHARE, Pool
 from shipper.transport.response import MOST_HEAD
@@ -412,6 +412,47 @@ def test_what_lies_in_the_socket_is_read_although_the_time_is_over(server: Serve
     assert frozen.wait(5)
     client.commands.deadline = time.monotonic() - 60
     assert answered().body == b"taken"
+
+
+def test_late_answer_is_waited_for_over_several_short_shipments(server: Server, client: Client) -> None:
+    """Its server has the request; to ask again in the little time of each would never come to an end."""
+
+    def slow(connection: socket.socket) -> None:
+        server.read(connection)
+        time.sleep(1.0)
+        connection.sendall(http(200, b"taken"))
+
+    server.behaviours = [slow]
+    client.commands.deadline = time.monotonic() + 0.1
+    with pytest.raises(PendingError) as pending:
+        client.ask()
+    for _ in range(20):
+        client.commands.deadline = time.monotonic() + 0.2
+        try:
+            assert pending.value.answered().body == b"taken"
+            break
+        except PendingError as exc:
+            pending.value.answered = exc.answered
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize(("is_answered_since", "longest_s"), [(False, 2.5), (True, 0.6)])
+def test_late_answer_is_waited_for_for_a_while_unless_a_later_request_was_answered(
+    server: Server, client: Client, *, is_answered_since: bool, longest_s: float
+) -> None:
+    """The server is well again then, and what it owes from before will not come."""
+    server.behaviours = [server.hanging, server.answering(http(200))]
+    client.commands.deadline = time.monotonic() + 0.1
+    with pytest.raises(PendingError) as pending:
+        client.ask()
+    client.commands.deadline = time.monotonic() + 4
+    if is_answered_since:
+        assert client.ask()[0] == 200
+    began = time.monotonic()
+    with pytest.raises(ExchangeError) as error:
+        pending.value.answered()
+    assert error.value.reason == "deadline"
+    assert longest_s - 1 < time.monotonic() - began < longest_s
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
