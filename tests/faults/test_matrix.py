@@ -20,7 +20,12 @@ def lines_with_secrets(played: Played) -> list[str]:
     return [line for line in played.printed if any(secret in line for secret in SECRETS)]
 
 
-QUICK = [cell for cells in MATRIX.values() for cell in cells if not cell.is_slow]
+# The first group is what everything else rests on; of the others every third one. `make faults` plays them all.
+QUICK = [
+    cell
+    for number, cells in enumerate(MATRIX.values())
+    for cell in [cell for cell in cells if not cell.is_slow][:: 3 if number else 1]
+]
 
 
 @pytest.mark.parametrize("cell", QUICK, ids=lambda cell: cell.name)
