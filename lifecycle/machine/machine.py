@@ -547,7 +547,7 @@ class Machine:
         whole_s = WHOLE_SHARE * (self._budget_s - self._buffer_s - REPORT_MARGIN_S)
         was_asked_long = route.shipments.unanswered_s(now) >= whole_s and not self._may_have_frozen
         route.shipments.stalled(now)
-        if event.reason.partition(":")[0] == SECRET:
+        if event.reason == SECRET:
             route.policy.awaits_secret(now, event.retry_after_s)
             return
         route.policy.failed(now, retry_after_s=event.retry_after_s, is_short=is_out_of_time and not was_asked_long)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.shipper.moto_server import Aws
 from tests.shipper.support import Server
 
 
@@ -12,3 +13,10 @@ def server() -> Iterator[Server]:
     server = Server()
     yield server
     server.close()
+
+
+@pytest.fixture(scope="session")
+def aws() -> Iterator[Aws]:
+    aws = Aws()
+    yield aws
+    aws.close()

@@ -1,0 +1,133 @@
+"""The function's credentials: from its environment, or from the endpoint it names, before they expire."""
+
+import json
+import math
+import time
+
+import pytest
+
+from shipper.auth.credentials import Credentials, Keys
+from tests.shipper.support import Lines, Server, Waits, http, settings_of
+
+STATIC = {"AWS_ACCESS_KEY_ID": "AKIA", "AWS_SECRET_ACCESS_KEY": "s3cret", "AWS_SESSION_TOKEN": "t"}
+NOW = 1_767_323_045.0  # 2026-01-02T03:04:05Z
+
+
+class Scene:
+    """Credentials whose clocks stand, and the endpoint."""
+
+    def __init__(self, server: Server, **environ: str) -> None:
+        self.wall, self.monotonic = NOW, 100.0
+        self.lines = Lines()
+        endpoint = {
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://127.0.0.1:{server.port}/v2/credentials",
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN": "let-me-in",
+        }
+        self.credentials = Credentials(
+            settings_of(**(environ or endpoint)).aws,
+            Waits(),
+            self.lines.log,
+            clock=lambda: self.monotonic,
+            wall_clock=lambda: self.wall,
+        )
+
+    def passes(self, seconds: float) -> None:
+        """Time passes."""
+        self.wall += seconds
+        self.monotonic += seconds
+
+
+def told(key: str, expires: str) -> bytes:
+    """An answer of the endpoint."""
+    keys = {"AccessKeyId": key, "SecretAccessKey": "s", "Token": "t", "Expiration": expires, "RoleArn": "whatever"}
+    return http(200, json.dumps(keys).encode())
+
+
+def test_the_environments_own_are_known_at_once(server: Server) -> None:
+    """They never change, and nobody is asked."""
+    scene = Scene(server, **STATIC)
+    assert scene.credentials.keys == Keys("AKIA", "s3cret", "t")
+    assert scene.credentials.due_in_s() == math.inf
+    assert not scene.credentials.refused(Keys("AKIA", "s3cret", "t"))
+    assert scene.credentials.is_known
+
+
+def test_none_at_all_is_said_once(server: Server) -> None:
+    scene = Scene(server, AWS_REGION="eu-west-1")
+    assert not scene.credentials.is_known
+    assert scene.credentials.due_in_s() == scene.credentials.due_in_s() == math.inf
+    assert scene.lines.events("warning") == ["shipper.credentials_missing"]
+
+
+def test_the_endpoint_is_asked_again_before_they_expire(server: Server) -> None:
+    """As with SnapStart, whose environment has no keys."""
+    server.behaviours = [
+        server.answering(told("one", "2026-01-02T04:04:05Z")),
+        server.answering(told("two", "2026-01-02T05:04:05Z")),
+    ]
+    scene = Scene(server)
+    assert not scene.credentials.is_known
+    assert not server.requests
+    assert scene.credentials.due_in_s() == 0
+    scene.credentials.ask()
+    (head, _), *_ = server.requests
+    assert head.startswith(b"GET /v2/credentials HTTP/1.1\r\n")
+    assert b"Authorization: let-me-in" in head
+    assert scene.credentials.keys == Keys("one", "s", "t", NOW + 3600)
+    assert scene.credentials.due_in_s() == pytest.approx(3300)
+    scene.passes(3300)
+    assert scene.credentials.due_in_s() == 0
+    assert scene.credentials.is_known
+    scene.credentials.ask()
+    keys = scene.credentials.keys
+    assert keys is not None
+    assert keys.access_key == "two"
+
+
+def test_expired_ones_sign_nothing(server: Server) -> None:
+    server.behaviours = [server.answering(told("one", "2026-01-02T04:04:05Z"))]
+    scene = Scene(server)
+    scene.credentials.ask()
+    scene.passes(3601)
+    assert not scene.credentials.is_known
+    assert scene.credentials.due_in_s() == 0
+
+
+def test_those_that_aws_refuses_are_asked_for_again(server: Server) -> None:
+    server.behaviours = [server.answering(told("one", "2026-01-02T04:04:05Z"))]
+    scene = Scene(server)
+    scene.credentials.ask()
+    keys = scene.credentials.keys
+    assert keys is not None
+    assert scene.credentials.refused(keys)
+    assert not scene.credentials.is_known
+    scene.passes(60)
+    assert scene.credentials.due_in_s() == 0
+
+
+@pytest.mark.parametrize("answer", [http(500), http(200, b"<html>"), http(200, b"{}"), b"nonsense\r\n\r\n"])
+def test_an_endpoint_that_fails_is_asked_again_after_pauses(server: Server, answer: bytes) -> None:
+    """It is said once."""
+    server.behaviours = [server.answering(answer)]
+    scene = Scene(server)
+    pauses = []
+    for _ in range(8):
+        scene.credentials.ask()
+        pauses.append(scene.credentials.due_in_s())
+        scene.passes(pauses[-1])
+    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
+    assert scene.lines.events("warning") == ["shipper.credentials_missing"]
+
+
+def test_a_token_is_not_said_aloud_to_strangers(server: Server) -> None:
+    """Without TLS only to whoever is near."""
+    scene = Scene(
+        server,
+        AWS_CONTAINER_CREDENTIALS_FULL_URI="http://credentials.example/",
+        AWS_CONTAINER_AUTHORIZATION_TOKEN="let-me-in",  # noqa: S106 - none
+    )
+    began = time.monotonic()
+    scene.credentials.ask()
+    assert time.monotonic() - began < 1
+    (line,) = [line for line in scene.lines.written if line["level"] == "warning"]
+    assert line["reason"] == "not_near"
