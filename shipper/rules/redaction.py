@@ -40,6 +40,7 @@ _ESCAPE = re.compile(
 )
 _LETTERS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _NUMBER = re.compile(r"-?\d[\d.eE+-]*")
+_NAME = re.compile(r'"([^"\\]*)"[ \t\r\n]*:')
 _COLON = re.compile(r"[ \t\r\n]*:")
 
 _anything = msgspec.json.Decoder(msgspec.Raw)
@@ -75,21 +76,22 @@ class Redaction:
             text: Decoded; what is JSON in it is still encoded.
             level: How deep in JSON within strings it was found.
         """
-        if "\\" not in text and not (self._anchored and '"' in text):
-            found = self._replaced(text)
-            if found is text or '"' not in text or _json_start(text) is None:
-                return found
-        start = _json_start(text)
+        hits = self._hits(text)
+        has_escapes = "\\" in text
+        if not hits and not has_escapes:
+            return text
+        start = _json_start(text) if has_escapes or '"' in text else None
         if start is None:
-            return self._between_quotes(self._replaced(text), level)
+            found = self._replaced(text)
+            return self._between_quotes(found, level) if has_escapes or self._anchored else found
         if level == MOST_LEVELS:
             return self._blank()
-        head = self._between_quotes(text[:start], level) if start else ""
-        rest = text[start:] if start else text
-        inside = self._in_json(rest, level + 1)
-        if start and (head != text[:start] or inside is not rest):
-            return self._replaced(head + inside)
-        return self._replaced(text) if inside is rest else self._replaced(inside)
+        if start:
+            head, rest = text[:start], text[start:]
+            after = self._replaced(self._between_quotes(head, level) + self._in_json(rest, level + 1, hits))
+            return text if after == text else after
+        inside = self._in_json(text, level + 1, hits)
+        return self._replaced(inside) if hits or inside is not text else text
 
     def json(self, raw: bytes) -> bytes:
         """A JSON value, valid and UTF-8: each name, text and number in it; the same object where none is replaced.
@@ -98,12 +100,18 @@ class Redaction:
         written as a text.
         """
         text = raw.decode("utf-8", "replace")
-        after = self._in_json(text, 0)
-        if raw[:1] in (b"{", b"["):
-            across = self._replaced(after)
-            if across is not after and across != after:
-                return across.encode() if _is_json(across) else _to_json(across)
-        return raw if after is text else after.encode()
+        if raw[:1] == b'"':
+            content = _decoded(text, text[1:-1]) if "\\" in text else text[1:-1]
+            found = self.text(content)
+            return raw if found is content or found == content else _to_json(found)
+        hits = self._hits(text)
+        if not hits and "\\" not in text:
+            return raw
+        after = self._in_json(text, 0, hits)
+        across = self._replaced(after) if raw[:1] in (b"{", b"[") and (hits or after is not text) else after
+        if across is text:
+            return raw
+        return across.encode() if across is after or _is_json(across) else _to_json(across)
 
     def value(self, value: "Any", depth: int = 0) -> "Any":
         """A value of an attribute: text, a number, a list or a mapping of them; ours or decoded from JSON."""
@@ -125,40 +133,57 @@ class Redaction:
 
     def pairs(self, pairs: "Iterable[tuple[str, Any]]", depth: int = 0) -> "list[tuple[str, Any]]":
         """Attributes, names and values; two names that read alike afterwards are told apart by a number."""
-        names = _Names()
-        return [(self._name(name, names), self.value(value, depth)) for name, value in pairs]
+        found = list(pairs)
+        names = _Names(_to_json(dict.fromkeys((name for name, _ in found), 0)).decode())
+        return [(self._name(name, names), self.value(value, depth)) for name, value in found]
 
-    def _replaced(self, text: str) -> str:
-        """What the patterns find in a text as it stands, replaced; the same object where that is nothing."""
+    def _hits(self, text: str) -> list[Pattern]:
+        """The patterns that may find something in a text as it stands, or in a part of it that has no escapes."""
+        return [one for one in self._all if one.is_anchored or self._patterns.redacted(one, text) != text]
+
+    def _replaced(self, text: str, patterns: list[Pattern] | None = None) -> str:
+        """What patterns, all unless given, find in a text as it stands, replaced; the same object where that is nil."""
         after = text
-        for pattern in self._all:
+        for pattern in self._all if patterns is None else patterns:
             after = self._patterns.redacted(pattern, after)
         return text if after == text else after
 
-    def _in_json(self, text: str, level: int) -> str:
-        """Valid JSON, what stands in it looked at as it reads decoded."""
+    def _in_json(self, text: str, level: int, hits: list[Pattern]) -> str:
+        """Valid JSON, what stands in it looked at as it reads decoded.
+
+        Args:
+            text: The JSON.
+            level: How deep in JSON within strings its texts are.
+            hits: What may be found in those without escapes.
+        """
         edits: list[tuple[int, int, str]] = []
-        names = _Names()
+        names = _Names(text)
         at, size = 0, len(text)
         while at < size:
             quote = text.find('"', at)
             until = size if quote < 0 else quote
-            if until - at > 1:
-                self._numbers(text, at, until, edits)
+            if hits and until - at > 1:
+                self._numbers(text, at, until, hits, edits)
             if quote < 0:
                 break
             at = _string_end(text, quote + 1)
             content = text[quote + 1 : at - 1]
-            if "\\" in content:
+            is_plain = "\\" not in content
+            if is_plain and not hits:
+                continue
+            if not is_plain:
                 content = _decoded(text[quote:at], content)
-            after = self._name(content, names) if _COLON.match(text, at) else self.text(content, level)
+            if _COLON.match(text, at):
+                after = self._name(content, names)
+            else:
+                after = self._replaced(content, hits) if is_plain and not self._anchored else self.text(content, level)
             if after is not content and after != content:
                 edits.append((quote, at, _to_json(after).decode()))
         return _edited(text, edits)
 
-    def _numbers(self, text: str, at: int, until: int, edits: list[tuple[int, int, str]]) -> None:
+    def _numbers(self, text: str, at: int, until: int, hits: list[Pattern], edits: list[tuple[int, int, str]]) -> None:
         for found in _NUMBER.finditer(text, at, until):
-            after = self._replaced(found[0])
+            after = self._replaced(found[0], hits)
             if after is not found[0] and after != found[0]:
                 edits.append((found.start(), found.end(), _to_json(after).decode()))
 
@@ -190,16 +215,14 @@ class Redaction:
 
     def _name(self, name: str, names: "_Names") -> str:
         """A name, unlike those of others that it stands beside."""
-        if name in self._same_names and name not in names.made:
-            names.taken.add(name)
+        if name in self._same_names:
             return name
-        known = names.known.get(name)
+        known = names.changed.get(name)
         if known is not None:
             return known
         after = self.text(name)
-        if after != name or name in names.made:
-            return names.renamed(name, after)
-        names.taken.add(name)
+        if after != name:
+            return names.change(name, after)
         if len(self._same_names) < _MOST_NAMES and len(name) <= _MOST_NAME:
             self._same_names.add(name)
         return name
@@ -212,28 +235,30 @@ class Redaction:
 class _Names:
     """The names of one record.
 
+    Args:
+        text: Where they stand, as JSON.
+
     Attributes:
-        known: What those that were changed became.
-        made: What that is, of all of them.
-        taken: All names that there are afterwards, as far as they were seen.
+        changed: What those that were changed became.
     """
 
-    def __init__(self) -> None:
-        self.known: dict[str, str] = {}
-        self.made: set[str] = set()
-        self.taken: set[str] = set()
+    def __init__(self, text: str) -> None:
+        self.changed: dict[str, str] = {}
+        self._text = text
+        self._taken: set[str] | None = None
         self._counts: dict[str, int] = {}
 
-    def renamed(self, name: str, after: str) -> str:
-        """What a name becomes that reads `after`: with a number, if another one does."""
+    def change(self, name: str, after: str) -> str:
+        """What a name becomes that reads `after`: with a number, if another one is so called."""
+        if self._taken is None:
+            self._taken = {found[1] for found in _NAME.finditer(self._text)} - {name}
         unlike, count = after, self._counts.get(after, 1)
-        while unlike in self.taken:
+        while unlike in self._taken:
             count += 1
             unlike = f"{after}_{count}"
         self._counts[after] = count
-        self.taken.add(unlike)
-        self.made.add(unlike)
-        self.known[name] = unlike
+        self._taken.add(unlike)
+        self.changed[name] = unlike
         return unlike
 
 
