@@ -107,7 +107,7 @@ class Pipeline:
         self._shapes = shapes
         self._rules = rules
         self._sends_nothing = rules is not None and rules.sends_nothing
-        self._parser = LogParser()
+        self._parser = LogParser() if rules is None else LogParser(rules.shown)
         self._phases: Phases | None = None
         self._seed = ""
         self._observed_ns = 0

@@ -22,6 +22,9 @@ MOST_RECENT = 8
 
 _UUID = re.compile("[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
+# Of an invocation that is for one tenant of a function that keeps them apart; in spans and lines alike.
+TENANT_ID = "aws.lambda.tenant_id"
+
 # A report is one packet of 4096 bytes, all in all.
 MOST_PACKED = 2048
 
@@ -233,6 +236,11 @@ class Context(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
         recent = (*(other for other in self.recent if other.request_id != request_id), past)
         open_ = tuple(other for other in self.open if other is not one)
         return msgspec.structs.replace(self, open=open_, recent=recent[-MOST_RECENT:])
+
+    def tenant_of(self, request_id: str) -> str:
+        """The tenant that an invocation is for; "" for none, or for one that is not known."""
+        one = self.invocation(request_id) if request_id and self.open else None
+        return str(one.attributes.get(TENANT_ID, "")) if one else ""
 
     def invocation(self, request_id: str) -> Invocation | None:
         """The open invocation of that id."""

@@ -43,6 +43,7 @@ class Origin(msgspec.Struct, eq=False, gc=False):
         flags: Trace flags (W3C Trace Context); None when they are not known.
         observed_ns: When the collector took the batch, in nanoseconds since the epoch.
         batch_id: With a dash and its index in the batch, the record's uid.
+        tenant: The tenant that the invocation is for, as a raw JSON value; b"" for none.
     """
 
     event_type: str = ""
@@ -52,6 +53,7 @@ class Origin(msgspec.Struct, eq=False, gc=False):
     flags: int | None = None
     observed_ns: int = 0
     batch_id: str = ""
+    tenant: bytes = b""
 
 
 class LogRecord(msgspec.Struct, gc=False):

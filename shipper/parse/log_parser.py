@@ -11,7 +11,7 @@ import msgspec
 
 from lifecycle.contract.frames import Frame
 from lifecycle.contract.json_text import as_text, without_newline
-from shipper.model.context import NOTHING, Context, request_id_of
+from shipper.model.context import NOTHING, TENANT_ID, Context, request_id_of
 from shipper.model.events import AnyEvent, BrokenEvent, Event, OddEvent, WiderEvent
 from shipper.model.log_record import ExceptionInfo, LogRecord, Origin, TextLine
 from shipper.parse.text_formats import FORMATS, may_hold_exception, text_head
@@ -19,6 +19,8 @@ from shipper.parse.times import KNOWN, unix_ns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from shipper.parse.json_lines import Line
 
     Attributes = tuple[tuple[str, bytes], ...]
@@ -38,6 +40,9 @@ _MOST_VALUES = 1024
 # An id, with its quotes and what may be escaped in it; what is longer names no invocation.
 _MOST_ID_BYTES = 256
 
+# What Lambda's JSON format calls the tenant that an invocation is for.
+_TENANT = "tenantId"
+
 # A type that is longer is none of the platform's.
 _MOST_TYPE = 128
 
@@ -52,9 +57,14 @@ _text = msgspec.json.Decoder(str)
 
 
 class LogParser:
-    """Reads the events of one frame after another."""
+    """Reads the events of one frame after another.
 
-    def __init__(self) -> None:
+    Args:
+        shown: Says how a text is shown that is not in the event: what of it may not be, replaced.
+    """
+
+    def __init__(self, shown: "Callable[[str], str]" = str) -> None:
+        self._shown = shown
         self._origins: dict[tuple[object, ...], Origin] = {}
         self._named: dict[tuple[bytes, bool], str] = {}
         self._context = NOTHING
@@ -104,6 +114,8 @@ class LogParser:
         origin = self._origins.get((event.type, request_id))
         if origin is None:
             origin = self._origin(event.type, request_id)
+        if origin.tenant:
+            return self.record(event, index, context)
         return TextLine(raw, time_ns, level, origin)
 
     def origin(self, event: Event, context: Context) -> Origin:
@@ -277,6 +289,9 @@ class LogParser:
             time_ns = unix_ns(time)
             if time_ns is None and time:  # no timestamp, but what was there in its place
                 attributes = (*attributes, ("aws.lambda.event.time", _to_json(time)))
+        if origin.tenant:  # by one name, whether the line has it, in Lambda's JSON format, or not
+            others = tuple(pair for pair in attributes if pair != (_TENANT, origin.tenant))
+            attributes = (*others, (TENANT_ID, origin.tenant))
         return LogRecord(event, index, origin, body, time_ns, level, attributes, exception, scope)
 
     @functools.cached_property
@@ -339,6 +354,9 @@ class LogParser:
     ) -> Origin:
         """One that is remembered, by its type and what its line named."""
         origin = Origin(event_type, request_id, trace_id, span_id, flags, self._observed_ns, self._batch_id)
+        tenant = self._context.tenant_of(request_id)
+        if tenant:
+            origin.tenant = _to_json(self._shown(tenant))
         if len(self._origins) >= _MOST_REMEMBERED:
             self._origins.clear()
         if len(event_type) <= _MOST_TYPE:
