@@ -201,8 +201,9 @@ class Intake:
         self._kept_bytes = 0
         for end, size in _kept_by_predecessor(writer):
             self._note_kept(end, size)
-        # Requests that were under way when an invocation ended, as their parser and its number; and where the last of
-        # them that was stored ends.
+        # Requests that were under way when the last invocation ended, as their parser and its number; those of them
+        # that were not when the one before ended; and where the last of these that was stored ends.
+        self._under_way: dict[OtlpParser, int] = {}
         self._awaited: dict[OtlpParser, int] = {}
         self._through = 0
 
@@ -223,11 +224,15 @@ class Intake:
     # What a hold waits for.
 
     def begun(self) -> int:
-        """How many requests are under way at this moment, at which an invocation has ended; their end is reported."""
+        """How many requests are under way at this moment, at which an invocation has ended; their end is reported.
+
+        One that has outlasted an end is waited for no more: a freeze may have cut it off for good.
+        """
         self._through = 0
         everybody = (*self.connections.by_fd.values(), *self.connections.aside.values())
         parsers = [one.parser for one in everybody if isinstance(one.parser, OtlpParser) and one.parser.is_within]
-        self._awaited = {parser: parser.number for parser in parsers}
+        before, self._under_way = self._under_way, {parser: parser.number for parser in parsers}
+        self._awaited = {parser: number for parser, number in self._under_way.items() if before.get(parser) != number}
         return len(self._awaited)
 
     def settle(self) -> None:

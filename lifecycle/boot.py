@@ -250,7 +250,7 @@ def _register(booted: Booted) -> None:
     booted.connection.send(booted.requests.register(booted.name, events))
     if not settings.enabled:
         booted.idle_reason = {"reason": "disabled"}
-    elif not settings.has_destination:
+    elif not settings.routes:
         booted.idle_reason = {"reason": "no_destination"}
     else:
         booted.listener = _listener(booted)  # while the platform works on its answer

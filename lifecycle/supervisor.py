@@ -40,6 +40,7 @@ from lifecycle.machine.events import (
     NextFailed,
     OffsetCommitted,
     ShipmentStalled,
+    ShipperMuted,
     ShutdownRequested,
     TimePassed,
     UnknownEventReceived,
@@ -103,7 +104,8 @@ class Supervisor:
         self._booted = booted
         self._log = Log("lifecycle", settings.log_level, settings.secrets())
         # By what the shipper of each route is called.
-        self._routes = {SHIPPER: settings}
+        first, *others = settings.routes
+        self._routes = {SHIPPER: first, **{f"{SHIPPER}-{route.route}": route for route in others}}
         self._ledgers = {worker: Ledger() for worker in self._routes}
         self._next_reader = NextReader(self._log)
         self._exit_status: int | None = None
@@ -120,6 +122,7 @@ class Supervisor:
             buffer_s=settings.buffer_ms / MS_PER_S,
             freezes=not settings.function.is_managed,
             now=now,
+            starts_all=booted.warms_first,
         )
         backlog = Backlog(settings.backlog_bytes, _spool(settings))
         listener = booted.listener.fileno() if booted.listener else -1
@@ -146,7 +149,7 @@ class Supervisor:
         """
         gc.freeze()  # what is shared with the workers stays shared
         gc.enable()
-        for name in self._pool.names:
+        for name in self._pool.names if self._booted.warms_first else (COLLECTOR, SHIPPER):
             self._spawn(name)
         self._say_started()
         if self._booted.warms_first:
@@ -245,7 +248,7 @@ class Supervisor:
             if route.policy.is_open is not was_open:
                 self._say_breaker(route, event)
         if self._log.is_debug:
-            waiting = self._machine.routes[0].shipments.waiting_bytes
+            waiting = self._machine.routes[0].shipments.end - self._machine.released
             self._log.debug("machine.handled", waiting_bytes=waiting, **fields_of(event))
             if self._machine.state is not before:
                 self._log.debug("machine.state_changed", before=before.value, after=self._machine.state.value)
@@ -255,12 +258,13 @@ class Supervisor:
             self._obey(command)
 
     def _say_breaker(self, route: Route, event: Event) -> None:
+        fields = {**self._pool.fields_of(route.worker), **fields_of(event)}
         held_ms = round(route.held_in_vain_s * MS_PER_S, 1)
         if route.policy.is_open:
-            effect = "no invocation is held; the destination is tried alongside running functions"
-            self._log.info("breaker.opened", held_in_vain_ms=held_ms, effect=effect, **fields_of(event))
+            effect = "no invocation is held for it; the destination is tried alongside running functions"
+            self._log.info("breaker.opened", held_in_vain_ms=held_ms, effect=effect, **fields)
         else:
-            self._log.info("breaker.closed", effect="invocations are held again", **fields_of(event))
+            self._log.info("breaker.closed", effect="invocations are held for it again", **fields)
 
     def _obey(self, command: Command) -> None:
         match command:
@@ -320,7 +324,7 @@ class Supervisor:
         """After a failure of this process: nobody goes on acknowledging what nobody will ship."""
         self._booted.close_listeners()
         self._pool.kill()
-        self._log.error("lifecycle.abandoned", **line_of(self._ledgers))
+        self._log.error("lifecycle.abandoned", **self._ledger_line())
 
     def _end(self) -> None:
         """No orphans, and the last line."""
@@ -335,7 +339,10 @@ class Supervisor:
             ledger.note_unreported(self._pool.unreported(worker))
             ledger.close()
         say = self._log.info if all(ledger.is_clean for ledger in self._ledgers.values()) else self._log.warning
-        say("lifecycle.ended", **line_of(self._ledgers))
+        say("lifecycle.ended", **self._ledger_line())
+
+    def _ledger_line(self) -> dict[str, object]:
+        return line_of({self._routes[worker].route: ledger for worker, ledger in self._ledgers.items()})
 
 
 class NextReader:
@@ -410,6 +417,8 @@ def event_of(report: wire.Report, worker: str, log: Log) -> Event | None:
             return IntakeHeld() if report.reason == "full" else None
         case wire.Ready():
             return WorkerReady(worker)
+        case wire.Muted():
+            return ShipperMuted(worker)
         case wire.Pong():
             return WorkerAnswered(worker)
         case wire.Repeated() | wire.Overflowed():

@@ -252,7 +252,7 @@ class WorkerPool:
         self._digest_key = os.urandom(DIGEST_KEY_BYTES)
         self._collector = Worker(COLLECTOR, self._run_collector, log)
         self._shippers = {
-            name: Shipper(name, route, self._run_shipper, log, fields={"route": name} if len(routes) > 1 else {})
+            name: Shipper(name, route, self._run_shipper, log, fields={"route": route.route} if len(routes) > 1 else {})
             for name, route in routes.items()
         }
         self._workers: dict[str, Worker] = {COLLECTOR: self._collector, **self._shippers}
@@ -261,6 +261,10 @@ class WorkerPool:
     def names(self) -> tuple[str, ...]:
         """What the workers are called."""
         return tuple(self._workers)
+
+    def fields_of(self, name: str) -> dict[str, object]:
+        """What lines about a worker say of it."""
+        return self._workers[name].fields
 
     @property
     def is_ready(self) -> bool:
@@ -314,6 +318,8 @@ class WorkerPool:
 
         if self._warms:
             worker.warm(shipper.settings)
+        elif shipper.name != SHIPPER:  # it is started when there is time for it, which is not when it is to ship
+            worker.warm_connections(shipper.settings)
         wire.send(their_reports, wire.Ready())
         worker.run(
             commands=their_commands,

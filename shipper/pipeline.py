@@ -4,7 +4,7 @@ A generator: no more than one batch and one decoded piece of a frame exist at a 
 platform's events and the rules, is loaded when it is needed.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from itertools import islice
 
 import msgspec
@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from shipper.delivery.interfaces import Shapes
     from shipper.invocations.phases import Phases
     from shipper.model.span import Span
+    from shipper.otlp_requests import ItemRow, Requests
     from shipper.rules.rules import Rules
+
+    Adding = Generator[Batch, None, tuple[Batch, Position, Position]]
 
 # Reasons, as the ledger has them; those that are settings are the settings' names.
 OWN_LINE = "own_line"
@@ -119,6 +122,10 @@ class Pipeline:
         self.ledger: dict[str, int] = {}
         self.is_final = False
         self.waits = False
+        self._requests: Requests | None = None
+        # What makes items of lines, and how large the batch is when others have their turn next.
+        self._item_of: Callable[[Event, int, Context], bytes] = _no_item
+        self._look_at = 0
 
     def batches(self, frames: Iterator[Frame], start: Position) -> Iterator[Batch]:
         """The events of `frames` from `start` on; the first frame is that at `start.through`."""
@@ -130,62 +137,108 @@ class Pipeline:
         yield from self._batches(frames, start)
 
     def _batches(self, frames: Iterator[Frame], start: Position) -> Iterator[Batch]:
-        limits, words, quick_item = self._limits, self._under_way.words, self._quick()
+        self._item_of, self._look_at = self._quick(), _LOOK_BYTES
         self.waits = False
-        context, skip = start.context, start.skip
-        end = last = start
+        position, end = start, start
         batch = Batch()
-        look_at = _LOOK_BYTES
         for frame in frames:
-            batch.mark(Position(frame.start, skip, context))
-            index = skip - 1
-            for index, event in self._events(frame, skip):
-                filled = batch.body_bytes
-                if filled >= look_at:
-                    look_at = filled + _LOOK_BYTES
-                    if self._is_enough() and batch.rows:
-                        batch.close(Position(frame.start, index, context))
-                        yield batch
-                        # Delivery may have found out that another encoding is taken.
-                        batch, filled, look_at, quick_item = _begun(batch.end), 0, _LOOK_BYTES, self._quick()
-                words[1] = index + 1
-                if type(event) is Event and event.type == "function" and batch.rows < limits.batch_records:
-                    # The common case, in as few steps as there can be.
-                    item = quick_item(event, index, context)
-                    if item and filled + len(item) <= limits.batch_bytes:
-                        batch.add(LOGS, item)
-                        batch.rows += 1
-                        continue
-                row = self._row(event, index, context)
-                if row.is_undecided:
-                    self.waits = True
-                    break
-                size = len(row.record) + sum(map(len, row.spans))
-                if batch.rows and (batch.body_bytes + size > limits.batch_bytes or batch.rows >= limits.batch_records):
-                    batch.close(Position(frame.start, index, context))
-                    self._under_way.leave()
-                    yield batch
-                    batch, quick_item = _begun(batch.end), self._quick()
-                _add(batch, row, event)
-                look_at = 0
-                if row.context is not context:
-                    context = row.context
-                    batch.mark(Position(frame.start, index + 1, context))
-            else:
-                self._under_way.leave()
-                skip = 0
-                last, end = Position(frame.start, index + 1, context), Position(frame.end, 0, context)
-                continue
+            add = self._add_events if frame.form is None else self._add_request
+            begin = Position(frame.start, start.skip if end is start else 0, end.context)
+            batch, position, end = yield from add(batch, frame, begin)
             self._under_way.leave()
-            end = Position(frame.start, index, context)
-            break
+            if self.waits:
+                break
         closing = None if self.waits else self._closing(end)
         # Past the last event, but not yet at the end: that is reached once what goes with it is delivered, too.
-        batch.close(end if closing is None else last)
+        batch.close(end if closing is None else position)
         if not batch.is_empty or batch.end.context is not start.context:
             yield batch
         if closing is not None:
             yield closing
+
+    def _add_events(self, batch: Batch, frame: Frame, start: Position) -> "Adding":
+        """Adds the events of a frame to a batch and, when it is full, to others.
+
+        Returns:
+            The last batch; the position past the last event, and that of the end: of the frame, or of where it
+            waits.
+        """
+        limits, words, quick_item = self._limits, self._under_way.words, self._item_of
+        context, look_at = start.context, self._look_at
+        batch.mark(start)
+        index = start.skip - 1
+        for index, event in self._events(frame, start.skip):
+            filled = batch.body_bytes
+            if filled >= look_at:
+                look_at = filled + _LOOK_BYTES
+                if self._is_enough() and batch.rows:
+                    batch.close(Position(frame.start, index, context))
+                    yield batch
+                    batch, filled, look_at = self._begun(batch.end), 0, _LOOK_BYTES
+                    quick_item = self._item_of
+            words[1] = index + 1
+            if type(event) is Event and event.type == "function" and batch.rows < limits.batch_records:
+                # The common case, in as few steps as there can be.
+                item = quick_item(event, index, context)
+                if item and filled + len(item) <= limits.batch_bytes:
+                    batch.add(LOGS, item)
+                    batch.rows += 1
+                    continue
+            row = self._row(event, index, context)
+            if row.is_undecided:
+                self.waits = True
+                end = Position(frame.start, index, context)
+                return batch, end, end
+            size = len(row.record) + sum(map(len, row.spans))
+            if batch.rows and (batch.body_bytes + size > limits.batch_bytes or batch.rows >= limits.batch_records):
+                batch.close(Position(frame.start, index, context))
+                self._under_way.leave()
+                yield batch
+                batch = self._begun(batch.end)
+                quick_item = self._item_of
+            _add(batch, row, event)
+            look_at = 0
+            if row.context is not context:
+                context = row.context
+                batch.mark(Position(frame.start, index + 1, context))
+        self._look_at = look_at
+        return batch, Position(frame.start, index + 1, context), Position(frame.end, 0, context)
+
+    def _add_request(self, batch: Batch, frame: Frame, start: Position) -> "Adding":
+        """Adds a request of the function's own SDK; as `_add_events`."""
+        if self._requests is None:
+            from shipper.otlp_requests import Requests
+
+            self._requests = Requests(
+                self._encoder, self._limits, self._log, self._selection, self._shapes, self._rules
+            )
+        limits, position = self._limits, start
+        is_deadly = (frame.start, ALL_OF_IT) in self._deadly
+        self._under_way.enter(frame.start, start.skip)
+        for row in self._requests.rows(frame, start.skip, start.context, is_deadly=is_deadly):
+            if row.is_undecided:
+                self.waits = True
+                return batch, position, position
+            is_full = batch.body_bytes + len(row.record) > limits.batch_bytes or batch.rows >= limits.batch_records
+            if batch.rows and (is_full or self._is_enough()):
+                batch.close(position)
+                self._under_way.leave()
+                yield batch
+                batch = self._begun(batch.end)
+            batch.mark(position)
+            _add_items(batch, row)
+            position = Position(frame.start, position.skip + row.items, start.context)
+            self._under_way.enter(frame.start, position.skip)
+        self._look_at = 0
+        return batch, position, Position(frame.end, 0, start.context)
+
+    def _begun(self, position: Position) -> Batch:
+        """A batch that goes on where the last one ended."""
+        # Delivery may have found out that another encoding is taken.
+        self._item_of = self._quick()
+        batch = Batch()
+        batch.mark(position)
+        return batch
 
     def _events(self, frame: Frame, skip: int) -> Iterator[tuple[int, AnyEvent]]:
         """The events of a frame and their indexes, but for some from the first."""
@@ -249,10 +302,11 @@ class Pipeline:
             self._rules.look_ahead(self._watched(frames), context, is_final=is_final, is_report=is_report)
 
     def _watched(self, frames: Iterator[Frame]) -> Iterator[Frame]:
-        """Frames, between which others have their turn."""
+        """Frames of the platform's, between which others have their turn."""
         for frame in frames:
             self._is_enough()
-            yield frame
+            if frame.form is None:
+                yield frame
 
     def begin(self, frame: Frame) -> None:
         """Takes what a frame says of all its events."""
@@ -449,12 +503,6 @@ def _no_item(*_: object) -> bytes:
     return b""
 
 
-def _begun(position: Position) -> Batch:
-    batch = Batch()
-    batch.mark(position)
-    return batch
-
-
 def _add(batch: Batch, row: Row, event: AnyEvent) -> None:
     if row.reason:
         batch.lost[batch.rows] = row.reason
@@ -471,4 +519,17 @@ def _add(batch: Batch, row: Row, event: AnyEvent) -> None:
         batch.parts[batch.rows] = size_of(event)
     if type(event) is BrokenEvent:
         batch.weights[batch.rows] = event.events
+    batch.rows += 1
+
+
+def _add_items(batch: Batch, row: "ItemRow") -> None:
+    if row.reason:
+        batch.lost[batch.rows] = row.reason
+    else:
+        batch.add(row.sent_as, row.record, row.key)
+    batch.lost_bytes[batch.rows] = row.body_bytes
+    batch.weights[batch.rows] = row.items
+    batch.exported[batch.rows] = row.signal
+    if row.is_blanked:
+        batch.unredactable.add(batch.rows)
     batch.rows += 1

@@ -44,6 +44,8 @@ class Settled(msgspec.Struct, frozen=True):
     dropped_bytes: dict[str, int] = {}
     unmapped: int = 0
     unredactable: int = 0
+    otlp_shipped: dict[str, int] = {}
+    otlp_dropped: dict[str, int] = {}
 
 
 _NOTHING = Settled()
@@ -143,29 +145,41 @@ class Reports:
     def _settled(self, batch: Batch, first: int, last: int) -> Settled:
         """What became of the rows [first, last); sizes are looked up only where something was given up."""
         events, dropped = batch.tally(first, last)
+        shipped, given_up = batch.tally_exported(first, last)
         parts = [size for row, size in batch.parts.items() if first <= row < last]
         events -= len(parts)
         unknown = [row for row in batch.lost if first <= row < last and row not in batch.lost_bytes]
         if unknown:
             batch.lost_bytes |= self._sizes(batch, unknown)
         dropped_bytes = batch.tally_bytes(first, last)
-        # Known by the request, and the events in it may be reported later; spans and data points are not events.
-        rejected = min(batch.rejected, events)
+        rejected = _rejected(batch, events - sum(shipped.values()), shipped, given_up)
         if rejected:
-            batch.rejected -= rejected
             # How many, but not which: of all that were in question, each counts alike.
-            sizes = self._sizes(batch, [row for row in range(first, last) if row not in batch.lost])
+            taken = [row for row in range(first, last) if row not in batch.lost]
+            sizes = self._sizes(batch, [row for row in taken if row not in batch.exported])
+            size = sum(sizes.values()) + sum(batch.lost_bytes[row] for row in taken if row in batch.exported)
             dropped["rejected"] = rejected
-            dropped_bytes["rejected"] = round(sum(sizes.values()) * rejected / events)
+            dropped_bytes["rejected"] = round(size * rejected / events)
         completes = not batch.taken.isdisjoint(MADE_OF_PARTS)
         unmapped = sum(first <= row < last for row in batch.unmapped)
         unredactable = sum(first <= row < last for row in batch.unredactable)
         return Settled(
-            events - rejected, len(parts), sum(parts), completes, dropped, dropped_bytes, unmapped, unredactable
+            events=events - rejected,
+            parts=len(parts),
+            parts_bytes=sum(parts),
+            completes=completes,
+            dropped=dropped,
+            dropped_bytes=dropped_bytes,
+            unmapped=unmapped,
+            unredactable=unredactable,
+            otlp_shipped=shipped,
+            otlp_dropped=given_up,
         )
 
     def _sizes(self, batch: Batch, rows: list[int]) -> dict[int, int]:
         """Bytes of the events of some rows."""
+        if not rows:
+            return {}
         positions = {row: batch.position(row) for row in rows}
         places = {row: (position.through, position.skip) for row, position in positions.items()}
         since, _ = min(places.values())
@@ -194,6 +208,8 @@ class Reports:
                 wire_bytes=counts.wire_bytes,
                 unmapped=settled.unmapped,
                 unredactable=settled.unredactable,
+                otlp_shipped=settled.otlp_shipped,
+                otlp_dropped=settled.otlp_dropped,
                 context=packed(context),
                 owes=self._owes and bool(context.open or context.phase or context.meters.values),
                 waits=waits,
@@ -201,3 +217,27 @@ class Reports:
                 is_late=self._is_late,
             ),
         )
+
+
+def _rejected(batch: Batch, events: int, shipped: dict[str, int], given_up: dict[str, int]) -> int:
+    """How many of the delivered were rejected: known by the request, and what was in it may be reported later.
+
+    Our own spans and data points are not events, and count as little here as they do elsewhere.
+
+    Args:
+        batch: Which they belong to.
+        events: Of the platform that were delivered.
+        shipped: Items of the function's own requests that were, by signal: less those of them that were rejected.
+        given_up: Items that were given up: with these.
+    """
+    total, left = 0, events
+    for signal, rejected in batch.rejected.items():
+        of_requests = min(rejected, shipped.get(signal, 0))
+        if of_requests:
+            shipped[signal] -= of_requests
+            given_up[signal] = given_up.get(signal, 0) + of_requests
+        of_events = min(rejected - of_requests, left)
+        left -= of_events
+        batch.rejected[signal] -= of_requests + of_events
+        total += of_requests + of_events
+    return total

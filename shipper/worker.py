@@ -54,6 +54,11 @@ def warm(settings: Settings) -> None:
     from shipper.invocations import phases  # noqa: F401
     from shipper.parse import exceptions, json_lines  # noqa: F401
 
+    warm_connections(settings)
+
+
+def warm_connections(settings: Settings) -> None:
+    """Loads what only the destination in use needs, above all TLS."""
     registry.warm(settings)
 
 
@@ -83,6 +88,8 @@ def run(
     rules = _rules(settings, log)
     if rules is not None:
         settings, log.redact = rules.redacted_settings(settings), rules.shown
+        if rules.sends_nothing:
+            wire.send(reports, wire.Muted())
     destination = registry.chosen(settings, heard, log)
     worker = Worker(heard, reports, backlog, settings, destination, log, counts, under_way, rules)
     log.debug("shipper.started", destination=destination.label, batch_bytes=settings.batch_bytes)

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lifecycle.contract.setting_types import PREFIX, Setting
-from lifecycle.contract.settings import OTLP_PREFIX, Settings
+from lifecycle.contract.setting_types import EVERY_ROUTE, ONE_ROUTE, OTLP_PREFIX, PREFIX, Setting
+from lifecycle.contract.settings import Settings
 
 PAGE = Path("docs/settings.md")
 
@@ -25,6 +25,9 @@ says so once and stays out of the way.
   init error instead, but for OpenTelemetry's variables, which are never fatal. Of headers, a bad one does not take the
   good ones with it.
 - A `{PREFIX}` or `{OTLP_PREFIX}` name that is not here is a warning that names the nearest setting.
+- `{PREFIX}DESTINATION_ARCHIVE` makes a further [route](routes.md) of the name `archive`. What is marked *of each
+  route* may end in such a name, and is then that route's; without one it is for all. What is marked *of one route* is
+  never for all: without a name it is the first route's alone.
 - A value marked *secret* appears in no log line, error or crash report."""
 
 
@@ -51,8 +54,9 @@ CHAPTERS = (
         "Tailrace's own: what leaves",
         "TAILRACE_PLATFORM_LOGS",
         "Rules work before anything leaves, in the order sample, severity, keep, drop, redact. Patterns are Python's\n"
-        "regular expressions, separated by semicolons; one that is meant is written `\\;`. One that does not compile\n"
-        "is a warning and ignored. [telemetry.md](telemetry.md) has more about each.",
+        "regular expressions, separated by semicolons; one that is meant is written `\\;`. One of KEEP or DROP\n"
+        "that does not compile is a warning and ignored; with one of REDACT nothing is sent where it applies.\n"
+        "[telemetry.md](telemetry.md) has more about each.",
     ),
     Chapter("Tailrace's own: when to ship", "TAILRACE_FLUSH"),
     Chapter("Tailrace's own: limits", "TAILRACE_BACKLOG_BYTES"),
@@ -147,6 +151,7 @@ def spoken_size(size_bytes: int) -> str:
 def about(setting: Setting) -> str:
     """The line about the setting, other settings' names in code type."""
     words = "".join(marked_names(setting.about))
+    words += {EVERY_ROUTE: " *Of each route.*", ONE_ROUTE: " *Of one route.*"}.get(setting.scope, "")
     return f"{words} *Secret.*" if setting.secret else words
 
 

@@ -102,12 +102,16 @@ def read(variable: str, texts: "tuple[str, ...]", *, is_redaction: bool) -> Read
 
 
 def problems(settings: "Settings") -> "Iterator[Problem]":
-    """What is wrong with the patterns of an environment."""
-    for row in settings.table():
-        if isinstance(row, Row) and settings.values[row.attribute]:
-            reading = read(row.variable, settings.values[row.attribute], is_redaction=row.attribute == REDACT)
-            yield from reading.unusable
-            yield from reading.misspelt
+    """What is wrong with the patterns of an environment and all its routes."""
+    said = set()
+    for route in (settings, *settings.routes):
+        for row in settings.table():
+            variable = route.given.get(row.attribute, "")
+            if isinstance(row, Row) and variable and variable not in said:
+                said.add(variable)
+                reading = read(variable, route.values[row.attribute], is_redaction=row.attribute == REDACT)
+                yield from reading.unusable
+                yield from reading.misspelt
 
 
 def near_name(text: str) -> str:

@@ -19,6 +19,7 @@ RECORDS = (LOGS, TRACES)
 
 _SERVER = "://HOST[:PORT][/PATH]"
 _STREAM = "://HOST[:PORT]/DATA-STREAM"
+_TABLE = "://HOST[:PORT]/[DATABASE/]TABLE"
 
 
 class Scheme:
@@ -30,9 +31,11 @@ class Scheme:
         usual: What of these it is sent where nothing else is asked for.
         keys: Headers of which one says who sends, where there must be one; a user in the address is another way.
         path_is_secret: The path is a key, as a webhook's, and appears in no line.
+        flush: When to ship by default; `interval` where many small requests are dear: object stores and streams.
+        flush_interval_ms: How old a record may get by default; 0: as anywhere.
     """
 
-    __slots__ = ("form", "keys", "path_is_secret", "signals", "usual")
+    __slots__ = ("flush", "flush_interval_ms", "form", "keys", "path_is_secret", "signals", "usual")
 
     def __init__(
         self,
@@ -42,7 +45,11 @@ class Scheme:
         *,
         keys: "tuple[str, ...]" = (),
         path_is_secret: bool = False,
+        flush: str = "adaptive",
+        flush_interval_ms: int = 0,
     ) -> None:
+        self.flush = flush
+        self.flush_interval_ms = flush_interval_ms
         self.form = form
         self.signals = signals
         self.usual = usual or signals
@@ -77,6 +84,8 @@ SCHEMES = {
     "datadog+https": Scheme(_SERVER, RECORDS, (LOGS,), keys=("DD-API-KEY",)),
     "newrelic+http": Scheme(_SERVER, RECORDS, (LOGS,), keys=("Api-Key", "License-Key")),
     "newrelic+https": Scheme(_SERVER, RECORDS, (LOGS,), keys=("Api-Key", "License-Key")),
+    "clickhouse+http": Scheme(_TABLE, RECORDS, (LOGS,)),
+    "clickhouse+https": Scheme(_TABLE, RECORDS, (LOGS,)),
     "file": Scheme(":PATH", (LOGS,)),
     "stdout": Scheme(":", (LOGS,)),
 }

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 PREFIX = "TAILRACE_"
+OTLP_PREFIX = "OTEL_EXPORTER_OTLP_"
 
 # Lambda keeps this port for its own Runtime API.
 RESERVED_PORT = 9001
@@ -107,19 +108,39 @@ def unmarked(text: str, references: "list[str]") -> str:
     return head + "".join([references.pop(0) + piece for piece in rest])
 
 
+# Whose a setting is. What is the environment's there is once. What is a route's may be set for one alone, by its name
+# behind the variable's; without that it is for all or, where it says who is spoken to and by whom, the first one's.
+ENVIRONMENT, EVERY_ROUTE, ONE_ROUTE = "environment", "every route", "one route"
+
+# The route whose settings have no name behind them.
+FIRST_ROUTE = "default"
+
+
 class Setting:
     """One row of the table: a variable, what it may hold, its default and one line about it.
 
     Subclasses turn text into a value (`read`) and give `__get__` its type.
 
+    Args:
+        scope: Whose it is; unless given the environment's, or one route's: secrets, and what OpenTelemetry has.
+
     Attributes:
         also: Another name of the variable, by which it is known where the first is not set.
+        scope: Whose it is.
     """
 
     kind = "text"
 
     def __init__(
-        self, default: "Any", about: str, *, variable: str = "", also: str = "", unit: str = "", secret: bool = False
+        self,
+        default: "Any",
+        about: str,
+        *,
+        variable: str = "",
+        also: str = "",
+        unit: str = "",
+        secret: bool = False,
+        scope: str = "",
     ) -> None:
         self.default = default
         self.about = about
@@ -127,11 +148,14 @@ class Setting:
         self.also = also
         self.unit = unit
         self.secret = secret
+        self.scope = scope
         self.attribute = ""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.attribute = name
         self.variable = self.variable or PREFIX + name.upper()
+        is_own = self.variable.startswith(OTLP_PREFIX) or (self.secret and self.variable.startswith(PREFIX))
+        self.scope = self.scope or (ONE_ROUTE if is_own else ENVIRONMENT)
 
     def of(self, settings: "Values | None") -> "Any":
         """The parsed value, or the row itself when asked of the class."""
@@ -207,8 +231,10 @@ class Whole(Setting):
 
     kind = "whole number"
 
-    def __init__(self, default: int, about: str, *, low: int, high: int, variable: str = "", unit: str = "") -> None:
-        super().__init__(default, about, variable=variable, unit=unit)
+    def __init__(
+        self, default: int, about: str, *, low: int, high: int, variable: str = "", unit: str = "", scope: str = ""
+    ) -> None:
+        super().__init__(default, about, variable=variable, unit=unit, scope=scope)
         self.low = low
         self.high = high
 
@@ -268,9 +294,16 @@ class Choice(Setting):
     kind = "choice"
 
     def __init__(
-        self, default: str, about: str, *, options: "tuple[str, ...]", variable: str = "", unit: str = ""
+        self,
+        default: str,
+        about: str,
+        *,
+        options: "tuple[str, ...]",
+        variable: str = "",
+        unit: str = "",
+        scope: str = "",
     ) -> None:
-        super().__init__(default, about, variable=variable, unit=unit)
+        super().__init__(default, about, variable=variable, unit=unit, scope=scope)
         self.options = options
 
     def __get__(self, settings: "Values", owner: type) -> str:
@@ -290,7 +323,7 @@ class FlagOrAuto(Choice):
     """Yes, no, or as it turns out: `1`, `0` or `auto`."""
 
     def __init__(self, about: str) -> None:
-        super().__init__("auto", about, options=("auto", "1", "0"))
+        super().__init__("auto", about, options=("auto", "1", "0"), scope=EVERY_ROUTE)
 
     def read(self, text: str) -> str:
         lowered = text.lower()
@@ -313,9 +346,15 @@ class Names(Setting):
     kind = "list"
 
     def __init__(
-        self, default: "tuple[str, ...]", about: str, *, options: "tuple[str, ...]", variable: str = ""
+        self,
+        default: "tuple[str, ...]",
+        about: str,
+        *,
+        options: "tuple[str, ...]",
+        variable: str = "",
+        scope: str = "",
     ) -> None:
-        super().__init__(default, about, variable=variable)
+        super().__init__(default, about, variable=variable, scope=scope)
         self.options = options
 
     def __get__(self, settings: "Values", owner: type) -> "tuple[str, ...]":
@@ -340,7 +379,7 @@ class FlagOrNames(Names):
     """
 
     def __init__(self, about: str, *, options: "tuple[str, ...]", begin: str) -> None:
-        super().__init__((), about, options=options)
+        super().__init__((), about, options=options, scope=EVERY_ROUTE)
         self.begin = begin
 
     @property
@@ -392,7 +431,7 @@ class Patterns(Setting):
     kind = "patterns"
 
     def __init__(self, about: str, *, expected: str = "PATTERN[;PATTERN…]") -> None:
-        super().__init__((), about)
+        super().__init__((), about, scope=EVERY_ROUTE)
         self.forms = expected
 
     def __get__(self, settings: "Values", owner: type) -> "tuple[str, ...]":

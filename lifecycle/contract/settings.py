@@ -10,7 +10,12 @@ Runs before the first call to the platform, so it imports nothing but the kinds.
 
 from lifecycle.contract.schemes import LOGS, METRICS, SCHEMES, SERVERS, TRACES, forms, scheme_of
 from lifecycle.contract.setting_types import (
+    ENVIRONMENT,
+    EVERY_ROUTE,
+    FIRST_ROUTE,
     GRPC,
+    ONE_ROUTE,
+    OTLP_PREFIX,
     PREFIX,
     REFERENCE_MARK,
     Address,
@@ -39,8 +44,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
 
-OTLP_PREFIX = "OTEL_EXPORTER_OTLP_"
-
 # What a local OTLP receiver listens on by convention (OpenTelemetry, OTLP exporter specification).
 DEFAULT_OTLP_ENDPOINT = "http://localhost:4318"
 HTTP_PORT, GRPC_PORT = 4318, 4317
@@ -52,8 +55,10 @@ WRAPPER = "/tailrace/wrap"
 INTAKE_FILE = "/tmp/tailrace-otlp-"  # noqa: S108 - Lambda's only disk
 
 # With the intake on there are two who fill the backlog, and what they bring at once is at most a quarter of it each.
-INTAKE_BACKLOG_BYTES = 16_777_216
-INTAKE_SHARE = 4
+# With several routes one that lags may keep half of it filled, and a batch fits all the same. What of it nobody has
+# touched takes no memory.
+SHARED_BACKLOG_BYTES = 16_777_216
+SHARES = 4
 
 # The largest OTLP request that is taken, as it is received.
 MOST_EXPORT_BYTES = 4_194_304
@@ -86,11 +91,23 @@ class Problem:
         value: What it held; "(hidden)" when it may hold a secret.
         expected: What would have been right.
         used: What is used instead.
+        unknown: There is no such name.
+        routes: Names that may stand behind a route's setting, where there is no such name.
     """
 
-    __slots__ = ("expected", "unknown", "used", "value", "variable")
+    __slots__ = ("expected", "routes", "unknown", "used", "value", "variable")
 
-    def __init__(self, variable: str, value: str, expected: str, used: str, *, unknown: bool = False) -> None:
+    def __init__(
+        self,
+        variable: str,
+        value: str,
+        expected: str,
+        used: str,
+        *,
+        unknown: bool = False,
+        routes: "tuple[str, ...]" = (),
+    ) -> None:
+        self.routes = routes
         self.variable = variable
         self.value = value
         self.expected = expected
@@ -109,7 +126,10 @@ class Problem:
             from difflib import get_close_matches
 
             prefix = PREFIX if self.variable.startswith(PREFIX) else OTLP_PREFIX
-            ours = [row.variable.removeprefix(prefix) for row in Settings.table() if row.variable.startswith(prefix)]
+            rows = [row for row in Settings.table() if row.variable.startswith(prefix)]
+            ours = [row.variable.removeprefix(prefix) for row in rows]
+            for route in self.routes:
+                ours += [f"{row.variable.removeprefix(prefix)}_{route}" for row in rows if row.scope != ENVIRONMENT]
             near = get_close_matches(self.variable.removeprefix(prefix), ours, n=1)
             if near:
                 expected = f"{expected}; did you mean {prefix}{near[0]}?"
@@ -117,12 +137,15 @@ class Problem:
 
 
 class Settings:
-    """The table, and the values one environment gives it.
+    """The table, and the values one environment gives it, or one route of it.
 
     Args:
         environ: Names and values, as `os.environ` has them.
 
     Attributes:
+        route: Name of the route whose they are.
+        routes: Of every route, of all that can be used: the first one's, which are also the environment's, come first.
+        given: Attributes of what was set, and how the variable is called.
         problems: What was not usable, in the order of the table, unknown names last.
     """
 
@@ -146,11 +169,13 @@ class Settings:
         "",
         "Signs requests with the function's role for SERVICE or SERVICE/REGION; none: never. Unset: what goes "
         "to an endpoint of AWS that wants it and has no Authorization of its own is signed.",
+        scope=ONE_ROUTE,
     )
     compression = Choice(
         "",
         "Content encoding of requests; over OTEL_EXPORTER_OTLP_COMPRESSION. Unset: gzip.",
         options=("gzip", "none"),
+        scope=EVERY_ROUTE,
     )
 
     signals = Names(
@@ -158,6 +183,7 @@ class Settings:
         "What to make of it. Unset: every signal that an OTLP endpoint is set for, and logs alone for any other "
         "destination, which has spans as records where traces are named here.",
         options=("logs", "traces", "metrics"),
+        scope=EVERY_ROUTE,
     )
 
     types = Names(
@@ -205,17 +231,19 @@ class Settings:
         "",
         "Least severity of a log record; one that tells no severity is shipped.",
         options=("trace", "debug", "info", "warn", "error", "fatal"),
+        scope=EVERY_ROUTE,
     )
     keep = Patterns("Log records are shipped only if one of these is found in the body.")
     drop = Patterns("Log records are dropped if one of these is found in the body; after TAILRACE_KEEP.")
     redact = Patterns(
-        "What is replaced in bodies and attributes, by *** unless said: patterns, and the names of ready-made ones, "
-        "which are card, email, bearer, aws_key and jwt.",
+        "What is replaced in everything of the function's that leaves, by *** unless said: patterns, and the names of "
+        "ready-made ones, which are card, email, bearer, aws_key and jwt. With one that cannot be used nothing leaves.",
         expected="NAME|PATTERN[=>REPLACEMENT][;…]",
     )
     sample = Ratio(
         1.0,
         "Share of invocations whose logs and spans are shipped, whole or not at all; one that failed always is.",
+        scope=EVERY_ROUTE,
     )
 
     flush = Choice(
@@ -223,8 +251,11 @@ class Settings:
         "When to ship: adaptive waits for the next invocation if it is expected before the interval ends, "
         "end ships after every invocation, interval only when the interval has passed.",
         options=("adaptive", "end", "interval"),
+        scope=EVERY_ROUTE,
     )
-    flush_interval_ms = Whole(10_000, "Longest planned age of a record.", low=100, high=900_000, unit="ms")
+    flush_interval_ms = Whole(
+        10_000, "Longest planned age of a record.", low=100, high=900_000, unit="ms", scope=EVERY_ROUTE
+    )
     flush_budget_ms = Whole(
         500,
         "Longest time a finished invocation is held for delivery.",
@@ -235,8 +266,8 @@ class Settings:
 
     backlog_bytes = Whole(
         8_388_608,
-        "Memory for what is not yet delivered; a delivered batch may take half of it. With TAILRACE_OTLP_INTAKE a "
-        "quarter, and 16777216 unless set.",
+        "Memory for what is not yet delivered; a batch from the platform may take half of it. With several routes, or "
+        "TAILRACE_OTLP_INTAKE, it is twice as much unless set, and a batch may take a quarter.",
         low=2_097_152,
         high=268_435_456,
         unit="bytes",
@@ -249,17 +280,27 @@ class Settings:
         unit="bytes",
     )
     spool_path = Text("/tmp/tailrace", "Directory of those files; nobody else's.")  # noqa: S108 - Lambda's only disk
-    batch_bytes = Whole(1_048_576, "Largest request body before compression.", low=4096, high=16_777_216, unit="bytes")
-    batch_records = Whole(2000, "Most records in a request.", low=1, high=100_000)
+    batch_bytes = Whole(
+        1_048_576,
+        "Largest request body before compression.",
+        low=4096,
+        high=16_777_216,
+        unit="bytes",
+        scope=EVERY_ROUTE,
+    )
+    batch_records = Whole(2000, "Most records in a request.", low=1, high=100_000, scope=EVERY_ROUTE)
     request_timeout_ms = Whole(
         0,
         "Longest time for one request; 0: OTEL_EXPORTER_OTLP_TIMEOUT, else 5000.",
         low=0,
         high=120_000,
         unit="ms",
+        scope=EVERY_ROUTE,
     )
-    retry_base_ms = Whole(50, "First pause before a retry, at most; it doubles.", low=1, high=60_000, unit="ms")
-    retry_max_ms = Whole(5000, "Longest pause before a retry.", low=1, high=600_000, unit="ms")
+    retry_base_ms = Whole(
+        50, "First pause before a retry, at most; it doubles.", low=1, high=60_000, unit="ms", scope=EVERY_ROUTE
+    )
+    retry_max_ms = Whole(5000, "Longest pause before a retry.", low=1, high=600_000, unit="ms", scope=EVERY_ROUTE)
 
     otlp_endpoint = Address(
         "OTLP base address; /v1/logs, /v1/traces and /v1/metrics are appended.",
@@ -437,45 +478,119 @@ class Settings:
     )
 
     def __init__(self, environ: "Mapping[str, str]") -> None:
+        self.route = FIRST_ROUTE
         self.values: dict[str, Any] = {}
+        self.given: dict[str, str] = {}
         self.problems: list[Problem] = []
         known = set()
         for setting in self.table():
             known.add(setting.variable)
             self.values[setting.attribute] = setting.default
-            # What is not UTF-8 arrives as lone surrogates, which no encoder takes further on.
             given = environ.get(setting.variable, "").strip() or environ.get(setting.also, "")
-            text = given.encode("utf-8", "replace").decode().strip()
-            if not text:  # an empty variable is an unset one (OpenTelemetry's rule, and a template's habit)
-                continue
-            try:
-                self.values[setting.attribute] = setting.read(text)
-            except BadValueError as exc:
-                shown = "(hidden)" if setting.secret else text
-                used = exc.used or setting.shown(setting.default) or "nothing"
-                expected = exc.expected or setting.expected
-                if exc.usable is not None:
-                    self.values[setting.attribute] = exc.usable
-                self.problems.append(Problem(setting.variable, shown, expected, used))
-        for name in environ:
-            if name.startswith((PREFIX, OTLP_PREFIX)) and name not in known:
-                # The value may be a misspelt secret's.
-                self.problems.append(Problem(name, "(hidden)", "a known setting's name", "nothing", unknown=True))
+            self._read(setting, setting.variable, given)
         self._answer_grpc()
         if not environ.get("TAILRACE_OTLP_INTAKE", "").strip():
             self.values["otlp_intake"] = environ.get("AWS_LAMBDA_EXEC_WRAPPER", "").strip().endswith(WRAPPER)
         if self.otlp_intake:
-            if not environ.get("TAILRACE_BACKLOG_BYTES", "").strip():
-                self.values["backlog_bytes"] = INTAKE_BACKLOG_BYTES
             self._leave_to_sdk()
-        self._look_at_destination()
         self.function = Function(environ)
         self.aws = Aws(environ)
+        self.routes: tuple[Settings, ...] = (self,) if self.has_destination else ()
+        unknown = [name for name in environ if name.startswith((PREFIX, OTLP_PREFIX)) and name not in known]
+        if unknown:
+            self._read_routes({name: environ[name] for name in sorted(unknown)})
+        for route in self.routes:
+            route._suit_destination()  # noqa: SLF001 - it is another of this class
+        self._check_signals()
+        if self.is_shared and "backlog_bytes" not in self.given:
+            self.values["backlog_bytes"] = SHARED_BACKLOG_BYTES
         if self.api == "logs" and self.function.is_managed:
             self.values["api"] = "telemetry"
             self.problems.append(Problem("TAILRACE_API", "logs", "telemetry: there is no Logs API here", "telemetry"))
         self._bound_buffer()
         self.api_host_port = environ.get("AWS_LAMBDA_RUNTIME_API", "")
+
+    def _read(self, setting: "Setting", variable: str, given: str) -> None:
+        """Takes what a variable holds; what is not usable is a problem, and changes nothing."""
+        # What is not UTF-8 arrives as lone surrogates, which no encoder takes further on.
+        text = given.encode("utf-8", "replace").decode().strip()
+        if not text:  # an empty variable is an unset one (OpenTelemetry's rule, and a template's habit)
+            return
+        self.given[setting.attribute] = variable
+        try:
+            self.values[setting.attribute] = setting.read(text)
+        except BadValueError as exc:
+            shown = "(hidden)" if setting.secret else text
+            used = exc.used or setting.shown(self.values[setting.attribute]) or "nothing"
+            if exc.usable is not None:
+                self.values[setting.attribute] = exc.usable
+            self.problems.append(Problem(variable, shown, exc.expected or setting.expected, used))
+
+    def _read_routes(self, given: "dict[str, str]") -> None:
+        """The further routes that are declared and can be used; what is no setting of any is a problem.
+
+        Args:
+            given: Names and values that the table does not have.
+        """
+        from lifecycle.contract.routes import names_of
+
+        names, misnamed = names_of({row.variable: row for row in self.table()}, given)
+        routes = [self._route(name, given) for name in names]
+        self.routes += tuple(route for route in routes if route.has_destination)
+        for one in misnamed:
+            # The value may be a misspelt secret's.
+            problem = Problem(one.variable, "(hidden)", one.expected, one.used, unknown=one.is_unknown, routes=names)
+            self.problems.append(problem)
+
+    def _route(self, name: str, given: "dict[str, str]") -> "Settings":
+        """The settings of a further route: these, but for what is one route's only, and what ends in its name."""
+        own = {row.attribute: row.default for row in self.table() if row.scope == ONE_ROUTE}
+        route = object.__new__(Settings)
+        route.route = name.lower()
+        route.values = {**self.values, **own}
+        route.given = {attribute: variable for attribute, variable in self.given.items() if attribute not in own}
+        route.problems = self.problems
+        route.function, route.aws, route.routes = self.function, self.aws, ()
+        for row in self.table():
+            if row.scope != ENVIRONMENT:
+                variable = f"{row.variable}_{name}"
+                route._read(row, variable, given.get(variable, ""))
+        for problem in self.problems:
+            if problem.variable == f"TAILRACE_DESTINATION_{name}":
+                problem.used = f"nothing: there is no route {route.route}, and the others go on"
+        route._answer_grpc()
+        return route
+
+    def _suit_destination(self) -> None:
+        """Takes the destination's own defaults for what is not set, and says what it will want to know."""
+        scheme = scheme_of(self.destination)
+        if scheme is None:
+            return
+        if "flush" not in self.given:
+            self.values["flush"] = scheme.flush
+        if scheme.flush_interval_ms and "flush_interval_ms" not in self.given:
+            self.values["flush_interval_ms"] = scheme.flush_interval_ms
+        name, _, place = self.destination.partition(":")
+        given = {field.lower() for field, _ in self.headers}
+        has_user = bool(self.user or self.password) or "@" in place.strip("/").partition("/")[0]
+        if scheme.keys and not has_user and given.isdisjoint(key.lower() for key in scheme.keys):
+            expected = f"a header {' or '.join(scheme.keys)}, without which {name} takes nothing"
+            variable = self.given["destination"].replace("DESTINATION", "HEADERS", 1)
+            self.problems.append(Problem(variable, "(hidden)", expected, "no key: records wait"))
+
+    def _check_signals(self) -> None:
+        """Says of a signal that was asked for that its destination does not take it; of one for all, that none does."""
+        taken = {signal for route in self.routes for signal in route.exported_signals()}
+        for route in self.routes:
+            scheme, variable = scheme_of(route.destination), route.given.get("signals", "")
+            takes = scheme.signals if scheme is not None else route.signals
+            if variable == "TAILRACE_SIGNALS":
+                takes = (*takes, *(taken if route is self.routes[0] else route.signals))
+            if any(signal not in takes for signal in route.signals) and scheme is not None:
+                name = route.destination.partition(":")[0]
+                expected = f"{','.join(scheme.signals)} or less, which is what {name} takes"
+                used = ",".join(route.exported_signals())
+                self.problems.append(Problem(variable, ",".join(route.signals), expected, used))
 
     def _bound_buffer(self) -> None:
         """Bounds the platform's buffer by the backlog: what it delivers at once would be refused, and lost with it."""
@@ -504,23 +619,8 @@ class Settings:
             authorities = [self.values[row.attribute].partition("//")[2].partition("/")[0] for row in endpoints]
             has_port = any(authority.endswith(f":{GRPC_PORT}") for authority in authorities)
             used = "HTTP" + (f", and port {HTTP_PORT} for {GRPC_PORT}" if has_port else "")
-            self.problems.append(Problem(rows[0].variable, GRPC, rows[0].expected, used))
-
-    def _look_at_destination(self) -> None:
-        """Says what the destination cannot take, or will want to know, before it is asked."""
-        scheme = scheme_of(self.destination)
-        if scheme is None:
-            return
-        name, _, place = self.destination.partition(":")
-        if any(signal not in scheme.signals for signal in self.signals):
-            expected = f"{','.join(scheme.signals)} or less, which is what {name} takes"
-            used = ",".join(self.exported_signals())
-            self.problems.append(Problem(PREFIX + "SIGNALS", ",".join(self.signals), expected, used))
-        given = {field.lower() for field, _ in self.headers}
-        has_user = "@" in place.strip("/").partition("/")[0]
-        if scheme.keys and not has_user and given.isdisjoint(key.lower() for key in scheme.keys):
-            expected = f"a header {' or '.join(scheme.keys)}, without which {name} takes nothing"
-            self.problems.append(Problem(PREFIX + "HEADERS", "(hidden)", expected, "no key: records wait"))
+            variable = self.given.get(rows[0].attribute, rows[0].variable)
+            self.problems.append(Problem(variable, GRPC, rows[0].expected, used))
 
     def _leave_to_sdk(self) -> None:
         """Lets go of addresses that are the intake's own: they are for the function's SDK, and nothing goes round."""
@@ -557,7 +657,7 @@ class Settings:
 
     @property
     def has_destination(self) -> bool:
-        """Whether there is anywhere to ship to."""
+        """Whether this route leads anywhere."""
         return bool(self.destination) or self._has_otlp
 
     def exported_signals(self) -> "tuple[str, ...]":
@@ -577,14 +677,19 @@ class Settings:
     @property
     def batch_limit_bytes(self) -> int:
         """Largest batch the collector takes from the platform: what always fits once the backlog drains."""
-        if not self.otlp_intake:
+        if not self.is_shared:
             return self.backlog_bytes // 2
-        return max(self.backlog_bytes // INTAKE_SHARE, LEAST_BATCH_BYTES)
+        return max(self.backlog_bytes // SHARES, LEAST_BATCH_BYTES)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether something may fill half of the backlog beside what is usual: a route that lags, or the intake."""
+        return self.otlp_intake or len(self.routes) > 1
 
     @property
     def export_limit_bytes(self) -> int:
         """Largest OTLP request the collector takes, as it is received."""
-        return min(MOST_EXPORT_BYTES, self.backlog_bytes // INTAKE_SHARE)
+        return min(MOST_EXPORT_BYTES, self.backlog_bytes // SHARES)
 
     @property
     def intake_file(self) -> str:
@@ -592,7 +697,13 @@ class Settings:
         return f"{INTAKE_FILE}{self.otlp_port}"
 
     def secrets(self) -> "Iterator[str]":
-        """Texts that must not appear in any line: header values, and what addresses carry beside the host."""
+        """Texts that must not appear in any line: header values, and what addresses carry beside the host.
+
+        The environment's are those of all routes.
+        """
+        for route in self.routes:
+            if route is not self:
+                yield from route.secrets()
         for setting in self.table():
             if not setting.secret:
                 continue

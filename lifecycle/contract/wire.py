@@ -243,9 +243,16 @@ class Stalled(Message, frozen=True):
     is_final: bool = False
 
 
-Report = Ready | Pong | Stored | Settled | Overflowed | Repeated | Refused | Shipped | Stalled
+class Muted(Message, frozen=True):
+    """shipper → supervisor: nothing may leave, whatever it is ordered: no invocation is held for it.
+
+    What it is to keep back cannot be read; it drops every event and reports so.
+    """
+
+
+Report = Ready | Pong | Stored | Settled | Overflowed | Repeated | Refused | Shipped | Stalled | Muted
 CollectorReport = Ready | Pong | Stored | Settled | Overflowed | Repeated | Refused
-ShipperReport = Ready | Pong | Shipped | Stalled
+ShipperReport = Ready | Pong | Shipped | Stalled | Muted
 CollectorCommand = Ping | Restored | Released
 ShipperCommand = Ping | Restored | Ship
 

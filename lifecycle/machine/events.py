@@ -98,6 +98,12 @@ class WorkerAnswered(Event, frozen=True):
     worker: str
 
 
+class ShipperMuted(Event, frozen=True):
+    """Nothing may leave, whatever that shipper is ordered: see `wire.Muted`."""
+
+    worker: str = SHIPPER
+
+
 class WorkerExited(Event, frozen=True):
     """A worker died. `was_ready`: it had loaded everything before."""
 

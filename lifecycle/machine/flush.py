@@ -52,6 +52,10 @@ GAP_WEIGHT = 0.4
 UNUSUAL_GAP = 8.0
 
 
+# Why nothing is held for a route on which nothing may leave.
+MUTED = "muted"
+
+
 class Choice(Enum):
     """What to do about an invocation that just began."""
 
@@ -122,6 +126,9 @@ class FlushPolicy:
         budget_s: Longest time a finished invocation is held.
         jitter: Random number in [0, 1), drawn for every probe.
         can_hold: Whether the ends of functions are told to us, and before the budget is spent.
+
+    Attributes:
+        is_muted: Nothing may leave on this route: what waits is dropped at once, and nothing held for it.
     """
 
     def __init__(
@@ -149,6 +156,7 @@ class FlushPolicy:
         self._waiting_share = 0.0
         self._not_before = 0.0
         self._is_quick = False
+        self.is_muted = False
 
     @property
     def is_quick(self) -> bool:
@@ -163,7 +171,7 @@ class FlushPolicy:
     @property
     def may_withhold(self) -> bool:
         """Whether /next may be withheld for anything."""
-        return not self._is_open and self._can_hold and self._traffic.is_done_trusted
+        return not self._is_open and not self.is_muted and self._can_hold and self._traffic.is_done_trusted
 
     def decide(self, now: float, waiting_since: float | None) -> Decision:
         """What to do about an invocation that just began.
@@ -172,6 +180,8 @@ class FlushPolicy:
             now: Monotonic seconds.
             waiting_since: When the oldest undelivered record was stored; None when nothing waits.
         """
+        if self.is_muted:
+            return Decision(Choice.RELEASE if waiting_since is None else Choice.ALONGSIDE, MUTED)
         if self._is_open:
             if now >= self._probe_at and waiting_since is not None:
                 return Decision(Choice.ALONGSIDE, "breaker_open_probe_due")
@@ -204,8 +214,8 @@ class FlushPolicy:
             waiting_since: When the oldest undelivered record was stored.
             last_tried: When a shipment last ended.
         """
-        if waiting_since is None:
-            return None
+        if waiting_since is None or self.is_muted:
+            return waiting_since
         return max(max(waiting_since, last_tried) + self.interval_s, self._probe_at)
 
     def may_ship(self, now: float) -> bool:

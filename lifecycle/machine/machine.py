@@ -40,6 +40,7 @@ from lifecycle.machine.events import (
     NextFailed,
     OffsetCommitted,
     ShipmentStalled,
+    ShipperMuted,
     ShutdownRequested,
     TimePassed,
     UnknownEventReceived,
@@ -47,7 +48,7 @@ from lifecycle.machine.events import (
     WorkerExited,
     WorkerReady,
 )
-from lifecycle.machine.flush import Choice, Traffic
+from lifecycle.machine.flush import MUTED, Choice, Traffic
 from lifecycle.machine.invocation import Invocation
 from lifecycle.machine.restarts import DEATHS_TO_FAIL, Restarts
 from lifecycle.machine.route import Claim, Route
@@ -170,6 +171,7 @@ def _rows(
         ShipmentStalled: usual,
         WorkerExited: _row(leads_to, *orders, WarnOfDeaths),
         WorkerReady: usual,
+        ShipperMuted: usual,
         WorkerAnswered: usual,
         TimePassed: usual,
     }
@@ -205,6 +207,7 @@ class Machine:
         buffer_s: How long the platform holds a batch back.
         freezes: Whether the environment is frozen between invocations.
         now: The present moment.
+        starts_all: Whether all shippers are started with the collector; otherwise only the first one is.
 
     Attributes:
         state: What is waited for; changed by `handle` alone.
@@ -212,7 +215,14 @@ class Machine:
     """
 
     def __init__(
-        self, traffic: Traffic, routes: Sequence[Route], *, buffer_s: float, freezes: bool, now: float
+        self,
+        traffic: Traffic,
+        routes: Sequence[Route],
+        *,
+        buffer_s: float,
+        freezes: bool,
+        now: float,
+        starts_all: bool = False,
     ) -> None:
         self.state = State.WAITING
         self.routes = tuple(routes)
@@ -221,7 +231,7 @@ class Machine:
         self._buffer_s = buffer_s
         self._freezes = freezes
         self._workers = (COLLECTOR, *(route.worker for route in self.routes))
-        self._restarts = Restarts(now)
+        self._restarts = Restarts(now, () if starts_all else [route.worker for route in self.routes[1:]])
         self._next_retry = NextRetry()
         self._ask_at = 0.0
         self._invocation: Invocation | None = None
@@ -245,6 +255,8 @@ class Machine:
             raise IllegalEventError(f"{type(event).__name__} while {self.state.value}")
         self._limits.pass_time(now)
         commands = list(self._take(event, now))
+        if self._restarts.later:
+            self._start_further(now)
         commands += [StartWorker(worker) for worker in self._restarts.due(now)]
         for route in self.routes:
             route.policy.filled(route.shipments.waiting_share)
@@ -398,14 +410,22 @@ class Machine:
                 yield from self._take_progress(event, now)
             case ShipmentStalled():
                 self._take_stall(event, now)
-            case WorkerReady():
-                self._restarts.ready(event.worker, now)
-            case WorkerAnswered():
-                self._heard(event.worker, now)
+            case WorkerReady() | WorkerAnswered() | ShipperMuted():
+                self._take_sign(event, now)
             case WorkerExited():
                 yield from self._take_death(event, now)
             case _:
                 pass  # TimePassed is an occasion to look again
+
+    def _take_sign(self, event: WorkerReady | WorkerAnswered | ShipperMuted, now: float) -> None:
+        """A worker says of itself that it is there, or what may be expected of it."""
+        route = self._route_of(event.worker)
+        if isinstance(event, WorkerReady):
+            self._restarts.ready(event.worker, now)
+        elif isinstance(event, WorkerAnswered):
+            self._heard(event.worker, now)
+        elif route is not None:
+            route.policy.is_muted = True
 
     def _begin_invocation(self, event: Invoked, now: float) -> Iterator[Command]:
         self._invocation = invocation = Invocation(
@@ -567,6 +587,18 @@ class Machine:
 
     # What to do about it.
 
+    def _start_further(self, now: float) -> None:
+        """Starts the next shipper beside a running function, once there is something to ship and the last one is ready.
+
+        Nobody waits for it there, as he would in a hold or at shutdown.
+        """
+        invocation = self._invocation
+        is_running = invocation is not None and invocation.finished_at is None and not self._is_shutting_down
+        has_come = self.routes[0].shipments.end > 0
+        started = [worker for worker in self._workers if self._restarts.is_alive(worker)]
+        if is_running and has_come and all(self._restarts.ready_since(worker) is not None for worker in started):
+            self._restarts.begin(self._restarts.later[0], now)
+
     def _go_on(self, now: float) -> Iterator[Command]:
         if self._limits.are_running:
             yield from self._replace_stuck(now)
@@ -679,6 +711,8 @@ class Machine:
         missing = self._missing_at(route, invocation.hold_ends)
         if route.claim is None:
             return ""
+        if route.policy.is_muted:
+            return MUTED
         is_stored = is_finished and not invocation.awaits_exports
         if is_delivery and is_stored and shipments.shipped >= invocation.hold_through:
             return DELIVERED

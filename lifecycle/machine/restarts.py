@@ -1,4 +1,10 @@
-"""When a dead worker is replaced: at once, then with pauses that double, for as long as the environment lives. Pure."""
+"""When a worker is started that is not there. Pure.
+
+A dead one is replaced at once, then with pauses that double, for as long as the environment lives. Some are started
+later than the others, when there is time for it.
+"""
+
+from collections.abc import Sequence
 
 from lifecycle.machine.backoff import Backoff
 
@@ -21,10 +27,15 @@ class Restarts:
     """The deaths of workers, and the replacements that are due.
 
     Args:
-        now: The present moment: all are started.
+        now: The present moment: all others are started.
+        later: Workers that are not started yet, in the order in which they are to be.
+
+    Attributes:
+        later: Those that are still not.
     """
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, now: float, later: Sequence[str] = ()) -> None:
+        self.later = list(later)
         self._deaths: dict[str, Backoff] = {}
         self._start_at: dict[str, float] = {}
         self._first_started = now
@@ -39,7 +50,7 @@ class Restarts:
     @property
     def have_deaths(self) -> bool:
         """Whether any worker is not there, or died and got nothing done since."""
-        return bool(self._deaths or self._start_at)
+        return bool(self._deaths or self._start_at or self.later)
 
     def is_failing(self, worker: str) -> bool:
         """Whether `worker` keeps dying: nobody is to wait for what it might do."""
@@ -81,17 +92,23 @@ class Restarts:
         backoff.failed()
         self._start_at[worker] = now + backoff.pause_s
 
+    def begin(self, worker: str, now: float) -> None:
+        """`worker` is to be started for the first time."""
+        self.later.remove(worker)
+        self._start_at[worker] = now
+
     def hasten(self, now: float) -> None:
         """Ends the pauses: there may be no later."""
-        self._start_at = dict.fromkeys(self._start_at, now)
+        self._start_at = dict.fromkeys((*self._start_at, *self.later), now)
+        self.later.clear()
 
     def is_alive(self, worker: str) -> bool:
         """Whether `worker` is there to take commands."""
-        return worker not in self._start_at
+        return worker not in self._start_at and worker not in self.later
 
     def is_back_by(self, worker: str, moment: float) -> bool:
         """Whether `worker` is there, or will be by then."""
-        return self._start_at.get(worker, moment) <= moment
+        return worker not in self.later and self._start_at.get(worker, moment) <= moment
 
     def due(self, now: float) -> list[str]:
         """The workers to start now; they count as alive from here on."""

@@ -8,9 +8,16 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from shipper.delivery.interfaces import Several
 from shipper.delivery.outcome import Outcome
 from shipper.model.context import NOTHING, Context
 from shipper.model.signals import SIGNALS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    V = TypeVar("V")
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -107,6 +114,17 @@ class Parcel:
             self._settled.discard(self._first)
             self._first += 1
 
+    def replace(self, at: int, records: Sequence[bytes], rows: Sequence[int]) -> None:
+        """Puts several records, each with its row, in the place of one that is owed."""
+        more = len(records) - 1
+        self.records[at : at + 1] = records
+        self.rows[at : at + 1] = rows
+        self._settled = {found + more if found > at else found for found in self._settled}
+        _make_room(self.unproven, at, more)
+        if self.pending is not None:
+            piece, answered = self.pending
+            self.pending = [found + more if found > at else found for found in piece], answered
+
     def trim(self) -> None:
         """Lets go of the records that are not owed."""
         owed = self.owed()
@@ -130,11 +148,12 @@ class Batch:
         parcels: By signal or, where records have keys, by signal and key.
         lost: Reason by row, for rows that are given up.
         lost_bytes: Size by row, for those of them whose size is known.
-        rejected: Records that the destination took a request without; not yet among what was reported.
+        rejected: By signal, records that the destination took a request without; not yet among what was reported.
         is_reported: Its end has been.
         unmapped: Rows that were not understood, and passed through as text.
         unredactable: Rows that could not be redacted, and left blanked.
         weights: Events that a row stands for, where that is not one.
+        exported: Signal by row, for rows that are items of the function's own requests, and no events.
         parts: Size by row, for rows that are nothing by themselves and part of a span or a metric to come.
         taken: Signals of which something was delivered.
         is_late: Something of it was taken, not yet reported, by an answer to a request of an earlier shipment.
@@ -148,10 +167,11 @@ class Batch:
         self.parcels: dict[str, Parcel] = {}
         self.lost: dict[int, str] = {}
         self.lost_bytes: dict[int, int] = {}
-        self.rejected = 0
+        self.rejected: dict[str, int] = {}
         self.unmapped: set[int] = set()
         self.unredactable: set[int] = set()
         self.weights: dict[int, int] = {}
+        self.exported: dict[int, str] = {}
         self.parts: dict[int, int] = {}
         self.taken: set[str] = set()
         self.is_late = False
@@ -185,6 +205,46 @@ class Batch:
         parcel.records.append(record)
         parcel.rows.append(self.rows)
         self.body_bytes += len(record) + 1
+
+    def reject(self, signal: str, records: int) -> None:
+        """Notes that a request of a signal was taken without some records."""
+        self.rejected[signal] = self.rejected.get(signal, 0) + records
+
+    def divide(self, parcel: Parcel, at: int) -> int:
+        """Divides a record between the items that it stands for, if it can be; its row becomes as many.
+
+        Returns:
+            How many records it is now.
+        """
+        record = parcel.records[at]
+        parts = record.divided() if isinstance(record, Several) else ()
+        if not parts:
+            return 1
+        row, more = parcel.rows[at], len(parts) - 1
+        position = self.position(row)
+        for one in self.parcels.values():
+            one.rows = [found + more if found > row else found for found in one.rows]
+        parcel.replace(at, parts, [row + place for place in range(more + 1)])
+        for counts in (self.lost_bytes, self.weights, self.parts):
+            _make_room(counts, row, more)
+        for texts in (self.lost, self.exported):
+            _make_room(texts, row, more)
+        for rows in (self.unmapped, self.unredactable):
+            moved = {found + more for found in rows if found > row}
+            rows.difference_update([found for found in rows if found > row])
+            rows.update(moved)
+        self._marks = [(first + more if first > row else first, mark) for first, mark in self._marks]
+        size, items = self.lost_bytes.get(row, 0), sum(part.items for part in parts)
+        for place, part in enumerate(parts):
+            if place:
+                self._marks.append((row + place, position))
+                self.exported[row + place] = self.exported[row]
+            self.weights[row + place] = part.items
+            self.lost_bytes[row + place] = size * part.items // max(1, items)
+            position = Position(position.through, position.skip + part.items, position.context)
+        self._marks.sort(key=_first_of)
+        self.rows += more
+        return more + 1
 
     def position(self, row: int) -> Position:
         """Where row `row` stands."""
@@ -248,6 +308,16 @@ class Batch:
                 dropped[reason] = dropped.get(reason, 0) + self.weights.get(row, 1)
         return total - sum(dropped.values()), dropped
 
+    def tally_exported(self, first: int, last: int) -> tuple[dict[str, int], dict[str, int]]:
+        """Of those, the items of the function's own requests, by signal: delivered, and dropped."""
+        shipped: dict[str, int] = {}
+        dropped: dict[str, int] = {}
+        for row, signal in self.exported.items():
+            if first <= row < last:
+                found = dropped if row in self.lost else shipped
+                found[signal] = found.get(signal, 0) + self.weights[row]
+        return shipped, dropped
+
     def tally_bytes(self, first: int, last: int) -> dict[str, int]:
         """Size of the events dropped in rows [first, last), by reason."""
         dropped: dict[str, int] = {}
@@ -255,3 +325,13 @@ class Batch:
             if first <= row < last:
                 dropped[reason] = dropped.get(reason, 0) + self.lost_bytes.get(row, 0)
         return dropped
+
+
+def _make_room(by_place: "dict[int, V]", at: int, more: int) -> None:
+    """Moves what stands behind a place on by so many."""
+    for place in sorted((place for place in by_place if place > at), reverse=True):
+        by_place[place + more] = by_place.pop(place)
+
+
+def _first_of(mark: tuple[int, Position]) -> int:
+    return mark[0]

@@ -5,6 +5,7 @@ refused where others are taken (`poison`). A signal whose endpoint fails while a
 nothing waits for it (`health`).
 """
 
+import functools
 import time
 from collections.abc import Callable, Sequence
 
@@ -15,6 +16,7 @@ from lifecycle.contract.log import Log
 from shipper.delivery import retry
 from shipper.delivery.batch import Batch, Limits, Parcel
 from shipper.delivery.health import Health
+from shipper.delivery.interfaces import Several, items_of
 from shipper.delivery.outcome import Outcome, Verdict
 from shipper.delivery.poison import LEAST_BYTES, MOST_SHIPMENTS, Isolation
 from shipper.errors import HeldError, SupervisorGoneError
@@ -229,6 +231,7 @@ class Delivery:
                 shipment=self._shipment,
                 limits=endpoint.limits,
                 is_searching=health.ends_at(*_place(batch, parcel)) >= (1 if is_final else MOST_SHIPMENTS),
+                divide=functools.partial(batch.divide, parcel),
             )
             task = _Task(batch, parcel, isolation, endpoint, health)
             if parcel.pending is not None:
@@ -391,12 +394,13 @@ class Delivery:
         piece, health = task.piece, task.health
         match outcome.verdict:
             case Verdict.DONE:
-                self._note_rejected(task, outcome)
-                if outcome.rejected < len(piece) and any(
+                if self._note_rejected(task, outcome) and any(
                     outcome.items.get(place, outcome).verdict is Verdict.DONE for place in range(len(piece))
                 ):
                     health.took()
-                    task.batch.taken.add(task.parcel.signal)
+                    # What others made is no sign that what we make of events was taken.
+                    if any(not isinstance(task.parcel.records[at], Several) for at in piece):
+                        task.batch.taken.add(task.parcel.signal)
             case Verdict.SPLIT if len(piece) > 1 and outcome.reason != "batch_bytes":
                 self._shrink(task, outcome)
             case Verdict.RETRY | Verdict.HELD:
@@ -405,7 +409,7 @@ class Delivery:
                 task.due_s = self._clock() + outcome.retry_after_s
             case _:
                 pass
-        if outcome.reason == "request_bytes" and len(piece) == 1:
+        if outcome.reason == "request_bytes" and len(piece) == 1 and items_of(task.parcel.records[piece[0]]) == 1:
             task.isolation.drop(piece, outcome)
         else:
             task.isolation.heard(piece, outcome)
@@ -525,15 +529,18 @@ class Delivery:
                 **({"said": outcome.said} if outcome.said else {}),
             )
 
-    def _note_rejected(self, task: _Task, outcome: Outcome) -> None:
-        records = len(task.piece)
-        rejected = min(outcome.rejected, records)
-        if rejected:
-            task.batch.rejected += rejected
-            # The server's words are shown once: it says the same of every request.
-            said = {"said": outcome.said} if outcome.said and outcome.said != self._said_of_rejected else {}
-            self._said_of_rejected = outcome.said
-            self._log.warning("shipper.records_rejected", records=rejected, of=records, **said)
+    def _note_rejected(self, task: _Task, outcome: Outcome) -> bool:
+        """Counts what was rejected of a request; whether anything was taken of it."""
+        if not outcome.rejected:
+            return True
+        items = sum(items_of(task.parcel.records[at]) for at in task.piece)
+        rejected = min(outcome.rejected, items)
+        task.batch.reject(task.parcel.signal, rejected)
+        # The server's words are shown once: it says the same of every request.
+        said = {"said": outcome.said} if outcome.said and outcome.said != self._said_of_rejected else {}
+        self._said_of_rejected = outcome.said
+        self._log.warning("shipper.records_rejected", records=rejected, of=items, **said)
+        return rejected < items
 
     def _may_be_repeated(self, task: _Task) -> bool:
         """Whether what failed is tried again in this shipment.

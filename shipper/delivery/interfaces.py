@@ -39,6 +39,25 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 NO_LIMITS = Limits()
 
 
+class Several(bytes):
+    """A record that stands for several items of what the ledger counts, and can be divided between them.
+
+    Attributes:
+        items: How many.
+    """
+
+    items: int
+
+    def divided(self) -> "tuple[Several, ...]":
+        """Its parts, in order; none where it cannot be divided."""
+        raise NotImplementedError
+
+
+def items_of(record: bytes) -> int:
+    """How many items of what the ledger counts a record stands for."""
+    return record.items if isinstance(record, Several) else 1
+
+
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """What an endpoint made of some records, ready to be sent. Delivery reads its sizes, the endpoint the rest.
 
@@ -119,14 +138,43 @@ class Timing(Protocol):
         """Sleeps, not past the deadline."""
 
 
+class Passing(Protocol):
+    """A destination's way to take requests of OTLP as they came."""
+
+    def passed(self, signal: str, body: bytes, items: int, *, is_json: bool) -> Several:
+        """A request as a record that stands for all of its items.
+
+        Args:
+            signal: What its items are.
+            body: The request, inflated.
+            items: How many it has.
+            is_json: Whether it is in JSON, else in protobuf.
+
+        Raises:
+            ValueError: It is no request.
+        """
+
+    def cut(self, passed: Several, first: int, last: int) -> Several:
+        """Of its items only those from `first` up to `last`, in the order of the document.
+
+        Raises:
+            ValueError: It cannot be read.
+        """
+
+
 class Shapes(Protocol):
     """A destination's way to write what is no log record.
 
     Attributes:
         untaken: Signals that the destination turned out not to know, as delivery notes them.
+        passing: Takes requests of OTLP as they came; None where the destination does not.
     """
 
     untaken: set[str]
+
+    @property
+    def passing(self) -> "Passing | None":
+        """See above; loaded with the first request."""
 
     def span(self, span: "Span") -> bytes:
         """A span as a record."""

@@ -6,7 +6,7 @@ records wait. An answer that may speak of the records or of the server (500) cou
 shipments, and there as well only while others are taken.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -47,6 +47,7 @@ class Isolation:
         shipment: Its number.
         limits: What the endpoint says it takes: it need not be asked about a larger record.
         is_searching: Shipments ended here, so a record is looked for that answers like 500 may speak of.
+        divide: Divides a record that stands for several items, given its index; returns how many it is now.
 
     Attributes:
         dropped: Records given up, with the answer that they met: for the caller to count and forget.
@@ -61,24 +62,27 @@ class Isolation:
         shipment: int,
         limits: Limits = NO_LIMITS,
         is_searching: bool = False,
+        divide: Callable[[int], int] = lambda _at: 1,
     ) -> None:
         self.dropped: list[tuple[int, Outcome]] = []
         self.failed: Outcome | None = None
         self._parcel = parcel
+        self._divide = divide
+        self._pieces: list[Sequence[int]] = []
         self._taker = taker
         self._shipment = shipment
         self._is_searching = is_searching or any(not one.outcome.is_refusal for one in parcel.unproven.values())
         self._taken_before = taker.taken
         self._probe = -1
         if limits.item_bytes:
-            too_large = [at for at in parcel.owed() if len(parcel.records[at]) > limits.item_bytes]
+            too_large = self._too_large(limits.item_bytes)
             self.drop(too_large, Outcome(verdict=Verdict.SPLIT, reason="item_bytes"))
         owed = parcel.owed()
         # What is in a request that is under way is not sent beside it.
         aside = {*parcel.unproven, *(parcel.pending[0] if parcel.pending else ())}
         clear = [at for at in owed if at not in aside] if aside else owed
         # From the last to be sent to the first.
-        self._pieces: list[Sequence[int]] = [[at] for at in reversed(self._due_unproven())]
+        self._pieces = [[at] for at in reversed(self._due_unproven())]
         if is_searching and len(clear) > 1:
             # The last one first: if that is not taken either, it is the server, and one request was enough to tell.
             self._probe = clear[-1]
@@ -156,6 +160,10 @@ class Isolation:
             self._pieces += [piece[middle:], piece[:middle]]
             return
         at, parcel = piece[0], self._parcel
+        parts = self._divided(at)
+        if parts > 1:
+            self._pieces += [[at + place] for place in reversed(range(parts))]
+            return
         earlier = parcel.unproven.get(at)
         is_proven = self._taker.taken > (self._taken_before if earlier is None else earlier.taken)
         is_said = outcome.is_refusal
@@ -178,6 +186,27 @@ class Isolation:
             self.failed = outcome
         elif len(parcel.unproven) >= MOST_IN_A_ROW:
             self._look_elsewhere(outcome)
+
+    def _divided(self, at: int) -> int:
+        """Divides a record, if it stands for several items; returns how many it is now."""
+        parts = self._divide(at)
+        more = parts - 1
+        if more:
+            self._pieces = [_moved(piece, at, more) for piece in self._pieces]
+            self.dropped = [(found + more if found > at else found, outcome) for found, outcome in self.dropped]
+            self._probe += more if self._probe > at else 0
+        return parts
+
+    def _too_large(self, most: int) -> list[int]:
+        """The records that are larger than the endpoint takes, when they are divided as far as they can be."""
+        found, at = [], 0
+        while at < len(self._parcel.records):
+            is_large = len(self._parcel.records[at]) > most and at in self._parcel.owed()
+            if is_large and self._divided(at) > 1:
+                continue
+            found += [at] if is_large else []
+            at += 1
+        return found
 
     @property
     def _has_others(self) -> bool:
@@ -212,6 +241,13 @@ class Isolation:
         for earlier in self._parcel.unproven.values():
             if self._taker.taken <= earlier.taken and not earlier.shipments:
                 self.failed = earlier.outcome
+
+
+def _moved(piece: Sequence[int], at: int, more: int) -> Sequence[int]:
+    """Indexes, those behind a place moved on by so many."""
+    if isinstance(piece, range) and piece[0] > at:
+        return range(piece.start + more, piece.stop + more)
+    return [found + more if found > at else found for found in piece]
 
 
 def _chunks(indexes: Sequence[int], most: int) -> list[Sequence[int]]:

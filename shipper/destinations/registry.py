@@ -80,6 +80,12 @@ def _newrelic() -> "Maker":
     return made
 
 
+def _clickhouse() -> "Maker":
+    from shipper.destinations.clickhouse import made
+
+    return made
+
+
 def _file() -> "Maker":
     from shipper.destinations.file import made
 
@@ -136,6 +142,12 @@ KINDS = (
         about="New Relic's Log API",
         takes="logs for New Relic's Log API",
         load=_newrelic,
+    ),
+    Kind(
+        schemes=("clickhouse+http", "clickhouse+https"),
+        about="a table in ClickHouse",
+        takes="rows by INSERT",
+        load=_clickhouse,
     ),
     Kind(schemes=("file",), about="a file", takes="a JSON object a line", load=_file),
     Kind(schemes=("stdout",), about="standard output", takes="a JSON object a line", load=_stdout),

@@ -35,7 +35,10 @@ class SpanRecords:
 
     Attributes:
         untaken: Signals that the destination turned out not to know.
+        passing: Nothing: it takes no OTLP.
     """
+
+    passing = None
 
     def __init__(self, encoder: Encoder) -> None:
         self.untaken: set[str] = set()

@@ -35,6 +35,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
         interval_ns: Metrics are exported no more often.
         is_cumulative: Metrics count from the environment's beginning.
         service: The function's name, as spans have it.
+        asked: Signals that are asked for by name; empty where nobody did.
     """
 
     logs: bool = True
@@ -46,6 +47,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     interval_ns: int = 10_000 * _NS_PER_MS
     is_cumulative: bool = False
     service: str = "function"
+    asked: tuple[str, ...] = ()
 
 
 def selected_by(settings: Settings) -> Selection:
@@ -61,4 +63,5 @@ def selected_by(settings: Settings) -> Selection:
         interval_ns=settings.flush_interval_ms * _NS_PER_MS,
         is_cumulative=settings.metrics_temporality == "cumulative",
         service=settings.function.name or "function",
+        asked=settings.signals,
     )

@@ -137,6 +137,11 @@ class Redaction:
         names = _Names(_to_json(dict.fromkeys((name for name, _ in found), 0)).decode())
         return [(self._name(name, names), self.value(value, depth)) for name, value in found]
 
+    def names(self, names: list[str]) -> list[str]:
+        """Names of attributes that stand side by side, as `pairs` has them."""
+        others = _Names(_to_json(dict.fromkeys(names, 0)).decode())
+        return [self._name(name, others) for name in names]
+
     def _hits(self, text: str) -> list[Pattern]:
         """The patterns that may find something in a text as it stands, or in a part of it that has no escapes."""
         return [one for one in self._all if one.is_anchored or self._patterns.redacted(one, text) != text]

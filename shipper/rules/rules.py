@@ -6,8 +6,9 @@ Loaded only where a rule is set.
 Rules fail closed: what cannot be judged or redacted is blanked whole and counted, never shipped as it came. Where a
 redaction cannot be read nothing is sent at all.
 
-Whoever writes something else than the records, spans and metrics that are judged here, as what the function itself
-exports, passes it through `redact_text` and `redact_pairs` first, and drops all of it where `sends_nothing`.
+Whoever writes something else than the records, spans and metrics that are judged here passes it through `redact_text`
+and `redact_pairs` first, what the function itself exports through `redact_message`, and drops all of it where
+`sends_nothing`.
 """
 
 import copy
@@ -34,6 +35,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
+
+    from shipper.rules.exports import ExportRedaction
 
 _BLANK = msgspec.json.encode(BLANK)
 _text = msgspec.json.Decoder(str)
@@ -80,15 +83,16 @@ class Rules:
     """
 
     def __init__(self, settings: Settings, log: Log) -> None:
-        self._patterns = Patterns(log)
+        self._patterns, given = Patterns(log), settings.given
         self._least = LEAST.get(settings.min_level, 0)
-        self._keep = self._patterns.compiled("TAILRACE_KEEP", settings.keep)
-        self._drop = self._patterns.compiled("TAILRACE_DROP", settings.drop)
+        self._keep = self._patterns.compiled(given.get("keep", "TAILRACE_KEEP"), settings.keep)
+        self._drop = self._patterns.compiled(given.get("drop", "TAILRACE_DROP"), settings.drop)
         self._redaction: Redaction | None = None
+        self._exports: ExportRedaction | None = None
         self.sends_nothing = False
         try:
             if settings.redact:
-                found = self._patterns.redactions("TAILRACE_REDACT", settings.redact)
+                found = self._patterns.redactions(given.get("redact", "TAILRACE_REDACT"), settings.redact)
                 self._redaction = Redaction(self._patterns, found)
         except UnreadableError:
             self.sends_nothing = True
@@ -119,6 +123,12 @@ class Rules:
             if not has_failed and self._is_sampled_out(judged, reported.request_id):
                 return judged
         return self._stopped_or_redacted(judged, record)
+
+    def judged_span(self, record: LogRecord, context: Context) -> Judged:
+        """What becomes of a span of the function's own, as a record: it is with the lines of its invocation."""
+        judged = Judged(record.event, context)
+        self._is_sampled_out(judged, record.origin.request_id)
+        return judged
 
     def blanked(self, event: AnyEvent) -> AnyEvent:
         """An event that cannot be judged: nothing of it is shown where a pattern might have stopped it."""
@@ -205,6 +215,34 @@ class Rules:
             metrics.append(replace(metric, points=points))
         return replace(export, metrics=metrics)
 
+    @property
+    def redacts(self) -> bool:
+        """Whether anything is to be redacted."""
+        return self._redaction is not None
+
+    def redact_message(self, message: "dict[str, Any]") -> bool:
+        """Redacts what is in a request of OTLP, decoded, in place: all of it that a reader may see.
+
+        Returns:
+            Whether a text in it was blanked for what may lie in it too deep to be seen.
+
+        Raises:
+            UnredactableError: That cannot be told; nothing of it may leave.
+        """
+        redaction = self._redaction
+        if redaction is None:
+            return False
+        if self._exports is None:
+            from shipper.rules.exports import ExportRedaction
+
+            self._exports = ExportRedaction(redaction.text, redaction.names, _is_platforms)
+        too_deep = redaction.too_deep
+        try:
+            self._exports.redact(message)
+        except Exception as exc:
+            raise UnredactableError from exc
+        return redaction.too_deep > too_deep
+
     def redacted_settings(self, settings: Settings) -> Settings:
         """The settings with what of them goes into the resource as a reader may see it."""
         if self._redaction is None:
@@ -220,7 +258,7 @@ class Rules:
         """Attributes of a span; the invocation's id stays, by which it is found, if the platform may have given it."""
         request_id = attributes.get(FAAS_INVOCATION_ID)
         found = dict(self.redact_pairs(attributes.items()))
-        if isinstance(request_id, str) and _is_uuid(request_id):
+        if isinstance(request_id, str) and _is_platforms(FAAS_INVOCATION_ID, request_id):
             found[FAAS_INVOCATION_ID] = request_id
         return found
 
@@ -313,6 +351,11 @@ def _blanked(event: AnyEvent) -> AnyEvent:
 def _is_ours(kind: str) -> bool:
     """Whether a type is one of the platform's, which no user's text is."""
     return kind in _TYPES or (kind.startswith(_PLATFORM) and kind[len(_PLATFORM) :].isalpha())
+
+
+def _is_platforms(name: str, text: str) -> bool:
+    """Whether an attribute is the invocation's id, by which it is found, and the platform may have given it."""
+    return name == FAAS_INVOCATION_ID and _is_uuid(text)
 
 
 def _is_uuid(text: str) -> bool:

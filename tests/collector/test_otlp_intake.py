@@ -356,6 +356,24 @@ def test_end_of_an_invocation_says_how_many_exports_are_under_way_and_when_they_
         assert not collector.has_report(0.05)
 
 
+def test_export_that_outlasts_the_end_of_an_invocation_is_waited_for_once() -> None:
+    """A freeze may have cut it off for good, and each later invocation would be held for it."""
+    with Running(takes_exports=True) as collector:
+        client, platform = collector.exporter(), collector.client()
+        request = export(spans(3))
+        client.send(request[:-5])
+        begun: list[int] = []
+        while 1 not in begun:
+            done = event({"requestId": f"r{len(begun)}"}, "platform.runtimeDone")
+            assert platform.ask(post(batch(done))) == 200
+            begun.append(collector.stored().begun)
+        assert platform.ask(post(batch(event({"requestId": "again"}, "platform.runtimeDone")))) == 200
+        assert collector.stored().begun == 0
+        assert exported(client, request[-5:]).status == 200
+        assert collector.stored().events == 3
+        assert not collector.has_report(0.05)
+
+
 def test_end_of_an_invocation_with_nothing_under_way_is_followed_by_nothing() -> None:
     """As most ends are: an SDK flushes before the runtime is done."""
     with Running(takes_exports=True) as collector:

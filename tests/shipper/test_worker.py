@@ -116,6 +116,20 @@ def bodies(server: Server) -> list[str]:
     return found
 
 
+def test_with_a_redaction_that_cannot_be_read_all_is_dropped_at_once_and_nothing_held(server: Server) -> None:
+    """The supervisor is told before anything else, and no connection is made."""
+    backlog, end = backlog_of(LINES[:4], LINES[4:])
+    supervisor = Supervisor(backlog, server.port, TAILRACE_REDACT="card;[")
+    assert wire.shipper_reports.decode(wire.receive(supervisor.reports_in)) == wire.Muted()
+    supervisor.command(end, is_final=True)
+    report = supervisor.report()
+    assert isinstance(report, Shipped)
+    assert (report.through, report.events, report.dropped, report.requests) == (end, 0, {"unredactable": 10}, 0)
+    supervisor.close()
+    assert supervisor.lines.events("warning", "error") == ["rules.redaction_unreadable"]
+    assert server.connections == 0
+
+
 def test_a_shipment_is_delivered_and_reported(server: Server) -> None:
     """One request for several frames, everything counted, one report."""
     backlog, end = backlog_of(LINES[:4], LINES[4:])
@@ -138,6 +152,21 @@ def test_a_shipment_is_delivered_and_reported(server: Server) -> None:
         "shipper.shipment_ended",
         "shipper.stopped",
     ]
+
+
+def test_what_a_server_repeats_of_a_secret_is_in_no_line_and_in_no_report(server: Server) -> None:
+    """The supervisor says why a shipment stalled, too."""
+    backlog, end = backlog_of([event("to bob@example.com\n")])
+    said = b'{"message":"no such key: bob@example.com, b\\u006fb\\u0040example.com"}'
+    server.behaviours = [server.answering(http(401, said))]
+    supervisor = Supervisor(backlog, server.port, TAILRACE_REDACT="email")
+    supervisor.command(end)
+    report = supervisor.report()
+    supervisor.close()
+    assert isinstance(report, Stalled)
+    shown = json.dumps([report.reason, supervisor.lines.written])
+    assert "no such key" in shown
+    assert ("bob" in shown, "u006f" in shown) == (False, False)
 
 
 def test_a_healthy_run_prints_nothing_at_warning(server: Server) -> None:

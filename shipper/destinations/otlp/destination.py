@@ -6,6 +6,7 @@ signal over OpenTelemetry's for all.
 Source: OpenTelemetry protocol 1.x, "OTLP/HTTP"; OTLP exporter specification.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 
 import msgspec
@@ -28,6 +29,7 @@ from shipper.transport.response import Response
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from shipper.destinations.otlp.passing import Passing
     from shipper.model.metrics import Export
     from shipper.model.span import Span
     from shipper.transport.interfaces import Timing
@@ -41,7 +43,8 @@ _UNKNOWN_PATH = ("status_404", "status_405", "status_501")
 def made(settings: Settings, timing: "Timing", log: Log, heard: Listener | None = None) -> Destination:
     """The receiver that OTLP's variables, or an address like otlp+https://…, name; see `registry.chosen`."""
     senders = Senders(settings, timing, log, heard)
-    encodings = Encodings(attributes(settings))
+    resource = attributes(settings)
+    encodings = Encodings(resource)
     negotiations: dict[str, Negotiation] = {}
 
     def encoding_of(signal: str) -> Encoding:
@@ -55,7 +58,7 @@ def made(settings: Settings, timing: "Timing", log: Log, heard: Listener | None 
     logs = Logs(encoding_of)
     if LOGS in negotiations:
         negotiations[LOGS].changed = logs.refresh
-    return Destination(logs, negotiations, Shapes(encoding_of), lambda: _load(negotiations))
+    return Destination(logs, negotiations, Shapes(encoding_of, resource), lambda: _load(negotiations))
 
 
 def _load(negotiations: Mapping[str, Negotiation]) -> None:
@@ -160,14 +163,23 @@ class Shapes:
 
     Args:
         encoding_of: That of a signal.
+        resource: Attributes of the resource.
 
     Attributes:
         untaken: Signals that the receiver turned out not to know.
     """
 
-    def __init__(self, encoding_of: Callable[[str], Encoding]) -> None:
+    def __init__(self, encoding_of: Callable[[str], Encoding], resource: Mapping[str, str | int]) -> None:
         self.untaken: set[str] = set()
         self._encoding_of = encoding_of
+        self._resource = resource
+
+    @functools.cached_property
+    def passing(self) -> "Passing":
+        """Loaded with the first request."""
+        from shipper.destinations.otlp.passing import Passing
+
+        return Passing(lambda signal: self._encoding_of(signal).mark == ord("{"), self._resource)
 
     def span(self, span: "Span") -> bytes:
         """A span as a record."""

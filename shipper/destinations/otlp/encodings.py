@@ -16,6 +16,7 @@ from shipper.delivery.interfaces import Request
 from shipper.delivery.outcome import Outcome, Verdict
 from shipper.destinations.destination import Endpoint, Sender
 from shipper.destinations.http import Bodies, Place
+from shipper.destinations.otlp.values import Passed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -268,9 +269,19 @@ class Negotiation(Endpoint):
 
     def _transcoded(self, items: Sequence[bytes], encoding: Encoding) -> Sequence[bytes]:
         """The items, those that were written in the other encoding written anew."""
-        if all(item[0] == encoding.mark for item in items):
-            return items
-        from shipper.destinations.otlp.transcode import item_in_json, item_in_protobuf
+        is_json = encoding.mark == ord("{")
+        if all(item[0] == encoding.mark for item in items if type(item) is not Passed):
+            others = items
+        else:
+            from shipper.destinations.otlp.transcode import item_in_json, item_in_protobuf
 
-        transcode = item_in_json if encoding.mark == ord("{") else item_in_protobuf
-        return [item if item[0] == encoding.mark else transcode(self._signal, item) for item in items]
+            transcode = item_in_json if is_json else item_in_protobuf
+            others = [
+                item if type(item) is Passed or item[0] == encoding.mark else transcode(self._signal, item)
+                for item in items
+            ]
+        if Passed not in set(map(type, others)):
+            return others
+        from shipper.destinations.otlp.passing import transcoded
+
+        return [transcoded(item, is_json=is_json) if type(item) is Passed else item for item in others]

@@ -8,7 +8,7 @@ import msgspec
 
 from shipper.destinations.otlp.json_logs import LogRecords
 from shipper.destinations.otlp.json_values import any_value, key_value
-from shipper.destinations.otlp.values import Scoped, scope_of
+from shipper.destinations.otlp.values import Passed, Scoped, scope_of
 from shipper.model.resource import VERSION
 from shipper.model.signals import LOGS, METRICS, TRACES
 
@@ -63,7 +63,10 @@ class JsonEncoding:
     def request(self, signal: str, items: Sequence[bytes]) -> tuple[bytes, Sequence[bytes], bytes, bytes]:
         """See `encodings.Encoding`."""
         head = self._heads[signal]
-        if Scoped not in set(map(type, items)):
+        types = set(map(type, items))
+        if Passed in types:
+            return self._beside_passed(signal, items)
+        if Scoped not in types:
             return head + self._scope(signal, ""), items, b",", b"]}]}]}"
         # Nothing is joined before it is compressed: only the first and the last item of a scope are written anew.
         pieces: list[bytes] = []
@@ -73,6 +76,16 @@ class JsonEncoding:
             pieces[first] = self._scope(signal, scope) + pieces[first]
             pieces[-1] += b"]}"
         return head, pieces, b",", b"]}]}"
+
+    def _beside_passed(self, signal: str, items: Sequence[bytes]) -> tuple[bytes, Sequence[bytes], bytes, bytes]:
+        """A request of resources that others wrote, and of our own, if there is any item of it."""
+        start = b'{"%b":[' % _NAMES[signal][0]
+        pieces: list[bytes] = [item for item in items if type(item) is Passed]
+        own = [item for item in items if type(item) is not Passed]
+        if own:
+            head, written, separator, tail = self.request(signal, own)
+            pieces.insert(0, b"".join((head[len(start) :], separator.join(written), tail[: -len(b"]}")])))
+        return start, pieces, b",", b"]}"
 
     def _scope(self, signal: str, name: str) -> bytes:
         """How the items of a scope begin."""

@@ -9,7 +9,7 @@ from itertools import groupby
 
 from shipper.destinations.otlp.protobuf_logs import LogRecords
 from shipper.destinations.otlp.protobuf_values import attribute, field, text_field, varint
-from shipper.destinations.otlp.values import Scoped, scope_of
+from shipper.destinations.otlp.values import Passed, Scoped, scope_of
 from shipper.model.resource import VERSION
 
 TYPE_CHECKING = False
@@ -46,8 +46,14 @@ class ProtobufEncoding:
 
     def request(self, signal: str, items: Sequence[bytes]) -> tuple[bytes, Sequence[bytes], bytes, bytes]:
         """See `encodings.Encoding`."""
-        del signal
-        if Scoped not in set(map(type, items)):
+        types = set(map(type, items))
+        if Passed in types:
+            # Requests of the same type, one after another, are one request.
+            own = [item for item in items if type(item) is not Passed]
+            passed = [item for item in items if type(item) is Passed]
+            head, written, _, _ = self.request(signal, own) if own else (b"", own, b"", b"")
+            return head, [*written, *passed], b"", b""
+        if Scoped not in types:
             size = sum(map(len, items))
             start = _scope("", size)
             return self._head(len(start) + size) + start, items, b"", b""

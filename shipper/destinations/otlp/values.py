@@ -5,7 +5,12 @@ Source: opentelemetry/proto/common/v1/common.proto.
 
 import math
 
+from shipper.delivery.interfaces import Several
 from shipper.model import semconv
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # protobuf's parsers stop at 100 nested messages, and a level here is three of them; what lies deeper stays JSON
 # text.
@@ -62,3 +67,21 @@ def scoped(item: bytes, scope: str) -> bytes:
     found = Scoped(item)
     found.scope = scope
     return found
+
+
+class Passed(Several):
+    """Resources of a request that somebody else wrote, as a member of the request that takes them along: see `passing`.
+
+    Attributes:
+        signal: What its items are.
+        is_json: Whether it is in JSON, else in protobuf.
+        divide: Divides it.
+    """
+
+    signal: str
+    is_json: bool
+    divide: "Callable[[Passed], tuple[Passed, ...]]"
+
+    def divided(self) -> "tuple[Passed, ...]":
+        """Its parts."""
+        return self.divide(self)

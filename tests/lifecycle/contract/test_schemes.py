@@ -46,6 +46,7 @@ def test_key_that_must_be_there_is_missed_before_it_is_asked_for(name: str) -> N
             {"TAILRACE_DESTINATION": f"{name}://host/a", "TAILRACE_HEADERS": f"{key.upper()}=k"}
         ).problems
     assert not Settings({"TAILRACE_DESTINATION": f"{name}://x:k@host/a"}).problems
+    assert not Settings({"TAILRACE_DESTINATION": f"{name}://host/a", "TAILRACE_PASSWORD": "k"}).problems
 
 
 def test_unknown_scheme_is_none() -> None:

@@ -18,6 +18,7 @@ from lifecycle.machine.events import (
     NextFailed,
     OffsetCommitted,
     ShipmentStalled,
+    ShipperMuted,
     ShutdownRequested,
     TimePassed,
     UnknownEventReceived,
@@ -338,6 +339,7 @@ EVENTS: tuple[Event, ...] = (
     WorkerExited("shipper"),
     WorkerReady("collector"),
     WorkerAnswered("collector"),
+    ShipperMuted(),
     TimePassed(),
 )
 

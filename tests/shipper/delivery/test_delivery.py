@@ -260,7 +260,7 @@ def test_partial_success_is_counted() -> None:
     scene = Scene(lambda _: Outcome(verdict=Verdict.DONE, rejected=5))
     batch = batch_of(b"a", b"b")
     scene.deliver(batch)
-    assert batch.rejected == 2
+    assert batch.rejected == {"logs": 2}
 
 
 @given(st.lists(st.sampled_from([DONE, REFUSED, TOO_LARGE, UNAVAILABLE]), max_size=30), st.integers(1, 40))

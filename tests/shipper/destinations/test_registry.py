@@ -12,6 +12,7 @@ ADDRESSES = {
     name: name
     + scheme.form.replace("://HOST[:PORT][/PATH]", "://h/x")
     .replace("://HOST[:PORT]/DATA-STREAM", "://h/x")
+    .replace("://HOST[:PORT]/[DATABASE/]TABLE", "://h/x")
     .replace(":PATH", ":/x")
     for name, scheme in SCHEMES.items()
 }

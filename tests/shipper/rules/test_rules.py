@@ -212,10 +212,10 @@ def test_without_rules_nothing_of_them_is_loaded() -> None:
         late += ["invocations.phases", "model.platform_records", "model.meters", "model.metrics"]
         late += ["parse." + name for name in "exceptions json_lines platform_lines".split()]
         late += ["destinations." + name for name in "lines file stdout ndjson elasticsearch".split()]
-        late += ["destinations." + name for name in "flat span_records loki splunk datadog newrelic".split()]
+        late += ["destinations." + name for name in "flat span_records loki splunk datadog newrelic clickhouse".split()]
         late += ["destinations.otlp.json_" + name for name in "encoding values logs spans metrics".split()]
         late += ["destinations.otlp.protobuf_" + name for name in "spans metrics".split()]
-        late += ["destinations.otlp.transcode"]
+        late += ["destinations.otlp.transcode", "destinations.otlp.passing", "parse.otlp_items", "otlp_requests"]
         import importlib.util
         assert all(importlib.util.find_spec("shipper." + name) for name in late)
         print([name for name in late if "shipper." + name in sys.modules])

@@ -1,0 +1,321 @@
+"""Requests of the function's own SDK, on their way out: from frames to rows of a batch.
+
+To a receiver of OTLP they are passed as they came, several in one request, with what the extension knows of the
+resource added. They are decoded only where a rule has to look at them, and for destinations that take log records
+alone: those get logs and spans as such. A request is one row of as many items as it has, unless some of them stay
+behind; `Position.skip` counts its items in the order of the document.
+
+A request neither reads nor moves the context: it belongs to the invocation that it names, or whose trace it is in.
+"""
+
+import zlib
+
+import msgspec
+
+from lifecycle.contract.frames import Frame, OtlpForm
+from lifecycle.contract.log import Log
+from lifecycle.contract.otlp_wire import NAMES
+from lifecycle.contract.schemes import JSON
+from shipper.delivery.interfaces import Several
+from shipper.model.context import Context
+from shipper.model.log_record import Encoder, LogRecord, Origin
+from shipper.model.semconv import FAAS_INVOCATION_ID
+from shipper.model.signals import LOGS, METRICS, TRACES, Selection
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Any
+
+    from shipper.delivery.batch import Limits
+    from shipper.delivery.interfaces import Passing, Shapes
+    from shipper.rules.rules import Rules
+else:
+    Any = object
+
+# Reasons, as the ledger has them.
+NO_SIGNAL = "signals"
+UNTAKEN = "untaken"
+UNMAPPABLE = "unmappable"
+DAMAGED = "damaged"
+UNREDACTABLE = "unredactable"
+
+# The collector takes a quarter of this, and no more of it inflated.
+MOST_INFLATED_BYTES = 16_777_216
+
+# zlib's way to say: gzip (RFC 1952).
+_GZIP_WBITS = 31
+
+_UNREADABLE = (ValueError, msgspec.MsgspecError, RecursionError, TypeError, AttributeError, zlib.error)
+
+
+class ItemRow(msgspec.Struct):
+    """What items of a request come to, one after another in it.
+
+    Attributes:
+        signal: What they are.
+        items: How many.
+        body_bytes: Their share of the request as received.
+        record: What is sent of them; b"" for nothing.
+        sent_as: The signal that it is sent as.
+        key: What records of a request must have in common with it; "" for nothing.
+        reason: Why they are given up; "" when they are not.
+        is_undecided: They can only be judged once more of the stream is there.
+        is_blanked: Something of them could not be redacted, and is blanked whole.
+    """
+
+    signal: str
+    items: int
+    body_bytes: int
+    record: bytes = b""
+    sent_as: str = ""
+    key: str = ""
+    reason: str = ""
+    is_undecided: bool = False
+    is_blanked: bool = False
+
+
+class Requests:
+    """Makes rows of requests.
+
+    Args:
+        encoder: Writes log records.
+        limits: Of batches.
+        log: Says what could not be read.
+        selection: What is made.
+        shapes: The destination's, if it takes more than log records.
+        rules: What leaves; None for everything.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        limits: "Limits",
+        log: Log,
+        selection: Selection,
+        shapes: "Shapes | None",
+        rules: "Rules | None",
+    ) -> None:
+        self._encoder = encoder
+        self._limits = limits
+        self._log = log
+        self._selection = selection
+        self._shapes = shapes
+        self._rules = rules
+
+    def rows(self, frame: Frame, skip: int, context: Context, *, is_deadly: bool = False) -> "Iterator[ItemRow]":
+        """What a frame's request comes to.
+
+        Args:
+            frame: It.
+            skip: Items of it that are past.
+            context: At this point of the stream.
+            is_deadly: Shippers died of it: it is given up unread.
+        """
+        form = frame.form
+        if form is None:
+            raise TypeError("got a batch of the platform's, expected a request")
+        done = skip
+        reason = DAMAGED if frame.damaged_bytes else UNMAPPABLE if is_deadly else self._reason(form.signal)
+        if not reason and frame.events:
+            try:
+                for row in self._found(frame, form, skip, context):
+                    yield row
+                    done += row.items
+            except _UNREADABLE as exc:
+                reason = UNMAPPABLE
+                self._log.error(
+                    "shipper.export_unmappable", error=type(exc).__name__, signal=form.signal, items=frame.events - done
+                )
+        if reason and done < frame.events:
+            yield self._row(frame, form, frame.events - done, reason=reason)
+
+    def _reason(self, signal: str) -> str:
+        """Why no item of a signal leaves; "" if any may."""
+        selection, shapes = self._selection, self._shapes
+        if self._rules is not None and self._rules.sends_nothing:
+            return UNREDACTABLE
+        if shapes is not None and signal in shapes.untaken:
+            return UNTAKEN
+        is_selected = {LOGS: selection.logs, TRACES: selection.traces, METRICS: selection.metrics}
+        if shapes is not None and shapes.passing is not None:
+            return "" if is_selected[signal] else NO_SIGNAL
+        if signal == METRICS:
+            return UNTAKEN
+        is_asked = not selection.asked or signal in selection.asked
+        return "" if is_asked and (is_selected[signal] or is_selected[LOGS]) else NO_SIGNAL
+
+    def _row(self, frame: Frame, form: OtlpForm, items: int, **more: Any) -> ItemRow:
+        size = (len(frame.payload) + frame.damaged_bytes) * items // max(1, frame.events)
+        return ItemRow(form.signal, items, size, **more)
+
+    def _found(self, frame: Frame, form: OtlpForm, skip: int, context: Context) -> "Iterator[ItemRow]":
+        body = _inflated(frame.payload) if form.is_gzip else bytes(frame.payload)
+        passing = None if self._shapes is None else self._shapes.passing
+        if passing is None:
+            yield from self._as_records(frame, form, body, skip, context)
+        elif self._rules is None:
+            passed = passing.passed(form.signal, body, frame.events, is_json=form.encoding == JSON)
+            yield from self._passed(frame, form, passing.cut(passed, skip, frame.events) if skip else passed)
+        else:
+            yield from self._judged(frame, form, body, skip, context, passing, self._rules)
+
+    def _passed(
+        self, frame: Frame, form: OtlpForm, passed: Several, *, is_blanked: bool = False
+    ) -> "Iterator[ItemRow]":
+        """What is passed, in parts that fit in a batch."""
+        parts = [passed]
+        while parts:
+            part = parts.pop()
+            smaller = part.divided() if len(part) > self._limits.batch_bytes else ()
+            if smaller:
+                parts += reversed(smaller)
+            else:
+                yield self._row(frame, form, part.items, record=part, sent_as=form.signal, is_blanked=is_blanked)
+
+    def _judged(
+        self,
+        frame: Frame,
+        form: OtlpForm,
+        body: bytes,
+        skip: int,
+        context: Context,
+        passing: "Passing",
+        rules: "Rules",
+    ) -> "Iterator[ItemRow]":
+        """What the rules leave of a request: neighbours that share their lot are a row."""
+        from shipper.destinations.otlp.transcode import decoded, encoded
+
+        is_json, signal = form.encoding == JSON, form.signal
+        message = decoded(signal, body, is_json=is_json)
+        verdicts, blanked = self._verdicts(frame, form, message, context, rules)
+        if rules.redacts:
+            body = encoded(signal, message, is_json=is_json)
+        passed = passing.passed(signal, body, frame.events, is_json=is_json)
+        first = skip
+        while first < frame.events:
+            verdict = verdicts[first]
+            last = next((at for at in range(first, frame.events) if verdicts[at] != verdict), frame.events)
+            if verdict is None:
+                yield self._row(frame, form, last - first, is_undecided=True)
+                return
+            if verdict:
+                yield self._row(frame, form, last - first, reason=verdict)
+            else:
+                part = passed if last - first == frame.events else passing.cut(passed, first, last)
+                is_blanked = not blanked.isdisjoint(range(first, last))
+                yield from self._passed(frame, form, part, is_blanked=is_blanked)
+            first = last
+
+    def _verdicts(
+        self, frame: Frame, form: OtlpForm, message: dict[str, Any], context: Context, rules: "Rules"
+    ) -> "tuple[list[str | None], set[int]]":
+        """Judges the items of a request, and redacts it in place.
+
+        Returns:
+            Of each item why it is given up, "" when it is not, None when that cannot be told yet; and the indexes of
+            those of which something could not be redacted, and is blanked.
+        """
+        from shipper.parse.otlp_items import containers_of, items_of
+        from shipper.rules.rules import UnredactableError
+
+        names = NAMES[form.signal]
+        items = [item for item, _, _ in items_of(message, names)]
+        if form.signal == METRICS:
+            verdicts: list[str | None] = [""] * frame.events
+        else:
+            judge = rules.judged if form.signal == LOGS else rules.judged_span
+            found = [judge(record, context) for record in self._records(frame, form, message, context)]
+            verdicts = [None if judged.is_undecided else judged.reason for judged in found]
+        if len(verdicts) != frame.events:
+            raise ValueError(f"got {len(verdicts)} items, expected {frame.events}")
+        blanked: set[int] = set()
+        try:
+            for container in containers_of(message, names):
+                if rules.redact_message(container):
+                    blanked.update(range(frame.events))
+            for index, item in enumerate(items):
+                if form.signal == METRICS:
+                    blanked.update(range(frame.events) if rules.redact_message(item) else ())
+                elif verdicts[index] == "":
+                    verdicts[index] = self._redacted(rules, item, index, blanked)
+        except UnredactableError:
+            return [UNREDACTABLE] * frame.events, set()
+        return verdicts, blanked
+
+    @staticmethod
+    def _redacted(rules: "Rules", item: dict[str, Any], index: int, blanked: set[int]) -> str:
+        """Redacts an item; why it is given up, if it cannot be."""
+        from shipper.rules.rules import UnredactableError
+
+        try:
+            if rules.redact_message(item):
+                blanked.add(index)
+        except UnredactableError:
+            return UNREDACTABLE
+        return ""
+
+    def _as_records(
+        self, frame: Frame, form: OtlpForm, body: bytes, skip: int, context: Context
+    ) -> "Iterator[ItemRow]":
+        """Items as log records."""
+        from shipper.destinations.otlp.transcode import decoded
+
+        message = decoded(form.signal, body, is_json=form.encoding == JSON)
+        verdicts: list[str | None] = [""] * frame.events
+        blanked: set[int] = set()
+        if self._rules is not None:
+            verdicts, blanked = self._verdicts(frame, form, message, context, self._rules)
+        # Where spans are asked for, records of spans go where our own do.
+        is_traced = self._shapes is not None and form.signal == TRACES and self._selection.traces
+        sent_as = TRACES if is_traced else LOGS
+        for record in self._records(frame, form, message, context):
+            if record.index < skip:
+                continue
+            verdict = verdicts[record.index]
+            if verdict or verdict is None:
+                yield self._row(frame, form, 1, reason=verdict or "", is_undecided=verdict is None)
+                continue
+            key = "" if self._encoder.key is None else self._encoder.key(record)
+            written, is_blanked = self._encoder.log(record), record.index in blanked
+            yield self._row(frame, form, 1, record=written, sent_as=sent_as, key=key, is_blanked=is_blanked)
+
+    def _records(
+        self, frame: Frame, form: OtlpForm, message: dict[str, Any], context: Context
+    ) -> "Iterable[LogRecord]":
+        from shipper.parse.otlp_items import items_of, log_of, pairs_of, span_of
+
+        record_of = log_of if form.signal == LOGS else span_of
+        batch_id = frame.digest.hex()
+        for index, (item, scope, resource) in enumerate(items_of(message, NAMES[form.signal])):
+            named = pairs_of(item).get(FAAS_INVOCATION_ID) or pairs_of(resource).get(FAAS_INVOCATION_ID)
+            request_id = str(named) if named else _invocation_in(context, str(item.get("traceId", "")))
+            origin = Origin(request_id=request_id, observed_ns=frame.observed_ns, batch_id=batch_id)
+            yield record_of(item, scope, origin, index)
+
+
+def _invocation_in(context: Context, trace_id: str) -> str:
+    """The open invocation of a trace; "" for none."""
+    if not trace_id:
+        return ""
+    if trace_id == context.trace_id:
+        return context.request_id
+    return next((one.request_id for one in context.open if one.trace_id == trace_id), "")
+
+
+def _inflated(payload: memoryview) -> bytes:
+    """What gzip made of it, one or several members.
+
+    Raises:
+        ValueError: It is none, or far more than is taken.
+    """
+    pieces: list[bytes] = []
+    rest, left = bytes(payload), MOST_INFLATED_BYTES
+    while rest:
+        member = zlib.decompressobj(_GZIP_WBITS)
+        pieces.append(member.decompress(rest, left + 1))
+        left -= len(pieces[-1])
+        if left < 0 or not member.eof:
+            raise ValueError(f"got {len(payload)} bytes of gzip, expected {MOST_INFLATED_BYTES} inflated at most")
+        rest = member.unused_data
+    return b"".join(pieces)

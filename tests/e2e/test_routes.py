@@ -1,0 +1,135 @@
+"""Lives from the built layer with two routes: what arrives at both, and that nothing of one reaches the other."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.conftest import NAME, Run, Start
+from tests.sandbox import Destination
+from tests.sandbox.backend_faults import Hang, Status
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture
+def archive() -> Iterator[Destination]:
+    """The second route's backend."""
+    with Destination() as backend:
+        yield backend
+
+
+def to(backend: Destination) -> str:
+    """A backend as the address of a further route."""
+    return f"otlp+{backend.url}"
+
+
+def ledger_of(run: Run) -> dict[str, dict[str, int]]:
+    """The ledger of each route, whose equation holds."""
+    (line,) = run.events("lifecycle.ended")
+    for route in line["routes"].values():
+        assert line["accepted"] == route["shipped"] + route["waiting"] + sum(route["dropped"].values())
+    routes: dict[str, dict[str, int]] = line["routes"]
+    return routes
+
+
+def test_everything_arrives_at_both_once(start: Start, archive: Destination) -> None:
+    """Lines, spans and metrics; the first shipper is there at boot, the other one beside the first invocation."""
+    run = start(TAILRACE_DESTINATION_ARCHIVE=to(archive), TAILRACE_LOG_LEVEL="debug")
+    for number in range(3):
+        run.invoke(lines=5, say=f"{number}:", sleep_s=0.15)
+    run.end()
+    for backend in (run.backend, archive):
+        assert len(backend.records()) == len(backend.unique()) == len(run.env.telemetry(NAME).emitted)
+        assert {record.signal for record in backend.all_records()} == {"logs", "traces", "metrics"}
+    routes = ledger_of(run)
+    assert set(routes) == {"default", "archive"}
+    assert all(not route["waiting"] and not route["dropped"] for route in routes.values())
+    started = [line["worker"] for line in run.events("worker.started")]
+    assert started == ["collector", "shipper", "shipper-archive"]
+
+
+def test_every_line_about_a_route_names_it(start: Start, archive: Destination) -> None:
+    """What the shippers say, and what is said of them; whoever has one route reads no more than before."""
+    run = start(TAILRACE_DESTINATION_ARCHIVE=to(archive), TAILRACE_LOG_LEVEL="debug")
+    for _ in range(2):
+        run.invoke(lines=1, sleep_s=0.15)
+    run.end()
+    said = [line for line in run.lines() if line["logger"] == "tailrace.shipper" or "shipper.reported" in line["event"]]
+    assert {line["route"] for line in said} == {"default", "archive"}
+    ordered = [line["worker"] for line in run.events("machine.ordered") if line["what"] == "Ship"]
+    assert set(ordered) == {"shipper", "shipper-archive"}
+
+
+def test_no_byte_of_a_routes_secrets_reaches_the_other(start: Start, archive: Destination) -> None:
+    """Headers, users, queries and paths; nor does any of them appear in the log, at debug."""
+    host = archive.url.removeprefix("http://")
+    with Destination() as first:
+        run = start(
+            backend=first,
+            OTEL_EXPORTER_OTLP_ENDPOINT=first.url.replace("//", "//first-user:first-password@") + "?k=first-query",
+            OTEL_EXPORTER_OTLP_HEADERS="x-otlp=first-otlp-header",
+            OTEL_EXPORTER_OTLP_LOGS_HEADERS="x-logs=first-logs-header",
+            TAILRACE_HEADERS="x-own=first-own-header",
+            TAILRACE_DESTINATION_ARCHIVE=f"otlp+http://other-user:other-password@{host}?k=other-query",
+            TAILRACE_HEADERS_ARCHIVE="x-own=other-own-header",
+            OTEL_EXPORTER_OTLP_HEADERS_ARCHIVE="x-otlp=other-otlp-header",
+            TAILRACE_LOG_LEVEL="debug",
+        )
+        for _ in range(2):
+            run.invoke(lines=3, sleep_s=0.15)
+        run.end()
+        seen = {
+            "first-": " ".join(f"{one.path} {one.headers} {one.body!r}" for one in first.requests),
+            "other-": " ".join(f"{one.path} {one.headers} {one.body!r}" for one in archive.requests),
+        }
+    for own, theirs in (("first-", "other-"), ("other-", "first-")):
+        assert f"{own}own-header" in seen[own]
+        assert f"{own}otlp-header" in seen[own]
+        assert f"{own}query" in seen[own]
+        assert theirs not in seen[own]
+    printed = "\n".join(run.said())
+    assert "first-own" not in printed
+    assert "other-own" not in printed
+    assert "password" not in printed
+
+
+@pytest.mark.parametrize("fault", ["dead", "slow", "refusing"])
+def test_a_route_in_trouble_costs_the_other_nothing(start: Start, archive: Destination, fault: str) -> None:
+    """No record, no copy, no retry; no invocation is held longer than the one budget, and soon none at all for it."""
+    if fault == "slow":
+        archive.faults.always(Hang())
+    elif fault == "refusing":
+        archive.faults.always(Status(401))
+    else:
+        archive.close()
+    run = start(TAILRACE_DESTINATION_ARCHIVE=to(archive), TAILRACE_FLUSH="end", TAILRACE_SIGNALS="logs", timeout_s=10.0)
+    held_ms = [run.held_ms(lines=5, say=f"{number}:", sleep_s=0.1) for number in range(8)]
+    run.end()
+    assert max(held_ms) < 550
+    assert max(held_ms[5:]) < 200
+    assert len(run.backend.records()) == len(run.backend.unique()) == len(run.env.telemetry(NAME).emitted)
+    routes = ledger_of(run)
+    assert routes["default"]["retried"] == 0
+    assert not routes["default"]["waiting"]
+    assert routes["archive"]["waiting"] == len(run.env.telemetry(NAME).emitted)
+
+
+def test_errors_alone_go_where_only_errors_are_asked_for(start: Start, archive: Destination) -> None:
+    """Errors to a pager and everything to an archive is two settings."""
+    run = start(TAILRACE_DESTINATION_ARCHIVE=to(archive), TAILRACE_MIN_LEVEL_ARCHIVE="error", TAILRACE_PLATFORM_LOGS="")
+    run.invoke(lines=2, sleep_s=0.2)
+    run.invoke(json={"level": "ERROR", "message": "broken"}, sleep_s=0.1)
+    run.invoke(json={"level": "INFO", "message": "fine"}, sleep_s=0.1)
+    run.end()
+    bodies = [str(record.body) for record in archive.records()]
+    assert "broken" in bodies
+    assert "fine" not in bodies
+    assert {"broken", "fine"} <= set(run.bodies())
+
+
+def test_route_that_never_had_its_turn_ships_at_shutdown(start: Start, archive: Destination) -> None:
+    """A single short invocation: what it said waits for no second one."""
+    run = start(TAILRACE_DESTINATION_ARCHIVE=to(archive))
+    run.invoke(lines=3)
+    run.end()
+    assert len(archive.unique()) == len(run.backend.unique()) == len(run.env.telemetry(NAME).emitted)
