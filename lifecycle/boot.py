@@ -245,7 +245,7 @@ def _register(booted: Booted) -> None:
     if settings.otlp_intake:
         # /tmp survives a reset of the environment, and with it where the last one listened.
         _remove(settings.intake_file)
-        if settings.enabled and settings.has_destination:
+        if settings.enabled and settings.routes:
             _open_intake(booted)  # before all have registered no runtime starts
     booted.connection.send(booted.requests.register(booted.name, events))
     if not settings.enabled:

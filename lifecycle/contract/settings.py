@@ -491,14 +491,15 @@ class Settings:
         self._answer_grpc()
         if not environ.get("TAILRACE_OTLP_INTAKE", "").strip():
             self.values["otlp_intake"] = environ.get("AWS_LAMBDA_EXEC_WRAPPER", "").strip().endswith(WRAPPER)
-        if self.otlp_intake:
-            self._leave_to_sdk()
+        left = self._leave_to_sdk() if self.otlp_intake else None
         self.function = Function(environ)
         self.aws = Aws(environ)
         self.routes: tuple[Settings, ...] = (self,) if self.has_destination else ()
         unknown = [name for name in environ if name.startswith((PREFIX, OTLP_PREFIX)) and name not in known]
         if unknown:
             self._read_routes({name: environ[name] for name in sorted(unknown)})
+        if left and not self.routes:
+            self.problems.append(left)
         for route in self.routes:
             route._suit_destination()  # noqa: SLF001 - it is another of this class
         self._check_signals()
@@ -559,6 +560,8 @@ class Settings:
             if problem.variable == f"TAILRACE_DESTINATION_{name}":
                 problem.used = f"nothing: there is no route {route.route}, and the others go on"
         route._answer_grpc()
+        left = route._leave_to_sdk() if self.otlp_intake else None
+        self.problems += [left] if left else []
         return route
 
     def _suit_destination(self) -> None:
@@ -622,22 +625,28 @@ class Settings:
             variable = self.given.get(rows[0].attribute, rows[0].variable)
             self.problems.append(Problem(variable, GRPC, rows[0].expected, used))
 
-    def _leave_to_sdk(self) -> None:
-        """Lets go of addresses that are the intake's own: they are for the function's SDK, and nothing goes round."""
+    def _leave_to_sdk(self) -> Problem | None:
+        """Lets go of addresses that are the intake's own: they are for the function's SDK, and nothing goes round.
+
+        Returns:
+            What is wrong where no other address is left.
+        """
         left = ("", "")
         for row in self.table():
             if isinstance(row, Address) and row.attribute.startswith("otlp_"):
                 shown = self._at_intake(self.values[row.attribute])
                 if shown:
                     self.values[row.attribute] = ""
-                    left = row.variable, shown
+                    left = self.given[row.attribute], shown
         shown = self._at_intake(self.destination.removeprefix("otlp+"))
         if shown or (self.destination == "otlp" and not self._has_otlp):
-            left = "TAILRACE_DESTINATION", shown or self.destination
+            left = self.given["destination"], shown or self.destination
             self.values["destination"] = ""
-        if any(left) and not self.has_destination:
-            expected = "beside it TAILRACE_DESTINATION=otlp+https://BACKEND: this address is the layer's own intake"
-            self.problems.append(Problem(*left, expected, "nothing"))
+        if not any(left) or self.has_destination:
+            return None
+        variable = left[0] if left[0].startswith(PREFIX) else "TAILRACE_DESTINATION"
+        expected = f"{variable}=otlp+https://BACKEND, since this address is the layer's own intake"
+        return Problem(*left, expected, "nothing")
 
     def _at_intake(self, address: str) -> str:
         """An address without what may be secret, if it is that of the intake; else ""."""

@@ -413,6 +413,21 @@ def test_nothing_is_exported_to_itself(environ: dict[str, str], shown: str) -> N
     assert [(one.variable, one.value) for one in settings.problems] == [("TAILRACE_DESTINATION", shown)]
 
 
+def test_no_route_leads_to_the_intake() -> None:
+    """A further one is given up alone; one that leads elsewhere is destination enough."""
+    own = {"TAILRACE_OTLP_INTAKE": "1", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:4318"}
+    settings = Settings({**own, "TAILRACE_DESTINATION_ARCHIVE": "stdout:"})
+    assert [route.route for route in settings.routes] == ["archive"]
+    assert settings.problems == []
+    settings = Settings(
+        {**own, "TAILRACE_DESTINATION": "stdout:", "TAILRACE_DESTINATION_ARCHIVE": "http://[::1]:4318/x"}
+    )
+    assert len(settings.routes) == 1
+    (problem,) = settings.problems
+    assert (problem.variable, problem.value) == ("TAILRACE_DESTINATION_ARCHIVE", "http://[::1]:4318")
+    assert problem.expected.startswith("TAILRACE_DESTINATION_ARCHIVE=otlp+https://BACKEND")
+
+
 @pytest.mark.parametrize(
     "environ",
     [
