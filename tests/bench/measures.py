@@ -1,5 +1,6 @@
 """What is measured, and how: each returns plain numbers, and counts what was lost on the way."""
 
+import base64
 import os
 import socket
 import statistics
@@ -7,10 +8,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tests.bench.memory import profile
 from tests.lifecycle.platform_stub import OK, OK_REGISTER
@@ -19,6 +22,9 @@ from tests.sandbox import Destination, Environment, Function, Platform
 EXTENSIONS = Path("build/layer/extensions")
 HANDLER = Path(__file__).parent / "handler"
 NAME = "tailrace"
+
+# The intake of what the function itself exports, at whatever port is free.
+INTAKE = {"TAILRACE_OTLP_INTAKE": "1", "TAILRACE_OTLP_PORT": "0"}
 
 # How long nothing must use the processor before the extension counts as idle.
 SETTLED_S = 0.15
@@ -59,6 +65,14 @@ class Held(NamedTuple):
     lost: int
 
 
+class Exports(NamedTuple):
+    """What the function itself exports: how soon it is answered, and what a span costs on its way to the backend."""
+
+    answered_ms: float
+    cpu_us_per_span: float
+    lost: int
+
+
 def bare(python: str = sys.executable) -> Bare:
     """Starts and ends an interpreter as the launcher starts it."""
     began = time.perf_counter()
@@ -67,10 +81,10 @@ def bare(python: str = sys.executable) -> Bare:
     return Bare((time.perf_counter() - began) * 1000, (usage.ru_utime + usage.ru_stime) * 1000)
 
 
-def boot(extensions: Path = EXTENSIONS) -> Boot:
+def boot(extensions: Path = EXTENSIONS, *, environ: Mapping[str, str] = {}) -> Boot:
     """One environment from exec to idle."""
-    register_ms, next_ms = asked(extensions)
-    with _environment(freeze=False, runtime_command=_IDLE_RUNTIME, extensions=extensions) as (_, env):
+    register_ms, next_ms = asked(extensions, environ)
+    with _environment(freeze=False, runtime_command=_IDLE_RUNTIME, extensions=extensions, environ=environ) as (_, env):
         env.start()
         cpu_ms = _settled_cpu_ms(env)
         pss_mb, memory = env.memory_pss_bytes(NAME) / 1e6, profile(env.processes(NAME))
@@ -78,7 +92,7 @@ def boot(extensions: Path = EXTENSIONS) -> Boot:
     return Boot(register_ms, next_ms, cpu_ms, pss_mb, memory)
 
 
-def asked(extensions: Path) -> tuple[float, float]:
+def asked(extensions: Path, environ: Mapping[str, str]) -> tuple[float, float]:
     """Milliseconds from exec until registration, and until the first event is asked for.
 
     The platform here does nothing else, unlike the sandbox, which starts the runtime in between: its time would be
@@ -87,9 +101,9 @@ def asked(extensions: Path) -> tuple[float, float]:
     launcher = str(extensions / NAME)
     with socket.create_server(("127.0.0.1", 0)) as server:
         host, port = server.getsockname()
-        environ = {"AWS_LAMBDA_RUNTIME_API": f"{host}:{port}", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
+        known = {"AWS_LAMBDA_RUNTIME_API": f"{host}:{port}", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
         began = time.perf_counter()
-        pid = os.posix_spawn(launcher, [launcher], environ)
+        pid = os.posix_spawn(launcher, [launcher], {**known, **environ})
         connection, _ = server.accept()
         with connection:
             arrived_ms = []
@@ -161,6 +175,35 @@ def cpu_per_invocation_ms(*signals: str, flush: str, invocations: int = 60) -> t
         return tuple(invoked(invocations))
 
 
+def exports(invocations: int = 10, requests: int = 20, spans: int = 100) -> Exports:
+    """Exports `spans` at a time, as an SDK does it, beside invocations that are shipped as they end."""
+    request = ExportTraceServiceRequest()
+    scope = request.resource_spans.add().scope_spans.add()
+    for number in range(spans):
+        span = scope.spans.add(name="GET /orders/{id}", trace_id=bytes(range(16)), kind=3)
+        span.span_id = b"#number#"  # made a different one by the function
+        span.start_time_unix_nano = 1_700_000_000_000_000_000 + number
+        span.end_time_unix_nano = span.start_time_unix_nano + 1_000_000
+        for name in ("http.request.method", "url.full", "server.address", "network.protocol.version"):
+            span.attributes.add(key=name).value.string_value = f"{name} of {number}"
+    event = {"lines": 0, "requests": requests, "body": base64.b64encode(request.SerializeToString()).decode()}
+    with _environment(freeze=False, timeout_s=30.0, TAILRACE_FLUSH="end", environ=INTAKE) as (backend, env):
+        answered_ms: list[float] = []
+        before_ms = {}
+        for asked in (0, requests):
+            env.invoke({**event, "requests": asked})
+            began_ms = _settled_cpu_ms(env)
+            for _ in range(invocations):
+                payload = env.invoke({**event, "requests": asked}).payload
+                answered_ms += payload["answered_ms"]
+            before_ms[asked] = _settled_cpu_ms(env) - began_ms
+        env.shutdown()
+        sent = (invocations + 1) * requests * spans
+        lost = sent - sum(span.body == "GET /orders/{id}" for span in backend.spans())
+    cpu_us = (before_ms[requests] - before_ms[0]) * 1000 / (invocations * requests * spans)
+    return Exports(statistics.median(answered_ms), cpu_us, lost)
+
+
 def held(invocations: int = 20, lines: int = 20) -> Held:
     """What each of `invocations` was held after its return, with a healthy backend and policy `end`."""
     with _environment(freeze=True, TAILRACE_FLUSH="end") as (backend, env):
@@ -199,7 +242,8 @@ def _environment(
     timeout_s: float = 3.0,
     runtime_command: list[str] | None = None,
     extensions: Path = EXTENSIONS,
-    **environ: str,
+    environ: Mapping[str, str] = {},
+    **further: str,
 ) -> Iterator[tuple[Destination, Environment]]:
     with Destination() as backend:
         function = Function(
@@ -208,7 +252,7 @@ def _environment(
             timeout_s=timeout_s,
             runtime_command=runtime_command,
             # Each event is a record then: what was delivered can be counted.
-            environ={"OTEL_EXPORTER_OTLP_ENDPOINT": backend.url, "TAILRACE_PLATFORM_LOGS": "1", **environ},
+            environ={"OTEL_EXPORTER_OTLP_ENDPOINT": backend.url, "TAILRACE_PLATFORM_LOGS": "1", **environ, **further},
         )
         # The platform's own buffer must not be what overflows: how large it is on Lambda is not public.
         platform = Platform(freeze=freeze, buffer_bytes=64 * 1024 * 1024)

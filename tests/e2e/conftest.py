@@ -97,6 +97,7 @@ def start() -> Iterator[Start]:
             timeout_s: float = 3.0,
             log_format: Any = "Text",
             layer: Path = LAYER,
+            handler: str = "app.handler",
             runtime_environ: dict[str, str] | None = None,
             **settings: str,
         ) -> Run:
@@ -105,7 +106,7 @@ def start() -> Iterator[Start]:
             counted = {"TAILRACE_PLATFORM_LOGS": "1"}
             environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": backend.url, **counted, **(runtime_environ or {}), **settings}
             function = Function(
-                handler="app.handler",
+                handler=handler,
                 task_root=HANDLER,
                 timeout_s=timeout_s,
                 log_format=log_format,

@@ -150,6 +150,8 @@ def _start_runtime(world: World) -> None:
         "awslambdaric",
         function.handler,
     )
+    wrapper = function.environ.get("AWS_LAMBDA_EXEC_WRAPPER")
+    command = [wrapper, *command] if wrapper else command
     variables = environ.for_runtime(function, world.platform, world.api, world.extensions_dir.parent)
     world.journal.started("runtime")
     try:
