@@ -330,6 +330,31 @@ class FlagOrAuto(Choice):
         return "1" if lowered in _YES else "0" if lowered in _NO else super().read(text)
 
 
+class Level(Choice):
+    """A severity, by any of the names that libraries have for it."""
+
+    # What else they are called.
+    OTHERS = frozenset(
+        (
+            *("t", "trc", "trce", "finest", "silly", "d", "dbg", "dbug", "v", "vrb", "verbose", "finer", "fine"),
+            *("config", "http", "i", "inf", "information", "informational", "success", "w", "wrn"),
+            *("e", "err", "fail", "severe", "dpanic", "panic", "pnc", "alert"),
+            *("c", "crit", "f", "ftl", "emergency", "emerg"),
+        )
+    )
+
+    def __init__(self, about: str) -> None:
+        options = ("trace", "debug", "info", "notice", "warn", "warning", "error", "critical", "fatal")
+        super().__init__("", about, options=options, scope=EVERY_ROUTE)
+
+    @property
+    def expected(self) -> str:
+        return super().expected + ", or what else a library calls one of them"
+
+    def read(self, text: str) -> str:
+        return text.lower() if text.lower() in self.OTHERS else super().read(text)
+
+
 class Encoding(Choice):
     """An encoding of OTLP. gRPC is understood, and answered where all is known that is used instead."""
 

@@ -26,6 +26,7 @@ from lifecycle.contract.setting_types import (
     FlagOrAuto,
     FlagOrNames,
     Headers,
+    Level,
     Names,
     Pairs,
     Patterns,
@@ -227,12 +228,7 @@ class Settings:
         "Whether invocations that X-Ray does not sample get spans: auto gives all of them one until this environment "
         "sees that X-Ray samples here, and leaves it to X-Ray from then on.",
     )
-    min_level = Choice(
-        "",
-        "Least severity of a log record; one that tells no severity is shipped.",
-        options=("trace", "debug", "info", "warn", "error", "fatal"),
-        scope=EVERY_ROUTE,
-    )
+    min_level = Level("Least severity of a log record; one that tells no severity is shipped.")
     keep = Patterns("Log records are shipped only if one of these is found in the body.")
     drop = Patterns("Log records are dropped if one of these is found in the body; after TAILRACE_KEEP.")
     redact = Patterns(

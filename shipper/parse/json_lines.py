@@ -12,14 +12,14 @@ import msgspec
 from lifecycle.contract.json_text import has_more_members, with_valid_escapes
 from shipper.model.context import NOTHING
 from shipper.model.log_record import ExceptionInfo
-from shipper.model.severity import name_of, number_of
+from shipper.model.severity import name_of, number_of, own_name_of, syslog_name_of
 from shipper.model.trace_ids import SPAN_DIGITS, hex_id, trace_context
 from shipper.parse.text_formats import may_hold_exception
-from shipper.parse.times import unix_ns
+from shipper.parse.times import is_near, unix_ns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Any, Protocol
 
     class Named(Protocol):
@@ -33,10 +33,20 @@ if TYPE_CHECKING:
 
 # What a member may be, by the names that libraries give it; of several the first named here is taken.
 _NAMES = {
-    "time": ("timestamp", "time", "@timestamp", "ts", "@t"),
-    "level": ("level", "severity", "log_level", "levelname", "log.level", "lvl", "@l"),
-    "message": ("message", "msg", "@m", "@message", "event", "@mt"),
-    "logger": ("logger", "logger_name", "loggerName", "log.logger"),
+    "time": (
+        *("timestamp", "time", "@timestamp", "ts", "@t", "Timestamp", "Time", "datetime", "instant", "timeMillis"),
+        "eventTime",
+    ),
+    "level": (
+        *("severityText", "severity_text", "SeverityText", "level", "severity", "log_level", "levelname", "log.level"),
+        *("lvl", "@l", "Level", "Severity", "LogLevel", "logLevel", "loglevel", "level_name", "levelName"),
+    ),
+    "number": ("severityNumber", "severity_number", "SeverityNumber"),
+    "message": (
+        *("message", "msg", "@m", "@message", "event", "@mt", "Message", "Msg", "RenderedMessage", "MessageTemplate"),
+        "short_message",
+    ),
+    "logger": ("logger", "logger_name", "loggerName", "log.logger", "Logger", "SourceContext"),
     # Names that nobody gives another id, and names that many ids have: API Gateway's, S3's, a user's own.
     "invocation": (
         *("function_request_id", "functionRequestId", "FunctionRequestId", "aws_request_id", "awsRequestId"),
@@ -66,6 +76,25 @@ _STACKS = (
 # Members that may hold an exception as an object, or as a list of objects with its causes behind it.
 _OBJECTS = ("err", "error", "exception", "thrown")
 _ROLES = {name: (role, rank) for role, names in _NAMES.items() for rank, name in enumerate(names)}
+# Names that mean so only beside one of others: OpenTelemetry's records, Rust's tracing, .NET's console, Monolog.
+_BESIDE = {
+    "body": ("message", frozenset(_NAMES["number"])),
+    "Body": ("message", frozenset(_NAMES["number"])),
+    "target": ("logger", frozenset(("fields",))),
+    "Category": ("logger", frozenset(("LogLevel",))),
+    "channel": ("logger", frozenset(("level_name",))),
+}
+_LAST_RANK = 1000
+# Members that hold what others have beside each other, and what of it is taken: the Elastic Common Schema nested,
+# Rust's tracing, loguru, whose record has the logger's name as `name`.
+_PARTS = {"log": ("level", "logger"), "fields": ("message",), "record": ("time", "level", "message", "logger")}
+# What the runtimes' own JSON formats consist of; what is their message may be another logger's line.
+_ENVELOPE = frozenset(("timestamp", "level", "message", "requestId", "AWSRequestId", "logger", "traceId", "tenantId"))
+_OF_ENVELOPE = frozenset(("timestamp", "level", "message"))
+# GELF, in which levels are syslog's; Serilog's compact form, in which no level is Information.
+_OF_GELF, _OF_SERILOG = "short_message", frozenset(("@t", "@i", "@m", "@mt"))
+_INFORMATION = "Information"
+_MOST_WRAPPED = 3
 # What says whose line it is.
 _OF_IDS = ("invocation", "request", "trace", "span", "flags")
 # Members in which loggers put what they were told for all lines: Rust's tracing, Log4j, Logback, Monolog and loguru,
@@ -94,12 +123,26 @@ _MOST_VALUE_BYTES = 65_536
 
 # What is longer is none.
 _MOST_WORD = 64
+_MOST_MOMENT = 128
 _MOST_LOGGER = 512
 _MOST_HEAD_BYTES = 4096
 
 # A line with more members than this is not taken apart: each of them costs more than its text.
 MOST_MEMBERS = 1024
-_LEVEL_DIGITS = 2
+_LEVEL_NUMBER = re.compile(rb"(\d{1,2})(?:\.0{1,6})?")
+# How a terminal is told of a colour.
+_COLOUR = re.compile(r"\x1b\[[0-9;]{0,16}m")
+
+# What may stand around an object; what Python's JSON has that JSON has not, outside of strings.
+_AROUND = " \t\r\n\ufeff"
+_NOT_FINITE = re.compile(rb'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|-?Infinity|NaN', re.DOTALL)
+# Strings, and what stands between the parts of an object.
+_MARKS = re.compile(rb'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|[{}\[\],]', re.DOTALL)
+_MOST_EXAMINED = 32_768
+_MOST_OBJECTS = 16
+
+_SEVERITY_DIGITS = 2
+_NS_DIGITS = 9
 _NS_PER_S = 1_000_000_000
 
 # Between these, a number is a time: from 2001 on, in seconds, milliseconds, microseconds or nanoseconds.
@@ -129,6 +172,8 @@ class Line(msgspec.Struct):
         flags: Of that trace; None when the line does not say.
         exception: Its type, message and stack trace.
         rest: Members without a place of their own, raw.
+        event_ns: When its event was made, in nanoseconds since the epoch; None when that is not known.
+        is_wrapped: Whether it stood within another one, and has of that what it does not say itself.
     """
 
     message: bytes | None = None
@@ -143,6 +188,8 @@ class Line(msgspec.Struct):
     flags: int | None = None
     exception: ExceptionInfo | None = None
     rest: dict[str, bytes] = {}
+    event_ns: int | None = None
+    is_wrapped: bool = False
 
 
 class _Ids(msgspec.Struct, frozen=True):
@@ -170,11 +217,17 @@ class _Plan(msgspec.Struct, frozen=True):
         roles: What takes a member, and the names of those it is offered, in turn, until one is taken.
         ids: Where it may be told whose line it is; None where no member tells.
         may_tell_error: Whether a member is there that may hold an exception.
+        parts: Members that may hold parts of a line, and the roles that are taken from them.
+        level: That of a line that tells none.
+        is_envelope: Whether it is what a runtime writes around a message.
     """
 
     roles: "Roles"
     ids: _Ids | None
     may_tell_error: bool
+    parts: tuple[str, ...]
+    level: str
+    is_envelope: bool
 
 
 # A function's lines have the same few sets of members, over and over.
@@ -190,14 +243,26 @@ def members_of(raw: bytes) -> dict[str, bytes] | None:
     try:
         return {name: bytes(value) for name, value in _members.decode(text).items()}
     except (msgspec.MsgspecError, RecursionError):
+        pass
+    # Python writes numbers that JSON has not: they become text.
+    mended = _NOT_FINITE.sub(_as_string, text) if b"NaN" in text or b"Infinity" in text else text
+    if mended == text:
         return None
+    try:
+        return {name: bytes(value) for name, value in _members.decode(mended).items()}
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+
+
+def _as_string(found: "re.Match[bytes]") -> bytes:
+    return found[0] if found[0][:1] == b'"' else b'"%b"' % found[0]
 
 
 def _object_in(raw: bytes) -> bytes | None:
     """What may be a JSON object: all of `raw`, or the text that it is."""
     if raw[:1] == b"{":
         return raw
-    text = _text.decode(raw).strip().encode()
+    text = _text.decode(raw).strip(_AROUND).encode()
     # An escape within the string was an escaped escape so far.
     return with_valid_escapes(text) if text.endswith(b"}") else None
 
@@ -207,23 +272,34 @@ def nobody(raw: bytes, *, is_sure: bool) -> str:
     return NOTHING.invocation_named(_str(raw), is_sure=is_sure)
 
 
-def line_of(members: dict[str, bytes], named: "Named" = nobody) -> Line:
+def line_of(
+    members: dict[str, bytes], named: "Named" = nobody, event_ns: int | None = None, wraps: int = _MOST_WRAPPED
+) -> Line:
     """A line's parts.
 
     Args:
         members: Of the object; used up.
         named: Says which invocation is named by a raw value.
+        event_ns: When its event was made.
+        wraps: In so many others it may stand.
     """
-    line = Line(rest=members)
     names = tuple(members)
     plan = _plans.get(names) or _planned(names)
+    line = Line(level=plan.level, rest=members, event_ns=event_ns)
     for take, candidates in plan.roles:
         for name in candidates:
             if take(line, members[name]):
                 del members[name]
                 break
+    if plan.parts:
+        for holder in plan.parts:
+            _take_parts(line, members, holder)
     if plan.ids is not None:
         _take_ids(line, members, plan.ids, named, _MOST_NESTED)
+    if plan.is_envelope and wraps and line.message is not None and may_hold_object(line.message):
+        within = line_within(line.message, named, event_ns, wraps - 1)
+        if within is not None:
+            return _wrapped(within, line)
     message = line.message if line.message is not None and _may_tell_error(line.message) else None
     if plan.may_tell_error or message is not None:
         from shipper.parse.exceptions import in_json_line
@@ -239,30 +315,117 @@ def _may_tell_error(message: bytes) -> bool:
     return message[:1] == b'"' and b"\\" in message and may_hold_exception(message)
 
 
-def head_of(raw: "msgspec.Raw | bytes", named: "Named" = nobody) -> Line:
+def head_of(raw: "msgspec.Raw | bytes", named: "Named" = nobody, event_ns: int | None = None) -> Line:
     """What a raw JSON object says of itself, and nothing of what it says: for one that is not taken apart."""
     decoder, fields = _heads()
     try:
         found = decoder.decode(raw)
     except (msgspec.MsgspecError, RecursionError):
-        return Line()
+        return Line(event_ns=event_ns)
     members = {}
     for name, field in fields:
         member = getattr(found, field)
         if member is not _NO_MEMBER and len(member) <= _MOST_HEAD_BYTES:
             members[name] = bytes(member)
-    line = line_of(members, named)
+    line = line_of(members, named, event_ns)
     line.rest = {}
     return line
 
 
+def may_hold_object(raw: bytes) -> bool:
+    """Whether a raw value may be an object, or text that holds one."""
+    return raw[:1] == b"{" or (raw[1:2] == b"{" and raw.find(b"}", -4) > 0)
+
+
+def line_within(
+    raw: bytes, named: "Named" = nobody, event_ns: int | None = None, wraps: int = _MOST_WRAPPED
+) -> Line | None:
+    """The line of another logger that a raw value is, an object or text that holds one; None when it is none.
+
+    A logger's has a message or a level: what has neither is what somebody had to say.
+    """
+    members = members_of(raw)
+    if not members:
+        return None
+    line = line_of(members, named, event_ns, wraps)
+    is_loggers = bool(line.level) or (line.message is not None and line.message[:1] == b'"')
+    return line if is_loggers else None
+
+
+def _wrapped(line: Line, outer: Line) -> Line:
+    """A line with what it does not say itself of the one around it."""
+    line.is_wrapped = True
+    line.level = line.level or outer.level
+    if line.time_ns is None:
+        line.time_ns, line.is_exact = outer.time_ns, outer.is_exact
+    line.logger = line.logger or outer.logger
+    line.request_id = line.request_id or outer.request_id
+    if not line.trace_id:
+        line.trace_id, line.parent_id, line.flags = outer.trace_id, outer.parent_id, outer.flags
+        line.span_id = line.span_id or outer.span_id
+    for name, value in outer.rest.items():
+        if line.rest.get(name) != value:
+            line.rest[f"log.{name}" if name in line.rest else name] = value
+    if line.exception is not None and line.exception.is_uncaught:
+        line.exception = msgspec.structs.replace(line.exception, is_uncaught=False)
+    return line
+
+
+def beginning_of(text: str, named: "Named" = nobody, event_ns: int | None = None) -> Line:
+    """What a text says of itself that begins like an object and is none: several of them, or one that was cut off.
+
+    Time and ids are the first's, the level is that of the most severe.
+    """
+    lines = []
+    for part in _objects_at_beginning(text.strip(_AROUND)[:_MOST_EXAMINED].encode("utf-8", "replace")):
+        members = members_of(part)
+        if members is None:
+            break
+        lines.append(line_of(members, named, event_ns, 0))
+    if not lines:
+        return Line(event_ns=event_ns)
+    line = lines[0]
+    line.level = max((one.level for one in lines), key=number_of)
+    line.rest, line.message, line.exception = {}, None, None
+    return line
+
+
+def _objects_at_beginning(text: bytes) -> "Iterator[bytes]":
+    """The objects that a text begins with; one that is cut off up to its last whole member."""
+    depth = begin = end = count = 0
+    comma = -1
+    for found in _MARKS.finditer(text):
+        at = found.start()
+        mark = text[at : at + 1]
+        if not depth and (text[end:at].strip() or mark != b"{"):
+            return
+        if mark in b"{[":
+            if not depth:
+                begin, comma = at, -1
+            depth += 1
+        elif mark in b"}]":
+            depth -= 1
+            if not depth:
+                end = at + 1
+                yield text[begin:end]
+                count += 1
+                if count >= _MOST_OBJECTS:
+                    return
+        elif mark == b"," and depth == 1:
+            comma = at
+    if depth and comma > 0:
+        yield text[begin:comma] + b"}"
+
+
 def ids_of(members: dict[str, bytes], named: "Named" = nobody) -> Line:
     """Whose line it is, as `line_of` finds it, and nothing else."""
-    line = Line()
     names = tuple(members)
-    ids = (_plans.get(names) or _planned(names)).ids
-    if ids is not None:
-        _take_ids(line, members, ids, named, _MOST_NESTED)
+    plan = _plans.get(names) or _planned(names)
+    if plan.is_envelope and may_hold_object(members["message"]):
+        return line_of(members, named)
+    line = Line()
+    if plan.ids is not None:
+        _take_ids(line, members, plan.ids, named, _MOST_NESTED)
     return line
 
 
@@ -275,12 +438,24 @@ def _planned(names: tuple[str, ...]) -> _Plan:
     """What is looked for in which members of a line with these."""
     found: dict[str, list[tuple[int, str]]] = {}
     for name in names:
-        role = _ROLES.get(name)
-        if role is not None:
-            found.setdefault(role[0], []).append((role[1], name))
+        role, rank = _ROLES.get(name, ("", _LAST_RANK))
+        if name in _BESIDE and not _BESIDE[name][1].isdisjoint(names):
+            role = _BESIDE[name][0]
+        if role:
+            found.setdefault(role, []).append((rank, name))
     found = {role: sorted(ranked) for role, ranked in found.items()}
     roles = tuple((take, tuple(name for _, name in found[role])) for role, take in _TAKERS.items() if role in found)
-    plan = _Plan(roles, _ids_among(names, found), not _OF_ERRORS.isdisjoint(names))
+    if _OF_GELF in names:
+        roles = tuple((_take_syslog if take is _take_level else take, several) for take, several in roles)
+    is_compact = "@t" in names and "level" not in found and len(_OF_SERILOG.intersection(names)) > 1
+    plan = _Plan(
+        roles,
+        _ids_among(names, found),
+        may_tell_error=not _OF_ERRORS.isdisjoint(names),
+        parts=tuple(name for name in _PARTS if name in names),
+        level=_INFORMATION if is_compact else "",
+        is_envelope=_ENVELOPE.issuperset(names) and _OF_ENVELOPE.issubset(names),
+    )
     if len(_plans) < _MOST_PLANS and sum(map(len, names)) <= _MOST_NAMES_BYTES:
         _plans[names] = plan
     return plan
@@ -317,7 +492,8 @@ def _take_ids(line: Line, members: dict[str, bytes], ids: _Ids, named: "Named", 
                 break
     if depth and not (line.request_id and line.trace_id):
         for name in ids.holders:
-            _take_held(line, members, name, named, depth - 1)
+            if name in members:
+                _take_held(line, members, name, named, depth - 1)
 
 
 def _take_trace(line: Line, members: dict[str, bytes], ids: _Ids) -> None:
@@ -385,30 +561,108 @@ def _objects_in(raw: bytes) -> list[dict[str, bytes]]:
     return objects
 
 
+def _take_parts(line: Line, members: dict[str, bytes], holder: str) -> None:
+    """Takes parts of the line out of what a member holds."""
+    raw = members[holder]
+    held = _objects_in(raw) if raw[:1] == b"{" else []
+    if not held:
+        return
+    inner = held[0]
+    is_loguru = holder == "record" and "logger" not in inner
+    if is_loguru:
+        inner = {"logger" if name == "name" else name: value for name, value in inner.items()}
+    names = tuple(inner)
+    for take, candidates in (_plans.get(names) or _planned(names)).roles:
+        role = _ROLE_OF[take]
+        if role not in _PARTS[holder] or getattr(line, _PLACES[role]) not in (None, ""):
+            continue
+        for name in candidates:
+            if take(line, inner[name]):
+                del inner[name]
+                break
+    if len(inner) < len(names):
+        if is_loguru and "logger" in inner:
+            inner["name"] = inner.pop("logger")
+        members[holder] = object_of(inner)
+        if not inner:
+            del members[holder]
+
+
 def _take_time(line: Line, raw: bytes) -> bool:
-    if len(raw) > _MOST_WORD:
+    if len(raw) > _MOST_MOMENT:
         return False
-    if raw[:1] == b'"':
+    mark = raw[:1]
+    if mark == b'"':
         text = _text.decode(raw)
-        line.time_ns = unix_ns(text)
+        time_ns = unix_ns(text)
         line.is_exact = "." in text or "," in text
     else:
-        line.time_ns = _epoch_ns(raw)
-        line.is_exact = line.time_ns is not None and line.time_ns % _NS_PER_S != 0
-    return line.time_ns is not None
+        time_ns = _moment_ns(raw) if mark == b"{" else _epoch_ns(raw)
+        line.is_exact = time_ns is not None and time_ns % _NS_PER_S != 0
+    if time_ns is None or (line.event_ns is not None and not is_near(time_ns, line.event_ns)):
+        return False
+    line.time_ns = time_ns
+    return True
+
+
+def _moment_ns(raw: bytes) -> int | None:
+    """A moment that is an object: Log4j's, loguru's."""
+    (held,) = _objects_in(raw)[:1] or ({},)
+    ns = held.get("nanoOfSecond", b"0")
+    if not ns.isdigit() or len(ns) > _NS_DIGITS:
+        return None
+    second_ns = _epoch_ns(held.get("epochSecond", held.get("timestamp", b"")))
+    return second_ns + int(ns) if second_ns is not None else None
 
 
 def _take_level(line: Line, raw: bytes) -> bool:
-    if len(raw) > _MOST_WORD:
+    if len(raw) > _MOST_WORD or raw[:1] == b"{":
+        return not line.level and _take_level_object(line, raw)
+    if line.level:
         return False
     level = _levels.get(raw)
     if level is None:
-        level = _str(raw) or (name_of(int(raw)) if raw.isdigit() and len(raw) <= _LEVEL_DIGITS else "")
-        level = level if number_of(level) else ""
+        level = _level_of(raw)
         if len(_levels) < _MOST_LEVELS:
             _levels[raw] = level
     line.level = level
     return bool(level)
+
+
+def _level_of(raw: bytes) -> str:
+    """The level that a raw value is, as written but for colours and spaces; "" for none."""
+    if raw[:1] == b'"':
+        level = _text.decode(raw)
+        level = level if number_of(level) else _COLOUR.sub("", level).strip()
+    else:
+        found = _LEVEL_NUMBER.fullmatch(raw)
+        level = name_of(int(found[1])) if found else ""
+    return level if number_of(level) else ""
+
+
+def _take_level_object(line: Line, raw: bytes) -> bool:
+    """A level that is an object with its name in it: taken if there is nothing else in it."""
+    found = _objects_in(raw) if raw[:1] == b"{" and len(raw) <= _MOST_LOGGER else []
+    held = found[0] if found else {}
+    for name in ("name", "standardLevel", "levelStr"):
+        if name in held and len(held[name]) <= _MOST_WORD:
+            line.level = _level_of(held[name])
+            break
+    return bool(line.level) and len(held) == 1
+
+
+def _take_syslog(line: Line, raw: bytes) -> bool:
+    """A level as GELF has it: one of syslog's."""
+    line.level = syslog_name_of(int(raw)) if raw.isdigit() and len(raw) == 1 else ""
+    return bool(line.level) or _take_level(line, raw)
+
+
+def _take_number(line: Line, raw: bytes) -> bool:
+    """A severity's number in OpenTelemetry's records, where its name is not told."""
+    if line.level or not raw.isdigit() or len(raw) > _SEVERITY_DIGITS:
+        return False
+    line.level = own_name_of(int(raw))
+    return bool(line.level)
 
 
 def _take_message(line: Line, raw: bytes) -> bool:
@@ -425,10 +679,15 @@ def _take_logger(line: Line, raw: bytes) -> bool:
 _TAKERS = {
     "time": _take_time,
     "level": _take_level,
+    "number": _take_number,
     "message": _take_message,
     "logger": _take_logger,
 }
 
+
+_ROLE_OF: "dict[Take, str]" = {**{take: role for role, take in _TAKERS.items()}, _take_syslog: "level"}
+# Where of a line what was taken for a role is.
+_PLACES = {"time": "time_ns", "level": "level", "number": "level", "message": "message", "logger": "logger"}
 
 # What libraries write of a trace's flags.
 _FLAGS = {

@@ -5,6 +5,7 @@ Every event, whatever it is, has a record.
 """
 
 import functools
+import re
 from types import ModuleType
 
 import msgspec
@@ -14,8 +15,8 @@ from lifecycle.contract.json_text import as_text, without_newline
 from shipper.model.context import NOTHING, TENANT_ID, Context, request_id_of
 from shipper.model.events import AnyEvent, BrokenEvent, Event, OddEvent, WiderEvent
 from shipper.model.log_record import ExceptionInfo, LogRecord, Origin, TextLine
-from shipper.parse.text_formats import FORMATS, may_hold_exception, text_head
-from shipper.parse.times import KNOWN, unix_ns
+from shipper.parse.text_formats import FORMATS, UNTOLD, TextHead, may_hold_exception, object_behind, text_head
+from shipper.parse.times import KNOWN, is_near, unix_ns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,9 +47,11 @@ _TENANT = "tenantId"
 # A type that is longer is none of the platform's.
 _MOST_TYPE = 128
 
-# By its first byte a text line may be more than text: JSON, or what Node.js, Go and Rust say when memory is exhausted
-# (`FATAL ERROR: …`, `fatal error: …`, `memory allocation of …`).
-_UNPLAIN = frozenset(b"{Ffm")
+# By its first byte a text line may be more than text: JSON, with white space or a byte order mark before it, or what
+# Node.js, Go and Rust say when memory is exhausted (`FATAL ERROR: …`, `fatal error: …`, `memory allocation of …`).
+_UNPLAIN = frozenset(b"{ \\\xefFfm")
+_BEFORE_JSON = frozenset(b" \\\xef")
+_JSON_START = re.compile(rb'"(?: |\\[tnr]|\\u[fF][eE][fF][fF]|\xef\xbb\xbf)*\{')
 
 _QUOTE, _BRACE = _JSON_MARKS = b'"{'
 
@@ -90,25 +93,25 @@ class LogParser:
         # Nearly no line has a backslash before its end, and what tells an exception has: it has lines, or is JSON.
         if (
             raw[0] != _QUOTE
-            or ((first := raw[1]) in _UNPLAIN and (first == _BRACE or b"emory" in raw))
+            or ((first := raw[1]) in _UNPLAIN and (first == _BRACE or _is_unplain(raw, first)))
             or (raw.find(b"\\", 0, -3) >= 0 and may_hold_exception(raw))
         ):
             if context is not self._context:
                 self._enter(context)
             return self._read(event, index, raw, ())
         time = event.time
-        level = request_id = ""
+        level = request_id = written = ""
         if first in FORMATS:
             level, request_id, written, is_error = text_head(raw)
-            if is_error:
+            if is_error or (raw.find(b"}", -4) > 0 and object_behind(raw)):
                 return self.record(event, index, context)
-            if written and unix_ns(written) is not None:
-                time = written
         time_ns = KNOWN.get(time)
         if time_ns is None:
             time_ns = unix_ns(time)
             if time_ns is None:
                 return self.record(event, index, context)
+        if written:
+            time_ns = _near(written, time_ns) or time_ns
         if context is not self._context:
             self._enter(context)
         origin = self._origins.get((event.type, request_id))
@@ -125,16 +128,23 @@ class LogParser:
         if len(event.record) > _LARGE_BYTES:
             return self._origin_of_large(event)
         raw = bytes(event.record)
-        mark = raw[:1]
-        if mark == b'"' and raw[1] != _BRACE:
-            named = text_head(raw)[1] if raw[1] in FORMATS else ""
-            return self._origins.get((event.type, named)) or self._origin(event.type, named)
+        mark = raw[0]
+        if mark == _QUOTE and not _begins_like_json(raw):
+            head = text_head(raw) if raw[1] in FORMATS else UNTOLD
+            within = self._within(event, raw, head)
+            if within is not None:
+                return self._origin_of(event.type, within)
+            return self._origins.get((event.type, head[1])) or self._origin(event.type, head[1])
         if event.type.startswith("platform."):
             return self._origin(event.type, request_id_of(raw))
-        if mark not in b'{"':
+        if mark not in _JSON_MARKS:
             return self._origin(event.type, "")
         members = self._json.members_of(raw)
-        return self._origin_of(event.type, self._json.ids_of(members or {}, self._invocation_named))
+        if members is not None:
+            return self._origin_of(event.type, self._json.ids_of(members, self._invocation_named))
+        if mark == _BRACE:
+            return self._origin_of_large(event)
+        return self._origin_of(event.type, self._json.beginning_of(_text.decode(raw), self._invocation_named))
 
     def record(self, event: AnyEvent, index: int, context: Context) -> LogRecord:
         """What an event means."""
@@ -156,14 +166,16 @@ class LogParser:
     def _read(self, event: Event, index: int, raw: bytes, others: "Attributes") -> LogRecord:
         """What a record says that is taken apart, by what it is."""
         mark = raw[0]
-        if mark == _QUOTE and raw[1] != _BRACE:
+        if mark == _QUOTE and not _begins_like_json(raw):
             return self._of_text(event, index, raw, others)
         if event.type.startswith("platform."):
             return self._of_platform(event, index, raw, others)
         if mark in _JSON_MARKS and (members := self._json.members_of(raw)) is not None:
-            return self._of_json(event, index, raw, members, others)
+            count = len(members)
+            line = self._json.line_of(members, self._invocation_named, _event_ns(event))
+            return self._of_json(event, index, raw, line, count, others)
         if mark == _QUOTE:
-            return self._of_text(event, index, raw, others)
+            return self._of_broken(event, index, raw, others)
         if mark == _BRACE:
             return self._of_large(event, index, others)
         return self._record(event, index, self._origin(event.type, ""), event.time, as_text(raw), others)
@@ -179,63 +191,100 @@ class LogParser:
         body = raw if raw[:1] == b'"' else as_text(raw)
         return self._record(event, index, self._origin(kind, ""), event.time, body)
 
+    def _within(self, event: Event, raw: bytes, head: TextHead) -> "Line | None":
+        """The line of another logger, in JSON, behind what a runtime writes before each; None where there is none."""
+        behind = object_behind(raw) if raw.find(b"}", -4) > 0 else b""
+        if not behind:
+            return None
+        event_ns = _event_ns(event)
+        line: Line | None = self._json.line_within(behind, self._invocation_named, event_ns)
+        if line is None:
+            return None
+        level, request_id, written, _ = head
+        line.level, line.is_wrapped = line.level or level, True
+        line.request_id = line.request_id or self._context.invocation_named(request_id, is_sure=True)
+        if line.time_ns is None and written:
+            line.time_ns, line.is_exact = _near(written, event_ns), True
+        return line
+
     def _of_text(self, event: Event, index: int, raw: bytes, others: "Attributes") -> LogRecord:
-        """A text line, which may tell of an exception."""
-        level, request_id, time, is_error = text_head(raw)
+        """A text line, which may tell of an exception, or be another logger's line in JSON behind a runtime's head."""
+        head = text_head(raw)
+        within = self._within(event, raw, head)
+        if within is not None:
+            return self._of_json(event, index, raw, within, 0, others)
+        level, request_id, written, is_error = head
         exception = None
         if is_error or may_hold_exception(raw):
             from shipper.parse.exceptions import in_text
 
             exception = in_text(_text.decode(raw))
             level = level or ("ERROR" if exception is not None else "")
-        if not time or unix_ns(time) is None:
-            time = event.time
+        time_ns = _near(written, _event_ns(event)) if written else None
         origin = self._origin(event.type, request_id)
-        return self._record(event, index, origin, time, without_newline(raw), others, level, exception)
+        return self._record(event, index, origin, event.time, without_newline(raw), others, level, exception, time_ns)
+
+    def _of_broken(self, event: Event, index: int, raw: bytes, others: "Attributes") -> LogRecord:
+        """A text line that begins like JSON and is none: the text whole, and what it says of itself."""
+        text = _text.decode(raw)
+        line: Line = self._json.beginning_of(text, self._invocation_named, _event_ns(event))
+        if may_hold_exception(raw):
+            from shipper.parse.exceptions import in_text
+
+            line.exception = in_text(text)
+            line.level = line.level or ("ERROR" if line.exception is not None else "")
+        return self._of_line(event, index, line, without_newline(raw), others)
 
     def _of_large(self, event: Event, index: int, others: "Attributes") -> LogRecord:
         """A record that is not taken apart, for want of memory: its text, and what it says of itself."""
         view = memoryview(event.record)
-        if view[0] == _QUOTE:
-            head = bytes(view[:_EXAMINED_BYTES])
-            level, request_id, time, _ = text_head(head)
-            exception = None
-            if may_hold_exception(head):
-                from shipper.parse.exceptions import in_text
+        if view[0] == _BRACE:
+            line: Line = self._json.head_of(event.record, self._invocation_named, _event_ns(event))
+            return self._of_line(event, index, line, as_text(view), others)
+        if view[0] != _QUOTE:
+            return self._record(event, index, self._origin(event.type, ""), event.time, as_text(view), others)
+        head = bytes(view[:_EXAMINED_BYTES])
+        end = bytes(view[-_EXAMINED_BYTES:])
+        body = b"".join((view[:-3], b'"')) if without_newline(end) is not end else bytes(view)
+        exception = None
+        if may_hold_exception(head):
+            from shipper.parse.exceptions import in_text
 
-                exception = in_text(_beginning(head))
-                level = level or ("ERROR" if exception is not None else "")
-            if not time or unix_ns(time) is None:
-                time = event.time
-            end = bytes(view[-_EXAMINED_BYTES:])
-            body = b"".join((view[:-3], b'"')) if without_newline(end) is not end else bytes(view)
-            origin = self._origin(event.type, request_id)
-            return self._record(event, index, origin, time, body, others, level, exception)
-        line = self._head_of_large(event)
-        origin = self._origin_of(event.type, line)
-        time_ns = line.time_ns
-        if time_ns is not None and not line.is_exact:
-            time_ns = _written_ns(time_ns, event.time)
-        body = as_text(view)
-        return self._record(event, index, origin, event.time, body, others, line.level, None, time_ns, line.logger)
+            exception = in_text(_beginning(head))
+        if _begins_like_json(head):
+            line = self._json.beginning_of(_beginning(head), self._invocation_named, _event_ns(event))
+            line.exception, line.level = exception, line.level or ("ERROR" if exception is not None else "")
+            return self._of_line(event, index, line, body, others)
+        level, request_id, written, _ = text_head(head)
+        level = level or ("ERROR" if exception is not None else "")
+        time_ns = _near(written, _event_ns(event)) if written else None
+        origin = self._origin(event.type, request_id)
+        return self._record(event, index, origin, event.time, body, others, level, exception, time_ns)
 
     def _origin_of_large(self, event: Event) -> Origin:
         view = memoryview(event.record)
-        if view[0] == _QUOTE:
-            return self._origin(event.type, text_head(bytes(view[:_EXAMINED_BYTES]))[1])
-        return self._origin_of(event.type, self._head_of_large(event))
-
-    def _head_of_large(self, event: Event) -> "Line":
-        is_object = memoryview(event.record)[0] == _BRACE
-        found: Line = self._json.head_of(event.record, self._invocation_named) if is_object else self._json.Line()
-        return found
+        if view[0] == _BRACE:
+            return self._origin_of(event.type, self._json.head_of(event.record, self._invocation_named))
+        if view[0] != _QUOTE:
+            return self._origin(event.type, "")
+        head = bytes(view[:_EXAMINED_BYTES])
+        if _begins_like_json(head):
+            return self._origin_of(event.type, self._json.beginning_of(_beginning(head), self._invocation_named))
+        return self._origin(event.type, text_head(head)[1])
 
     def _of_json(
-        self, event: Event, index: int, raw: bytes, members: dict[str, bytes], others: "Attributes"
+        self, event: Event, index: int, raw: bytes, line: "Line", count: int, others: "Attributes"
     ) -> LogRecord:
-        """A line that is a JSON object: no member of it is lost."""
-        count = len(members)
-        line: Line = self._json.line_of(members, self._invocation_named)
+        """A line that is a JSON object: no member of it is lost.
+
+        Args:
+            event: What it is of.
+            index: Its place in the batch.
+            raw: The object, or the text that holds it.
+            line: Its parts.
+            count: How many members it had.
+            others: What else is known of the event.
+        """
         exception = line.exception
         rest = line.rest
         if line.message is not None:
@@ -245,19 +294,29 @@ class LogParser:
             body = _to_json(exception.message)
             attributes = others + tuple(rest.items())
         else:
-            if not rest:
+            if not rest and not line.is_wrapped:
                 rest = self._json.members_of(raw) or {}
-            is_whole = raw[:1] == b"{" and len(rest) == count
+            is_whole = raw[:1] == b"{" and len(rest) == count and not line.is_wrapped
             body = raw if is_whole else self._json.object_of(rest)
             attributes = others
         if len(raw) > _MOST_VALUES and raw.count(b",") > _MOST_VALUES:
             body, attributes = _narrowed(body, attributes)
+        return self._of_line(event, index, line, body, attributes)
+
+    def _of_line(self, event: Event, index: int, line: "Line", body: bytes, attributes: "Attributes") -> LogRecord:
+        """The record of a line that was taken apart."""
+        exception, time_ns, event_ns = line.exception, line.time_ns, line.event_ns
+        if time_ns is None:
+            time_ns = event_ns
+            if time_ns is None and event.time:
+                attributes = (*attributes, ("aws.lambda.event.time", _to_json(event.time)))
+        elif not line.is_exact and event_ns is not None and 0 <= event_ns - time_ns < _NS_PER_S:
+            time_ns = event_ns  # to the second, it says less than the event does
         level = line.level or ("ERROR" if exception is not None and exception.is_uncaught else "")
         origin = self._origin_of(event.type, line)
-        time_ns = line.time_ns
-        if time_ns is not None and not line.is_exact:
-            time_ns = _written_ns(time_ns, event.time)
-        return self._record(event, index, origin, event.time, body, attributes, level, exception, time_ns, line.logger)
+        if origin.tenant:
+            attributes = _with_tenant(attributes, origin)
+        return LogRecord(event, index, origin, body, time_ns, level, attributes, exception, line.logger)
 
     def _of_platform(self, event: Event, index: int, raw: bytes, others: "Attributes") -> LogRecord:
         """A platform event: one readable line, and what it says as an attribute. Unknown ones as they are."""
@@ -289,9 +348,8 @@ class LogParser:
             time_ns = unix_ns(time)
             if time_ns is None and time:  # no timestamp, but what was there in its place
                 attributes = (*attributes, ("aws.lambda.event.time", _to_json(time)))
-        if origin.tenant:  # by one name, whether the line has it, in Lambda's JSON format, or not
-            others = tuple(pair for pair in attributes if pair != (_TENANT, origin.tenant))
-            attributes = (*others, (TENANT_ID, origin.tenant))
+        if origin.tenant:
+            attributes = _with_tenant(attributes, origin)
         return LogRecord(event, index, origin, body, time_ns, level, attributes, exception, scope)
 
     @functools.cached_property
@@ -384,7 +442,31 @@ def _beginning(head: bytes) -> str:
         return ""
 
 
-def _written_ns(said_ns: int, time: str) -> int:
-    """When a line was written that says so to the second: one that is the event's own says less than the event does."""
-    event_ns = unix_ns(time)
-    return event_ns if event_ns is not None and 0 <= event_ns - said_ns < _NS_PER_S else said_ns
+def _with_tenant(attributes: "Attributes", origin: Origin) -> "Attributes":
+    """Attributes with the tenant by one name, whether the line has it, in Lambda's JSON format, or not."""
+    others = tuple(pair for pair in attributes if pair != (_TENANT, origin.tenant))
+    return (*others, (TENANT_ID, origin.tenant))
+
+
+def _event_ns(event: Event) -> int | None:
+    """When an event was made, in nanoseconds since the epoch."""
+    known = KNOWN.get(event.time)
+    return unix_ns(event.time) if known is None else known
+
+
+def _near(written: str, event_ns: int | None) -> int | None:
+    """When a line was written, by what stands in it, if that is near to its event."""
+    time_ns = unix_ns(written)
+    if time_ns is None or event_ns is None:
+        return time_ns
+    return time_ns if is_near(time_ns, event_ns) else None
+
+
+def _begins_like_json(raw: bytes) -> bool:
+    """Whether a JSON string begins like an object, white space and a byte order mark aside."""
+    return raw[1] == _BRACE or (raw[1] in _BEFORE_JSON and _JSON_START.match(raw) is not None)
+
+
+def _is_unplain(raw: bytes, first: int) -> bool:
+    """Whether a text line that begins so is more than text."""
+    return _JSON_START.match(raw) is not None if first in _BEFORE_JSON else b"emory" in raw

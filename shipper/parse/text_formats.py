@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _ID = rb"(?P<id>[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})"
-_LEVEL = rb"(?P<level>[A-Z]{4,11})"
-_WORD = rb"(?P<level>[A-Za-z]{4,11})"
+_LEVEL = rb"(?P<level>[A-Z]{3,11})"
+_WORD = rb"(?P<level>[A-Za-z]{3,11})"
 # Go's slog: `INFO`, and `INFO+2` for what lies between its levels.
 _SLOG = rb"(?P<level>[A-Za-z]{4,11}(?:[+-]\d{1,2})?)"
+# npm's and syslog's levels, as winston writes them; but `http`, which is how Go's server begins its lines, too.
+_NPM = rb"(?P<level>error|warn(?:ing)?|info|verbose|debug|silly|emerg|alert|crit|notice|fatal|trace)"
 # Only a time with a fraction and a zone is better than the platform's own.
 _EXACT = rb"(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{1,9}(?:Z|[+-]\d\d:\d\d))"
 _INEXACT = rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?"
@@ -29,16 +31,43 @@ _SOURCES: tuple[tuple[bytes, bytes], ...] = (
     # Python: `[INFO]\t2024-05-20T16:29:45.008Z\t<request id>\tmessage`. Java's LambdaLogger, and what Python's runtime
     # says of an uncaught exception: `[INFO] message`.
     (b"[", rb"\[" + _LEVEL + rb" {0,2}\](?: |\\t(?:" + _TIME + rb"\\t" + _ID + rb"?\\t)?)"),
+    # Serilog's console: `[16:29:45 INF] message`. structlog's, without a time: `[info     ] message`.
+    (b"[", rb"\[(?:\d\d:\d\d:\d\d )?" + _WORD + rb" {0,8}\] "),
+    # slf4j-simple: `[main] INFO com.example.Handler - message`.
+    (b"[", rb"\[[^\]\\]{1,60}\] " + _LEVEL + rb" [\w.$]{1,200} - "),
+    # Monolog: `[2024-05-20T16:29:45.008123+00:00] channel.ERROR: message {"a":1} []`.
+    (b"[", rb"\[" + _TIME + rb"\] [\w-]{1,60}\." + _LEVEL + rb": "),
+    # pino-pretty: `[16:29:45.008] INFO (8): message`.
+    (b"[", rb"\[[\d:. +-]{8,40}\] " + _LEVEL + rb"(?: \(|: )"),
     # Node.js: `2024-05-20T16:29:45.008Z\t<request id or undefined>\tINFO\tmessage`. .NET: the same, `info`.
     # Go's zap: the same without a request id.
     (b"2", _TIME + rb"\\t(?:(?:undefined|" + _ID + rb")?\\t)?" + _WORD + rb"\\t"),
     # What the platform says of a timeout.
     (b"2", _TIME + rb" " + _ID + rb" (?P<error>Task timed out)"),
+    # Serilog's file: `2024-05-20 16:29:45.008 +00:00 [INF] message`. structlog's console: `2024-05-20 16:29:45 [info
+    # ] message`. By hand, as winston's manual has it: `2024-05-20T16:29:45.008Z [info]: message`.
+    (b"2", _TIME + rb"(?: [+-]\d\d:\d\d)? \[" + _WORD + rb" {0,8}\][ :]"),
+    # loguru: `2024-05-20 16:29:45.008 | INFO     | module:function:3 - message`.
+    (b"2", _TIME + rb" \| " + _LEVEL + rb" {0,8} \| "),
+    # winston, with a time: `2024-05-20T16:29:45.008Z info: message`.
+    (b"2", _TIME + rb" " + _NPM + rb": "),
     # Java: `2024-05-20 16:29:45 <request id> INFO  Handler:25 - message`, `… [main] INFO  Handler - message`. Rust:
     # `2024-05-20T16:29:45.008123Z  INFO handler: message`.
     (b"2", _TIME + rb" +(?:\[[^\]\\]{0,60}\] +)?(?:" + _ID + rb" +)?" + _LEVEL + rb"[ :]"),
     # Logback, unset: `16:29:45.008 [main] INFO  com.example.Handler - message`.
     (b"012", rb"\d\d:\d\d:\d\d[.,]\d{3} \[[^\]\\]{0,60}\] +" + _LEVEL + rb" "),
+    # zerolog's console: `4:29PM INF message a=1`.
+    (b"123456789", rb"\d{1,2}:\d\d[AP]M " + _LEVEL + rb" "),
+    # java.util.logging: `May 20, 2024 4:29:45 PM com.example.Handler handle`, the level and the message in the next
+    # line. From Java 20 on the blank before PM is a narrow one.
+    (
+        b"JFMASOND",
+        rb"[A-Z][a-z]{2} \d{1,2}, \d{4},? \d{1,2}:\d\d:\d\d(?: |\xe2\x80\xaf|\\u202[fF])[AP]M [^\\\"]{1,300}(?:\\r)?\\n"
+        + _LEVEL
+        + rb": ",
+    ),
+    # klog and glog: `I0520 16:29:45.008123       8 main.go:12] message`.
+    (b"IWEF", rb"(?P<level>[IWEF])\d{4} \d\d:\d\d:\d\d\.\d{6} +\d{1,9} [\w./-]{1,120}:\d{1,6}\] "),
     # Go's slog without a handler of its own: `2024/05/20 16:29:45 INFO message`.
     (b"2", rb"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d(?:\.\d+)? " + _SLOG + rb" "),
     # As Python's manual has it: `2024-05-20 16:29:45,008 - name - INFO - message`.
@@ -46,7 +75,9 @@ _SOURCES: tuple[tuple[bytes, bytes], ...] = (
     # Ruby: `I, [2024-05-20T16:29:45.008123 #8]  INFO -- <request id>: message`.
     (b"DIWEFA", rb"[DIWEFA], \[[0-9T:. #-]{20,60}\] +" + _LEVEL + rb" -- " + _ID + rb"?"),
     # Python's logging, unset: `INFO:root:message`. By hand: `ERROR: message`.
-    (b"ACDEFINTVW", _LEVEL + rb"(?::[ \w]|\\t| - | \| )"),
+    (b"ACDEFINSTVW", _LEVEL + rb"(?::[ \w]|\\t| - | \| )"),
+    # winston's simple form: `info: message {"a":1}`.
+    (b"acdefinstvw", _NPM + rb": "),
     # Go's slog and logrus, logfmt: `time=2024-05-20T16:29:45.008Z level=INFO msg=…`.
     (b"t", rb'(?:time|ts)=(?:\\")?' + _TIME + rb'(?:[+-]\d\d:\d\d)?(?:\\")? level=' + _SLOG + rb"[ \"]"),
     (b"l", rb"level=" + _SLOG + rb"[ \"]"),
@@ -88,13 +119,19 @@ class Format:
         return self.match(line)
 
 
-# By a line's second byte, after the quote.
-FORMATS: dict[int, tuple[Format, ...]] = {}
+# By a line's second byte, after the quote. What begins with an escape may begin with a colour.
+_ESCAPED = b"\\"[0]
+FORMATS: dict[int, tuple[Format, ...]] = {_ESCAPED: ()}
 for _starts, _source in _SOURCES:
     for _start in _starts:
         FORMATS[_start] = (*FORMATS.get(_start, ()), Format(_source))
 
 _LEVELS = {spelt.encode(): spelt for name in NUMBERS for spelt in (name, name.lower(), name.capitalize())}
+# Go's log package; what its runtime library says of a failed handler is an exception, and no line in a line.
+_GO_HEAD = re.compile(rb'"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d(?:\.\d{1,9})? ')
+# How a terminal is told of colours, and within how much of a line that is looked for.
+_COLOUR = re.compile(rb"\\u001[bB]\[[0-9;]{0,16}m")
+_MOST_COLOURED = 256
 _LOGFMT_ID = re.compile(rb'\b(?:aws_?)?request_?id=(?:\\")?' + _ID, re.IGNORECASE)
 
 # Level, request id and time, each "" where the line does not say it plainly; whether it tells of an error.
@@ -104,26 +141,58 @@ UNTOLD: TextHead = ("", "", "", False)
 
 def text_head(line: bytes) -> TextHead:
     """What a raw JSON string begins with."""
+    first = line[1]
+    if first == _ESCAPED:
+        line = _uncoloured(line)
+        first = line[1]
+    for form in FORMATS.get(first, ()):
+        found = form.match(line)
+        if found is None:
+            continue
+        level = ""
+        if form.error:
+            level = "ERROR"
+        elif form.level:
+            word = found[form.level]
+            level = _LEVELS.get(word) or str(word, "ascii")
+            if word not in _LEVELS and not number_of(level):
+                continue
+        break
+    else:
+        return UNTOLD
+    request_id = found[form.request_id] if form.request_id else None
+    time = found[form.time] if form.time else None
+    if request_id is None and first in b"tl":
+        named = _LOGFMT_ID.search(line)
+        request_id = named["id"] if named else None
+    return level, str(request_id, "ascii") if request_id else "", str(time, "ascii") if time else "", form.error > 0
+
+
+def _uncoloured(line: bytes) -> bytes:
+    """The beginning of a raw JSON string without its colours; the same one if it does not begin with one."""
+    if line[:8].lower() != b'"\\u001b[':
+        return line
+    return _COLOUR.sub(b"", line[:_MOST_COLOURED]) + b'"'
+
+
+def object_behind(line: bytes) -> bytes:
+    r"""The JSON object that stands, as text, behind what a runtime writes before a message; b"" where there is none.
+
+    Returns:
+        It as a raw JSON string, which holds it.
+    """
     for form in FORMATS.get(line[1], ()):
         found = form.match(line)
         if found is not None:
             break
     else:
-        return UNTOLD
-    level = ""
-    if form.error:
-        level = "ERROR"
-    elif form.level:
-        word = found[form.level]
-        level = _LEVELS.get(word) or str(word, "ascii")
-        if word not in _LEVELS and not number_of(level):
-            return UNTOLD
-    request_id = found[form.request_id] if form.request_id else None
-    time = found[form.time] if form.time else None
-    if request_id is None and line[1] in b"tl":
-        named = _LOGFMT_ID.search(line)
-        request_id = named["id"] if named else None
-    return level, str(request_id, "ascii") if request_id else "", str(time, "ascii") if time else "", form.error > 0
+        found = _GO_HEAD.match(line) if line.find(b"rrorType") < 0 else None
+    if found is None:
+        return b""
+    at = found.end()
+    if line.startswith(b": ", at):  # Ruby's
+        at += 2
+    return b'"' + line[at:] if line.startswith((b'{\\"', b"{}"), at) else b""
 
 
 def may_hold_exception(line: bytes) -> bool:

@@ -8,12 +8,16 @@ import re
 
 # After the seconds: a fraction of any length, then Z or an offset. With a comma and without a colon, as ISO 8601 allows
 # and Python's logging libraries write it.
-_REST = re.compile(r"(?:[.,]([0-9]+))?(?:([Zz])|([+-])([0-9]{2}):?([0-9]{2}))")
+_REST = re.compile(r"(?:[.,]([0-9]+))?(?:([Zz])|([+-])([01][0-9]|2[0-3]):?([0-5][0-9]))")
 
 _SECONDS_LENGTH = len("2024-05-20T16:29:45")
 _MOST_NS = 2**63 - 1
 
 _NS_PER_MS = 1_000_000
+
+# A line is written when its event is made, or by who collects what it has to say until it returns: in a quarter of an
+# hour at most. A time that is further away is that of something else.
+_NEAR_NS = 15 * 60 * 1_000_000_000
 
 # A year; not even a durable function takes longer.
 _MOST_DURATION_MS = 366 * 86_400_000
@@ -65,6 +69,11 @@ def _parsed(head: str) -> int | None:
         _seconds.clear()
     seconds = _seconds[head] = int(moment.timestamp())
     return seconds
+
+
+def is_near(time_ns: int, event_ns: int) -> bool:
+    """Whether a line may have been written at a time, given that of its event."""
+    return -_NEAR_NS <= time_ns - event_ns <= _NEAR_NS
 
 
 def duration_ns(duration_ms: float | None) -> int:

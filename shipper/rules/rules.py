@@ -24,7 +24,7 @@ from shipper.model.log_record import LogRecord
 from shipper.model.metrics import Export
 from shipper.model.platform_records import Ended, Started, record_of
 from shipper.model.semconv import FAAS_INVOCATION_ID
-from shipper.model.severity import LEAST
+from shipper.model.severity import number_of
 from shipper.model.span import Span
 from shipper.parse.times import unix_ns
 from shipper.rules.patterns import BLANK, Patterns, UnreadableError
@@ -84,7 +84,7 @@ class Rules:
 
     def __init__(self, settings: Settings, log: Log) -> None:
         self._patterns, given = Patterns(log), settings.given
-        self._least = LEAST.get(settings.min_level, 0)
+        self._least = number_of(settings.min_level)
         self._keep = self._patterns.compiled(given.get("keep", "TAILRACE_KEEP"), settings.keep)
         self._drop = self._patterns.compiled(given.get("drop", "TAILRACE_DROP"), settings.drop)
         self._redaction: Redaction | None = None
