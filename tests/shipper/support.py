@@ -149,7 +149,7 @@ class Inbox:
     def build(self, items: Sequence[bytes], key: str = "") -> Request:
         """The records, so that `send` knows them."""
         self.keys.append(key)
-        body = msgspec.msgpack.encode(list(items))
+        body = msgspec.msgpack.encode([bytes(item) for item in items])
         return Request(body=body, body_bytes=len(body))
 
     def close(self) -> None:
