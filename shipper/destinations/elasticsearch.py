@@ -17,10 +17,10 @@ from lifecycle.contract.settings import Settings
 from shipper.delivery.interfaces import Limits, Request
 from shipper.delivery.outcome import DONE, Outcome, Verdict
 from shipper.destinations.destination import Destination, Endpoint
+from shipper.destinations.flat import Names, Said, composed, members_of, message_of
 from shipper.destinations.http import Bodies, Listener, Senders, outcome_of, place_of
-from shipper.model.log_record import Encoder, ExceptionInfo, LogRecord
+from shipper.model.log_record import Encoder, LogRecord
 from shipper.model.resource import attributes
-from shipper.model.signals import LOGS
 from shipper.transport import address
 from shipper.transport.response import MOST_RESPONSE, Response
 
@@ -39,8 +39,24 @@ _FIELDS = (
     "service.name service.version faas.name faas.version faas.instance cloud.provider cloud.region cloud.account.id"
 )
 
+_NAMES = Names(
+    level="log.level",
+    logger="log.logger",
+    event_type="event.action",
+    request_id="faas.execution",
+    trace_id="trace.id",
+    span_id="span.id",
+    error_type="error.type",
+    error_message="error.message",
+    error_stack="error.stack_trace",
+    uid="event.id",
+)
+
+# OpenSearch Serverless: its collections of time series choose ids themselves.
+_WITHOUT_IDS = ".aoss.amazonaws.com"
+
 # 409: a document of this id, which nobody else makes, is there.
-_OK, _CONFIGURATION, _TOO_MANY, _SERVER_ERROR = (200, 201, 409), (401, 403, 404), 429, 500
+_OK, _CONFLICT, _CONFIGURATION, _TOO_MANY, _SERVER_ERROR = (200, 201), 409, (401, 403, 404), 429, 500
 
 _to_json = msgspec.json.Encoder().encode
 
@@ -51,7 +67,8 @@ def made(settings: Settings, timing: "Timing", log: Log, heard: Listener | None 
     path, _, query = place.address.target.partition("?")
     bodies = Bodies(place, "application/x-ndjson", f"{path.rstrip('/')}/_bulk?{query and query + '&'}{_ANSWER}")
     sender = Senders(settings, timing, log, heard).sender(place, read, most_body=MOST_RESPONSE)
-    return Destination(Documents(settings), {LOGS: Endpoint(bodies, sender, LIMITS)})
+    documents = Documents(settings, has_ids=not place.address.host.endswith(_WITHOUT_IDS))
+    return composed(settings, documents, lambda: Endpoint(bodies, sender, LIMITS))
 
 
 class Documents(Encoder):
@@ -59,35 +76,30 @@ class Documents(Encoder):
 
     Args:
         settings: Say what function and service this is.
+        has_ids: Documents are created under ids of ours.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, has_ids: bool = True) -> None:
         found = attributes(settings)
         fields = {name: found[name] for name in _FIELDS.split() if name in found}
         labels = {name: str(value) for name, value in found.items() if name not in fields}
         self._tail = b",%b}\n" % _to_json({**fields, "labels": labels})[1:-1]
+        self._said = Said(_NAMES)
+        self._has_ids = has_ids
 
     def log(self, record: LogRecord) -> bytes:
         """A record's two lines."""
-        body, origin = record.body, record.origin
-        message = body if body[:1] == b'"' else _to_json(body.decode("utf-8", "replace"))
-        second, ns = divmod(record.time_ns or origin.observed_ns, 1_000_000_000)
+        second, ns = divmod(record.time_ns or record.origin.observed_ns, 1_000_000_000)
         moment = time.strftime(f"%Y-%m-%dT%H:%M:%S.{ns:09}Z", time.gmtime(second)).encode()
-        pieces = [b'{"create":{"_id":%b}}\n{"@timestamp":"%b","message":%b' % (_to_json(record.uid), moment, message)]
-        exception = record.exception or ExceptionInfo()
-        texts = (
-            *(("log.level", record.severity_text), ("log.logger", record.scope)),
-            ("event.action", origin.event_type if origin.event_type != "function" else ""),
-            *(("faas.execution", origin.request_id), ("trace.id", origin.trace_id), ("span.id", origin.span_id)),
-            *(("error.type", exception.type), ("error.message", exception.message)),
-            ("error.stack_trace", exception.stack),
-        )
-        pieces += [b',"%b":%b' % (name.encode(), _to_json(text)) for name, text in texts if text]
+        action = b'{"_id":"%b"}' % record.uid.encode() if self._has_ids else b"{}"
+        pieces = [
+            b'{"create":%b}\n{"@timestamp":"%b","message":%b,' % (action, moment, message_of(record)),
+            members_of(self._said(record)),
+        ]
         if record.attributes:
-            members = b",".join([b"%b:%b" % (_to_json(name), one_line(value)) for name, value in record.attributes])
-            pieces.append(b',"attributes":{%b}' % members)
-        elif body[:1] == b"{":
-            pieces.append(b',"attributes":%b' % one_line(body))
+            pieces.append(b',"attributes":{%b}' % members_of(record.attributes))
+        elif record.body[:1] == b"{":
+            pieces.append(b',"attributes":%b' % one_line(record.body))
         return b"".join((*pieces, self._tail))
 
 
@@ -141,7 +153,8 @@ def _outcome_of(result: Result) -> Outcome:
     said, status = error.reason or "", result.status
     # A name is shown as it is, and nothing else in a name's place.
     reason = error.type[:64] if error.type.isascii() and error.type.isidentifier() else f"status_{status}"
-    if status in _OK:
+    # Some who speak `_bulk` call it 200, and say beside it that a document was not taken.
+    if status == _CONFLICT or (status in _OK and not (error.type or error.reason)):
         return DONE
     if status == _TOO_MANY or status >= _SERVER_ERROR or error.type == "cluster_block_exception":
         return Outcome(verdict=Verdict.RETRY, reason=reason, said=said)

@@ -117,7 +117,9 @@ class Said:
 
 
 def message_of(record: LogRecord) -> bytes:
-    """The body as a JSON string: what is no text is there as JSON text."""
+    """The body as a JSON string, without a runtime's prefix; what is no text is there as JSON text."""
+    if record.prefix_bytes:
+        return b'"%b' % record.body[1 + record.prefix_bytes :]
     return text_of(record.body)
 
 

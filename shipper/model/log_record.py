@@ -69,6 +69,8 @@ class LogRecord(msgspec.Struct, gc=False):
         attributes: What stands beside the body, by name, as raw JSON values; not what has a field of its own here.
         exception: The exception that it tells of.
         scope: The logger's name; "" for none.
+        prefix_bytes: What of a body that is a text, from its quote on, is no more than what is said here already: the
+            time, id and level that Lambda's own runtimes put before it.
     """
 
     event: AnyEvent
@@ -80,6 +82,7 @@ class LogRecord(msgspec.Struct, gc=False):
     attributes: tuple[tuple[str, bytes], ...] = ()
     exception: ExceptionInfo | None = None
     scope: str = ""
+    prefix_bytes: int = 0
 
     @property
     def severity_number(self) -> int:

@@ -15,7 +15,15 @@ from lifecycle.contract.json_text import as_text, without_newline
 from shipper.model.context import NOTHING, TENANT_ID, Context, request_id_of
 from shipper.model.events import AnyEvent, BrokenEvent, Event, OddEvent, WiderEvent
 from shipper.model.log_record import ExceptionInfo, LogRecord, Origin, TextLine
-from shipper.parse.text_formats import FORMATS, UNTOLD, TextHead, may_hold_exception, object_behind, text_head
+from shipper.parse.text_formats import (
+    FORMATS,
+    UNTOLD,
+    TextHead,
+    may_hold_exception,
+    object_behind,
+    prefix_bytes,
+    text_head,
+)
 from shipper.parse.times import KNOWN, is_near, unix_ns
 
 TYPE_CHECKING = False
@@ -214,6 +222,7 @@ class LogParser:
         if within is not None:
             return self._of_json(event, index, raw, within, 0, others)
         level, request_id, written, is_error = head
+        prefix = prefix_bytes(raw) if level else 0
         exception = None
         if is_error or may_hold_exception(raw):
             from shipper.parse.exceptions import in_text
@@ -222,7 +231,10 @@ class LogParser:
             level = level or ("ERROR" if exception is not None else "")
         time_ns = _near(written, _event_ns(event)) if written else None
         origin = self._origin(event.type, request_id)
-        return self._record(event, index, origin, event.time, without_newline(raw), others, level, exception, time_ns)
+        body = without_newline(raw)
+        record = self._record(event, index, origin, event.time, body, others, level, exception, time_ns)
+        record.prefix_bytes = prefix
+        return record
 
     def _of_broken(self, event: Event, index: int, raw: bytes, others: "Attributes") -> LogRecord:
         """A text line that begins like JSON and is none: the text whole, and what it says of itself."""

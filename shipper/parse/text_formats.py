@@ -24,13 +24,17 @@ _EXACT = rb"(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{1,9}(?:Z|[+-]\d\d:\d\d))
 _INEXACT = rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?"
 _TIME = rb"(?:" + _EXACT + rb"|" + _INEXACT + rb")"
 
+# What Lambda's own runtimes put before what a function logs; all that is in it is told by `text_head`.
+_LEVEL_FIRST = rb"\[" + _LEVEL + rb" {0,2}\](?: |\\t(?:" + _TIME + rb"\\t" + _ID + rb"?\\t)?)"
+_TIME_FIRST = _TIME + rb"\\t(?:(?:undefined|" + _ID + rb")?\\t)?" + _WORD + rb"\\t"
+
 # By the byte that a line begins with, the formats it may be of, tried in turn.
 _SOURCES: tuple[tuple[bytes, bytes], ...] = (
     # What Python's runtime says of a function that it cannot load, without a stack trace.
     (b"[", rb"\[ERROR\] (?P<error>Runtime\.[A-Z])"),
     # Python: `[INFO]\t2024-05-20T16:29:45.008Z\t<request id>\tmessage`. Java's LambdaLogger, and what Python's runtime
     # says of an uncaught exception: `[INFO] message`.
-    (b"[", rb"\[" + _LEVEL + rb" {0,2}\](?: |\\t(?:" + _TIME + rb"\\t" + _ID + rb"?\\t)?)"),
+    (b"[", _LEVEL_FIRST),
     # Serilog's console: `[16:29:45 INF] message`. structlog's, without a time: `[info     ] message`.
     (b"[", rb"\[(?:\d\d:\d\d:\d\d )?" + _WORD + rb" {0,8}\] "),
     # slf4j-simple: `[main] INFO com.example.Handler - message`.
@@ -41,7 +45,7 @@ _SOURCES: tuple[tuple[bytes, bytes], ...] = (
     (b"[", rb"\[[\d:. +-]{8,40}\] " + _LEVEL + rb"(?: \(|: )"),
     # Node.js: `2024-05-20T16:29:45.008Z\t<request id or undefined>\tINFO\tmessage`. .NET: the same, `info`.
     # Go's zap: the same without a request id.
-    (b"2", _TIME + rb"\\t(?:(?:undefined|" + _ID + rb")?\\t)?" + _WORD + rb"\\t"),
+    (b"2", _TIME_FIRST),
     # What the platform says of a timeout.
     (b"2", _TIME + rb" " + _ID + rb" (?P<error>Task timed out)"),
     # Serilog's file: `2024-05-20 16:29:45.008 +00:00 [INF] message`. structlog's console: `2024-05-20 16:29:45 [info
@@ -126,6 +130,8 @@ for _starts, _source in _SOURCES:
     for _start in _starts:
         FORMATS[_start] = (*FORMATS.get(_start, ()), Format(_source))
 
+_PREFIXES = {ord("["): Format(_LEVEL_FIRST), ord("2"): Format(_TIME_FIRST)}
+
 _LEVELS = {spelt.encode(): spelt for name in NUMBERS for spelt in (name, name.lower(), name.capitalize())}
 # Go's log package; what its runtime library says of a failed handler is an exception, and no line in a line.
 _GO_HEAD = re.compile(rb'"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d(?:\.\d{1,9})? ')
@@ -193,6 +199,13 @@ def object_behind(line: bytes) -> bytes:
     if line.startswith(b": ", at):  # Ruby's
         at += 2
     return b'"' + line[at:] if line.startswith((b'{\\"', b"{}"), at) else b""
+
+
+def prefix_bytes(line: bytes) -> int:
+    """How much of a raw JSON string of which the level is known is a runtime's prefix, its quote aside."""
+    form = _PREFIXES.get(line[1])
+    found = form.match(line) if form is not None else None
+    return found.end() - 1 if found is not None and line[found.end() : -1].removesuffix(b"\\n") else 0
 
 
 def may_hold_exception(line: bytes) -> bool:

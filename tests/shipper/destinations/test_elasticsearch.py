@@ -21,6 +21,7 @@ from shipper.model.events import OddEvent
 from shipper.model.log_record import ExceptionInfo, LogRecord, Origin
 from shipper.transport.response import Response
 from tests.shipper.destinations.bulk_server import BulkServer
+from tests.shipper.destinations.stub import SPAN
 from tests.shipper.model.test_events import JSON
 from tests.shipper.support import OBSERVED_NS, REQUEST_ID, TIME_NS, Lines, Waits, settings_of
 
@@ -90,6 +91,7 @@ class TestDocuments:
             "log.level": "WARN",
             "log.logger": "shop",
             "faas.execution": REQUEST_ID,
+            "event.id": "uid-0",
             "trace.id": "5b8efff798038103d269b633813fc60c",
             "span.id": "eee19b7ec3c1b174",
             "error.type": "KeyError",
@@ -118,6 +120,11 @@ class TestDocuments:
         """Lines of the function do not."""
         assert document(record(origin={"event_type": "platform.start"}))["event.action"] == "platform.start"
         assert "event.action" not in document(record(origin={"event_type": "function"}))
+
+    def test_what_a_runtime_puts_before_a_line_is_not_its_message(self) -> None:
+        """It is in fields of its own."""
+        body = b'"[INFO]\\t2024-05-20T16:29:45.008Z\\tid\\thello"'
+        assert document(record(body=body, prefix_bytes=body.index(b"hello") - 1))["message"] == "hello"
 
     def test_record_without_a_time_has_that_of_its_arrival(self) -> None:
         """A data stream wants one."""
@@ -167,6 +174,27 @@ class TestRequests:
         assert not SCHEMES["elasticsearch+https"].fits("://host:9200")
         assert not SCHEMES["elasticsearch+https"].fits("://host:9200/?x=y")
         assert SCHEMES["elasticsearch+https"].fits("://host:9200/logs-x")
+
+    def test_span_is_a_document_where_spans_are_asked_for(self, server: BulkServer) -> None:
+        """The same one each time; with its parts."""
+        destination = destination_of(server, TAILRACE_SIGNALS="logs,traces")
+        assert destination.shapes is not None
+        item = destination.shapes.span(SPAN)
+        endpoint = destination.endpoints["traces"]
+        for _ in range(2):
+            assert dict(endpoint.send(endpoint.build([item])).items) == {}
+        destination.close()
+        ((uid, found),) = server.streams[STREAM].items()
+        assert uid == found["event.id"] == f"{SPAN.trace_id}-{SPAN.span_id}-0"
+        assert (found["message"], found["event.action"], found["span.id"]) == ("shop", "span", SPAN.span_id)
+        assert found["attributes"]["spans"] == {"responseLatency": 2.2}
+
+    def test_serverless_is_given_no_ids(self) -> None:
+        """Its time series take none."""
+        url = "opensearch+https://x.eu-central-1.aoss.amazonaws.com/logs"
+        destination = registry.chosen(settings_of(TAILRACE_DESTINATION=url), Waits(), Lines().log)
+        action, source, _ = destination.encoder.log(record(3)).split(b"\n")
+        assert (json.loads(action), json.loads(source)["event.id"]) == ({"create": {}}, "uid-3")
 
     @pytest.mark.parametrize(
         ("user", "environ", "value"),
@@ -227,6 +255,13 @@ class TestAnswers:
         """Whoever said it has stored nothing."""
         outcome = read(request_of(1), Response(status=200, body=body))
         assert (outcome.verdict, outcome.reason) == (Verdict.HELD, "no_bulk_answer")
+
+    def test_document_is_not_taken_for_a_success_beside_its_error(self) -> None:
+        """As some who speak `_bulk` answer; our own id that is there already is one."""
+        there = {"status": 409, "error": {"type": "version_conflict_engine_exception", "reason": "exists"}}
+        items = [{"create": {"status": 200, "error": {"type": "", "reason": "too old"}}}, {"create": there}]
+        outcome = read(request_of(2), Response(status=200, body=msgspec.json.encode({"errors": True, "items": items})))
+        assert {at: (one.verdict, one.said) for at, one in outcome.items.items()} == {0: (Verdict.REFUSED, "too old")}
 
     @pytest.mark.parametrize("kind", ["", "no name", "n\u00e4me", "two\nlines"])
     def test_type_that_is_no_name_is_not_taken_for_one(self, kind: str) -> None:

@@ -8,12 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shipper.destinations.flat import message_of
+from shipper.model.context import NOTHING
+from shipper.model.events import Event
 from shipper.model.log_record import ExceptionInfo
 from shipper.model.severity import NUMBERS, number_of
 from shipper.parse.exceptions import in_text
+from shipper.parse.log_parser import LogParser
 from shipper.parse.text_formats import UNTOLD, may_hold_exception, text_head
 from tests.shipper.following import attributes, followed
-from tests.shipper.support import REQUEST_ID, event
+from tests.shipper.support import REQUEST_ID, TIME, event, frame
 
 AT = "2024-05-20T16:29:44.123Z"
 AT_NS = "1716222584123000000"
@@ -261,3 +265,30 @@ def test_no_line_takes_long_to_look_at(line: str) -> None:
     in_text(line)
     text_head(raw)
     assert time.process_time() - started < 0.1
+
+
+TRACEBACK = "KeyError: 'x'\nTraceback (most recent call last):\n  File \"a.py\", line 1, in f\nKeyError: 'x'"
+
+
+@pytest.mark.parametrize(
+    ("line", "rest"),
+    [
+        (f"[INFO]\t{AT}\t{REQUEST_ID}\thello\n", "hello"),
+        (f"[WARNING]\t{AT}\t\tloading", "loading"),
+        (f"{AT}\t{REQUEST_ID}\tWARN\tno\tstock\nnone\n", "no\tstock\nnone"),
+        (f"{AT}\tundefined\tINFO\t\\", "\\"),
+        (f"[ERROR] {TRACEBACK}\n", TRACEBACK),
+        (f"[CUSTOM] {TRACEBACK}\n", None),
+        ("[INFO] \n", "[INFO] "),
+        (f"2024-05-20 16:29:44 {REQUEST_ID} INFO  Handler:25 - hello\n", None),
+        ("INFO:root:hello\n", None),
+        ("hello\n", None),
+    ],
+)
+def test_what_a_runtime_puts_before_a_line_is_told_apart(line: str, rest: str | None) -> None:
+    """Where all that is in it is told by other means; of any other line all is its message."""
+    parser = LogParser()
+    parser.begin(frame(event(line)))
+    found = parser.record(Event(TIME, "function", msgspec.Raw(msgspec.json.encode(line))), 0, NOTHING)
+    assert msgspec.json.decode(message_of(found)) == (line.removesuffix("\n") if rest is None else rest)
+    assert (found.prefix_bytes > 0) is (rest is not None and rest != line.removesuffix("\n"))
