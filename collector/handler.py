@@ -21,7 +21,7 @@ from collector.store import Store
 from collector.timeouts import Timeouts
 from lifecycle.contract.frames import BacklogFullError
 from lifecycle.contract.log import Log
-from lifecycle.contract.wire import Message, Refused
+from lifecycle.contract.wire import Crowded, Message, Refused
 
 # A connection that brought so many problems and nothing to keep is closed: each costs the supervisor a report.
 MOST_REFUSED = 16
@@ -58,9 +58,20 @@ class Handler:
         timeouts: How long a batch waits for room.
         log: Where to follow a batch. Takes a warning for each problem, up to `MOST_LINES` of a reason, later ones at
             debug.
+        asks_for_room: Whether anybody can make room where there is none.
     """
 
-    def __init__(self, store: Store, report: Callable[[Message], None], timeouts: Timeouts, log: Log) -> None:
+    def __init__(
+        self,
+        store: Store,
+        report: Callable[[Message], None],
+        timeouts: Timeouts,
+        log: Log,
+        *,
+        asks_for_room: bool = False,
+    ) -> None:
+        # Whether it may be asked for anew: it was not since something changed.
+        self._may_ask = self._asks_for_room = asks_for_room
         self._store = store
         self._report = report
         self._timeouts = timeouts
@@ -105,6 +116,7 @@ class Handler:
     def release(self, through: int, now_s: float) -> list[Connection]:
         """Everything before `through` is delivered; returns the connections whose batch need not wait any longer."""
         self._store.release(through)
+        self._may_ask = self._asks_for_room
         return self.advance(now_s)
 
     def advance(self, now_s: float) -> list[Connection]:
@@ -191,11 +203,15 @@ class Handler:
         except BacklogFullError as exc:
             if batch.may_spill:
                 self._spool_error = str(exc)
+            if self._may_ask and (batch.may_spill or not self._store.can_spill):
+                self._may_ask = False
+                self._report(Crowded())
             return False
         except BadBatchError as error:
             size = len(batch.prepared.envelope.payload)
             self._refuse_batch(connection, error, size, keep_alive=batch.keep_alive)
             return True
+        self._may_ask = self._asks_for_room
         connection.has_kept, connection.refused = True, 0
         self._acknowledge(connection, keep_alive=batch.keep_alive)
         return True

@@ -5,7 +5,7 @@ two halves.
 """
 
 from lifecycle.contract.counts import Taken
-from lifecycle.contract.wire import Overflowed, Refused, Repeated, Report, Shipped, Stalled, Stored
+from lifecycle.contract.wire import Overflowed, Refused, Repeated, Report, Shipped, Stalled, Stored, folded
 
 # What is dropped because a setting says so, under the setting's name, and our own lines that came back.
 INTENDED = frozenset(("own_line", "platform_logs", "signals", "min_level", "keep", "drop", "sample", "unsampled"))
@@ -158,8 +158,8 @@ class Ledger:
             "unmapped": self.unmapped,
             "unredactable": self.unredactable,
             "held_ms": round(self.held_ms),
-            **{f"dropped.{reason}": events for reason, events in self.dropped.items()},
-            **{f"dropped_bytes.{reason}": size for reason, size in self.dropped_bytes.items()},
+            **{f"dropped.{reason}": events for reason, events in folded(self.dropped).items()},
+            **{f"dropped_bytes.{reason}": size for reason, size in folded(self.dropped_bytes).items()},
         }
 
     def own_line(self) -> dict[str, object]:

@@ -22,7 +22,9 @@ from lifecycle.machine.commands import (
     Command,
     Exit,
     FetchNext,
+    GiveUp,
     KillWorker,
+    PassBy,
     Ping,
     Release,
     Ship,
@@ -31,6 +33,7 @@ from lifecycle.machine.commands import (
 )
 from lifecycle.machine.deadlines import MS_PER_S, SHUTDOWN_S, Deadlines
 from lifecycle.machine.events import (
+    BacklogCrowded,
     BatchStored,
     Event,
     ExportsSettled,
@@ -275,6 +278,8 @@ class Supervisor:
             case Ship():
                 exports_ledger = "metrics" in self._routes[command.worker].exported_signals()
                 self._pool.ship(command, self._ledgers[command.worker].counts() if exports_ledger else {})
+            case GiveUp() | PassBy():
+                self._give_up(command)
             case Release():
                 self._pool.release(command.through)
             case StartWorker():
@@ -289,6 +294,20 @@ class Supervisor:
                 self._log.error("worker.kept_dying", worker=command.worker, effect=effect)
             case Exit():
                 self._exit_status = command.status
+
+    def _give_up(self, command: GiveUp | PassBy) -> None:
+        """Has what waits for a route passed by, by its shipper or, where there is none, here."""
+        worker = command.worker
+        shipments = next(route.shipments for route in self._machine.routes if route.worker == worker)
+        since, skip = shipments.shipped, shipments.skip
+        effect = "others need the room: its oldest records are given up, and counted as lagging"
+        self._log.warning("route.lagging", route=self._routes[worker].route, effect=effect)
+        if isinstance(command, GiveUp):
+            self._pool.give_up(command, since, skip)
+            return
+        report = self._pool.pass_by(command, since, skip)
+        self._ledgers[worker].note(report)
+        self._handle(OffsetCommitted(report.through, owes=shipments.owes, worker=worker, gives_up=True))
 
     def _spawn(self, worker: str) -> None:
         """Forks a worker. That there is nothing to fork it with is a death like any other, and tried again."""
@@ -386,21 +405,10 @@ class NextReader:
 def event_of(report: wire.Report, worker: str, log: Log) -> Event | None:
     """What a worker's report is to the machine; None when it is only counted."""
     match report:
-        case wire.Stored(signal=signal) if signal:
-            return ExportStored(report.start, report.end)
+        case wire.Stored():
+            return _event_of_stored(report, log)
         case wire.Settled():
             return ExportsSettled(report.through)
-        case wire.Stored():
-            if report.lost_events or report.lost_bytes:
-                log.warning(
-                    "platform.logs_dropped",
-                    events=report.lost_events,
-                    lost_bytes=report.lost_bytes,
-                    effect="the platform gave them up before they were delivered to us",
-                )
-            # An age, since the two clocks may jump apart later.
-            age_s = time() - report.finished_epoch_s if report.finished_epoch_s else None
-            return BatchStored(report.start, report.end, report.finished, report.reported, age_s, report.begun)
         case wire.Shipped():
             return OffsetCommitted(
                 through=report.through,
@@ -410,6 +418,7 @@ def event_of(report: wire.Report, worker: str, log: Log) -> Event | None:
                 is_final=report.is_final,
                 is_late=report.is_late,
                 worker=worker,
+                gives_up=report.gives_up,
             )
         case wire.Stalled():
             return ShipmentStalled(report.reason, report.retry_after_s, report.deadline, report.is_final, worker)
@@ -421,8 +430,25 @@ def event_of(report: wire.Report, worker: str, log: Log) -> Event | None:
             return ShipperMuted(worker)
         case wire.Pong():
             return WorkerAnswered(worker)
-        case wire.Repeated() | wire.Overflowed():
+        case wire.Crowded() | wire.Overflowed():
+            return BacklogCrowded()
+        case wire.Repeated():
             return None
+
+
+def _event_of_stored(report: wire.Stored, log: Log) -> Event:
+    if report.signal:
+        return ExportStored(report.start, report.end)
+    if report.lost_events or report.lost_bytes:
+        log.warning(
+            "platform.logs_dropped",
+            events=report.lost_events,
+            lost_bytes=report.lost_bytes,
+            effect="the platform gave them up before they were delivered to us",
+        )
+    # An age, since the two clocks may jump apart later.
+    age_s = time() - report.finished_epoch_s if report.finished_epoch_s else None
+    return BatchStored(report.start, report.end, report.finished, report.reported, age_s, report.begun)
 
 
 def _policy(traffic: Traffic, settings: Settings) -> FlushPolicy:

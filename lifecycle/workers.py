@@ -17,6 +17,7 @@ from lifecycle.contract.backlog import Backlog, UnderWay
 from lifecycle.contract.counts import Counts, Taken
 from lifecycle.contract.log import Log, fields_of
 from lifecycle.contract.settings import Settings
+from lifecycle.contract.wire import LAGGING
 from lifecycle.machine import commands
 from lifecycle.machine.commands import COLLECTOR, SHIPPER
 
@@ -191,6 +192,7 @@ class Shipper(Worker):
     Attributes:
         settings: As given.
         context: Correlation state at the committed offset, unread.
+        has_gap: What stood before that was passed by unread.
         counts: What the last one counted.
         under_way: At which event it was.
     """
@@ -207,6 +209,7 @@ class Shipper(Worker):
         super().__init__(name, lambda *pipes: run(self, *pipes), log, kind=SHIPPER, fields=fields)
         self.settings = settings
         self.context = b""
+        self.has_gap = False
         self.counts = Counts()
         self.under_way = UnderWay()
 
@@ -355,7 +358,8 @@ class WorkerPool:
                 self._end = report.end
                 (self._recent_exports if report.signal else self._recent).append(report.digest)
             elif isinstance(report, wire.Shipped):
-                self._shippers[name].context = report.context
+                shipper = self._shippers[name]
+                shipper.context, shipper.has_gap = report.context, False
             yield report
 
     def reap(self) -> Iterator[tuple[str, int]]:
@@ -395,7 +399,37 @@ class WorkerPool:
                 context=shipper.context,
                 is_final=shipment.is_final,
                 ledger=ledger,
+                has_gap=shipper.has_gap,
             )
+        )
+
+    def give_up(self, command: commands.GiveUp, since: int, skip: int) -> None:
+        """Has a shipper pass by what waits from (since, skip) on."""
+        shipper = self._shippers[command.worker]
+        shipper.send(
+            wire.GiveUp(
+                since=since,
+                skip=skip,
+                context=shipper.context,
+                has_gap=shipper.has_gap,
+                at_least=command.at_least,
+                at_most=command.at_most,
+            )
+        )
+
+    def pass_by(self, command: commands.PassBy, since: int, skip: int) -> wire.Shipped:
+        """Passes by what waits from (since, skip) on for a shipper that is dead; what would have been its report."""
+        shipper = self._shippers[command.worker]
+        shipper.has_gap = True
+        through = self._backlog.boundary(since, command.at_least, command.at_most)
+        events = size = 0
+        for frame in self._backlog.frames(since, through):
+            passed = skip if frame.start == since else 0
+            events += frame.events - passed
+            size += len(frame.payload) * (frame.events - passed) // max(1, frame.events)
+        dropped, dropped_bytes = ({LAGGING: events}, {LAGGING: size}) if events else ({}, {})
+        return wire.Shipped(
+            through=through, dropped=dropped, dropped_bytes=dropped_bytes, context=shipper.context, gives_up=True
         )
 
     def release(self, through: int) -> None:

@@ -54,7 +54,7 @@ class Asking:
         self._ship: wire.Ship | None = None
 
     def next(self) -> wire.Ship | None:
-        """The next order; None: the environment was restored. What is due meanwhile is asked for."""
+        """The next order; None: there is something else to do. What is due meanwhile is asked for."""
         while True:
             due_in_s = self._due_in_s()
             ship = self._commands.next(due_in_s) if due_in_s > 0 else self._ask()
@@ -64,7 +64,7 @@ class Asking:
                 return ship
             if ship is not None:
                 self._refuse(ship)
-            if self._commands.restored is not None:
+            if self._commands.has_else:
                 return None
 
     def _due_in_s(self) -> float:

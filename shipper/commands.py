@@ -40,6 +40,7 @@ class Commands:
         deadline: Monotonic seconds at which the shipment under way stops.
         is_final: Nothing comes after the shipment under way.
         ledger: The supervisor's counts, by the last command.
+        gives_up: What is to be passed by, for which the shipment under way ends; None once it has been.
         restored: What the last restore from a snapshot changed; None once it has been acted upon.
         between: Takes what is to be shipped, instead of a shipment, while there is none: see `aside`.
         waiting_report: Called, once, when a wait gets long: sends what could be reported together with what is waited
@@ -58,6 +59,7 @@ class Commands:
         self.deadline = 0.0
         self.is_final = False
         self.ledger: dict[str, int] = {}
+        self.gives_up: wire.GiveUp | None = None
         self.restored: wire.Restored | None = None
         self.between: Callable[[wire.Ship], None] | None = None
         self.waiting_report: Callable[[], None] | None = None
@@ -67,7 +69,7 @@ class Commands:
         self._lost_s = 0.0
 
     def next(self, within_s: float = math.inf) -> wire.Ship | None:
-        """Blocks until there is something to ship; None: the time is over, or the environment was restored.
+        """Blocks until there is something to ship; None: there is something else to do, or the time is over.
 
         Raises:
             SupervisorGoneError: There never will be.
@@ -77,8 +79,13 @@ class Commands:
             left_s = until - self._clock()
             self._poll.poll(None if left_s > _MOST_POLL_S else max(0, math.ceil(left_s * 1000)))
             ship = self._received()
-            if ship is not None or self.restored is not None or self._clock() >= until:
+            if ship is not None or self.has_else or self._clock() >= until:
                 return ship
+
+    @property
+    def has_else(self) -> bool:
+        """Whether there is something else to do than to ship."""
+        return self.restored is not None or self.gives_up is not None
 
     def aside(self, limit_s: float, between: Callable[[wire.Ship], None]) -> None:
         """What is waited for from now on belongs to no shipment, until the next one begins.
@@ -100,7 +107,12 @@ class Commands:
 
     def time_left_s(self) -> float:
         """Seconds until the deadline; negative when it has passed."""
-        return self.deadline + self._lost_s - self._clock()
+        return self._ends_at - self._clock()
+
+    @property
+    def _ends_at(self) -> float:
+        """When the shipment under way stops: at once if something is to be passed by."""
+        return self.deadline + self._lost_s if self.gives_up is None else 0.0
 
     def look(self) -> None:
         """Takes what has come meanwhile, and does not wait.
@@ -131,7 +143,7 @@ class Commands:
             until = self._awake(until)
             while True:
                 began = self._clock()
-                left_s = min(until, self.deadline + self._lost_s) - began
+                left_s = min(until, self._ends_at) - began
                 # Rounded up: poll(2) must not return early and make this a busy loop.
                 longest_ms = _LONGEST_POLL_MS if self.waiting_report is None else _LONG_WAIT_MS
                 left_ms = min(max(0, int(left_s * 1000 + 0.999)), longest_ms)
@@ -145,7 +157,7 @@ class Commands:
                     return ready[fd]
                 if not ready:
                     self.report()
-                if not ready and self._clock() >= min(until, self.deadline + self._lost_s):
+                if self._clock() >= min(until, self._ends_at) and (not ready or self.gives_up is not None):
                     return 0
         finally:
             if fd >= 0:
@@ -192,6 +204,9 @@ class Commands:
             return None
         if isinstance(command, wire.Restored):
             self.restored = command
+            return None
+        if isinstance(command, wire.GiveUp):
+            self.gives_up = command
             return None
         if self.between is not None:
             self.between(command)

@@ -136,7 +136,11 @@ class Pipeline:
             start = closing.end
         yield from self._batches(frames, start)
 
-    def _batches(self, frames: Iterator[Frame], start: Position) -> Iterator[Batch]:
+    def passed(self, frames: Iterator[Frame], start: Position) -> Iterator[Batch]:
+        """The events of frames that are given up: as `batches`, but that nothing is made of the context."""
+        yield from self._batches(frames, start, closes=False)
+
+    def _batches(self, frames: Iterator[Frame], start: Position, *, closes: bool = True) -> Iterator[Batch]:
         self._item_of, self._look_at = self._quick(), _LOOK_BYTES
         self.waits = False
         position, end = start, start
@@ -148,7 +152,7 @@ class Pipeline:
             self._under_way.leave()
             if self.waits:
                 break
-        closing = None if self.waits else self._closing(end)
+        closing = self._closing(end) if closes and not self.waits else None
         # Past the last event, but not yet at the end: that is reached once what goes with it is delivered, too.
         batch.close(end if closing is None else position)
         if not batch.is_empty or batch.end.context is not start.context:

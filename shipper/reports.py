@@ -65,6 +65,7 @@ class Reports:
 
     Attributes:
         position: As last reported.
+        gives_up: What is reported was passed by.
         open: Batches with rows that are not reported, in order: what is deferred, then what is under way.
     """
 
@@ -88,6 +89,7 @@ class Reports:
         self._learnt = learnt
         self._is_late = False
         self.position = NOWHERE
+        self.gives_up = False
         self.open: deque[Batch] = deque()
 
     def begin_at(self, position: Position) -> None:
@@ -201,8 +203,8 @@ class Reports:
                 parts=settled.parts,
                 parts_bytes=settled.parts_bytes,
                 completes=settled.completes,
-                dropped=settled.dropped,
-                dropped_bytes=settled.dropped_bytes,
+                dropped=wire.folded(settled.dropped),
+                dropped_bytes=wire.folded(settled.dropped_bytes),
                 requests=counts.requests,
                 retries=counts.retries,
                 wire_bytes=counts.wire_bytes,
@@ -215,6 +217,7 @@ class Reports:
                 waits=waits,
                 is_final=self._commands.is_final,
                 is_late=self._is_late,
+                gives_up=self.gives_up,
             ),
         )
 

@@ -7,6 +7,8 @@ report (`reports`).
 import time
 from collections.abc import Callable, Iterator
 
+import msgspec
+
 from lifecycle.contract import wire
 from lifecycle.contract.backlog import Backlog, UnderWay
 from lifecycle.contract.counts import Counts
@@ -14,7 +16,7 @@ from lifecycle.contract.frames import BrokenFrameError
 from lifecycle.contract.heap import LARGE_BYTES, give_back_large_blocks
 from lifecycle.contract.log import Log
 from lifecycle.contract.settings import Settings
-from lifecycle.contract.wire import SECRET, Ship
+from lifecycle.contract.wire import LAGGING, SECRET, GiveUp, Ship
 from shipper.commands import Commands
 from shipper.delivery.batch import Batch, Limits, Position
 from shipper.delivery.delivery import Delivery
@@ -111,6 +113,8 @@ def run(
                 log.debug("shipper.restored", instance_id=settings.function.instance_id)
             if ship is not None:
                 worker.ship(ship)
+            if heard.gives_up is not None:
+                worker.give_up(heard.gives_up)
     except (SupervisorGoneError, BrokenPipeError):
         log.debug("shipper.stopped")
     finally:
@@ -202,12 +206,7 @@ class Worker:
         Raises:
             SupervisorGoneError: Nobody waits for it any more.
         """
-        # A `Ship` sent while our last report was on its way names an older position than ours.
-        if (ship.since, ship.skip) > (self._reports.position.through, self._reports.position.skip):
-            self._cut = Position(ship.since, ship.skip, unpacked(ship.context))
-            self._learn(self._cut.context.learnt)
-            self._reports.begin_at(self._cut)
-            self._unfinished.clear()
+        self._begin_at(ship)
         if self._log.is_debug:
             budget_ms = round(self._commands.time_left_s() * 1000, 1)
             self._log.debug(
@@ -233,6 +232,63 @@ class Worker:
             self._log.error("shipper.shipment_crashed", error=type(exc).__name__, traceback=format_exc())
             self._begin_anew()
             self._reports.stall("crashed")
+
+    def give_up(self, order: GiveUp) -> None:
+        """Passes by what others need the room of: it is read, and nothing of it is sent.
+
+        Raises:
+            SupervisorGoneError: Nobody waits for it any more.
+        """
+        reports, commands, pipeline = self._reports, self._commands, self._pipeline
+        self._begin_at(order)
+        began = reports.position
+        through = self._backlog.boundary(order.since, order.at_least, order.at_most)
+        commands.until = max(commands.until, order.at_most)
+        self._destination.close()  # an answer that is still owed would be taken for another's
+        self._cut_anew()
+        reports.gives_up = True
+        for batch in list(reports.open):
+            batch.lose_before(through, LAGGING)
+            reports.note(batch)
+        commands.report()
+        self._unfinished = [one for one in self._unfinished if not one[1].is_done]
+        if self._cut.through < through:
+            pipeline.between = self._look
+            pipeline.look_ahead(self._backlog.frames(self._cut.through, through), self._cut.context, is_pressed=True)
+            for batch in pipeline.passed(self._backlog.frames(self._cut.through, through), self._cut):
+                reports.open.append(batch)
+                batch.lose_before(through, LAGGING)
+                self._cut = batch.end
+                reports.note(batch)
+                commands.report()
+            pipeline.between = self._between
+        if reports.position == began or reports.position.through < through:
+            reports.end(through, waits=reports.position.through >= through)
+        reports.gives_up = False
+        commands.gives_up = None
+
+    def _look(self) -> bool:
+        self._commands.look()
+        return False
+
+    def _begin_at(self, order: Ship | GiveUp) -> None:
+        """Goes on from where the supervisor says, unless we are further: our report crossed it on the way."""
+        if (order.since, order.skip) > (self._reports.position.through, self._reports.position.skip):
+            context = unpacked(order.context)
+            if order.has_gap:
+                context = msgspec.structs.replace(context, open=(), phase=None, request_id="", kept="")
+            self._cut = Position(order.since, order.skip, context)
+            self._learn(self._cut.context.learnt)
+            self._reports.begin_at(self._cut)
+            self._unfinished.clear()
+
+    def _cut_anew(self) -> None:
+        """Forgets of what is unfinished that of which nothing was taken; it is made once more."""
+        while self._unfinished and not (self._unfinished[-1][1].is_begun or self._unfinished[-1][1].is_done):
+            self._cut, batch = self._unfinished.pop()
+            if batch.settled:
+                self._cut = batch.position(batch.settled)
+            self._reports.open.pop()
 
     def _begin_anew(self) -> None:
         """Forgets all but what has been reported, and lets go of every connection."""
@@ -307,12 +363,7 @@ class Worker:
         That is followed by what only brings the shipment's metrics: a hold costs the time of one answer. In the last
         shipment, where there may be time for no other, several batches go together.
         """
-        # What nothing was taken of is cut anew: more may be in it now, and time for one request only.
-        while self._unfinished and not (self._unfinished[-1][1].is_begun or self._unfinished[-1][1].is_done):
-            self._cut, batch = self._unfinished.pop()
-            if batch.settled:
-                self._cut = batch.position(batch.settled)
-            self._reports.open.pop()
+        self._cut_anew()  # more may be in it now, and time for one request only
         owed, together = list(self._reports.open), list[Batch]()
         for batch in self._batches(until):
             if together and not self._is_one_more(together, batch):

@@ -95,6 +95,11 @@ class Backlog:
                 yield Frame(offset, end, events, observed_ns, digest, payload, form=form_of(kind))
             offset = jump_target(offset, payload) if kind == Kind.JUMP else end
 
+    def boundary(self, since: int, at_least: int, at_most: int) -> int:
+        """Where the first frame begins that does so at `at_least` or later, or else `at_most`."""
+        starts = (frame.start for frame in self.frames(since, at_most))
+        return next((start for start in starts if start >= at_least), at_most)
+
     def _spooled(self, offset: int) -> "Found":
         if self.spool is None:
             raise BrokenFrameError(f"offset {offset} lies in the spool, and there is none")

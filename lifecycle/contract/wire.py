@@ -20,6 +20,14 @@ MOST_IDS = 50
 # an answer was late or lost, so soon after; at most a few hundred are on their way in one environment's shutdown.
 RECENT_BATCHES = 64
 
+# Why records are given up that a route lags behind with, while others need their room.
+LAGGING = "lagging"
+
+# Reasons in one message, and bytes of a name, so that it stays one packet with as large a context as there can be.
+MOST_REASONS = 20
+LONGEST_REASON = 16
+OTHER = "other"
+
 # What a worker may say of why; longer text is cut so that a message stays one packet.
 MOST_TEXT = 500
 
@@ -121,6 +129,10 @@ class Refused(Message, frozen=True):
     body_bytes: int
 
 
+class Crowded(Message, frozen=True):
+    """collector → supervisor: a batch waits for room; said where one of several routes may make some."""
+
+
 class Restored(Message, frozen=True):
     """supervisor → both: the environment was restored from a snapshot, of which there may be many copies.
 
@@ -153,6 +165,7 @@ class Ship(Message, frozen=True):
         context: Correlation state at `since`, as the last `Shipped` gave it.
         is_final: Nothing more will come: what is still open is to be brought to an end, too.
         ledger: The supervisor's counts so far, for the destination.
+        has_gap: What stood before `since` was passed by unread: what the context has open is not any more.
     """
 
     since: int
@@ -162,6 +175,30 @@ class Ship(Message, frozen=True):
     context: bytes = b""
     is_final: bool = False
     ledger: dict[str, int] = {}
+    has_gap: bool = False
+
+
+class GiveUp(Message, frozen=True):
+    """supervisor → shipper: others need the room of what waits here; pass by some of it, and send nothing of that.
+
+    It ends the shipment under way, in the middle of any wait. What is passed is read, so that context and meters stay
+    right, and reported by `Shipped.gives_up`.
+
+    Attributes:
+        since: As in `Ship`.
+        skip: Likewise.
+        context: Likewise.
+        has_gap: Likewise.
+        at_least: Offset that is to be got past: to the first frame that begins there or later.
+        at_most: Offset of a frame that is not to be got past, or where the last one ends.
+    """
+
+    since: int
+    skip: int
+    context: bytes
+    has_gap: bool
+    at_least: int
+    at_most: int
 
 
 class Shipped(Message, frozen=True):
@@ -189,6 +226,7 @@ class Shipped(Message, frozen=True):
         owes: Something is made of the context should nothing more come: a final shipment is due for it.
         waits: The shipment ends here; what follows in it is to be judged by what is yet to come.
         is_final: As the command that this answers has it: another may be on its way to the shipper.
+        gives_up: It answers `GiveUp`: the destination has acknowledged nothing.
         otlp_shipped: Of `events`, those that came in OTLP requests, by signal.
         otlp_dropped: Of `dropped`, likewise.
         is_late: What was last taken was asked for in an earlier shipment: how long the answer took is not known.
@@ -211,6 +249,7 @@ class Shipped(Message, frozen=True):
     owes: bool = False
     waits: bool = False
     is_final: bool = False
+    gives_up: bool = False
     otlp_shipped: dict[str, int] = {}
     otlp_dropped: dict[str, int] = {}
     is_late: bool = False
@@ -250,17 +289,31 @@ class Muted(Message, frozen=True):
     """
 
 
-Report = Ready | Pong | Stored | Settled | Overflowed | Repeated | Refused | Shipped | Stalled | Muted
-CollectorReport = Ready | Pong | Stored | Settled | Overflowed | Repeated | Refused
+Report = Ready | Pong | Stored | Settled | Overflowed | Crowded | Repeated | Refused | Shipped | Stalled | Muted
+CollectorReport = Ready | Pong | Stored | Settled | Overflowed | Crowded | Repeated | Refused
 ShipperReport = Ready | Pong | Shipped | Stalled | Muted
 CollectorCommand = Ping | Restored | Released
-ShipperCommand = Ping | Restored | Ship
+ShipperCommand = Ping | Restored | Ship | GiveUp
 
 _encoder = msgspec.msgpack.Encoder()
 collector_reports = msgspec.msgpack.Decoder(CollectorReport)
 shipper_reports = msgspec.msgpack.Decoder(ShipperReport)
 collector_commands: msgspec.msgpack.Decoder[Ping | Restored | Released] = msgspec.msgpack.Decoder(CollectorCommand)
-shipper_commands: msgspec.msgpack.Decoder[Ping | Restored | Ship] = msgspec.msgpack.Decoder(ShipperCommand)
+shipper_commands: msgspec.msgpack.Decoder[Ping | Restored | Ship | GiveUp] = msgspec.msgpack.Decoder(ShipperCommand)
+
+
+def folded(counts: dict[str, int]) -> dict[str, int]:
+    """Counts by reason, as many of them as a message takes; the others together, as `other`."""
+    if len(counts) <= MOST_REASONS and all(len(reason.encode()) <= LONGEST_REASON for reason in counts):
+        return counts
+    kept: dict[str, int] = {}
+    other = 0
+    for reason, count in counts.items():
+        if len(kept) < MOST_REASONS - 1 and len(reason.encode()) <= LONGEST_REASON and reason != OTHER:
+            kept[reason] = count
+        else:
+            other += count
+    return {**kept, OTHER: other}
 
 
 def send(fd: int, message: Message) -> None:

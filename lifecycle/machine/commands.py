@@ -30,6 +30,22 @@ class Ship(Command, frozen=True):
     worker: str = SHIPPER
 
 
+class GiveUp(Command, frozen=True):
+    """Have a shipper pass by what waits: to the first frame at `at_least` or later, but not past `at_most`."""
+
+    worker: str
+    at_least: int
+    at_most: int
+
+
+class PassBy(Command, frozen=True):
+    """Pass by what waits for a shipper that is not there; likewise."""
+
+    worker: str
+    at_least: int
+    at_most: int
+
+
 class Release(Command, frozen=True):
     """Tell the collector that everything before `through` is delivered, wherever it goes."""
 

@@ -60,12 +60,16 @@ class ExportsSettled(Event, frozen=True):
     through: int
 
 
+class BacklogCrowded(Event, frozen=True):
+    """What the collector has does not fit: see `wire.Crowded`."""
+
+
 class IntakeHeld(Event, frozen=True):
     """The collector had to refuse a batch for want of room."""
 
 
 class OffsetCommitted(Event, frozen=True):
-    """A shipper got this far: see `wire.Shipped`."""
+    """A shipper got this far: see `wire.Shipped`. `gives_up`: by passing by what waited."""
 
     through: int
     skip: int = 0
@@ -74,6 +78,7 @@ class OffsetCommitted(Event, frozen=True):
     is_final: bool = True
     worker: str = SHIPPER
     is_late: bool = False
+    gives_up: bool = False
 
 
 class ShipmentStalled(Event, frozen=True):

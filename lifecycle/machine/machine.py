@@ -23,7 +23,9 @@ from lifecycle.machine.commands import (
     Command,
     Exit,
     FetchNext,
+    GiveUp,
     KillWorker,
+    PassBy,
     Ping,
     Release,
     Ship,
@@ -31,6 +33,7 @@ from lifecycle.machine.commands import (
     WarnOfDeaths,
 )
 from lifecycle.machine.events import (
+    BacklogCrowded,
     BatchStored,
     Event,
     ExportsSettled,
@@ -167,9 +170,10 @@ def _rows(
         ExportStored: usual,
         ExportsSettled: usual,
         IntakeHeld: usual,
+        BacklogCrowded: _row(leads_to, *orders, GiveUp, PassBy),
         OffsetCommitted: _row(leads_to, *orders, Release),
         ShipmentStalled: usual,
-        WorkerExited: _row(leads_to, *orders, WarnOfDeaths),
+        WorkerExited: _row(leads_to, *orders, WarnOfDeaths, PassBy),
         WorkerReady: usual,
         ShipperMuted: usual,
         WorkerAnswered: usual,
@@ -309,8 +313,8 @@ class Machine:
     # What follows from what is known.
 
     def _can_ship(self, route: Route) -> bool:
-        """Whether there is a shipper to take commands."""
-        return self._restarts.is_alive(route.worker)
+        """Whether there is a shipper to take orders."""
+        return self._restarts.is_alive(route.worker) and route.lagging is None
 
     def _route_of(self, worker: str) -> Route | None:
         """The route that a worker ships for; None: it is the collector."""
@@ -404,6 +408,8 @@ class Machine:
                 yield from self._take_failure(event, now)
             case BatchStored() | ExportStored() | ExportsSettled():
                 self._take_stored(event, now)
+            case BacklogCrowded():
+                yield from self._make_room()
             case IntakeHeld():
                 self._take_refusal(now)
             case OffsetCommitted():
@@ -533,6 +539,11 @@ class Machine:
         if route is None:
             return
         shipments, policy, released = route.shipments, route.policy, self.released
+        if event.gives_up:
+            self._take_passage(route, event, now)
+            if self.released > released and self._restarts.is_alive(COLLECTOR):
+                yield Release(self.released)
+            return
         took_s = shipments.unanswered_s(now)
         is_known = not event.is_late and (took_s <= policy.budget_s or not self._may_have_frozen)
         has_moved = event.through > shipments.shipped or event.skip > shipments.skip
@@ -554,6 +565,9 @@ class Machine:
         route = self._route_of(event.worker)
         current = route.shipments.current if route else None
         if route is None or current is None:
+            return
+        if route.lagging:
+            route.shipments.ended(now)  # it was ended by that, and nothing is wrong with it
             return
         is_before = current.is_final and not event.is_final
         if event.deadline not in (None, current.deadline) or is_before:
@@ -582,8 +596,47 @@ class Machine:
         self._restarts.died(event.worker, now, was_idle=was_idle)
         if route is None and self._invocation:
             self._invocation.collector_died(now, again=self._restarts.deaths(COLLECTOR) > 1)
+        if route is not None and route.lagging:
+            at_least, at_most = route.lagging
+            route.lagging = None
+            self._limits.end(route.passing)
+            yield PassBy(route.worker, at_least, at_most)
         if self._restarts.deaths(event.worker) == DEATHS_TO_FAIL:
             yield WarnOfDeaths(event.worker)
+
+    def _take_passage(self, route: Route, event: OffsetCommitted, now: float) -> None:
+        """What waited for a route is given up: its shipper has passed it by or, where there is none, we have."""
+        route.shipments.passed(event.through, event.skip, now, owes=event.owes)
+        if route.lagging is None:
+            return
+        self._heard(route.worker, now)
+        self._limits.end(route.passing)
+        if event.through < route.lagging[0]:
+            self._limits.begin(route.passing, SHIPPER_ANSWERS_WITHIN_S)
+        else:
+            route.lagging = None
+
+    def _make_room(self) -> Iterator[Command]:
+        """Gives up the oldest of the slowest route, where another one is well that needs the room.
+
+        That is one which has got all there is, or something since the slowest last did. If all of them lag, nothing is
+        given up, and the platform keeps what does not fit, as with one route.
+        """
+        least = self.released
+        slowest = [route for route in self.routes if route.shipments.shipped == least]
+        others = [route.shipments for route in self.routes if route.shipments.shipped > least]
+        since = max(route.shipments.last_committed for route in slowest)
+        if not any(one.last_committed > since or not one.waiting_bytes for one in others):
+            return
+        at_most = min(one.shipped for one in others)
+        at_least = min(slowest[0].shipments.room_at(), at_most)
+        for route in slowest:
+            if route.lagging is None and self._restarts.is_alive(route.worker):
+                route.lagging = at_least, at_most
+                self._limits.begin(route.passing, SHIPPER_ANSWERS_WITHIN_S)
+                yield GiveUp(route.worker, at_least, at_most)
+            elif route.lagging is None:
+                yield PassBy(route.worker, at_least, at_most)
 
     # What to do about it.
 
@@ -595,7 +648,7 @@ class Machine:
         invocation = self._invocation
         is_running = invocation is not None and invocation.finished_at is None and not self._is_shutting_down
         has_come = self.routes[0].shipments.end > 0
-        started = [worker for worker in self._workers if self._restarts.is_alive(worker)]
+        started = [worker for worker in self._workers if self._restarts.is_back_by(worker, now)]
         if is_running and has_come and all(self._restarts.ready_since(worker) is not None for worker in started):
             self._restarts.begin(self._restarts.later[0], now)
 
@@ -660,7 +713,7 @@ class Machine:
             self._limits.end(_SILENCE)
             yield from self._kill(COLLECTOR)
         for route in self.routes:
-            if self._limits.is_over(route.worker) or self._limits.is_over(route.late):
+            if any(map(self._limits.is_over, (route.worker, route.late, route.passing))):
                 yield from self._replace_shipper(route, now)
 
     def _replace_shipper(self, route: Route, now: float) -> Iterator[Command]:
@@ -671,6 +724,7 @@ class Machine:
             route.shipments.ended(now)  # there is time for a successor to ship it all
         self._limits.end(route.worker)
         self._limits.end(route.late)
+        self._limits.end(route.passing)
         yield from self._kill(route.worker)
 
     def _withhold(self, invocation: Invocation, now: float) -> Iterator[Command]:

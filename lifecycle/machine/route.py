@@ -34,6 +34,8 @@ class Route:
         claim: What the invocation is held for; None: nothing of this route.
         is_called_last: What was there shortly before the invocation's deadline has been ordered out; that is done once.
         held_in_vain_s: How long invocations were held for it since the last delivery, for nothing.
+        lagging: From where to where it is being passed by what waits for it; None: it is not.
+        passing: Name of the limit within which that is to go on.
         late: Name of the limit within which a shipment that is late is to end.
     """
 
@@ -45,4 +47,6 @@ class Route:
         self.claim: Claim | None = None
         self.is_called_last = False
         self.held_in_vain_s = 0.0
+        self.lagging: tuple[int, int] | None = None
+        self.passing = f"{worker}'s passing"
         self.late = f"{worker}'s shipment"

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from lifecycle.contract.frames import first_of, is_spooled, stretch_of
 from lifecycle.machine.commands import SHIPPER, Ship
 
 # A shipper that has not ended a shipment so long after its deadline is late, and one that is still at it when it was
@@ -142,6 +143,22 @@ class Shipments:
         self.has_stalled = waits
         self.ended(now)
         return True
+
+    def passed(self, through: int, skip: int, now: float, *, owes: bool) -> None:
+        """What waited up to (through, skip) is given up; the destination has taken nothing."""
+        self.shipped, self.skip, self.owes = through, skip, owes
+        self.waiting_since = now if self.waiting_bytes else None
+        self._note_fill(now)
+
+    def room_at(self) -> int:
+        """How far what waits is to be given up where others need the room: half of the backlog may stay.
+
+        Where it goes on in the spool, room is made by whole files: up to the end of the first one that waits.
+        """
+        first, last = stretch_of(self.shipped), stretch_of(self.end)
+        if first == last and not is_spooled(self.end):
+            return max(self.end - self._capacity_bytes // 2, self.shipped + 1)
+        return first_of(first + (1 if is_spooled(self.shipped) else 2))
 
     def stalled(self, now: float) -> None:
         """The shipment ended without delivery."""

@@ -292,6 +292,16 @@ class Batch:
                 parcel.settle(owed)
         return lost
 
+    def lose_before(self, offset: int, reason: str) -> None:
+        """Gives up what is owed of frames that begin before `offset`; an answer that may still come counts no more."""
+        limit = min((first for first, mark in self._marks if mark.through >= offset), default=self.rows)
+        for parcel in self.parcels.values():
+            owed = [at for at in parcel.owed() if parcel.rows[at] < limit]
+            for at in owed:
+                self.lost.setdefault(parcel.rows[at], reason)
+            parcel.settle(owed)
+            parcel.pending = None
+
     def trim(self) -> None:
         """Lets go of the records that are delivered or dropped: what is owed may wait for long."""
         self._is_begun = self.is_begun

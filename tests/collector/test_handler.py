@@ -21,13 +21,13 @@ from tests.collector.support import KEY, batch, event
 class Desk:
     """A handler with a backlog of its own, and what it said."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, asks_for_room: bool = False) -> None:
         self.sent: list[wire.Message] = []
         self.lines: list[bytes] = []
         log = Log("collector", write=self.lines.append)
         self.writer = Writer(Backlog(4096), end=0, released=0)
         store = Store(self.writer, self.sent.append, [], KEY, log)
-        self.handler = Handler(store, self.sent.append, Timeouts(room_s=2.0), log)
+        self.handler = Handler(store, self.sent.append, Timeouts(room_s=2.0), log, asks_for_room=asks_for_room)
         self.sockets: list[_socket.socket] = []
 
     def connection(self) -> Connection:
@@ -104,3 +104,30 @@ def test_every_refusal_is_reported_and_few_are_logged(desk: Desk) -> None:
     ]
     assert len(desk.lines) == MOST_LINES + 1
     assert [b"further_lines" in line for line in desk.lines] == [False] * 9 + [True, False]
+
+
+def test_room_is_asked_for_once_until_something_changes() -> None:
+    """A batch does not fit: whoever can make room is told, and again only when what was made is not enough."""
+    desk = Desk(asks_for_room=True)
+    fits = batch(event("x" * 1800))
+    first, second = desk.connection(), desk.connection()
+    first.items.extend([Batch(fits), Batch(batch(event("y" * 1800))), Batch(batch(event("z" * 1800)))])
+    desk.handler.handle(first, 0.0)
+    assert desk.sent.count(wire.Crowded()) == 1
+    second.items.append(Batch(batch(event("w" * 1800))))
+    desk.handler.handle(second, 0.1)
+    desk.handler.advance(0.2)
+    assert desk.sent.count(wire.Crowded()) == 1
+    desk.handler.release(1895, 0.3)
+    assert desk.sent.count(wire.Crowded()) == 2
+    for sock in desk.sockets:
+        sock.close()
+
+
+def test_nobody_is_asked_for_room_who_cannot_make_any(desk: Desk) -> None:
+    """With one route the platform keeps it."""
+    connection = desk.connection()
+    connection.items.extend([Batch(batch(event(letter * 1800))) for letter in "xyz"])
+    desk.handler.handle(connection, 0.0)
+    assert connection.waiting is not None
+    assert wire.Crowded() not in desk.sent

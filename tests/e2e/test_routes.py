@@ -1,6 +1,7 @@
 """Lives from the built layer with two routes: what arrives at both, and that nothing of one reaches the other."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -23,12 +24,12 @@ def to(backend: Destination) -> str:
     return f"otlp+{backend.url}"
 
 
-def ledger_of(run: Run) -> dict[str, dict[str, int]]:
+def ledger_of(run: Run) -> dict[str, dict[str, Any]]:
     """The ledger of each route, whose equation holds."""
     (line,) = run.events("lifecycle.ended")
     for route in line["routes"].values():
         assert line["accepted"] == route["shipped"] + route["waiting"] + sum(route["dropped"].values())
-    routes: dict[str, dict[str, int]] = line["routes"]
+    routes: dict[str, dict[str, Any]] = line["routes"]
     return routes
 
 
@@ -112,6 +113,32 @@ def test_a_route_in_trouble_costs_the_other_nothing(start: Start, archive: Desti
     assert routes["default"]["retried"] == 0
     assert not routes["default"]["waiting"]
     assert routes["archive"]["waiting"] == len(run.env.telemetry(NAME).emitted)
+
+
+def test_route_that_lags_gives_up_its_own_oldest_and_the_other_loses_nothing(
+    start: Start, archive: Destination
+) -> None:
+    """More than the backlog holds while one takes nothing; the platform is sent away by nobody."""
+    archive.faults.always(Hang())
+    run = start(
+        TAILRACE_DESTINATION_ARCHIVE=to(archive),
+        TAILRACE_BACKLOG_BYTES="2097152",
+        TAILRACE_SIGNALS="logs",
+        TAILRACE_FLUSH="end",
+        timeout_s=20.0,
+    )
+    for number in range(4):
+        run.invoke(lines=2500, say=f"{number}:{'x' * 400}", sleep_s=0.2)
+    run.end()
+    emitted = len(run.env.telemetry(NAME).emitted)
+    assert len(run.backend.records()) == len(run.backend.unique()) == emitted
+    routes = ledger_of(run)
+    assert routes["default"]["shipped"] == emitted
+    assert routes["default"]["dropped"] == {}
+    lagging = routes["archive"]["dropped"]["lagging"]
+    assert 2500 < lagging < emitted
+    assert routes["archive"]["waiting"] == emitted - lagging
+    assert {line["route"] for line in run.events("route.lagging")} == {"archive"}
 
 
 def test_errors_alone_go_where_only_errors_are_asked_for(start: Start, archive: Destination) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lifecycle.contract import wire
-from lifecycle.contract.backlog import Backlog
+from lifecycle.contract.backlog import Backlog, Writer
 from lifecycle.contract.log import Log
 from lifecycle.contract.settings import Settings
 from lifecycle.machine import commands
@@ -159,3 +159,16 @@ def test_without_descriptors_nothing_is_left_of_the_try(spare: int) -> None:
     os.waitpid(worker.pid, 0)
     worker.forget()
     assert descriptors() == before
+
+
+def test_what_is_passed_by_for_a_dead_shipper_is_counted_frame_by_frame() -> None:
+    """What it had delivered of the first one is not given up; its successor is told of the gap."""
+    backlog = Backlog(65_536)
+    writer = Writer(backlog, end=0, released=0)
+    ends = [writer.append(b"[1,2,3]", events=3, observed_ns=0, digest=bytes(8))[1] for _ in range(3)]
+    pool = WorkerPool(-1, backlog, Settings({}), {SHIPPER: Settings({})}, SILENT, warms=False, close=nothing)
+    report = pool.pass_by(commands.PassBy(SHIPPER, at_least=ends[0] + 1, at_most=ends[2]), 0, 2)
+    assert (report.through, report.dropped, report.gives_up) == (ends[1], {"lagging": 4}, True)
+    assert report.dropped_bytes == {"lagging": 9}
+    report = pool.pass_by(commands.PassBy(SHIPPER, at_least=ends[2], at_most=ends[2]), ends[1], 0)
+    assert (report.through, report.dropped) == (ends[2], {"lagging": 3})

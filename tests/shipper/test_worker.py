@@ -15,7 +15,7 @@ import pytest
 from lifecycle.contract import wire
 from lifecycle.contract.backlog import Backlog
 from lifecycle.contract.wire import Ship, Shipped, Stalled
-from shipper.model.context import Context, packed
+from shipper.model.context import Context, packed, unpacked
 from shipper.worker import run
 from tests.sandbox.otlp import decoded
 from tests.sandbox.received import attributes_of
@@ -597,3 +597,109 @@ def test_answer_that_does_not_come_after_all_is_asked_for_again(server: Server) 
     supervisor.close()
     assert (sum(one.events for one in reports), sum(one.retries for one in reports)) == (10, 1)
     assert bodies(server) == [f"line {n}" for n in range(10)]
+
+
+def passing(supervisor: Supervisor, at_least: int, at_most: int, *, since: int = 0, skip: int = 0) -> list[Shipped]:
+    """Has what waits passed by; the reports up to the last one."""
+    order = wire.GiveUp(since=since, skip=skip, context=b"", has_gap=False, at_least=at_least, at_most=at_most)
+    wire.send(supervisor.commands_out, order)
+    reports: list[Shipped] = []
+    while not reports or reports[-1].through < at_least:
+        report = supervisor.report()
+        assert isinstance(report, Shipped), report
+        assert report.gives_up
+        reports.append(report)
+    return reports
+
+
+def frames_of(backlog: Backlog, end: int) -> list[int]:
+    """Where the frames begin, and where the last one ends."""
+    return [*(frame.start for frame in backlog.frames(0, end)), end]
+
+
+def dropped_in(reports: list[Shipped]) -> int:
+    return sum(report.dropped.get("lagging", 0) for report in reports)
+
+
+def test_what_is_given_up_is_read_and_not_sent(server: Server) -> None:
+    """To the next frame, with exact counts; what stands behind it is delivered as ever."""
+    backlog, end = backlog_of(LINES[:4], LINES[4:7], LINES[7:])
+    starts = frames_of(backlog, end)
+    server.behaviours = [server.answering(http(200))]
+    supervisor = Supervisor(backlog, server.port)
+    reports = passing(supervisor, starts[0] + 1, starts[2])
+    assert reports[-1].through == starts[1]
+    assert (dropped_in(reports), sum(report.events for report in reports)) == (4, 0)
+    sizes = sum(report.dropped_bytes.get("lagging", 0) for report in reports)
+    assert sizes == sum(sizes_of(LINES[:4]))
+    assert server.requests == []
+    supervisor.command(end, since=starts[1], context=reports[-1].context)
+    delivered = supervisor.reports_until(end)
+    assert sum(report.events for report in delivered) == 6
+    assert not any(report.gives_up for report in delivered)
+    supervisor.close()
+    assert bodies(server) == [f"line {n}" for n in range(4, 10)]
+
+
+def test_giving_up_ends_a_shipment_that_hangs(server: Server) -> None:
+    """In the middle of a wait, and what had been delivered of it is told apart."""
+    backlog, end = backlog_of(LINES[:4], LINES[4:])
+    starts = frames_of(backlog, end)
+    server.behaviours = [server.hanging]
+    supervisor = Supervisor(backlog, server.port)
+    supervisor.command(end, budget_s=30)
+    deadline = supervisor.deadline
+    while not server.connections:
+        time.sleep(0.005)
+    order = wire.GiveUp(since=0, skip=0, context=b"", has_gap=False, at_least=1, at_most=starts[1])
+    wire.send(supervisor.commands_out, order)
+    stalled = supervisor.report()
+    assert isinstance(stalled, Stalled)
+    assert stalled.deadline == deadline
+    report = supervisor.report()
+    assert isinstance(report, Shipped)
+    assert (report.through, report.dropped, report.events) == (starts[1], {"lagging": 4}, 0)
+    supervisor.close()
+
+
+def test_what_was_delivered_of_what_is_given_up_counts_as_delivered(server: Server) -> None:
+    """A request of half of it was taken, the other one not."""
+    backlog, end = backlog_of(LINES)
+    server.behaviours = [server.answering(http(200)), server.hanging]
+    supervisor = Supervisor(backlog, server.port, TAILRACE_BATCH_RECORDS="5")
+    supervisor.command(end, budget_s=0.3)
+    events = 0
+    while isinstance(report := supervisor.report(), Shipped):
+        events += report.events
+    assert events == 5
+    reports = passing(supervisor, end, end, skip=5)
+    assert (reports[-1].through, dropped_in(reports), sum(one.events for one in reports)) == (end, 5, 0)
+    supervisor.close()
+
+
+def test_context_and_meters_go_on_through_what_is_given_up(server: Server) -> None:
+    """An invocation whose start is passed by has its span when its end is delivered."""
+    story = [start("r1"), event("one"), event("two")]
+    backlog, end = backlog_of(story, [event("three")])
+    starts = frames_of(backlog, end)
+    supervisor = Supervisor(backlog, server.port, TAILRACE_SIGNALS="", TAILRACE_PLATFORM_LOGS="0")
+    reports = passing(supervisor, 1, starts[1])
+    assert unpacked(reports[-1].context).request_id == "r1"
+    assert [one.request_id for one in unpacked(reports[-1].context).open] == ["r1"]
+    assert dropped_in(reports) == 2
+    supervisor.close()
+
+
+def test_successor_knows_that_it_has_not_seen_what_was_passed_by(server: Server) -> None:
+    """What is open in the context may have ended in between: lines are not given to it."""
+    backlog, end = backlog_of([event("a")], [event("b")])
+    starts = frames_of(backlog, end)
+    context = Context(request_id="r1", trace_id="1" * 32, span_id="2" * 16, flags=1)
+    server.behaviours = [server.answering(http(200))]
+    supervisor = Supervisor(backlog, server.port)
+    deadline = time.monotonic() + 10
+    ship = Ship(since=starts[1], skip=0, until=end, deadline=deadline, context=packed(context), has_gap=True)
+    wire.send(supervisor.commands_out, ship)
+    supervisor.reports_until(end)
+    supervisor.close()
+    assert b"r1" not in gzip.decompress(server.requests[0][1])

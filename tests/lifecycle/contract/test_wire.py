@@ -5,6 +5,8 @@ from collections.abc import Iterator
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lifecycle.contract import wire
 from lifecycle.ledger import INTENDED, Ledger
@@ -45,16 +47,53 @@ def test_fullest_message_fits_a_packet(pipe: tuple[int, int]) -> None:
 def test_fullest_report_and_order_of_a_shipper_fit_a_packet(pipe: tuple[int, int]) -> None:
     """A context as large as there can be, and every reason to drop something."""
     out, into = pipe
-    reasons = (*INTENDED, "unmappable", "damaged", "refused", "too_large", "rejected", "untaken")
+    reasons = [f"{'x' * (wire.LONGEST_REASON - 2)}{number:02}" for number in range(wire.MOST_REASONS)]
     context, counts = bytes(2048), dict.fromkeys(reasons, 2**63)
-    shipped = wire.Shipped(through=2**63, dropped=counts, dropped_bytes=counts, context=context)
+    otlp = dict.fromkeys(("logs", "traces", "metrics"), 2**63)
+    shipped = wire.Shipped(
+        through=2**63,
+        skip=2**32,
+        events=2**63,
+        parts=2**63,
+        parts_bytes=2**63,
+        requests=2**63,
+        retries=2**63,
+        wire_bytes=2**63,
+        unmapped=2**63,
+        unredactable=2**63,
+        dropped=counts,
+        dropped_bytes=counts,
+        context=context,
+        gives_up=True,
+        otlp_shipped=otlp,
+        otlp_dropped=otlp,
+    )
     wire.send(into, shipped)
     assert wire.shipper_reports.decode(wire.receive(out)) == shipped
     ledger = Ledger()
     ledger.note(shipped)
-    ship = wire.Ship(since=0, skip=0, until=2**63, deadline=1.0, context=context, ledger=ledger.counts())
+    ship = wire.Ship(since=0, skip=0, until=2**63, deadline=1.0, context=context, ledger=ledger.counts(), has_gap=True)
     wire.send(into, ship)
     assert wire.shipper_commands.decode(wire.receive(out)) == ship
+    give_up = wire.GiveUp(since=2**63, skip=2**32, context=context, has_gap=True, at_least=2**63, at_most=2**63)
+    wire.send(into, give_up)
+    assert wire.shipper_commands.decode(wire.receive(out)) == give_up
+
+
+@given(st.dictionaries(st.text(max_size=40), st.integers(0, 2**40), max_size=60))
+def test_reasons_beyond_what_a_message_takes_are_counted_together(counts: dict[str, int]) -> None:
+    """None is lost, and no name is longer than it may be."""
+    found = wire.folded(counts)
+    assert sum(found.values()) == sum(counts.values())
+    assert len(found) <= wire.MOST_REASONS
+    assert all(len(reason.encode()) <= wire.LONGEST_REASON for reason in found)
+    few = {reason: count for reason, count in counts.items() if len(reason.encode()) <= 16}
+    assert len(few) > wire.MOST_REASONS or wire.folded(few) == few
+
+
+def test_every_reason_there_is_has_a_name_of_its_own() -> None:
+    """None is so long that it would be counted with others."""
+    assert all(len(reason) <= wire.LONGEST_REASON for reason in (*INTENDED, wire.LAGGING))
 
 
 def test_message_longer_than_a_packet_is_not_sent(pipe: tuple[int, int]) -> None:

@@ -1,12 +1,16 @@
 """What tests of the machine say to it, and hear of what it orders."""
 
-from lifecycle.machine.commands import Command, FetchNext, Ship
+from lifecycle.machine.commands import SHIPPER, Command, FetchNext, Ship
 from lifecycle.machine.events import BatchStored, Invoked, NextFailed, OffsetCommitted, ShutdownRequested, TimePassed
 from lifecycle.machine.flush import FlushPolicy, Traffic
 from lifecycle.machine.machine import Machine, State
 from lifecycle.machine.route import Route
 
 CAPACITY = 10_000
+
+
+# What the shippers of further routes are called here.
+SECOND, THIRD = "shipper-second", "shipper-third"
 
 
 def machine(
@@ -16,13 +20,21 @@ def machine(
     freezes: bool = True,
     interval_s: float = 10.0,
     is_quick: bool = False,
+    routes: int = 1,
+    starts_all: bool = True,
 ) -> Machine:
     """A machine at moment 0; the platform holds a batch back for 25 ms. `is_quick`: so is the destination, as known."""
     traffic = Traffic(interval_s)
-    policy = FlushPolicy(traffic, mode, interval_s=interval_s, budget_s=budget_s, jitter=lambda: 1.0)
+    policies = [
+        FlushPolicy(traffic, mode, interval_s=interval_s, budget_s=budget_s, jitter=lambda: 1.0) for _ in range(routes)
+    ]
     if is_quick:
-        policy.delivered(0.0, 0.01)
-    return alone(traffic, policy, freezes=freezes)
+        policies[0].delivered(0.0, 0.01)
+    found = [
+        Route(worker, policy, capacity_bytes=CAPACITY, now=0.0)
+        for worker, policy in zip((SHIPPER, SECOND, THIRD), policies, strict=False)
+    ]
+    return Machine(traffic, found, buffer_s=0.025, freezes=freezes, now=0.0, starts_all=starts_all)
 
 
 def alone(

@@ -6,10 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lifecycle.machine.commands import (
+    COLLECTOR,
     Command,
     Exit,
     FetchNext,
+    GiveUp,
     KillWorker,
+    PassBy,
     Ping,
     Release,
     Ship,
@@ -17,6 +20,7 @@ from lifecycle.machine.commands import (
     WarnOfDeaths,
 )
 from lifecycle.machine.events import (
+    BacklogCrowded,
     BatchStored,
     Event,
     ExportsSettled,
@@ -54,27 +58,27 @@ class Life:
         mode: Of the flush policy.
         budget_s: Likewise.
         freezes: Whether the environment is frozen between invocations.
+        routes: How many there are; all but the first shipper are started later.
     """
 
-    def __init__(self, mode: str, *, budget_s: float = 0.5, freezes: bool = True) -> None:
-        self.machine = machine(mode, budget_s=budget_s, interval_s=2.0, freezes=freezes)
+    def __init__(self, mode: str, *, budget_s: float = 0.5, freezes: bool = True, routes: int = 1) -> None:
+        self.machine = machine(
+            mode, budget_s=budget_s, interval_s=2.0, freezes=freezes, routes=routes, starts_all=False
+        )
         self.now = 0.0
         self.exit: Exit | None = None
         self.killed_at: float | None = None  # by the platform
         self.last_stored = 0.0
-        self.tried_until = 0
+        self.tried_until = {route.worker: 0 for route in self.machine.routes}
         self._is_asked = True
         self._invocations = 0
         self._times_out_at = 0.0
         self._alive = {"collector", "shipper"}
+        self._later = {route.worker for route in self.machine.routes[1:]}
+        self._is_finished = False
         self._stuck: set[str] = set()
         self._to_come: deque[Event] = deque()
-        self._ship: Ship | None = None
-
-    @property
-    def waiting_bytes(self) -> int:
-        """What has not been delivered."""
-        return self.machine.routes[0].shipments.waiting_bytes
+        self._ships: dict[str, Ship] = {}
 
     @property
     def ends_at(self) -> float:
@@ -84,13 +88,16 @@ class Life:
 
     # What happens.
 
-    def happen(self, what: str, pause_s: float, share: float) -> None:  # noqa: C901, PLR0912, PLR0915 - a life has many turns
+    def happen(self, what: str, pause_s: float, share: float, which: int) -> None:  # noqa: C901, PLR0912, PLR0915 - a life has many turns
         """Time passes, and then one thing happens, if it can."""
         self._wait(pause_s)
-        end, shipped = self.machine.routes[0].shipments.end, self.machine.routes[0].shipments.shipped
+        route = self.machine.routes[which % len(self.machine.routes)]
+        worker = route.worker
+        end, shipped = route.shipments.end, route.shipments.shipped
         size = max(1, round(share * CAPACITY / 3))
-        has_room = end + size - shipped <= CAPACITY and self._works("collector")
-        order = self._ship if self._works("shipper") else None
+        has_room = end + size - self.machine.released <= CAPACITY and self._works("collector")
+        order = self._ships.get(worker) if self._works(worker) else None
+        named = worker if what.startswith("shipper") else COLLECTOR
         request_id = f"r{self._invocations}"
         match what:
             case _ if self.exit:
@@ -115,21 +122,26 @@ class Life:
             case "refuse" if self._works("collector"):
                 self._tell(IntakeHeld())
             case "commit" if order:
-                self._tell(OffsetCommitted(order.until))
+                self._tell(OffsetCommitted(order.until, worker=worker))
             case "commit a part" if order and order.until > shipped:
-                self._tell(OffsetCommitted(shipped + round(share * (order.until - shipped)), owes=share > 1 / 2))
+                self._tell(
+                    OffsetCommitted(shipped + round(share * (order.until - shipped)), owes=share > 1 / 2, worker=worker)
+                )
             case "put off" if order and order.until > shipped:
-                self._tell(OffsetCommitted(shipped + round(share * (order.until - shipped)), waits=True))
+                self._tell(OffsetCommitted(shipped + round(share * (order.until - shipped)), waits=True, worker=worker))
             case "stall" if order:
-                self._tell(ShipmentStalled("status_503", deadline=order.deadline))
+                self._tell(ShipmentStalled("status_503", deadline=order.deadline, worker=worker))
             case "ask to wait" if order:
-                self._tell(ShipmentStalled("status_429", retry_after_s=10 * share, deadline=order.deadline))
+                wait_s = 10 * share
+                self._tell(ShipmentStalled("status_429", wait_s, deadline=order.deadline, worker=worker))
+            case "crowd" if self._works("collector"):
+                self._tell(BacklogCrowded())
             case "collector dies" | "shipper dies":
-                self._exit(WorkerExited(what.partition(" ")[0], share > 1 / 2))
-            case "collector is ready" | "shipper is ready" if self._works(what.partition(" ")[0]):
-                self._tell(WorkerReady(what.partition(" ")[0]))
+                self._exit(WorkerExited(named, share > 1 / 2))
+            case "collector is ready" | "shipper is ready" if self._works(named):
+                self._tell(WorkerReady(named))
             case "collector hangs" | "shipper hangs":
-                self._stuck.add(what.partition(" ")[0])
+                self._stuck |= {named} & self._alive
             case "fail" | "gone" if self._is_asked and self.killed_at is None:
                 self._is_asked = False
                 self._tell(NextFailed(500 if what == "fail" else 0))
@@ -179,12 +191,16 @@ class Life:
         if event.worker in self._alive:
             self._alive.remove(event.worker)
             self._stuck.discard(event.worker)
-            self._ship = None if event.worker == "shipper" else self._ship
+            self._ships.pop(event.worker, None)
             self._tell(event)
 
     # What is ordered.
 
     def _tell(self, event: Event) -> None:
+        if isinstance(event, Invoked):
+            self._is_finished = False
+        if isinstance(event, BatchStored):
+            self._is_finished |= f"r{self._invocations}" in event.finished
         for command in self.machine.handle(event, self.now):
             self._obey(command)
         if self.machine.state is State.DRAINING and self.killed_at is None:
@@ -196,7 +212,9 @@ class Life:
             event = self._to_come.popleft()
             if isinstance(event, WorkerExited):
                 self._exit(event)
-            elif isinstance(event, WorkerAnswered) and self._works(event.worker):
+            elif (isinstance(event, WorkerAnswered) and self._works(event.worker)) or isinstance(
+                event, OffsetCommitted
+            ):
                 self._tell(event)
 
     def _obey(self, command: Command) -> None:
@@ -207,20 +225,24 @@ class Life:
                 assert command.held_s >= 0
                 self._is_asked = True
             case Ship():
-                assert "shipper" in self._alive
-                self._ship = command
+                assert command.worker in self._alive
+                self._ships[command.worker] = command
                 if self.killed_at is not None and self.now < self.ends_at:
-                    self.tried_until = command.until
+                    self.tried_until[command.worker] = command.until
             case Release():
                 assert "collector" in self._alive
-                assert command.through <= self.machine.routes[0].shipments.end
+                assert all(command.through <= route.shipments.shipped for route in self.machine.routes)
+            case GiveUp() | PassBy():
+                self._give_up(command)
             case StartWorker():
                 assert command.worker not in self._alive
+                assert command.worker not in self._later or not self._is_held, "nobody waits for a first start"
+                self._later.discard(command.worker)
                 self._alive.add(command.worker)
             case Ping():
                 self._to_come.append(WorkerAnswered(command.worker))
             case KillWorker():
-                assert command.worker in self._stuck or self._ship is not None, "nobody is killed who does what he owes"
+                assert command.worker in self._stuck or self._ships, "nobody is killed who does what he owes"
                 self._to_come.append(WorkerExited(command.worker))
             case Exit():
                 assert self.killed_at is not None
@@ -229,10 +251,40 @@ class Life:
             case WarnOfDeaths():
                 assert command.worker not in self._alive
 
+    @property
+    def _is_held(self) -> bool:
+        """Whether an invocation that has returned, as is known, waits for us."""
+        return self.machine.state in (State.HOLDING, State.OVERLAPPING) and self.killed_at is None and self._is_finished
+
+    def _give_up(self, command: GiveUp | PassBy) -> None:
+        """Others need the room: nothing that they have not got is given up, and nothing of the only route."""
+        (route,) = [route for route in self.machine.routes if route.worker == command.worker]
+        others = [one.shipments.shipped for one in self.machine.routes if one is not route]
+        assert route.shipments.shipped < command.at_least <= command.at_most
+        assert command.at_most in others
+        assert all(command.at_most <= one or one == route.shipments.shipped for one in others)
+        is_there = command.worker in self._alive
+        assert is_there == isinstance(command, GiveUp), "a shipper is asked if there is one"
+        if not is_there or self._works(command.worker):
+            self._ships.pop(command.worker, None)
+            self._to_come.append(OffsetCommitted(command.at_least, worker=command.worker, gives_up=True))
+
 
 # "commit" and "invoke" twice: what goes well is what a life is mostly made of.
 HAPPENINGS = (
-    *("invoke", "invoke", "store", "finish", "report", "refuse", "commit", "commit", "commit a part", "put off"),
+    *(
+        "crowd",
+        "invoke",
+        "invoke",
+        "store",
+        "finish",
+        "report",
+        "refuse",
+        "commit",
+        "commit",
+        "commit a part",
+        "put off",
+    ),
     *(
         "stall",
         "ask to wait",
@@ -247,38 +299,42 @@ HAPPENINGS = (
         *("finish while exporting", "export", "settle exports"),
     ),
 )
-Story = list[tuple[str, float, float]]
+Story = list[tuple[str, float, float, int]]
 PAUSES = st.one_of(st.floats(0, 0.1), st.floats(0, 3), st.floats(0, 60))
 STORIES: st.SearchStrategy[Story] = st.lists(
-    st.tuples(st.sampled_from(HAPPENINGS), PAUSES, st.floats(0, 1)), max_size=60
+    st.tuples(st.sampled_from(HAPPENINGS), PAUSES, st.floats(0, 1), st.integers(0, 5)), max_size=60
 )
 BUDGETS = st.sampled_from([0.0, 0.5, 2.0])
 MODES = st.sampled_from(["adaptive", "end", "interval"])
+ROUTES = st.sampled_from([1, 1, 2, 3])
 
 
-def lived(mode: str, budget_s: float, story: Story, *, freezes: bool = True) -> Life:
+def lived(mode: str, budget_s: float, story: Story, *, freezes: bool = True, routes: int = 1) -> Life:
     """A whole life."""
-    life = Life(mode, budget_s=budget_s, freezes=freezes)
-    for what, pause_s, share in story:
-        life.happen(what, pause_s, share)
+    life = Life(mode, budget_s=budget_s, freezes=freezes, routes=routes)
+    for what, pause_s, share, which in story:
+        life.happen(what, pause_s, share, which)
     life.end()
     return life
 
 
 @settings(max_examples=400)
-@given(mode=MODES, budget_s=BUDGETS, story=STORIES, freezes=st.booleans())
+@given(mode=MODES, budget_s=BUDGETS, story=STORIES, freezes=st.booleans(), routes=ROUTES)
 def test_every_life_asks_for_the_next_event_and_ends_in_time(
-    mode: str, budget_s: float, story: Story, *, freezes: bool
+    mode: str, budget_s: float, story: Story, routes: int, *, freezes: bool
 ) -> None:
     """No illegal event, no busy timer, /next asked never twice, no hold past the deadline, no exit after SIGKILL."""
-    life = lived(mode, budget_s, story, freezes=freezes)
+    life = lived(mode, budget_s, story, freezes=freezes, routes=routes)
     assert life.machine.state is State.CLOSED
 
 
 @settings(max_examples=400)
-@given(mode=MODES, budget_s=BUDGETS, story=STORIES)
-def test_no_life_ends_with_records_that_wait_and_were_not_tried(mode: str, budget_s: float, story: Story) -> None:
-    """While there is time left, all that waits is ordered out once more."""
-    life = lived(mode, budget_s, story)
-    if life.waiting_bytes and life.last_stored < life.ends_at - SHORTLY_S:
-        assert life.tried_until == life.machine.routes[0].shipments.end
+@given(mode=MODES, budget_s=BUDGETS, story=STORIES, routes=ROUTES)
+def test_no_life_ends_with_records_that_wait_and_were_not_tried(
+    mode: str, budget_s: float, story: Story, routes: int
+) -> None:
+    """While there is time left, all that waits is ordered out once more, on every route."""
+    life = lived(mode, budget_s, story, routes=routes)
+    for route in life.machine.routes:
+        if route.shipments.waiting_bytes and life.last_stored < life.ends_at - SHORTLY_S:
+            assert life.tried_until[route.worker] == route.shipments.end

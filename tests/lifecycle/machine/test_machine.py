@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from lifecycle.machine.backoff import MOST_UNCONNECTED
 from lifecycle.machine.commands import Exit, FetchNext, Release, Ship
 from lifecycle.machine.events import (
+    BacklogCrowded,
     BatchStored,
     Event,
     ExportsSettled,
@@ -333,6 +334,7 @@ EVENTS: tuple[Event, ...] = (
     ExportStored(0, 100),
     ExportsSettled(100),
     IntakeHeld(),
+    BacklogCrowded(),
     OffsetCommitted(0),
     ShipmentStalled("deadline"),
     WorkerExited("collector"),
