@@ -119,8 +119,8 @@ stock: $(INSTALLED) ## Both of README's commands on a fresh Debian 12, as an ord
 	@$(RUN) -m tools.stock
 
 .PHONY: examples
-examples: $(INSTALLED) layer ## Check examples/ with the tools they are for, which npm and pip fetch into build/examples
-	@$(RUN) -m pytest -m synth tests/examples
+examples: $(INSTALLED) layer ## Check examples/ and the SDK for Node.js with what npm and pip fetch into build/examples
+	@$(RUN) -m pytest -m synth tests/examples tests/e2e
 
 .PHONY: lint
 lint: $(INSTALLED) ## Lint and check types

@@ -1,7 +1,7 @@
 """What every end-to-end test starts from: the built layer, a handler, a backend."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -98,6 +98,7 @@ def start() -> Iterator[Start]:
             log_format: Any = "Text",
             layer: Path = LAYER,
             handler: str = "app.handler",
+            runtime_command: Sequence[str] | None = None,
             runtime_environ: dict[str, str] | None = None,
             **settings: str,
         ) -> Run:
@@ -107,6 +108,7 @@ def start() -> Iterator[Start]:
             environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": backend.url, **counted, **(runtime_environ or {}), **settings}
             function = Function(
                 handler=handler,
+                runtime_command=runtime_command,
                 task_root=HANDLER,
                 timeout_s=timeout_s,
                 log_format=log_format,

@@ -21,11 +21,14 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from shipper.model.meters import TABLE
 from tests.e2e.conftest import HANDLER, NAME, ZIP, Start
+from tests.e2e.test_otlp_intake import intake
 from tests.sandbox import Destination
 from tests.sandbox.realparts import UnavailableError, rotel_path
 from tests.sandbox.rie import Emulator
 
 pytestmark = pytest.mark.e2e
+
+__all__ = ["intake"]
 
 # OpenTelemetry's logs data model, "Severity fields".
 SEVERITY_WARN = 13
@@ -246,6 +249,56 @@ def test_real_agent_accepts_every_histogram(start: Start, agent_url: str, collec
                 assert 0 <= point.min <= point.max
                 assert point.min * point.count <= point.sum <= point.max * point.count
                 assert 0 < point.start_time_unix_nano < point.time_unix_nano
+
+
+@pytest.mark.parametrize("protocol", ["http/protobuf", "http/json"])
+def test_real_agent_accepts_what_the_functions_own_sdk_exports(
+    start: Start, intake: dict[str, str], agent_url: str, collected: Collected, protocol: str
+) -> None:
+    """As it came, and in JSON, of which the agent is particular; each span, point and record once."""
+    run = start(
+        handler="exporting.handler",
+        timeout_s=20.0,
+        WITH_SDK="1",
+        OTEL_EXPORTER_OTLP_ENDPOINT=agent_url,
+        OTEL_EXPORTER_OTLP_PROTOCOL=protocol,
+        **intake,
+    )
+    for number in range(3):
+        run.invoke(say=f"call {number}:", spans=4, records=2, count=7, flush=True)
+    run.end()
+    deadline = time.monotonic() + 10
+    while len(_sdk_spans(collected)) < 12 or len(_sums(collected, "app.calls")) < 3 or len(_sdk_bodies(collected)) < 6:
+        assert time.monotonic() < deadline, f"{_sdk_spans(collected)} {_sdk_bodies(collected)}"
+        time.sleep(0.02)
+    assert sorted(_sdk_spans(collected)) == [f"call {number}: {at}" for number in range(3) for at in range(4)]
+    assert sorted(_sdk_bodies(collected)) == [f"call {number}: {at}" for number in range(3) for at in range(2)]
+    assert sorted(_sums(collected, "app.calls")) == [7, 14, 21]
+    instances = {
+        pair.value.string_value
+        for request in collected.traces
+        for resource in request.resource_spans
+        for pair in resource.resource.attributes
+        if pair.key == "faas.instance"
+    }
+    assert len(instances) == 1  # which the SDK does not know
+
+
+def _sdk_spans(collected: Collected) -> list[str]:
+    """Names of the function's own spans."""
+    scopes = [s for request in collected.traces for resource in request.resource_spans for s in resource.scope_spans]
+    return [span.name for scope in scopes if scope.scope.name == "app" for span in scope.spans]
+
+
+def _sdk_bodies(collected: Collected) -> list[str]:
+    """Bodies of the function's own log records."""
+    bodies = [record.body.string_value for request in collected.requests for record in _records(request)]
+    return [body for body in bodies if body.startswith("call ")]
+
+
+def _sums(collected: Collected, name: str) -> list[int]:
+    """A sum's points."""
+    return [int(p.as_int) for metric in _metrics(collected) if metric.name == name for p in metric.sum.data_points]
 
 
 def _spans(collected: Collected) -> list[tuple[str, str]]:
