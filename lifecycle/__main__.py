@@ -6,7 +6,7 @@ import os
 import sys
 from time import sleep
 
-from lifecycle.boot import NotRegisteredError, StrictError, boot, report_init_error
+from lifecycle.boot import DISABLED, NotRegisteredError, StrictError, boot, report_init_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _say_idle(booted: "Booted") -> None:
 def _say_why_idle(booted: "Booted") -> None:
     log = _log(booted.settings)
     _say_problems(log, booted.settings)
-    say = log.info if booted.idle_reason["reason"] == "disabled" else log.warning
+    say = log.info if booted.idle_reason["reason"] == DISABLED else log.warning
     say("lifecycle.idled", effect="nothing is shipped; the function is not affected", **booted.idle_reason)
 
 

@@ -42,6 +42,9 @@ INTAKE_BACKLOG = 128
 
 RECEIVE_BYTES = 65_536
 
+DISABLED = "disabled"
+NO_DESTINATION = "no_destination"
+
 
 class NotRegisteredError(Exception):
     """The platform did not take this extension; the text says what it answered."""
@@ -214,13 +217,8 @@ def boot(environ: "Mapping[str, str]", name: str) -> Booted:
     settings = booted.settings
     try:
         _register(booted)
-        if settings.strict:
-            # Compiling loads `re`: otherwise the shipper says it, when it needs its rules, and no cold start waits.
-            from lifecycle.contract.patterns import problems
-
-            settings.problems += problems(settings)
-        fatal = [problem.variable for problem in settings.problems if problem.is_fatal]
-        if settings.strict and fatal:
+        fatal = refused_by(settings)
+        if fatal:
             raise StrictError(", ".join(fatal), booted)
         if not booted.idle_reason:
             _subscribe(booted)
@@ -237,6 +235,27 @@ def boot(environ: "Mapping[str, str]", name: str) -> Booted:
     return booted
 
 
+def refused_by(settings: Settings) -> list[str]:
+    """The variables for which `TAILRACE_STRICT` has the function not start; none where it is not set.
+
+    What is wrong with patterns joins the problems: compiling them loads `re`, so otherwise the shipper says it, when it
+    needs its rules, and no cold start waits for it.
+    """
+    if not settings.strict:
+        return []
+    from lifecycle.contract.patterns import problems
+
+    settings.problems += problems(settings)
+    return [problem.variable for problem in settings.problems if problem.is_fatal]
+
+
+def idle_reason(settings: Settings) -> str:
+    """Why nothing would be shipped whatever the platform says: `disabled` or `no_destination`; "" if it would be."""
+    if not settings.enabled:
+        return DISABLED
+    return "" if settings.routes else NO_DESTINATION
+
+
 def _register(booted: Booted) -> None:
     settings = booted.settings
     if not settings.api_host_port:
@@ -248,10 +267,9 @@ def _register(booted: Booted) -> None:
         if settings.enabled and settings.routes:
             _open_intake(booted)  # before all have registered no runtime starts
     booted.connection.send(booted.requests.register(booted.name, events))
-    if not settings.enabled:
-        booted.idle_reason = {"reason": "disabled"}
-    elif not settings.routes:
-        booted.idle_reason = {"reason": "no_destination"}
+    reason = idle_reason(settings)
+    if reason:
+        booted.idle_reason = {"reason": reason}
     else:
         booted.listener = _listener(booted)  # while the platform works on its answer
     answer = booted.connection.wait()

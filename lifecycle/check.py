@@ -1,8 +1,9 @@
-"""Check before you ship: `python -m lifecycle.check [--send]`.
+"""Check before you ship: `python -m lifecycle.check [--send] [--all]`.
 
-Reads the settings from the environment as the extension would, and shows a person what it would make of them: from
-a checkout, or from the unpacked layer's `tailrace` directory. With `--send` one record of each signal goes to the
-destination, and what is answered is shown. No secret is printed, also none that a backend repeats.
+Reads the settings from the environment as the extension would, by its own code, and tells a person what it would do:
+from a checkout, or from the unpacked layer's `tailrace` directory. What matters comes first: what would be shipped and
+where to, what is unusual, what is set; with `--all` every setting there is. With `--send` one record of each signal
+goes to each destination, and what is answered is shown. No secret is printed, also none that a backend repeats.
 
 A program of its own, which the extension never loads. That is why this module may name the shipper and read the
 environment, which in the extension only `workers` and `__main__` do.
@@ -12,13 +13,14 @@ import argparse
 import os
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+from lifecycle.boot import DISABLED, idle_reason, refused_by
 from lifecycle.contract.log import SHORTEST_SECRET
-from lifecycle.contract.patterns import HIDDEN
+from lifecycle.contract.patterns import HIDDEN, REDACT, read
 from lifecycle.contract.patterns import problems as pattern_problems
-from lifecycle.contract.schemes import scheme_of
-from lifecycle.contract.setting_types import Setting
+from lifecycle.contract.schemes import METRICS, TRACES, scheme_of
+from lifecycle.contract.setting_types import Patterns, Setting
 from lifecycle.contract.settings import Settings
 
 OK = 0
@@ -56,47 +58,138 @@ def main(environ: Mapping[str, str], arguments: list[str], write: Callable[[str]
     parser.add_argument(
         "--send", action="store_true", help="deliver one test record of each signal and say what was answered"
     )
+    parser.add_argument("--all", action="store_true", help="show every setting, also what is not set")
     options = parser.parse_args(arguments)
     settings = Settings(environ)
-    settings.problems += pattern_problems(settings)
+    fatal = refused_by(settings)
+    if not settings.strict:
+        settings.problems += pattern_problems(settings)
+    write(textwrap.fill(outlook(settings, fatal), WIDTH) + "\n")
     problems = [*setting_problems(settings)]
-    write("\n".join(["Settings", *table(settings, environ), ""]))
-    if settings.has_destination:
-        problems += _checked_route(settings, write, sends=options.send)
-    else:
+    for route in settings.routes:
+        problems += _checked_route(route, write, name=route.route if len(settings.routes) > 1 else "")
+    _write_list("Unusual", unusual(settings), write)
+    write("\n".join(["", "Settings", *table(settings, environ, is_whole=options.all), ""]))
+    if options.send:
+        for route in settings.routes:
+            problems += _sent(route, write, name=route.route if len(settings.routes) > 1 else "")
+    if not settings.routes:
         problems.append(
             "There is no destination: nothing would be subscribed to or shipped. Set OTEL_EXPORTER_OTLP_ENDPOINT or "
             "TAILRACE_DESTINATION."
         )
-    if not settings.enabled:
-        write("\nTAILRACE_ENABLED is 0: the extension would stay idle.\n")
     if not problems:
         write("\nAll is well.\n")
         return OK
-    write(f"\n{len(problems)} problem{'s' if len(problems) > 1 else ''}\n")
-    for problem in problems:
-        write(textwrap.fill(problem, WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False))
-        write("\n")
-    if settings.strict and any(problem.is_fatal for problem in settings.problems):
-        write("\nTAILRACE_STRICT is set: the function would not start with these settings.\n")
+    _write_list(f"{len(problems)} problem{'s' if len(problems) > 1 else ''}", problems, write)
     return HAS_PROBLEMS
 
 
-def _checked_route(settings: Settings, write: Callable[[str], object], *, sends: bool) -> list[str]:
-    """Writes where telemetry would go, and what was answered there; returns what is wrong with it."""
+def _write_list(title: str, sentences: Iterable[str], write: Callable[[str], object]) -> None:
+    """Writes sentences under a title; nothing where there are none."""
+    for at, sentence in enumerate(sentences):
+        if not at:
+            write(f"\n{title}\n")
+        write(textwrap.fill(sentence, WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False))
+        write("\n")
+
+
+def outlook(settings: Settings, fatal: list[str]) -> str:
+    """In a sentence, what the extension would do.
+
+    Args:
+        settings: Of the environment.
+        fatal: The variables for which the function would not start.
+    """
+    if fatal:
+        names = ", ".join(dict.fromkeys(fatal))
+        return f"TAILRACE_STRICT is set: the function would not start with these settings, for {names}."
+    reason = idle_reason(settings)
+    if reason == DISABLED:
+        return "TAILRACE_ENABLED is 0: the extension would stay idle."
+    if reason:
+        return "Nothing would be shipped: there is no destination."
+    parts = []
+    for route in settings.routes:
+        what = "nothing" if _sends_nothing(route) else _listed(route.exported_signals())
+        parts.append(f"{what} by the route {route.route}" if len(settings.routes) > 1 else what)
+    return f"The extension would ship {'; '.join(parts)}."
+
+
+def unusual(settings: Settings) -> Iterator[str]:
+    """What is worth knowing of settings that can be used, a sentence each."""
+    signals = {signal for route in settings.routes for signal in route.exported_signals()}
+    if not settings.routes:
+        return
+    if settings.api == "logs":
+        yield "TAILRACE_API is logs: the superseded Logs API tells of no init."
+    if "platform" not in settings.types and signals & {TRACES, METRICS}:
+        yield "TAILRACE_TYPES lacks platform, of whose events spans and metrics are made: there would be none."
+    if "function" not in settings.types:
+        yield "TAILRACE_TYPES lacks function: no line of the function's would be shipped."
+    if settings.log_level == "debug":
+        yield "TAILRACE_LOG_LEVEL is debug: some dozen lines for each invocation, which CloudWatch charges for."
+    for route in settings.routes:
+        yield from _unusual_of(route, f" (route {route.route})" if len(settings.routes) > 1 else "")
+
+
+def _unusual_of(route: Settings, of: str) -> Iterator[str]:
+    """The same of one route; `of` says of which, where there are several."""
+    if _sends_nothing(route):
+        yield f"Nothing would be sent{of}: {route.given[REDACT]} cannot be read, and every record would be dropped."
+    if not route.can_hold:
+        yield f"No invocation would be held for delivery{of}: {_why_not_held(route)}."
+    if route.sample < 1:
+        yield f"A share of {route.sample:.4g} of all invocations, and those that fail, would be shipped{of}."
+    if route.min_level:
+        yield f"Log records below {route.min_level} would be dropped{of}."
+    for name in ("keep", "drop"):
+        if route.values[name]:
+            yield f"{route.given[name]} decides which log records would be shipped{of}."
+
+
+def _sends_nothing(route: Settings) -> bool:
+    """Whether what is to be redacted cannot be read."""
+    return bool(route.redact) and bool(read(route.given[REDACT], route.redact, is_redaction=True).unusable)
+
+
+def _why_not_held(route: Settings) -> str:
+    if "platform" not in route.types:
+        return "TAILRACE_TYPES lacks platform, so that nobody tells when the function has returned"
+    if not route.flush_budget_ms:
+        return "TAILRACE_FLUSH_BUDGET_MS is 0"
+    return (
+        f"TAILRACE_BUFFER_MS is {route.buffer_ms}, so that the end of a function is told when the "
+        f"{route.flush_budget_ms} ms of TAILRACE_FLUSH_BUDGET_MS are over"
+    )
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words) or "logs"
+
+
+def _checked_route(settings: Settings, write: Callable[[str], object], *, name: str) -> list[str]:
+    """Writes where telemetry of a route would go; returns what is wrong with that."""
     try:
         from shipper import check
     except ImportError as error:
         return [f"{error}: {WITHOUT_PACKAGES}"]
     route = check.route(settings)
-    write("\nDestination\n")
+    write(f"\nDestination{f' of route {name}' if name else ''}\n")
     for signal, label in route.labels.items():
         write(f"  {signal:<{NAMES}}{label}\n" if len(route.labels) > 1 else f"  {label}\n")
-    for name, text in route.details.items():
-        write(f"  {name:<{NAMES}}{text}\n")
-    if not sends:
-        return route.warnings
-    write("\nTest records\n")
+    for what, text in route.details.items():
+        write(f"  {what:<{NAMES}}{text}\n")
+    return route.warnings
+
+
+def _sent(settings: Settings, write: Callable[[str], object], *, name: str) -> list[str]:
+    """Sends a route's test records, and writes what was answered; returns what is wrong with that."""
+    try:
+        from shipper import check
+    except ImportError:  # which is said already
+        return []
+    write(f"\nTest records{f' of route {name}' if name else ''}\n")
     sys.stdout.flush()  # a destination may be standard output itself
     refused: dict[str, list[str]] = {}
     for answered in check.send(settings):
@@ -107,7 +200,7 @@ def _checked_route(settings: Settings, write: Callable[[str], object], *, sends:
         if not answered.is_well:
             why = f"not taken: {answered.said}. {answered.advice}".rstrip()
             refused.setdefault(why, []).append(f"test {check.RECORDS[answered.signal]}")
-    return [*route.warnings, *(f"The {' and the '.join(names)}: {why}" for why, names in refused.items())]
+    return [f"The {' and the '.join(names)}: {why}" for why, names in refused.items()]
 
 
 def setting_problems(settings: Settings) -> Iterator[str]:
@@ -118,26 +211,39 @@ def setting_problems(settings: Settings) -> Iterator[str]:
         yield f"{fields['variable']}:{value} expected {fields['expected']}; used instead: {fields['used']}."
 
 
-def table(settings: Settings, environ: Mapping[str, str]) -> Iterator[str]:
-    """Every setting with its value, where that comes from, and its default."""
+def table(settings: Settings, environ: Mapping[str, str], *, is_whole: bool) -> Iterator[str]:
+    """The settings that are set, or every one, with value, where that comes from, and default."""
     rows = [("", "value", "from", "default")]
-    for setting in settings.table():
-        value = shown(setting, settings.values[setting.attribute])
-        default = setting.shown(setting.default) or "unset"
-        unit = f" {setting.unit}" if setting.unit else ""
-        rows.append((setting.variable, f"{value}{unit}", origin(setting, settings, environ), f"{default}{unit}"))
+    left = 0
+    for route in settings.routes or (settings,):
+        is_first = not settings.routes or route is settings.routes[0]
+        for setting in settings.table():
+            variable = route.given.get(setting.attribute, "")
+            is_shown = variable or is_whole if is_first else variable.endswith(f"_{route.route.upper()}")
+            left += is_first and not is_shown
+            if is_shown:
+                rows.append(_row(setting, route, variable or setting.variable, environ))
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    for row in rows:
+    for row in rows if len(rows) > 1 else ():
         cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False))
         yield "  " + "  ".join([*cells, row[3]])
+    if left:
+        yield f"  {left} are at their defaults: --all shows them."
 
 
-def origin(setting: Setting, settings: Settings, environ: Mapping[str, str]) -> str:
+def _row(setting: Setting, route: Settings, variable: str, environ: Mapping[str, str]) -> tuple[str, str, str, str]:
+    value = shown(setting, route.values[setting.attribute])
+    default = setting.shown(setting.default) or "unset"
+    unit = f" {setting.unit}" if setting.unit else ""
+    return variable, f"{value}{unit}", origin(setting, route, variable, environ), f"{default}{unit}"
+
+
+def origin(setting: Setting, route: Settings, variable: str, environ: Mapping[str, str]) -> str:
     """Where a setting's value comes from."""
-    if any(problem.variable == setting.variable for problem in settings.problems):
-        is_used = settings.values[setting.attribute] != setting.default
+    if any(problem.variable == variable for problem in route.problems) and not isinstance(setting, Patterns):
+        is_used = route.values[setting.attribute] != setting.default
         return "environment, mended" if is_used else "default, not usable"
-    is_set = environ.get(setting.variable, "").strip() or environ.get(setting.also, "").strip()
+    is_set = environ.get(variable, "").strip() or environ.get(setting.also, "").strip()
     return "environment" if is_set else "default"
 
 

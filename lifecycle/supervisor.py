@@ -459,7 +459,7 @@ def _policy(traffic: Traffic, settings: Settings) -> FlushPolicy:
         interval_s=settings.flush_interval_ms / MS_PER_S,
         budget_s=settings.flush_budget_ms / MS_PER_S,
         jitter=_uniform,
-        can_hold="platform" in settings.types and settings.buffer_ms < settings.flush_budget_ms,
+        can_hold=settings.can_hold,
     )
 
 

@@ -6,6 +6,7 @@ it is, so that nobody takes it for a function's. Never loaded by the extension.
 
 import math
 import os
+import re
 import select
 import time
 from collections.abc import Iterator
@@ -14,10 +15,11 @@ import msgspec
 
 from lifecycle.contract.frames import DIGEST_BYTES, Frame
 from lifecycle.contract.log import Log
+from lifecycle.contract.setting_types import FIRST_ROUTE
 from lifecycle.contract.settings import Settings
 from shipper.delivery.outcome import Outcome, Verdict
 from shipper.destinations.destination import Destination, Endpoint
-from shipper.destinations.registry import Kind, chosen, kind_of
+from shipper.destinations.registry import chosen, kind_of
 from shipper.model.context import NOTHING, Meters
 from shipper.model.events import Event
 from shipper.model.metrics import export_of
@@ -31,6 +33,10 @@ from shipper.transport.quoting import HIDDEN, Quoting
 from shipper.transport.response import Response
 
 RECORDS = {LOGS: "log record", TRACES: "span", METRICS: "metric"}
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from shipper.destinations.http import Place
 
 PAGE = (
     "Nothing that takes telemetry answers so: is that the address of a site, or of a gate that wants people to log in?"
@@ -113,6 +119,8 @@ def send(settings: Settings) -> Iterator[Answered]:
     quoting = Quoting(settings.secrets())
     log = Log("check", "error", settings.secrets(), lambda _line: None)
     destination = chosen(settings, _Unhurried(), log, responses.append)
+    for asked in destination.wants:
+        asked.ask()  # which the extension does between shipments
     is_cumulative = settings.metrics_temporality == "cumulative"
     try:
         for signal in SIGNALS:
@@ -129,7 +137,8 @@ def send(settings: Settings) -> Iterator[Answered]:
                 outcome = alone.send(request)
                 took_ms = (time.monotonic() - started) * 1000
                 response = responses[-1] if responses else None
-                told[form] = _answered(settings, signal, outcome, response, took_ms, quoting)
+                asked_as = Asked(settings, signal, form, has_others=len(forms) > 1, place=alone.place)
+                told[form] = _answered(asked_as, outcome, response, took_ms, quoting)
                 # What is refused for another reason than its form is refused in every one.
                 if outcome.verdict is not Verdict.DONE and outcome.reason not in _ABOUT_FORM:
                     break
@@ -197,19 +206,49 @@ class _Unhurried:
                 return ready.get(fd, 0)
 
 
-def _answered(
-    settings: Settings, signal: str, outcome: Outcome, answer: Response | None, took_ms: float, quoting: Quoting
-) -> Answered:
-    kind = kind_of(settings)
+class Asked:
+    """What was sent, and how.
+
+    Args:
+        settings: Of the route.
+        signal: Whose record it was.
+        form: In which it was written; "" where there is one only.
+        has_others: Whether it is sent in the others, too.
+        place: Where to, if that is behind HTTP.
+    """
+
+    def __init__(self, settings: Settings, signal: str, form: str, *, has_others: bool, place: "Place | None") -> None:
+        self.settings = settings
+        self.signal = signal
+        self.kind = kind_of(settings)
+        self.form = form
+        self.has_others = has_others
+        self.is_compressed = place is not None and place.is_compressed
+
+    @property
+    def compression(self) -> str:
+        """The variable by which the route's requests are not compressed."""
+        own = f"OTEL_EXPORTER_OTLP_{self.signal.upper()}_COMPRESSION"
+        if self.settings.values.get(f"otlp_{self.signal}_compression") and not self.settings.compression:
+            return own
+        is_otlp = self.kind.paths and self.settings.route == FIRST_ROUTE and not self.settings.compression
+        suffix = "" if self.settings.route == FIRST_ROUTE else f"_{self.settings.route.upper()}"
+        return "OTEL_EXPORTER_OTLP_COMPRESSION" if is_otlp else f"TAILRACE_COMPRESSION{suffix}"
+
+
+def _answered(asked: Asked, outcome: Outcome, answer: Response | None, took_ms: float, quoting: Quoting) -> Answered:
+    settings, signal = asked.settings, asked.signal
     outcome = next(iter(outcome.items.values()), outcome)  # there is one record
     is_well = outcome.verdict is Verdict.DONE and not outcome.rejected
+    encoding = answer.headers.get(b"content-encoding", b"").strip().lower() if answer else b""
+    body = outcome.said or (quoting.quoted(answer.body, encoding) if answer else "")
     said, what_next = (f"answered {answer.status}" if answer else "no answer"), ""
     if is_well:
         said = said if answer else "written"
     elif outcome.verdict is Verdict.DONE and outcome.rejected:
-        said = f"{said}, and rejected the {RECORDS[signal]}"
+        said, what_next = f"{said}, and rejected the {RECORDS[signal]}", _of_temporality(asked, body)
     elif outcome.reason == "page":
-        said, what_next = f"{said} with a page of HTML", advice(outcome, answer, kind)
+        said, what_next = f"{said} with a page of HTML", PAGE
     elif outcome.verdict is Verdict.UNSUPPORTED and not _is_asked_for(settings, signal):
         is_well = True
         said = f"{said}: {signal} are not known there, and would be switched off"
@@ -219,9 +258,7 @@ def _answered(
         why = "" if is_status else f": {outcome.reason}" + (f" ({outcome.detail})" if outcome.detail else "")
         moved_to = quoting.quoted(answer.headers.get(b"location", b"")) if answer else ""
         said = f"{said}{why}" + (f", moved to {moved_to}" if moved_to else "")
-        what_next = advice(outcome, answer, kind)
-    encoding = answer.headers.get(b"content-encoding", b"").strip().lower() if answer else b""
-    body = outcome.said or (quoting.quoted(answer.body, encoding) if answer else "")
+        what_next = _of_temporality(asked, body) or advice(outcome, answer, asked)
     return Answered(signal=signal, is_well=is_well, said=said, took_ms=took_ms, body=body, advice=what_next)
 
 
@@ -266,14 +303,14 @@ def _span(text: str, now_ns: int) -> Span:
 # By the first digits of the status: the longest that is known counts.
 _ANSWERED = {
     "3": "It has moved: name the place it moved to.",
-    "400": "It was understood and refused: is the address one for {takes}, and does it want other headers?",
+    "400": "It was understood and refused: is the address one for {takes}, and does it want other headers?{gzip}",
     "401": "The key is missing or wrong: are the headers the ones it wants, and is the key whole?",
     "403": "The key may not send here: is it one for ingestion, of this account and this region? A firewall before the "
     "backend answers so, too.",
     "404": "There is nothing at that path.{paths}",
     "405": "Nothing there takes POST: is the path right?{paths}",
     "413": "Even one record is too large for it: is the address one for {takes}?",
-    "415": "It does not take this encoding: is the address one for {takes}?",
+    "415": "It does not take this encoding{other}: is the address one for {takes}?{gzip}",
     "429": "It takes no more for now: is a quota used up?",
     "5": "That is the backend's own trouble, or that of a proxy before it: try again.",
 }
@@ -304,7 +341,23 @@ _BY_REASON = {
 _SILENT = "It took the connection and then said nothing: are the port and http:// or https:// the right ones?"
 
 
-def advice(outcome: Outcome, answer: Response | None, kind: Kind) -> str:
+# What a backend says that does not count as we do.
+_TEMPORALITY = re.compile(r"temporality|cumulative|\bdelta\b", re.IGNORECASE)
+_OTHER_TEMPORALITY = {"delta": "cumulative", "cumulative": "delta", "lowmemory": "cumulative"}
+
+
+def _of_temporality(asked: Asked, body: str) -> str:
+    """What to set where a metric is refused for what it counts from; "" if it is not."""
+    if asked.signal != METRICS or not _TEMPORALITY.search(body):
+        return ""
+    now = asked.settings.metrics_temporality
+    return (
+        f"It says something of temporality, which is {now}: "
+        f"OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE={_OTHER_TEMPORALITY[now]} is the other one."
+    )
+
+
+def advice(outcome: Outcome, answer: Response | None, asked: Asked) -> str:
     """What to look at; "" if nothing comes to mind."""
     if outcome.reason == "timeout" and outcome.detail.startswith("waiting for the answer"):
         return _SILENT
@@ -313,4 +366,21 @@ def advice(outcome: Outcome, answer: Response | None, kind: Kind) -> str:
     # A success that refuses the record says so in its own way.
     status = str(answer.status) if answer.status not in _SUCCESS else "400"
     text = _ANSWERED.get(status) or _ANSWERED.get(status[:1], "")
-    return text.format(takes=kind.takes, paths=f" {kind.paths}" if kind.paths else "")
+    kind = asked.kind
+    gzip = f" If it cannot read gzip, {asked.compression}=none sends without." if asked.is_compressed else ""
+    other = _OTHER_FORM.get(asked.form, "") if not asked.has_others else ""
+    return text.format(
+        takes=kind.takes,
+        paths=f" {kind.paths}" if kind.paths else "",
+        gzip=gzip,
+        other=f", {asked.form}; {_variable(asked)}={other} is the other one" if other else "",
+    )
+
+
+_OTHER_FORM = {"http/protobuf": "http/json", "http/json": "http/protobuf"}
+
+
+def _variable(asked: Asked) -> str:
+    """The variable that says how the signal is written."""
+    own = f"otlp_{asked.signal}_protocol"
+    return f"OTEL_EXPORTER_{own.upper()}" if asked.settings.values[own] else "OTEL_EXPORTER_OTLP_PROTOCOL"

@@ -95,9 +95,11 @@ def read(variable: str, texts: "tuple[str, ...]", *, is_redaction: bool) -> Read
         except (re.error, RecursionError, OverflowError) as exc:
             if is_redaction:  # what is to be kept back may stand in it as it is
                 used = "nothing is sent where it applies, and every record is dropped, counted as unredactable"
-                reading.unusable.append(Problem(variable, HIDDEN, f"{_EXPECTED} in part {number}: {exc}", used))
+                reading.unusable.append(
+                    Problem(variable, HIDDEN, f"{_EXPECTED}, which part {number} is not ({exc})", used)
+                )
             else:
-                reading.unusable.append(Problem(variable, text, f"{_EXPECTED}: {exc}", "the others"))
+                reading.unusable.append(Problem(variable, text, f"{_EXPECTED} ({exc})", "the others"))
     return reading
 
 

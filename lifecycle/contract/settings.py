@@ -680,6 +680,11 @@ class Settings:
         return tuple(signal for signal, address in own if address or self.otlp_endpoint)
 
     @property
+    def can_hold(self) -> bool:
+        """Whether the ends of functions are told to us, and before the budget is spent, so that holding makes sense."""
+        return "platform" in self.types and self.buffer_ms < self.flush_budget_ms
+
+    @property
     def batch_limit_bytes(self) -> int:
         """Largest batch the collector takes from the platform: what always fits once the backlog drains."""
         if not self.is_shared:

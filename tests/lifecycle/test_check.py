@@ -1,19 +1,24 @@
 """`python -m lifecycle.check`: what a person is told, what is sent, how it ends, and what is never printed."""
 
+import json
 import re
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lifecycle import check
+from lifecycle.boot import StrictError, boot
 from lifecycle.contract.settings import Settings
+from tests.lifecycle.platform_stub import OK, OK_REGISTER, PlatformStub, refusal
 from tests.sandbox import Destination, Partial, Status
 from tests.sandbox.backend_faults import Action
 from tests.sandbox.http1 import Request
@@ -47,13 +52,14 @@ class TestSettings:
 
     def test_each_has_a_row(self) -> None:
         """The table of the settings is the table that is printed."""
-        _, text = told({})
+        _, text = told({}, "--all")
         for setting in Settings.table():
             assert len(row(text, setting.variable)) == 3
+        assert "at their defaults" not in text
 
     def test_value_origin_and_default_are_told(self) -> None:
         """Set, not set, and set to what cannot be used."""
-        _, text = told({"TAILRACE_FLUSH": "end", "TAILRACE_BUFFER_MS": "soon"})
+        _, text = told({"TAILRACE_FLUSH": "end", "TAILRACE_BUFFER_MS": "soon"}, "--all")
         assert row(text, "TAILRACE_FLUSH") == ["end", "environment", "adaptive"]
         assert row(text, "TAILRACE_FLUSH_INTERVAL_MS") == ["10000 ms", "default", "10000 ms"]
         assert row(text, "TAILRACE_BUFFER_MS") == ["25 ms", "default, not usable", "25 ms"]
@@ -82,6 +88,67 @@ class TestSettings:
         status, text = told({})
         assert status == 1
         assert "There is no destination" in text
+
+
+class TestWhatMatters:
+    """What the extension would do comes first, what is unusual and what is set next; the rest is for who asks."""
+
+    def test_only_what_is_set_is_shown(self) -> None:
+        """Of every route, under the name that it was set by."""
+        environ = {
+            "TAILRACE_DESTINATION": "stdout:",
+            "TAILRACE_DESTINATION_B": "file:/tmp/b",
+            "TAILRACE_FLUSH_B": "end",
+            "TAILRACE_SAMPLE": "0.25",
+        }
+        _, text = told(environ)
+        table = text.partition("\nSettings\n")[2].partition("\n\n")[0]
+        assert [line.split()[0] for line in table.splitlines()[1:]] == [
+            *("TAILRACE_DESTINATION", "TAILRACE_SAMPLE", "TAILRACE_DESTINATION_B", "TAILRACE_FLUSH_B"),
+            str(len([*Settings.table()]) - 2),
+        ]
+        assert table.endswith(" are at their defaults: --all shows them.")
+        assert text.startswith("The extension would ship logs by the route default; logs by the route b.\n")
+        for name, place in (("default", "stdout"), ("b", "file:/tmp/b")):
+            assert f"\nDestination of route {name}\n  {place}" in text
+
+    @pytest.mark.parametrize(
+        ("environ", "said"),
+        [
+            ({}, ""),
+            ({"TAILRACE_API": "logs"}, "the superseded Logs API tells of no init"),
+            ({"TAILRACE_TYPES": "function"}, "TAILRACE_TYPES lacks platform, so that nobody tells when the function"),
+            ({"TAILRACE_TYPES": "platform"}, "no line of the function's would be shipped"),
+            ({"TAILRACE_FLUSH_BUDGET_MS": "0"}, "held for delivery: TAILRACE_FLUSH_BUDGET_MS is 0."),
+            ({"TAILRACE_BUFFER_MS": "500"}, "told when the 500 ms of TAILRACE_FLUSH_BUDGET_MS are over"),
+            ({"TAILRACE_SAMPLE": "0.1"}, "A share of 0.1 of all invocations"),
+            ({"TAILRACE_MIN_LEVEL": "warn"}, "Log records below warn would be dropped."),
+            ({"TAILRACE_DROP": "x"}, "TAILRACE_DROP decides which log records"),
+            ({"TAILRACE_REDACT": "("}, "Nothing would be sent: TAILRACE_REDACT cannot be read"),
+            ({"TAILRACE_LOG_LEVEL": "debug"}, "which CloudWatch charges for"),
+        ],
+    )
+    def test_what_is_unusual_is_told(self, environ: dict[str, str], said: str) -> None:
+        """In a sentence; and nothing where all is as usual."""
+        _, text = told({"TAILRACE_DESTINATION": "stdout:", **environ})
+        flat = " ".join(text.partition("\nUnusual\n")[2].partition("\nSettings\n")[0].split())
+        assert said in flat
+        assert bool(said) is ("\nUnusual\n" in text)
+
+    def test_a_redaction_that_cannot_be_read_ships_nothing(self) -> None:
+        """Which is the first thing that is said."""
+        status, text = told({"TAILRACE_DESTINATION": "stdout:", "TAILRACE_REDACT": "hunter2("})
+        assert status == 1
+        assert text.startswith("The extension would ship nothing.\n")
+
+    def test_each_route_gets_its_test_records(self, tmp_path: Path) -> None:
+        """By its own settings."""
+        environ = {f"TAILRACE_DESTINATION{name}": f"file:{tmp_path}/out{name}" for name in ("", "_B")}
+        status, text = told(environ, "--send")
+        assert status == 0
+        for name, route in (("", "default"), ("_B", "b")):
+            assert f"\nTest records of route {route}\n" in text
+            assert "A test record" in (tmp_path / f"out{name}").read_text(encoding="utf-8")
 
 
 class TestDestination:
@@ -141,6 +208,97 @@ class TestDestination:
         assert status == 1
         assert "HTTPS_PROXY" in text.partition("1 problem\n")[2]
         assert "hunter22" not in text
+
+
+# Environments, each played through the extension and the check: well, odd, bad, and what is bad only when it is loaded.
+PLAYED: dict[str, dict[str, str]] = {
+    "well": {"TAILRACE_DESTINATION": "stdout:", "TAILRACE_REDACT": "card;x+=>y", "TAILRACE_DROP": "^a"},
+    "pattern": {"TAILRACE_DESTINATION": "stdout:", "TAILRACE_DROP": "(;ok", "TAILRACE_KEEP": "."},
+    "redaction": {"TAILRACE_DESTINATION": "stdout:", "TAILRACE_REDACT": "card;[", "TAILRACE_FLUSCH": "end"},
+    "near": {"TAILRACE_DESTINATION": "stdout:", "TAILRACE_REDACT": "emial"},
+    "group": {"TAILRACE_DESTINATION": "stdout:", "TAILRACE_REDACT": "a=>\\2"},
+    "routes": {
+        "TAILRACE_DESTINATION": "stdout:",
+        "TAILRACE_DESTINATION_B": "stdout:",
+        "TAILRACE_REDACT_B": "(",
+        "TAILRACE_KEEP": "*",
+        "TAILRACE_FLUSH_C": "end",
+    },
+    "proxy": {ENDPOINT: "https://127.0.0.1:1", "HTTPS_PROXY": "ftp://127.0.0.1:1", "TAILRACE_BUFFER_MS": "soon"},
+    "otlp": {ENDPOINT: "http://127.0.0.1:1", PROTOCOL: "grpc", "OTEL_EXPORTER_OTLP_TIMEOUT": "10"},
+    "nowhere": {"TAILRACE_DESTINATION": "nowhere", "TAILRACE_DROP": "("},
+    "disabled": {"TAILRACE_ENABLED": "0", "TAILRACE_DESTINATION": "stdout:", "TAILRACE_BATCH_BYTES": "1"},
+}
+
+
+class TestAgreement:
+    """The check and the extension say the same of the same environment."""
+
+    @pytest.mark.parametrize("name", PLAYED)
+    def test_what_one_says_the_other_says(self, name: str) -> None:
+        """Each problem in the same words; whether anything is shipped; and whether the function starts at all."""
+        status, text = told(PLAYED[name])
+        lines = said_by_the_extension(PLAYED[name])
+        flat = " ".join(text.split())
+        warned = {
+            sentence(line) if "variable" in line else line["event"]
+            for line in lines
+            if line["level"] in ("warning", "error") and line["event"] not in NO_PROBLEM
+        }
+        assert [one for one in warned if one not in flat] == []
+        idle = [line["reason"] for line in lines if line["event"] == "lifecycle.idled"]
+        assert ("disabled" in idle, "no_destination" in idle) == (
+            "the extension would stay idle" in text,
+            "there is no destination." in text,
+        )
+        if not idle:  # else what only the shipper says is said by the check alone
+            assert (f"{len(warned)} problem" in flat) is bool(warned)
+            assert status == int(bool(warned))
+
+    @pytest.mark.parametrize("name", PLAYED)
+    def test_where_one_would_not_start_the_function_the_other_says_so(self, name: str) -> None:
+        """With `TAILRACE_STRICT`."""
+        environ = {**PLAYED[name], "TAILRACE_STRICT": "1"}
+        _, text = told(environ)
+        with PlatformStub(OK_REGISTER, OK) as platform:
+            try:
+                boot({**environ, "AWS_LAMBDA_RUNTIME_API": platform.host_port}, "tailrace").close()
+            except StrictError as refused:
+                refused.booted.close()
+                names = ", ".join(dict.fromkeys(str(refused).split(", ")))
+                assert f"the function would not start with these settings, for {names}." in " ".join(text.split())
+            else:
+                assert "would not start" not in text
+
+
+# What the extension warns of that is nobody's setting: how it ended.
+NO_PROBLEM = ("lifecycle.idled", "lifecycle.ended")
+
+
+def said_by_the_extension(environ: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The lines of the whole extension in an environment, from its start to a SHUTDOWN that comes at once."""
+    body = b'{"eventType":"SHUTDOWN","shutdownReason":"spindown","deadlineMs":%d}' % ((time.time() + 2) * 1000)
+    answers = [OK_REGISTER, OK, refusal(200, body)] if "TAILRACE_ENABLED" not in environ else [OK_REGISTER]
+    program = "from lifecycle.__main__ import main; main('tailrace')"
+    with PlatformStub(*answers, refusal(200, body)) as platform:
+        environ = {"AWS_LAMBDA_RUNTIME_API": platform.host_port, "TAILRACE_LOG_LEVEL": "info", **environ}
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=ROOT,
+            env=environ,
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+    assert done.stderr == ""
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def sentence(line: Mapping[str, str]) -> str:
+    """A line about a setting as the check has it."""
+    value = "" if line["value"] == "(hidden)" else f" got {line['value']!r},"
+    return f"{line['variable']}:{value} expected {line['expected']}; used instead: {line['used']}."
 
 
 class TestSend:
@@ -241,6 +399,57 @@ class TestSend:
         flat = " ".join(text.split())
         assert f"The test log record: not taken: answered {code}." in flat
         assert said in flat
+
+    @pytest.mark.parametrize(
+        ("environ", "code", "body", "hints"),
+        [
+            (
+                {PROTOCOL: "http/json"},
+                415,
+                b"",
+                ["http/json; OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf is the"],
+            ),
+            ({PROTOCOL: "http/protobuf"}, 415, b"", ["OTEL_EXPORTER_OTLP_PROTOCOL=http/json is the other one"]),
+            ({}, 415, b"", ["If it cannot read gzip, OTEL_EXPORTER_OTLP_COMPRESSION=none sends without."]),
+            ({PROTOCOL: "http/json"}, 400, b"", ["OTEL_EXPORTER_OTLP_COMPRESSION=none sends without."]),
+            ({"TAILRACE_COMPRESSION": "gzip"}, 400, b"", ["If it cannot read gzip, TAILRACE_COMPRESSION=none"]),
+            (
+                {"OTEL_EXPORTER_OTLP_METRICS_PROTOCOL": "http/json", "TAILRACE_SIGNALS": "metrics"},
+                415,
+                b"",
+                ["OTEL_EXPORTER_OTLP_METRICS_PROTOCOL=http/protobuf is the other one"],
+            ),
+            (
+                {"TAILRACE_SIGNALS": "metrics"},
+                400,
+                b"delta temporality is not supported",
+                ["which is delta: OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE=cumulative is the other"],
+            ),
+            (
+                {
+                    "TAILRACE_SIGNALS": "metrics",
+                    "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "cumulative",
+                },
+                400,
+                b"Cumulative monotonic sums are not taken",
+                ["OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE=delta is the other"],
+            ),
+        ],
+    )
+    def test_hint_fits_the_answer(self, environ: dict[str, str], code: int, body: bytes, hints: list[str]) -> None:
+        """By the name of the setting that changes what was refused."""
+        with Destination() as backend:
+            backend.faults.always(Status(code, body))
+            _, text = told({ENDPOINT: backend.url, "TAILRACE_SIGNALS": "logs", **environ}, "--send")
+        flat = " ".join(text.split())
+        assert [hint for hint in hints if hint not in flat] == []
+
+    def test_compression_is_no_hint_where_there_is_none(self) -> None:
+        """And temporality none but for metrics."""
+        with Destination() as backend:
+            backend.faults.always(Status(400, b"delta"))
+            _, text = told({ENDPOINT: backend.url, "TAILRACE_SIGNALS": "logs", COMPRESSION: "none"}, "--send")
+        assert ("gzip," in text, "TEMPORALITY" in text) == (False, False)
 
     def test_same_refusal_of_every_signal_is_one_problem(self) -> None:
         """A person reads it once."""
@@ -468,7 +677,7 @@ class TestProgram:
         done = subprocess.run(command, env=environ, check=False, capture_output=True, text=True, timeout=30)
         assert (done.returncode, done.stderr) == (1, "")
         assert "No module named 'msgspec': this Python lacks what Tailrace is built on." in done.stdout
-        assert "TAILRACE_FLUSH_BUDGET_MS" in done.stdout
+        assert ENDPOINT in done.stdout
 
     def test_exit_status_tells_scripts(self) -> None:
         """0 for well, 1 for problems, 2 for a wrong command line."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lifecycle.contract.schemes import SCHEMES
-from shipper.check import advice, route, send
+from shipper.check import Asked, advice, route, send
 from shipper.delivery.outcome import Outcome, Verdict
 from shipper.destinations.registry import BY_SCHEME, KINDS, Kind
 from shipper.transport.response import Response
@@ -46,18 +46,24 @@ def test_a_test_record_is_a_document() -> None:
     assert answered.body == "no"
 
 
+def asked_of(kind: Kind) -> Asked:
+    asked = Asked(settings_of(TAILRACE_DESTINATION="stdout:"), "logs", "", has_others=False, place=None)
+    asked.kind = kind
+    return asked
+
+
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.schemes[0])
 @pytest.mark.parametrize("status", [302, 400, 401, 403, 404, 405, 413, 415, 429, 500])
 def test_of_every_refusal_there_is_something_to_look_at(kind: Kind, status: int) -> None:
     """Whatever the destination."""
     outcome = Outcome(verdict=Verdict.HELD, reason=f"status_{status}")
-    assert advice(outcome, Response(status=status), kind)
+    assert advice(outcome, Response(status=status), asked_of(kind))
 
 
 @pytest.mark.parametrize("reason", ["resolve", "connect", "timeout", "certificate", "tls", "proxy", "closed", "reset"])
 def test_of_every_failure_as_well(reason: str) -> None:
     """That has no answer."""
-    assert advice(Outcome(verdict=Verdict.RETRY, reason=reason), None, KINDS[0])
+    assert advice(Outcome(verdict=Verdict.RETRY, reason=reason), None, asked_of(KINDS[0]))
 
 
 def test_the_readme_names_every_destination() -> None:
