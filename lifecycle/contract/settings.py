@@ -178,6 +178,12 @@ class Settings:
         options=("gzip", "none"),
         scope=EVERY_ROUTE,
     )
+    format = Choice(
+        "lines",
+        "What a request to http:// or https:// holds: lines of JSON objects, or an array of them.",
+        options=("lines", "array"),
+        scope=EVERY_ROUTE,
+    )
 
     signals = Names(
         (),

@@ -1,4 +1,4 @@
-"""Newline-delimited JSON: what ndjson, file and stdout have in common.
+"""Events as lines of JSON: what file and stdout have in common.
 
 A line is the event as it came, with our id, the request, its trace and the origin beside it:
 `{"time":…,"type":…,"record":…,"requestId":…,"traceId":…,"spanId":…,"uid":…,"service":…,"function":…}`. What is not an

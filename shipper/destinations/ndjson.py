@@ -1,22 +1,85 @@
-"""Newline-delimited JSON by POST: for any HTTP intake that takes JSON lines."""
+"""Records as JSON by POST, for any HTTP intake: an object a line, or all of a request in one array.
 
+An object has what a line means, not as it came: `{"time":…,"type":…,"level":…,"message":…,"requestId":…,"traceId":…,
+"spanId":…,"uid":…,"attributes":{…},"service":…,"function":…}`. What a line says beside its message is `attributes`, as
+it came; of an event of the platform that is `record`, all of it.
+"""
+
+import time
+
+import msgspec
+
+from lifecycle.contract.json_text import one_line
 from lifecycle.contract.log import Log
 from lifecycle.contract.settings import Settings
 from shipper.destinations.destination import Destination, Endpoint
+from shipper.destinations.flat import Names, Said, composed, members_of, message_of
 from shipper.destinations.http import Bodies, Listener, Senders, by_status, place_of
-from shipper.destinations.lines import Lines
-from shipper.model.signals import LOGS
+from shipper.model.log_record import Encoder, LogRecord
+from shipper.model.resource import readable, service_name
 from shipper.transport import address
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from shipper.transport.interfaces import Timing
 
-CONTENT_TYPE = "application/x-ndjson"
+# By TAILRACE_FORMAT: what the body is called, and what stands before all objects, between two, and after all.
+_FORMS = {
+    "lines": ("application/x-ndjson", (b"", b"\n", b"\n")),
+    "array": ("application/json", (b"[", b",", b"]")),
+}
+
+_NAMES = Names(event_type="", request_id="requestId", trace_id="traceId", span_id="spanId", uid="uid")
+
+# All that an event of the platform says.
+_RECORD = "aws.lambda.event.record"
+
+_NS_PER_S, _NS_PER_MS = 1_000_000_000, 1_000_000
+
+_to_json = msgspec.json.Encoder().encode
 
 
 def made(settings: Settings, timing: "Timing", log: Log, heard: Listener | None = None) -> Destination:
     """The destination of an address like https://…; see `registry.chosen`."""
     place = place_of(settings, address.parse(settings.destination))
     sender = Senders(settings, timing, log, heard).sender(place, by_status)
-    return Destination(Lines(settings), {LOGS: Endpoint(Bodies(place, CONTENT_TYPE), sender)})
+    content_type, around = _FORMS[settings.format]
+    bodies = Bodies(place, content_type, around=around)
+    return composed(settings, Objects(settings), lambda: Endpoint(bodies, sender))
+
+
+class Objects(Encoder):
+    """Writes log records as JSON objects, each on one line.
+
+    Args:
+        settings: Say what function and service this is.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        known = {"service": service_name(settings), "function": readable(settings.function.name)}
+        self._tail = b",%b}" % _to_json({name: text for name, text in known.items() if text})[1:-1]
+        self._said = Said(_NAMES)
+
+    def log(self, record: LogRecord) -> bytes:
+        """One object."""
+        head = {"time": _moment(record.time_ns or record.origin.observed_ns), "type": record.origin.event_type}
+        pieces = [_to_json(head if head["type"] else {"time": head["time"]})[:-1]]
+        # An object without a message is its attributes, and not its text as well.
+        is_object = record.body[:1] == b"{"
+        if not is_object:
+            pieces.append(b',"message":%b' % message_of(record))
+        pieces.append(b",%b" % members_of(self._said(record)))
+        others = [pair for pair in record.attributes if pair[0] != _RECORD]
+        if others:
+            pieces.append(b',"attributes":{%b}' % members_of(others))
+        pieces += [b',"record":%b' % one_line(raw) for name, raw in record.attributes if name == _RECORD]
+        if is_object:
+            pieces.append(b',"%b":%b' % (b"body" if others else b"attributes", one_line(record.body)))
+        return b"".join((*pieces, self._tail))
+
+
+def _moment(time_ns: int) -> str:
+    """RFC 3339, to the millisecond, or as fine as it is."""
+    second, ns = divmod(time_ns, _NS_PER_S)
+    fraction = f"{ns // _NS_PER_MS:03}" if ns % _NS_PER_MS == 0 else f"{ns:09}"
+    return time.strftime(f"%Y-%m-%dT%H:%M:%S.{fraction}Z", time.gmtime(second))

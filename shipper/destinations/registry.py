@@ -109,8 +109,8 @@ KINDS = (
     ),
     Kind(
         schemes=("http", "https"),
-        about="any HTTP intake for lines of JSON",
-        takes="a JSON object a line",
+        about="any HTTP intake for JSON",
+        takes="JSON objects, a line each or in an array",
         load=_ndjson,
     ),
     Kind(

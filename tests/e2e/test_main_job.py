@@ -162,7 +162,7 @@ def test_managed_instances_ship_by_the_interval(start: Start) -> None:
 
 
 def test_ndjson_destination_gets_every_event_as_a_line(start: Start) -> None:
-    """Any HTTP backend, any headers."""
+    """Any HTTP backend, any headers; what a line means is found."""
     with Destination() as backend:
         run = start(
             backend=backend,
@@ -171,6 +171,7 @@ def test_ndjson_destination_gets_every_event_as_a_line(start: Start) -> None:
             TAILRACE_HEADERS="X-Api-Key=hunter22",
         )
         run.invoke(lines=5)
+        run.invoke(json={"level": "WARN", "message": "structured", "order": 7})
         run.end()
         request = backend.requests[0]
         assert request.path == "/ingest?k=v"
@@ -178,7 +179,13 @@ def test_ndjson_destination_gets_every_event_as_a_line(start: Start) -> None:
         assert headers["x-api-key"] == "hunter22"
         lines = [msgspec.json.decode(line) for req in backend.requests for line in req.body.splitlines()]
         assert len(lines) == len(run.env.telemetry(NAME).emitted)
-        assert sum(line["record"].startswith("line ") for line in lines if line["type"] == "function") == 5
+        of_function = [line for line in lines if line["type"] == "function"]
+        assert [line["message"] for line in of_function[:5]] == [f"line {number}" for number in range(5)]
+        (structured,) = [line for line in of_function if line["message"] == "structured"]
+        assert (structured["level"], structured["attributes"]) == ("WARN", {"order": 7})
+        assert structured["requestId"] != of_function[0]["requestId"]
+        reports = [line["record"] for line in lines if line["type"] == "platform.report"]
+        assert {report["requestId"] for report in reports} <= {line["requestId"] for line in of_function}
 
 
 def test_file_destination_appends_every_event(start: Start, tmp_path: Path) -> None:

@@ -161,7 +161,10 @@ class TestDestination:
                 {ENDPOINT: "https://example.com"},
                 ["https://example.com/v1/logs", "OTLP over HTTP, http/protobuf, or else http/json", "gzip"],
             ),
-            ({"TAILRACE_DESTINATION": "https://example.com/in"}, ["https://example.com/in", "a JSON object a line"]),
+            (
+                {"TAILRACE_DESTINATION": "https://example.com/in"},
+                ["https://example.com/in", "JSON objects, a line"],
+            ),
             ({"TAILRACE_DESTINATION": "file:/tmp/x"}, ["file:/tmp/x"]),
             ({"TAILRACE_DESTINATION": "otlp"}, ["http://localhost:4318/v1/logs"]),
             ({ENDPOINT: "https://h", PROTOCOL: "http/json"}, ["OTLP over HTTP, http/json\n"]),

@@ -257,7 +257,8 @@ def test_where_each_signal_goes_is_said_by_opentelemetrys_variables(server: Serv
         ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://h"}, ("traces",)),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://h", "TAILRACE_SIGNALS": "metrics,logs"}, ("logs", "metrics")),
         ({"TAILRACE_DESTINATION": "stdout:"}, ("logs",)),
-        ({"TAILRACE_DESTINATION": "https://h/in", "TAILRACE_SIGNALS": "traces"}, ("logs",)),
+        ({"TAILRACE_DESTINATION": "https://h/in", "TAILRACE_SIGNALS": "traces"}, ("traces",)),
+        ({"TAILRACE_DESTINATION": "stdout:", "TAILRACE_SIGNALS": "traces"}, ("logs",)),
     ],
 )
 def test_signals_are_those_asked_for_as_far_as_the_destination_takes_them(

@@ -20,7 +20,7 @@ ADDRESSES = {
 # What some of them want to be told.
 KEYS = {f"{key}=k" for scheme in SCHEMES.values() for key in scheme.keys}
 
-OTLP, LINES = "OTLP over HTTP", "a JSON object a line"
+OTLP, LINES, OBJECTS = "OTLP over HTTP", "a JSON object a line", "JSON objects, a line each or in an array"
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ OTLP, LINES = "OTLP over HTTP", "a JSON object a line"
         ),
         ({"TAILRACE_DESTINATION": "otlp+http://h/v1/logs?k=v"}, OTLP, "http://h/v1/logs"),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://h/x/v1/traces/"}, OTLP, "http://h/x/v1/logs"),
-        ({"TAILRACE_DESTINATION": "https://u:p@h:8443/in?k=v#f"}, LINES, "https://h:8443/in"),
+        ({"TAILRACE_DESTINATION": "https://u:p@h:8443/in?k=v#f"}, OBJECTS, "https://h:8443/in"),
         ({"TAILRACE_DESTINATION": "file:/x/y"}, LINES, "file:/x/y"),
         ({"TAILRACE_DESTINATION": "stdout:"}, LINES, "stdout:"),
     ],
