@@ -19,6 +19,7 @@ from shipper.model.log_record import Encoder, LogRecord, TextLine
 from shipper.model.signals import AUTO, LOGS, METRICS, TRACES, Selection
 from shipper.parse.log_parser import LogParser
 from shipper.parse.text_formats import may_tell_failure
+from shipper.parse.times import unix_ns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,6 +43,9 @@ UNSAMPLED = "unsampled"
 UNTAKEN = "untaken"
 UNREDACTABLE = "unredactable"
 
+# What a line has in it that is metrics in CloudWatch's Embedded Metric Format.
+_MEASURES = b"CloudWatchMetrics"
+
 # After so much of what was made somebody else may have a turn: some dozen lines, or a long one.
 _LOOK_BYTES = 4096
 
@@ -55,13 +59,17 @@ class Row:
         reason: Why it is given up; "" when it is not.
         key: What records of a request must have in common with it; "" for nothing.
         spans: Complete with it.
+        metrics: That it tells.
         is_part: It is nothing by itself, and part of a span or a metric to come.
         is_undecided: It can only be judged once more of the stream is there.
         is_unmapped: It was not understood, and is passed through as text.
         is_blanked: Something of it could not be redacted, and is blanked whole.
     """
 
-    __slots__ = ("context", "is_blanked", "is_part", "is_undecided", "is_unmapped", "key", "reason", "record", "spans")
+    __slots__ = (
+        *("context", "is_blanked", "is_part", "is_undecided", "is_unmapped"),
+        *("key", "metrics", "reason", "record", "spans"),
+    )
 
     def __init__(self, context: Context) -> None:
         self.context = context
@@ -69,6 +77,7 @@ class Row:
         self.key = ""
         self.reason = ""
         self.spans: tuple[bytes, ...] = ()
+        self.metrics: list[bytes] = []
         self.is_part = self.is_undecided = self.is_unmapped = self.is_blanked = False
 
 
@@ -193,7 +202,7 @@ class Pipeline:
                 self.waits = True
                 end = Position(frame.start, index, context)
                 return batch, end, end
-            size = len(row.record) + sum(map(len, row.spans))
+            size = len(row.record) + sum(map(len, row.spans)) + sum(map(len, row.metrics))
             if batch.rows and (batch.body_bytes + size > limits.batch_bytes or batch.rows >= limits.batch_records):
                 batch.close(Position(frame.start, index, context))
                 self._under_way.leave()
@@ -261,7 +270,7 @@ class Pipeline:
         """What makes an encoded log record of a line in few steps; b"" where it takes, or may take, more than that."""
         encode: Callable[[Any], bytes] = self._encoder.log
         text_line, encode_event = self._encoder.text_line, self._encoder.event
-        parser, may_fail = self._parser, self._may_fail
+        parser, says_more = self._parser, self._says_more
         line_of, origin_of = parser.line, parser.origin
 
         def of_line(event: Event, index: int, context: Context) -> bytes:
@@ -271,12 +280,12 @@ class Pipeline:
                 line = line_of(event, index, context)
                 if type(line) is TextLine:  # asking a struct's class otherwise takes as long as reading a line
                     return write_text(line, index)
-                return b"" if may_fail(event, context) else encode(line)
+                return b"" if says_more(event, context) else encode(line)
             except Exception:  # noqa: BLE001 - it is tried again, and said
                 return b""
 
         def of_event(event: Event, index: int, context: Context) -> bytes:
-            if self._deadly_here or may_fail(event, context):
+            if self._deadly_here or says_more(event, context):
                 return b""
             try:
                 return write_event(event, origin_of(event, context), index)
@@ -289,9 +298,19 @@ class Pipeline:
             return _no_item
         return of_line if text_line is not None else _no_item if encode_event is None else of_event
 
-    def _may_fail(self, event: Event, context: Context) -> bool:
-        """Whether a line of the function may tell that its invocation fails, and anybody has to know."""
-        return self._shapes is not None and bool(context.open) and may_tell_failure(bytes(event.record))
+    def _says_more(self, event: Event, context: Context) -> bool:
+        """Whether a line of the function may be more than a log record, and anybody has to know."""
+        if self._shapes is None:
+            return False
+        raw = bytes(event.record)
+        return (bool(context.open) and may_tell_failure(raw)) or self._may_measure(raw)
+
+    def _may_measure(self, raw: bytes) -> bool:
+        """Whether a line may be metrics, and they go anywhere."""
+        shapes, selection = self._shapes, self._selection
+        if shapes is None or not selection.emf or not selection.metrics:
+            return False
+        return raw.find(_MEASURES) >= 0 and METRICS not in shapes.untaken
 
     def look_ahead(self, frames: Iterator[Frame], context: Context, *, is_pressed: bool) -> None:
         """Lets the rules see what is to be shipped next, where one of them has to know how an invocation went.
@@ -374,7 +393,7 @@ class Pipeline:
             else:
                 self._line(event, index, row)
         except Exception as exc:  # noqa: BLE001 - no record may take the shipper down
-            row.context, row.spans = context, ()
+            row.context, row.spans, row.metrics = context, (), []
             self._pass_through(event, index, row, type(exc).__name__)
         return row
 
@@ -408,17 +427,42 @@ class Pipeline:
     def _line(self, event: AnyEvent, index: int, row: Row) -> None:
         """A line of the function or of an extension, or what is no event at all."""
         is_shipped = self._selection.logs and not self._is_untaken(LOGS)
-        may_fail = isinstance(event, Event) and event.type == "function" and self._may_fail(event, row.context)
+        says_more = isinstance(event, Event) and event.type == "function" and self._says_more(event, row.context)
+        if says_more and type(event) is Event and self._may_measure(bytes(event.record)):
+            rest = self._measured(event, row)
+            if rest is None or (row.metrics and not is_shipped):
+                return
+            event = rest
         if not is_shipped:
             row.reason = UNTAKEN if self._selection.logs else NO_LOGS
-            if not may_fail:
+            if not says_more:
                 return
         record = self._parser.record(event, index, row.context)
-        if may_fail:
+        if says_more:
             told = record if self._rules is None else self._rules.noticed(record)
             row.context = self._following.noticed(told, row.context)
         if is_shipped:
             self._write_judged(record, index, row)
+
+    def _measured(self, event: Event, row: Row) -> Event | None:
+        """What a line says beside the metrics that it is; None for nothing. They are noted in the row."""
+        from shipper.parse import emf
+        from shipper.parse.json_lines import members_of
+
+        raw, rules, context = bytes(event.record), self._rules, row.context
+        members = members_of(raw)
+        shown = members if rules is None else members_of(rules.redacted_json(raw))
+        is_cumulative = self._selection.is_cumulative
+        found = emf.found_in(members, is_cumulative=is_cumulative) if members else None
+        told = found if shown is members else emf.found_in(shown or {}, is_cumulative=is_cumulative)
+        if self._shapes is None or members is None or found is None or told is None:
+            return event
+        one = context.invocation(context.request_id)
+        since_ns = one.start_ns if one is not None else context.meters.since_ns
+        export = emf.export_of(told, since_ns=since_ns, event_ns=unix_ns(event.time) or self._observed_ns)
+        row.metrics = self._shapes.metrics(export)
+        rest = emf.beside(members, found)
+        return Event(event.time, event.type, msgspec.Raw(rest)) if rest else None
 
     def _write_judged(self, record: LogRecord, index: int, row: Row) -> None:
         """A log record as the rules leave it."""
@@ -515,6 +559,8 @@ def _add(batch: Batch, row: Row, event: AnyEvent) -> None:
         batch.add(LOGS, row.record, row.key)
     for span in row.spans:
         batch.add(TRACES, span)
+    for metric in row.metrics:
+        batch.add(METRICS, metric)
     if row.is_unmapped:
         batch.unmapped.add(batch.rows)
     if row.is_blanked:

@@ -234,6 +234,12 @@ class Settings:
         "Whether invocations that X-Ray does not sample get spans: auto gives all of them one until this environment "
         "sees that X-Ray samples here, and leaves it to X-Ray from then on.",
     )
+    emf = Flag(
+        default=True,
+        about="Whether lines in CloudWatch's Embedded Metric Format become metrics, where metrics go anywhere; "
+        "0 leaves them lines.",
+        scope=EVERY_ROUTE,
+    )
     min_level = Level("Least severity of a log record; one that tells no severity is shipped.")
     keep = Patterns("Log records are shipped only if one of these is found in the body.")
     drop = Patterns("Log records are dropped if one of these is found in the body; after TAILRACE_KEEP.")

@@ -52,17 +52,24 @@ class Histogram(msgspec.Struct, frozen=True, kw_only=True):
 class Point(msgspec.Struct, frozen=True):
     """A value, and the attributes that tell it from the other points of its metric."""
 
-    value: int | Histogram
+    value: int | float | Histogram
     attributes: dict[str, str] = {}
 
 
 class Metric(msgspec.Struct, frozen=True):
-    """A monotonic sum, or a histogram where its points are."""
+    """A sum, or a histogram where its points are.
+
+    Attributes:
+        is_gauge: It is neither, but what was last measured.
+        is_monotonic: Of a sum: it only grows.
+    """
 
     name: str
     unit: str
     description: str
     points: list[Point]
+    is_gauge: bool = False
+    is_monotonic: bool = True
 
 
 class Export(msgspec.Struct, frozen=True, kw_only=True):

@@ -31,6 +31,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
         platform_logs: Types of the platform's events that become log records, too.
         unsampled: Whether there are spans also where X-Ray's decision is against them: `1`, `0`, or `auto`, which is
             until X-Ray is seen to sample here.
+        emf: Metrics also of lines in CloudWatch's Embedded Metric Format.
         interleaved: Invocations overlap, so the stream does not tell which one a line belongs to.
         interval_ns: Metrics are exported no more often.
         is_cumulative: Metrics count from the environment's beginning.
@@ -43,6 +44,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     metrics: bool = False
     platform_logs: frozenset[str] = _types(PLATFORM_EVENTS)
     unsampled: str = AUTO
+    emf: bool = True
     interleaved: bool = False
     interval_ns: int = 10_000 * _NS_PER_MS
     is_cumulative: bool = False
@@ -59,6 +61,7 @@ def selected_by(settings: Settings) -> Selection:
         metrics=METRICS in signals,
         platform_logs=_types(settings.platform_logs),
         unsampled=settings.trace_unsampled,
+        emf=settings.emf,
         interleaved=settings.function.is_managed,
         interval_ns=settings.flush_interval_ms * _NS_PER_MS,
         is_cumulative=settings.metrics_temporality == "cumulative",

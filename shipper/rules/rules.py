@@ -173,6 +173,13 @@ class Rules:
         except UnredactableError:
             return BLANK
 
+    def redacted_json(self, raw: bytes) -> bytes:
+        """JSON as a reader may see it; an empty object where that cannot be told."""
+        try:
+            return raw if self._redaction is None else self._redaction.json(raw)
+        except Exception:  # noqa: BLE001 - whatever it is, what was to be kept back must not leave for it
+            return b"{}"
+
     def noticed(self, record: LogRecord) -> LogRecord:
         """A line that may tell how its invocation fails, as a span may tell it."""
         exception = record.exception

@@ -24,8 +24,11 @@ def _encoded(metric: Metric, times: bytes, temporality: int) -> bytes:
         _to_json(metric.unit),
         _to_json(metric.description),
     )
-    kind = b'"histogram":{' if isinstance(metric.points[0].value, Histogram) else b'"sum":{"isMonotonic":true,'
     points = b",".join([_point(point, times) for point in metric.points])
+    if metric.is_gauge:
+        return b'%b,"gauge":{"dataPoints":[%b]}}' % (head, points)
+    kind = b'"sum":{"isMonotonic":true,' if metric.is_monotonic else b'"sum":{'
+    kind = b'"histogram":{' if isinstance(metric.points[0].value, Histogram) else kind
     return b'%b,%b"aggregationTemporality":%d,"dataPoints":[%b]}}' % (head, kind, temporality, points)
 
 
@@ -33,6 +36,8 @@ def _point(point: Point, times: bytes) -> bytes:
     attributes = b",".join([attribute(name, value) for name, value in point.attributes.items()])
     beside = b',"attributes":[%b]' % attributes if attributes else b""
     value = point.value
+    if isinstance(value, float):
+        return b'{%b,"asDouble":%b%b}' % (times, _to_json(value), beside)
     if not isinstance(value, Histogram):
         return b'{%b,"asInt":%d%b}' % (times, value, beside)
     return b'{%b,"count":%d,"sum":%b,"min":%b,"max":%b,"bucketCounts":%b,"explicitBounds":%b%b}' % (

@@ -18,17 +18,20 @@ def encoded(export: Export) -> list[bytes]:
 def _encoded(metric: Metric, times: bytes, temporality: int) -> bytes:
     head = text_field(b"\x0a", metric.name) + text_field(b"\x12", metric.description) + text_field(b"\x1a", metric.unit)
     points = b"".join([field(b"\x0a", _point(point, times)) for point in metric.points])
+    if metric.is_gauge:
+        return head + field(b"\x2a", points)
     kind = b"%b\x10%b" % (points, varint(temporality))
     if isinstance(metric.points[0].value, Histogram):
         return head + field(b"\x4a", kind)
-    return head + field(b"\x3a", kind + b"\x18\x01")
+    return head + field(b"\x3a", kind + b"\x18\x01" if metric.is_monotonic else kind)
 
 
 def _point(point: Point, times: bytes) -> bytes:
     value = point.value
     if not isinstance(value, Histogram):
         attributes = [attribute(b"\x3a", name, text) for name, text in point.attributes.items()]
-        return b"%b\x31%b%b" % (times, _sfixed64(value), b"".join(attributes))
+        number = b"\x21" + _double(value) if isinstance(value, float) else b"\x31" + _sfixed64(value)
+        return b"%b%b%b" % (times, number, b"".join(attributes))
     attributes = [attribute(b"\x4a", name, text) for name, text in point.attributes.items()]
     return b"".join(
         (
