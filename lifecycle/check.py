@@ -180,7 +180,12 @@ def _checked_route(settings: Settings, write: Callable[[str], object], *, name: 
         write(f"  {signal:<{NAMES}}{label}\n" if len(route.labels) > 1 else f"  {label}\n")
     for what, text in route.details.items():
         write(f"  {what:<{NAMES}}{text}\n")
-    return route.warnings
+    return [_of(name, warning) for warning in route.warnings]
+
+
+def _of(name: str, problem: str) -> str:
+    """A problem of a route; "": there is no other."""
+    return f"Route {name}: {problem}" if name else problem
 
 
 def _sent(settings: Settings, write: Callable[[str], object], *, name: str) -> list[str]:
@@ -200,7 +205,7 @@ def _sent(settings: Settings, write: Callable[[str], object], *, name: str) -> l
         if not answered.is_well:
             why = f"not taken: {answered.said}. {answered.advice}".rstrip()
             refused.setdefault(why, []).append(f"test {check.RECORDS[answered.signal]}")
-    return [f"The {' and the '.join(names)}: {why}" for why, names in refused.items()]
+    return [_of(name, f"The {' and the '.join(names)}: {why}") for why, names in refused.items()]
 
 
 def setting_problems(settings: Settings) -> Iterator[str]:

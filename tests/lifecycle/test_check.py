@@ -705,3 +705,69 @@ def test_the_extension_never_loads_it() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, text=True)
     assert done.stdout == "[]\n"
+
+
+class TestRoutes:
+    """Each route as it resolved, in the words that the extension's log has."""
+
+    def test_each_is_shown_as_it_resolved(self) -> None:
+        """Where it goes, with which of its own settings, and what these would be without."""
+        status, text = told(
+            {
+                "TAILRACE_DESTINATION": "stdout:",
+                "TAILRACE_DESTINATION_ARCHIVE": "https://archive.example/in",
+                "TAILRACE_HEADERS": "x-key=hunter-one",
+                "TAILRACE_HEADERS_ARCHIVE": "x-archive-key=hunter-two",
+                "TAILRACE_MIN_LEVEL_ARCHIVE": "error",
+                "TAILRACE_FLUSH": "end",
+            }
+        )
+        assert status == check.OK
+        assert "\nDestination of route default\n  stdout" in text
+        archive = text.partition("\nDestination of route archive\n")[2]
+        assert "  https://archive.example/in\n" in archive
+        assert "x-archive-key: (hidden)" in archive
+        assert "x-key: " not in archive
+        assert row(text, "TAILRACE_MIN_LEVEL_ARCHIVE") == ["error", "environment", "unset"]
+        assert "hunter" not in text
+
+    def test_what_is_wrong_with_one_is_said_in_the_same_words_and_the_others_are_shown(self) -> None:
+        """As many problems as the extension would warn of."""
+        environ = {
+            "TAILRACE_DESTINATION": "stdout:",
+            "TAILRACE_DESTINATION_ARCHIVE": "warp://x",
+            "TAILRACE_DESTINATION_PAGER": "file:/dev/null",
+            "TAILRACE_KEEP_NOBODY": "x",
+        }
+        status, text = told(environ)
+        assert status == check.HAS_PROBLEMS
+        assert "\n2 problems\n" in text
+        said = " ".join(text.partition("2 problems")[2].split())
+        for problem in Settings(environ).problems:
+            assert f"{problem.explained()['expected']}; used instead: {problem.used}." in said
+        assert "\nDestination of route pager\n" in text
+
+    def test_test_records_go_to_each(self) -> None:
+        """And what is not taken is told of the route that did not take it."""
+        with Destination() as first, Destination() as archive:
+            archive.faults.always(Status(403))
+            status, text = told(
+                {
+                    ENDPOINT: first.url,
+                    "TAILRACE_DESTINATION_ARCHIVE": f"otlp+{archive.url}",
+                    "TAILRACE_SIGNALS": "logs",
+                },
+                "--send",
+            )
+            assert status == check.HAS_PROBLEMS
+            assert len(first.records()) >= 1
+            assert archive.requests
+        assert "\nTest records of route archive\n" in text
+        assert "Route archive: The test log record: not taken: answered 403." in text
+
+    def test_a_named_route_alone_is_a_destination(self) -> None:
+        """There need be no other."""
+        status, text = told({"TAILRACE_DESTINATION_ARCHIVE": "stdout:"})
+        assert status == check.OK
+        assert "\nDestination\n  stdout" in text
+        assert row(text, "TAILRACE_DESTINATION_ARCHIVE") == ["stdout:", "environment", "unset"]
