@@ -80,6 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     said = summary.verdict(run)
     for table in (
         *(tables.signal_table(signal, rows) for signal, rows in summary.by_request(run).items()),
+        tables.trace_table(*summary.trace(run)),
         tables.metrics_table(summary.measurements(run)),
         tables.sample_table(summary.samples(run.arrived)),
         tables.ledger_table(run),

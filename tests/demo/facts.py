@@ -54,6 +54,7 @@ class Run:
         starts: One for each environment.
         bare_ms: The interpreter alone, from exec to exit.
         idle_pss_bytes: Memory of the extension's processes after the cold start.
+        own_spans: Made by the function itself, with an SDK.
         last_pss_bytes: The same after the last step an environment survived, by generation.
     """
 
@@ -65,6 +66,7 @@ class Run:
     starts: list[Start] = field(default_factory=list)
     bare_ms: float = 0.0
     idle_pss_bytes: int = 0
+    own_spans: int = 0
     last_pss_bytes: dict[int, int] = field(default_factory=dict)
 
 

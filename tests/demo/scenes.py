@@ -4,7 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 # Short, so that nobody waits long for the timeout; a start inside an invocation must fit in it, too.
-TIMEOUT_S = 2.0
+TIMEOUT_S = 3.0
+
+# The spans of one that traces itself.
+OWN_SPANS = 4
 
 # Long enough to be seen, and for late reports to be written while everything is frozen.
 IDLE_S = 1.5
@@ -24,6 +27,7 @@ SCENES = (
     Scene(title="invocation, JSON logs", payload={"order": 1002, "logs": ["json"]}),
     Scene(title=f"idle for {IDLE_S} s"),
     Scene(title="invocation, after thaw", payload={"order": 1003, "logs": ["text", "json"]}),
+    Scene(title="invocation, own spans", payload={"order": 1007, "logs": ["text"], "is_traced": True}),
     Scene(
         title="invocation, raises",
         payload={"order": 1004, "logs": ["json"], "card": "declined"},

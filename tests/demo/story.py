@@ -4,6 +4,7 @@ Owns the sandbox and the backend for a run. Says what it is doing through two ca
 """
 
 import os
+import socket
 import statistics
 import sys
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.demo.facts import Run, Start, Told
-from tests.demo.scenes import IDLE_S, SCENES, TIMEOUT_S, Scene
+from tests.demo.scenes import IDLE_S, OWN_SPANS, SCENES, TIMEOUT_S, Scene
 from tests.sandbox import Destination, Environment, Function, InvokeResult, Platform
 
 NAME = "tailrace"
@@ -85,6 +86,9 @@ class Story:
                     "TAILRACE_PLATFORM_LOGS": "1",
                     **self._environ,
                     "OTEL_EXPORTER_OTLP_ENDPOINT": backend.url,
+                    # For the function's own SDK.
+                    "AWS_LAMBDA_EXEC_WRAPPER": str(self._extensions.parent / "tailrace" / "wrap"),
+                    "TAILRACE_OTLP_PORT": str(_free_port()),
                 },
             )
             with Environment(self._extensions, function, Platform()) as env:
@@ -104,6 +108,7 @@ class Story:
                     starts=_starts(env),
                     bare_ms=bare_ms,
                     idle_pss_bytes=idle_pss_bytes,
+                    own_spans=OWN_SPANS,
                     last_pss_bytes=self._last_pss_bytes,
                 )
 
@@ -172,6 +177,12 @@ def bare_interpreter_ms(launcher: Path) -> float:
         os.waitpid(os.posix_spawn(interpreter, [interpreter, "-IS", "-c", "pass"], {}), 0)
         times.append((time.perf_counter() - began_s) * 1000)
     return statistics.median(times)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    return port
 
 
 def _outcome(result: InvokeResult) -> str:

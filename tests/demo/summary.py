@@ -17,6 +17,10 @@ NO_REQUEST = ""
 REQUEST_ID = "faas.invocation_id"
 EVENT_TYPE = "aws.lambda.event.type"
 
+# What an SDK says of itself, in every resource of its own.
+LANGUAGE = "telemetry.sdk.language"
+KINDS = ("", "internal", "server", "client", "producer", "consumer")
+
 # A text line's attributes: request and uid. A JSON line brings its own.
 OURS = 2
 
@@ -40,6 +44,25 @@ class Row:
     events: int = 0
     arrived: int = 0
     emitted: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Branch:
+    """A span where it stands in its trace.
+
+    Attributes:
+        depth: How many spans of the trace it lies in.
+        name: Its own.
+        kind: As OpenTelemetry calls it.
+        took_ms: How long it took.
+        is_own: Whether it is the function's own, by an SDK.
+    """
+
+    depth: int
+    name: str
+    kind: str
+    took_ms: float
+    is_own: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +122,36 @@ def by_request(run: Run) -> dict[str, list[Row]]:
 def spans(run: Run) -> list[Received]:
     """Every span that arrived."""
     return [record for record in run.arrived if record.signal == TRACES]
+
+
+def own_spans(run: Run) -> list[Received]:
+    """Those that the function's own SDK made."""
+    return [span for span in spans(run) if LANGUAGE in span.resource]
+
+
+def trace(run: Run) -> tuple[str, str, list[Branch]]:
+    """The trace that the function's own spans are in: its id, whose call it is, and every span; "" where there is none.
+
+    What has the caller for its parent is at the beginning, beside one another.
+    """
+    trace_id = next((str(span.raw["traceId"]) for span in own_spans(run)), "")
+    found = [span for span in spans(run) if span.raw["traceId"] == trace_id]
+    found.sort(key=lambda span: int(span.raw["startTimeUnixNano"]))
+    ids = {span.raw["spanId"] for span in found}
+    callers = [str(span.raw.get("parentSpanId", "")) for span in found if span.raw.get("parentSpanId") not in ids]
+    branches: list[Branch] = []
+
+    def add(parents: set[str], depth: int) -> None:
+        for span in found:
+            if span.raw.get("parentSpanId", "") in parents:
+                took_ns = int(span.raw["endTimeUnixNano"]) - int(span.raw["startTimeUnixNano"])
+                kind, is_own = KINDS[span.raw.get("kind", 0)], LANGUAGE in span.resource
+                name, took_ms = str(span.body), took_ns / 1e6
+                branches.append(Branch(depth=depth, name=name, kind=kind, took_ms=took_ms, is_own=is_own))
+                add({span.raw["spanId"]}, depth + 1)
+
+    add(set(callers), 0)
+    return trace_id, next(iter(callers), ""), branches
 
 
 def measurements(run: Run) -> list[tuple[str, str, str]]:
@@ -185,6 +238,9 @@ def verdict(run: Run) -> Verdict:
         problems += [
             f"{row.request_id[:8]}: has no span" for row in rows if row.request_id and not told[row.request_id]
         ]
+    own = len(own_spans(run))
+    if own != run.own_spans:
+        problems.append(f"{own} of {run.own_spans} spans of the function's own arrived")
     problems += [step.surprise for step in run.steps if step.surprise]
     for ending in run.endings:
         for name, left in ending.extensions.items():

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from tests.demo.facts import Run, severity
 from tests.demo.ledgers import Ledger, ledgers, summed
-from tests.demo.summary import REQUEST_ID, Row, held_ms
+from tests.demo.summary import REQUEST_ID, Branch, Row, held_ms
 from tests.sandbox import Received
 
 # A sample's lines, and their width beside the column of severities; a traceback would fill many.
@@ -41,6 +41,22 @@ def signal_table(signal: str, rows: list[Row]) -> Table:
         )
         table.add_section()
         table.add_row("", "together", *_counts(total), style="bold")
+    return table
+
+
+def trace_table(trace_id: str, caller: str, branches: list[Branch]) -> Table:
+    """A trace, as a tree."""
+    table = _table(f"Trace {trace_id}")
+    table.add_column("span", style="cyan")
+    table.add_column("kind")
+    table.add_column("took", justify="right")
+    table.add_column("told by")
+    table.add_row(f"(the caller, {caller})", style="dim")
+    for branch in branches:
+        name = "   " * branch.depth + "└─ " + branch.name
+        whose = "the function's own SDK" if branch.is_own else "Lambda"
+        table.add_row(name, branch.kind, f"{branch.took_ms:.1f} ms", whose)
+    table.caption = " One invocation, as Lambda tells it\n and as the function's own code does."
     return table
 
 

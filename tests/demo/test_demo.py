@@ -13,7 +13,7 @@ import pytest
 
 from tests.demo import __main__ as demo
 from tests.demo.handler import app
-from tests.demo.scenes import SCENES
+from tests.demo.scenes import OWN_SPANS, SCENES
 
 pytestmark = pytest.mark.e2e
 
@@ -61,7 +61,7 @@ def test_it_tells_the_story_and_shows_every_table(finished: subprocess.Completed
         assert f"\n {step} " in shown
     for table in ("Logs at the backend", "Traces at the backend", "Metrics at the backend", "Some records as"):
         assert f"\n {table}" in shown
-    for table in ("Ledger: what became", "What the function is charged"):
+    for table in ("Trace ", "Ledger: what became", "What the function is charged"):
         assert f"\n {table}" in shown
     for row in ("bare interpreter", "to register", "to ready", "held after return", "(PSS), idle", "(PSS), at the end"):
         assert row in shown
@@ -81,7 +81,7 @@ def test_the_file_holds_every_line_the_handler_printed(
     for scene in SCENES:
         if scene.payload is not None:
             try:
-                app.handler(scene.payload, None)
+                app.handler({**scene.payload, "is_traced": False}, None)
             except app.CardDeclinedError:
                 continue
     lines = capsys.readouterr().out.splitlines()
@@ -110,6 +110,19 @@ def test_each_invocation_has_a_span_and_is_counted(finished: subprocess.Complete
     assert len({span["attributes"].get("faas.invocation_id") for span in spans} - {None}) == invoked
     assert [span["body"] for span in spans].count("checkout init") == 2
     assert {"faas.invocations", "faas.timeouts", "faas.errors"} <= {metric["body"] for metric in records("metrics")}
+
+
+def test_a_trace_has_the_functions_own_spans_beside_the_invocations(
+    finished: subprocess.CompletedProcess[str],
+) -> None:
+    """As a tree, each span told by whom it is known by."""
+    lines = finished.stdout.splitlines()
+    first = next(at for at, line in enumerate(lines) if line.startswith(" Trace "))
+    table = [line.rstrip() for line in lines[first : first + 14]]
+    for depth, name in enumerate(("check out", "charge the card", "POST /charges")):
+        assert any(line.startswith(f" {'   ' * depth}└─ {name} ") for line in table), table
+    assert any(line.startswith(" └─ checkout ") for line in table), table
+    assert sum(line.endswith("the function's own SDK") for line in table) == OWN_SPANS
 
 
 def test_the_file_names_each_record_once(finished: subprocess.CompletedProcess[str]) -> None:

@@ -156,3 +156,26 @@ def test_samples_are_one_of_each_kind() -> None:
     report = log(4, FIRST, "platform.report", "REPORT … Status: timeout")
     assert summary.samples([report, error, text, structured, text]) == [text, structured, error, report]
     assert summary.samples([error]) == [error]
+
+
+def span(number: int, parent: str, name: str, *, language: str = "") -> Received:
+    raw = {"traceId": "t", "spanId": str(number), "parentSpanId": parent, "kind": 2}
+    raw |= {"startTimeUnixNano": str(number * 10**6), "endTimeUnixNano": str(number * 10**6 + 1_500_000)}
+    return Received("traces", name, {}, {summary.LANGUAGE: language} if language else {}, raw, 0)
+
+
+def test_a_trace_is_a_tree_of_what_lambda_and_the_function_tell() -> None:
+    """What has the same caller stands side by side, in order; what is inside below it."""
+    inner, outer = span(3, "2", "inner", language="python"), span(2, "c", "outer", language="python")
+    run = replace(HEALTHY, arrived=[*HEALTHY.arrived, inner, outer, span(1, "c", "invocation")], own_spans=2)
+    trace_id, caller, branches = summary.trace(run)
+    assert (trace_id, caller) == ("t", "c")
+    found = [(branch.depth, branch.name, branch.is_own, branch.took_ms) for branch in branches]
+    assert found == [(0, "invocation", False, 1.5), (0, "outer", True, 1.5), (1, "inner", True, 1.5)]
+
+
+def test_own_spans_that_are_missing_are_a_problem() -> None:
+    """They are the function's, and the layer took them."""
+    said = summary.verdict(replace(HEALTHY, own_spans=2))
+    assert "0 of 2 spans of the function's own arrived" in said.problems
+    assert summary.trace(HEALTHY) == ("", "", [])
