@@ -60,7 +60,7 @@ def run(
     """What the supervisor calls in the forked child: collects until the command pipe is closed.
 
     Args:
-        listener: Descriptor of a listening, non-blocking TCP socket; stays open.
+        listener: Descriptor of a listening, non-blocking TCP socket; stays open. -1: the platform delivers nothing.
         commands: Read end of the pipe that brings `wire.Released` and `wire.Restored`.
         reports: Write end of the pipe that takes `wire.Stored`, `wire.Repeated` and `wire.Refused`.
         backlog: Where batches are kept.
@@ -231,7 +231,7 @@ class Server:
         limit = settings.batch_limit_bytes
         is_lines = settings.protocol == "tcp"
         platform = Door(
-            (Listener(listener, self._epoll),),
+            (Listener(listener, self._epoll),) if listener >= 0 else (),
             Connections(limit),
             self._handler,
             (lambda: LineParser(limit)) if is_lines else (lambda: HttpParser(limit)),

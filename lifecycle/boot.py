@@ -151,6 +151,7 @@ class Booted:
         listener: Listening socket, or None when nothing is subscribed.
         intake: Listening sockets at which the function's own telemetry is taken.
         idle_reason: Why nothing will be shipped, as fields of a log line; empty when all is well.
+        unsubscribed_reason: Likewise, why nothing but the function's own telemetry will be.
         warms_first: Everything is to be loaded before the first event is asked for.
         marks: Monotonic seconds by step.
     """
@@ -163,6 +164,7 @@ class Booted:
         self.listener: _socket.socket | None = None
         self.intake: list[_socket.socket] = []
         self.idle_reason: dict[str, object] = {}
+        self.unsubscribed_reason: dict[str, object] = {}
         self.warms_first = settings.function.initialization_type != "on-demand"
         self.marks = {"started": monotonic()}
 
@@ -185,11 +187,15 @@ class Booted:
             self.connection.send(self.requests.next())
         self.marks.setdefault("asked", monotonic())
 
-    def close_listeners(self) -> None:
-        """Stops listening: nothing will be collected."""
+    def close_listener(self) -> None:
+        """Stops listening for the platform."""
         if self.listener is not None:
             self.listener.close()
             self.listener = None
+
+    def close_listeners(self) -> None:
+        """Stops listening: nothing will be collected."""
+        self.close_listener()
         if self.intake:
             _remove(self.settings.intake_file)
         for listener in self.intake:
@@ -222,6 +228,10 @@ def boot(environ: "Mapping[str, str]", name: str) -> Booted:
             raise StrictError(", ".join(fatal), booted)
         if not booted.idle_reason:
             _subscribe(booted)
+        if booted.idle_reason and booted.intake:
+            # Runtimes may have started, and their SDKs have been told where to export to.
+            booted.unsubscribed_reason, booted.idle_reason = booted.idle_reason, {}
+            booted.close_listener()
         if booted.idle_reason:
             booted.close_listeners()
         if booted.idle_reason or not booted.warms_first:

@@ -115,11 +115,12 @@ class Supervisor:
         # A snapshot's copies would all be alike; each makes itself one of a kind at its first invocation.
         self._is_snapshot = settings.function.initialization_type == "snap-start"
         now = monotonic()
+        is_told = booted.listener is not None
         traffic = Traffic(max(route.flush_interval_ms for route in self._routes.values()) / MS_PER_S)
         self._machine = Machine(
             traffic,
             [
-                Route(worker, _policy(traffic, route), capacity_bytes=settings.backlog_bytes, now=now)
+                Route(worker, _policy(traffic, route, is_told=is_told), capacity_bytes=settings.backlog_bytes, now=now)
                 for worker, route in self._routes.items()
             ],
             buffer_s=settings.buffer_ms / MS_PER_S,
@@ -334,6 +335,9 @@ class Supervisor:
     def _say_started(self) -> None:
         for problem in self._booted.settings.problems:
             self._log.warning("settings.value_ignored", **problem.explained())
+        if self._booted.unsubscribed_reason:
+            effect = "nothing is shipped but what the function itself exports"
+            self._log.warning("lifecycle.unsubscribed", effect=effect, **self._booted.unsubscribed_reason)
         if self._log.is_debug:
             marks = self._booted.marks
             steps = {f"{step}_ms": round((at - marks["started"]) * MS_PER_S, 2) for step, at in marks.items()}
@@ -451,15 +455,15 @@ def _event_of_stored(report: wire.Stored, log: Log) -> Event:
     return BatchStored(report.start, report.end, report.finished, report.reported, age_s, report.begun)
 
 
-def _policy(traffic: Traffic, settings: Settings) -> FlushPolicy:
-    """When to ship by a route."""
+def _policy(traffic: Traffic, settings: Settings, *, is_told: bool) -> FlushPolicy:
+    """When to ship by a route. `is_told`: the platform tells of ends of invocations."""
     return FlushPolicy(
         traffic,
         settings.flush,
         interval_s=settings.flush_interval_ms / MS_PER_S,
         budget_s=settings.flush_budget_ms / MS_PER_S,
         jitter=_uniform,
-        can_hold=settings.can_hold,
+        can_hold=is_told and settings.can_hold,
     )
 
 

@@ -316,7 +316,8 @@ class WorkerPool:
 
     def _run_shipper(self, shipper: Shipper, their_commands: int, their_reports: int, log: Log) -> None:
         for listener in (self._listener, *self._intake):
-            os.close(listener)
+            if listener >= 0:
+                os.close(listener)
         from shipper import worker
 
         if self._warms:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.collector.test_otlp_intake import JSON, PROTOBUF, points, records, spans, spans_in_json
 from tests.e2e.conftest import LAYER, Run, Start
+from tests.sandbox import Platform
 
 pytestmark = pytest.mark.e2e
 
@@ -137,6 +138,23 @@ def test_taken_port_is_another_one_and_the_wrapper_knows(start: Start, intake: d
     assert named(run, "elsewhere") == {"elsewhere 0": 1, "elsewhere 1": 1}
     (ignored,) = run.events("settings.value_ignored")
     assert ignored["variable"] == "TAILRACE_OTLP_PORT"
+
+
+def test_where_nothing_is_subscribed_exports_are_carried_on_all_the_same(start: Start, intake: dict[str, str]) -> None:
+    """As under emulators that know no Telemetry API: nothing tells of ends, so nothing is held."""
+    run = start(
+        handler=HANDLER,
+        platform=Platform(subscribe_fault=202),
+        TAILRACE_FLUSH_INTERVAL_MS="300",
+        **intake,
+    )
+    for number in range(3):
+        assert run.held_ms(requests=[request("/v1/traces", spans(2, f"alone {number}"))]) < 200
+    run.end()
+    assert named(run, "alone") == {f"alone {number} {at}": 1 for number in range(3) for at in range(2)}
+    (line,) = run.events("lifecycle.unsubscribed")
+    assert line["reason"] == "telemetry_unsupported"
+    assert accepted(run) == {"traces": {"accepted": 6, "shipped": 6}}
 
 
 def test_without_the_intake_the_sdk_exports_to_the_backend_itself(start: Start, intake: dict[str, str]) -> None:

@@ -352,6 +352,19 @@ def test_where_the_intake_cannot_be_written_down_the_sdk_is_left_alone() -> None
         told.rmdir()
 
 
+def test_intake_stays_open_where_the_subscription_is_refused() -> None:
+    """The function's SDK has been told of it, and needs no platform."""
+    port = free_port()
+    with PlatformStub(OK_REGISTER, refusal(202, b'{"errorType":"Telemetry.NotSupported"}')) as platform:
+        outcome = booted(platform, TAILRACE_OTLP_INTAKE="1", TAILRACE_OTLP_PORT=str(port))
+        platform.wait_for(3)
+        assert outcome.idle_reason == {}
+        assert outcome.unsubscribed_reason["reason"] == "telemetry_unsupported"
+        assert outcome.listener is None
+        socket.create_connection(("127.0.0.1", port)).close()
+        outcome.close()
+
+
 @pytest.mark.parametrize(
     ("environ", "requests"),
     [({"TAILRACE_ENABLED": "0"}, 2), ({"TAILRACE_DESTINATION": ""}, 2), ({"TAILRACE_OTLP_INTAKE": "0"}, 3)],
