@@ -350,8 +350,9 @@ class Supervisor:
         self._log.error("lifecycle.abandoned", **self._ledger_line())
 
     def _end(self) -> None:
-        """No orphans, and the last line."""
+        """No orphans, nothing that says where to export to, and the last line."""
         self._pool.dismiss()
+        self._booted.close_listeners()
         ends_at = monotonic() + EXIT_S
         while self._pool.is_alive and monotonic() < ends_at:
             self._turn(ends_at)

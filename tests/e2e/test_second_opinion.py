@@ -92,6 +92,34 @@ def test_managed_instances_emulator_delivers_every_line(layer: Path, protocol: s
         assert backend.duplicates() == {}
 
 
+@pytest.mark.parametrize("concurrency", [None, 2])
+def test_emulator_runs_a_function_whose_sdk_exports_to_the_layer(layer: Path, concurrency: int | None) -> None:
+    """Started by the wrapper, and carried on whether or not this emulator has a Telemetry API."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    with Destination() as backend:
+        environ = {
+            "AWS_LAMBDA_EXEC_WRAPPER": "/opt/tailrace/wrap",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": backend.url,
+            "TAILRACE_OTLP_PORT": str(port),
+            "TAILRACE_FLUSH_INTERVAL_MS": "200",
+            "WITH_SDK": "1",
+        }
+        emulator = started(
+            Emulator(
+                layer=layer, task_root=HANDLER, handler="exporting.handler", concurrency=concurrency, environ=environ,
+                timeout_s=20,
+            )
+        )  # fmt: skip
+        try:
+            told = [emulator.invoke({"spans": 2, "say": f"call {number}:", "flush": True}) for number in range(3)]
+        finally:
+            emulator.stop()
+    assert all(one["endpoint"].startswith("http://127.0.0.1:") for one in told), told
+    names = [str(span.body) for span in backend.spans() if str(span.body).startswith("call")]
+    assert sorted(names) == [f"call {number}: {at}" for number in range(3) for at in range(2)], "".join(emulator.output)
+
+
 class Collected(ThreadingHTTPServer):
     """Takes OTLP protobuf, as the agent sends it on, and keeps the requests of each signal."""
 

@@ -50,8 +50,8 @@ cp -rL "$SANDBOX_TASK/." /mnt/task
 cp "$SANDBOX_RIE" /mnt/runtime/rie
 mount --bind "$SANDBOX_PREFIX" /mnt/lang
 mount --bind "$SANDBOX_SITE" /mnt/runtime/site
-printf '#!/bin/sh\\nPYTHONPATH=/var/runtime/site exec /var/lang/bin/python3 -m awslambdaric %s\\n' \
-    "$SANDBOX_HANDLER" > /mnt/runtime/bootstrap
+printf '#!/bin/sh\\nPYTHONPATH=/var/runtime/site exec %s /var/lang/bin/python3 -m awslambdaric %s\\n' \
+    "${AWS_LAMBDA_EXEC_WRAPPER:-}" "$SANDBOX_HANDLER" > /mnt/runtime/bootstrap
 chmod 755 /mnt/runtime/bootstrap /mnt/runtime/rie
 mount -t tmpfs -o mode=755 sandbox /opt
 cp -rL "$SANDBOX_LAYER/." /opt
