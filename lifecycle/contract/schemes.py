@@ -19,6 +19,9 @@ RECORDS = (LOGS, TRACES)
 
 _SERVER = "://HOST[:PORT][/PATH]"
 _STREAM = "://HOST[:PORT]/DATA-STREAM"
+_BUCKET = "://BUCKET[/PREFIX][?region=REGION]"
+_NAMED = "://STREAM[?region=REGION]"
+_WITHOUT_PATH = (_SERVER, _BUCKET, _NAMED)
 _TABLE = "://HOST[:PORT]/[DATABASE/]TABLE"
 
 
@@ -60,7 +63,11 @@ class Scheme:
         """Whether `rest`, all behind the scheme's name, has this form."""
         if self.form.startswith("://"):
             path = rest[3:].partition("?")[0].partition("/")[2]
-            return rest.startswith("://") and is_authority(rest[3:]) and (self.form == _SERVER or bool(path))
+            return (
+                rest.startswith("://")
+                and is_authority(rest[3:])
+                and (bool(path) or self.form in (_SERVER, _BUCKET, _NAMED))
+            )
         if self.form == ":PATH":
             return rest.startswith(":") and len(rest) > 1
         return rest == self.form
@@ -86,6 +93,9 @@ SCHEMES = {
     "newrelic+https": Scheme(_SERVER, RECORDS, (LOGS,), keys=("Api-Key", "License-Key")),
     "clickhouse+http": Scheme(_TABLE, RECORDS, (LOGS,)),
     "clickhouse+https": Scheme(_TABLE, RECORDS, (LOGS,)),
+    "s3": Scheme(_BUCKET, RECORDS, (LOGS,), flush="interval", flush_interval_ms=60_000),
+    "firehose": Scheme(_NAMED, RECORDS, (LOGS,), flush="interval"),
+    "kinesis": Scheme(_NAMED, RECORDS, (LOGS,), flush="interval"),
     "file": Scheme(":PATH", (LOGS,)),
     "stdout": Scheme(":", (LOGS,)),
 }

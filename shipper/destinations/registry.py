@@ -86,6 +86,24 @@ def _clickhouse() -> "Maker":
     return made
 
 
+def _s3() -> "Maker":
+    from shipper.destinations.s3 import made
+
+    return made
+
+
+def _firehose() -> "Maker":
+    from shipper.destinations.firehose import made
+
+    return made
+
+
+def _kinesis() -> "Maker":
+    from shipper.destinations.kinesis import made
+
+    return made
+
+
 def _file() -> "Maker":
     from shipper.destinations.file import made
 
@@ -149,6 +167,11 @@ KINDS = (
         takes="rows by INSERT",
         load=_clickhouse,
     ),
+    Kind(schemes=("s3",), about="a bucket in S3", takes="objects of JSON lines", load=_s3),
+    Kind(
+        schemes=("firehose",), about="a stream of Amazon Data Firehose", takes="records of JSON lines", load=_firehose
+    ),
+    Kind(schemes=("kinesis",), about="a Kinesis data stream", takes="records of JSON lines", load=_kinesis),
     Kind(schemes=("file",), about="a file", takes="a JSON object a line", load=_file),
     Kind(schemes=("stdout",), about="standard output", takes="a JSON object a line", load=_stdout),
 )
