@@ -100,6 +100,42 @@ SCHEMES = {
     "stdout": Scheme(":", (LOGS,)),
 }
 
+
+class Preset:
+    """What is fixed at one backend's receiver of OTLP: known by its host, so that nothing need be said of it.
+
+    Attributes:
+        name: The backend's.
+        starts: What the host begins with.
+        end: What it ends with.
+        keys: Headers that it takes nothing without, each.
+        path: Of its base address, where one without a path is no receiver.
+    """
+
+    __slots__ = ("end", "keys", "name", "path", "starts")
+
+    def __init__(self, name: str, starts: str, end: str, keys: "tuple[str, ...]", path: str = "") -> None:
+        self.name = name
+        self.starts = starts
+        self.end = end
+        self.keys = keys
+        self.path = path
+
+
+PRESETS = (
+    Preset("Grafana Cloud", "otlp-gateway-", ".grafana.net", ("Authorization",), "/otlp"),
+    Preset("Honeycomb", "api.", ".honeycomb.io", ("x-honeycomb-team",)),
+    Preset("Datadog", "otlp.", ".datadoghq.com", ("dd-api-key",)),
+    Preset("Datadog", "otlp.", ".datadoghq.eu", ("dd-api-key",)),
+    Preset("Datadog", "otlp.", ".ddog-gov.com", ("dd-api-key",)),
+    Preset("New Relic", "", "otlp.nr-data.net", ("api-key",)),
+    Preset("New Relic", "otlp.", ".nr-data.net", ("api-key",)),
+    Preset("Dash0", "ingress.", ".dash0.com", ("Authorization",)),
+    Preset("Axiom", "api.", ".axiom.co", ("Authorization", "X-Axiom-Dataset")),
+    Preset("Dynatrace", "", ".live.dynatrace.com", ("Authorization",), "/api/v2/otlp"),
+    Preset("SigNoz", "ingest.", ".signoz.cloud", ("signoz-ingestion-key",)),
+)
+
 # Of OpenTelemetry's own settings.
 SERVERS = {name: Scheme(_SERVER, EVERY_SIGNAL) for name in ("http", "https")}
 
@@ -107,6 +143,19 @@ SERVERS = {name: Scheme(_SERVER, EVERY_SIGNAL) for name in ("http", "https")}
 def scheme_of(address: str) -> "Scheme | None":
     """The scheme of a destination's address; None: there is none such."""
     return SCHEMES.get(address.partition(":")[0])
+
+
+def preset_of(address: str) -> "Preset | None":
+    """What is known of the host of `SCHEME://HOST…`; None: nothing."""
+    text = address.partition("//")[2].lower()
+    for end in "/?#":
+        text = text.partition(end)[0]
+    host = text.rpartition("@")[2].partition(":")[0]
+    for preset in PRESETS:
+        # The shortest such host has one dot for both.
+        if host.endswith(preset.end) and host.startswith(preset.starts) and len(host) >= len(preset.end):
+            return preset
+    return None
 
 
 def forms(schemes: "dict[str, Scheme]") -> str:

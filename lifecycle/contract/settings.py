@@ -8,7 +8,7 @@ default is used instead.
 Runs before the first call to the platform, so it imports nothing but the kinds.
 """
 
-from lifecycle.contract.schemes import LOGS, METRICS, SCHEMES, SERVERS, TRACES, forms, scheme_of
+from lifecycle.contract.schemes import LOGS, METRICS, SCHEMES, SERVERS, TRACES, forms, preset_of, scheme_of
 from lifecycle.contract.setting_types import (
     ENVIRONMENT,
     EVERY_ROUTE,
@@ -575,6 +575,8 @@ class Settings:
     def _suit_destination(self) -> None:
         """Takes the destination's own defaults for what is not set, and says what it will want to know."""
         scheme = scheme_of(self.destination)
+        if self.destination.partition("+")[0] in ("", "otlp"):
+            self._suit_backend("destination" if self.destination.startswith("otlp+") else "otlp_endpoint")
         if scheme is None:
             return
         if "flush" not in self.given:
@@ -587,6 +589,27 @@ class Settings:
         if scheme.keys and not has_user and given.isdisjoint(key.lower() for key in scheme.keys):
             expected = f"a header {' or '.join(scheme.keys)}, without which {name} takes nothing"
             variable = self.given["destination"].replace("DESTINATION", "HEADERS", 1)
+            self.problems.append(Problem(variable, "(hidden)", expected, "no key: records wait"))
+
+    def _suit_backend(self, attribute: str) -> None:
+        """The same of a backend's OTLP, known by its host: completes a base address, and misses a key."""
+        address: str = self.values[attribute]
+        preset = preset_of(address)
+        if preset is None:
+            return
+        plain = address.rstrip("/")
+        if preset.path and "/" not in plain.partition("//")[2] and "?" not in plain:
+            self.values[attribute] = plain + preset.path
+        own = (self.values[f"otlp_{signal}_headers"] for signal in (LOGS, TRACES, METRICS))
+        given = {field.lower() for pairs in (self.headers, self.otlp_headers, *own) for field, _ in pairs}
+        if self.user or self.password or "@" in address:
+            given.add("authorization")
+        missing = [key for key in preset.keys if key.lower() not in given]
+        if missing:
+            is_ours = attribute == "destination"
+            variable = self.given[attribute]
+            variable = variable.replace("DESTINATION" if is_ours else "ENDPOINT", "HEADERS", 1)
+            expected = f"a header {' and one '.join(missing)}, without which {preset.name} takes nothing"
             self.problems.append(Problem(variable, "(hidden)", expected, "no key: records wait"))
 
     def _check_signals(self) -> None:

@@ -204,9 +204,9 @@ def test_empty_variable_is_an_unset_one() -> None:
 @pytest.mark.parametrize(
     ("environ", "variables"),
     [
-        ({**FIRST, "TAILRACE_SIGNALS": "traces"}, ["TAILRACE_SIGNALS"]),
+        ({**FIRST, "TAILRACE_SIGNALS": "metrics"}, ["TAILRACE_SIGNALS"]),
         ({**ARCHIVE, "TAILRACE_SIGNALS_ARCHIVE": "logs,metrics"}, ["TAILRACE_SIGNALS_ARCHIVE"]),
-        ({**FIRST, "TAILRACE_SIGNALS": "traces", "TAILRACE_DESTINATION_X": "otlp+http://x"}, []),
+        ({**FIRST, "TAILRACE_SIGNALS": "metrics", "TAILRACE_DESTINATION_X": "otlp+http://x"}, []),
         ({"TAILRACE_DESTINATION": "otlp+http://x", "TAILRACE_SIGNALS": "traces"}, []),
     ],
     ids=["the only one", "asked of it", "another takes it", "taken"],

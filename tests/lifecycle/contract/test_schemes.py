@@ -2,7 +2,7 @@
 
 import pytest
 
-from lifecycle.contract.schemes import EVERY_SIGNAL, SCHEMES, SERVERS, forms, scheme_of
+from lifecycle.contract.schemes import EVERY_SIGNAL, SCHEMES, SERVERS, forms, preset_of, scheme_of
 from lifecycle.contract.settings import Settings
 
 
@@ -67,3 +67,69 @@ def test_path_that_is_a_key_is_a_secret() -> None:
         if scheme.form.startswith("://"):
             secrets = set(Settings({"TAILRACE_DESTINATION": f"{name}://host/key"}).secrets())
             assert secrets == ({"key"} if scheme.path_is_secret else set())
+
+
+# A host of each backend that is known, the headers it wants and what a base address comes to.
+BACKENDS = [
+    ("otlp-gateway-prod-eu-west-2.grafana.net", "Authorization", "/otlp"),
+    ("api.honeycomb.io", "x-honeycomb-team", ""),
+    ("api.eu1.honeycomb.io", "x-honeycomb-team", ""),
+    ("otlp.datadoghq.com", "dd-api-key", ""),
+    ("otlp.us5.datadoghq.com", "dd-api-key", ""),
+    ("otlp.datadoghq.eu", "dd-api-key", ""),
+    ("otlp.ddog-gov.com", "dd-api-key", ""),
+    ("otlp.nr-data.net", "api-key", ""),
+    ("otlp.eu01.nr-data.net", "api-key", ""),
+    ("gov-otlp.nr-data.net", "api-key", ""),
+    ("ingress.eu-west-1.aws.dash0.com", "Authorization", ""),
+    ("api.axiom.co", "Authorization,X-Axiom-Dataset", ""),
+    ("abc12345.live.dynatrace.com", "Authorization", "/api/v2/otlp"),
+    ("ingest.eu.signoz.cloud", "signoz-ingestion-key", ""),
+]
+
+
+@pytest.mark.parametrize(("host", "keys", "path"), BACKENDS)
+def test_what_is_fixed_at_a_backend_is_known_by_its_host(host: str, keys: str, path: str) -> None:
+    """In OpenTelemetry's variables and in ours; a missing header is said, and never fatal where OpenTelemetry's is."""
+    headers = ",".join(f"{key}=k" for key in keys.split(","))
+    ours, theirs = {"TAILRACE_DESTINATION": f"otlp+https://{host}"}, {"OTEL_EXPORTER_OTLP_ENDPOINT": f"https://{host}/"}
+    for environ, variable in ((ours, "TAILRACE_HEADERS"), (theirs, "OTEL_EXPORTER_OTLP_HEADERS")):
+        settings = Settings({**environ, variable: headers})
+        assert not settings.problems
+        assert (settings.destination or settings.otlp_endpoint).rstrip("/").endswith(f"https://{host}{path}")
+        (problem,) = Settings(environ).problems
+        assert (problem.variable, problem.is_fatal) == (variable, variable == "TAILRACE_HEADERS")
+        assert all(key in problem.expected for key in keys.split(","))
+        assert problem.used == "no key: records wait"
+    if keys == "Authorization":
+        assert not Settings({"TAILRACE_DESTINATION": f"otlp+https://me:k@{host}"}).problems
+        assert not Settings({**theirs, "TAILRACE_USER": "me", "TAILRACE_PASSWORD": "k"}).problems
+
+
+def test_what_is_said_of_a_backend_is_left_as_it_is() -> None:
+    """A path, and the address of one signal; of an unknown host nothing is known."""
+    key = {"OTEL_EXPORTER_OTLP_HEADERS": "Authorization=k"}
+    for address in ("https://x.live.dynatrace.com/e/1/api/v2/otlp", "https://x.live.dynatrace.com?a=b"):
+        assert Settings({"OTEL_EXPORTER_OTLP_ENDPOINT": address, **key}).otlp_endpoint == address
+    own = {"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": "https://otlp-gateway-prod-eu-west-2.grafana.net"}
+    assert Settings({**own, **key}).otlp_logs_endpoint == own["OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"]
+    for host in (
+        "example.com",
+        "grafana.net",
+        "evil-honeycomb.io",
+        "live.dynatrace.com",
+        "api.honeycomb.io.example.com",
+    ):
+        assert preset_of(f"https://{host}/api.honeycomb.io") is None
+
+
+def test_a_route_has_its_own_backend() -> None:
+    """And its own key."""
+    environ = {
+        "TAILRACE_DESTINATION": "otlp+https://otlp-gateway-prod-eu-west-2.grafana.net",
+        "TAILRACE_USER": "me",
+        "TAILRACE_DESTINATION_HC": "otlp+https://api.honeycomb.io",
+    }
+    (problem,) = Settings(environ).problems
+    assert problem.variable == "TAILRACE_HEADERS_HC"
+    assert not Settings({**environ, "TAILRACE_HEADERS_HC": "x-honeycomb-team=k"}).problems
