@@ -15,7 +15,7 @@ from shipper.model.log_record import ExceptionInfo
 from shipper.model.severity import name_of, number_of, own_name_of, syslog_name_of
 from shipper.model.trace_ids import SPAN_DIGITS, hex_id, trace_context
 from shipper.parse.text_formats import may_hold_exception
-from shipper.parse.times import is_near, unix_ns
+from shipper.parse.times import NEAR_NS, unix_ns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -118,6 +118,8 @@ _MOST_LEVELS = 64
 # Remembered of sets of members, together.
 _MOST_NAMES_BYTES = 2048
 
+_BRACE = b"{"[0]
+
 # What is larger is not looked into.
 _MOST_VALUE_BYTES = 65_536
 
@@ -217,6 +219,7 @@ class _Plan(msgspec.Struct, frozen=True):
         roles: What takes a member, and the names of those it is offered, in turn, until one is taken.
         ids: Where it may be told whose line it is; None where no member tells.
         may_tell_error: Whether a member is there that may hold an exception.
+        has_more: Whether there is any of what follows.
         parts: Members that may hold parts of a line, and the roles that are taken from them.
         level: That of a line that tells none.
         is_envelope: Whether it is what a runtime writes around a message.
@@ -225,6 +228,7 @@ class _Plan(msgspec.Struct, frozen=True):
     roles: "Roles"
     ids: _Ids | None
     may_tell_error: bool
+    has_more: bool
     parts: tuple[str, ...]
     level: str
     is_envelope: bool
@@ -291,17 +295,20 @@ def line_of(
             if take(line, members[name]):
                 del members[name]
                 break
-    if plan.parts:
+    if plan.has_more:
         for holder in plan.parts:
             _take_parts(line, members, holder)
-    if plan.ids is not None:
-        _take_ids(line, members, plan.ids, named, _MOST_NESTED)
-    if plan.is_envelope and wraps and line.message is not None and may_hold_object(line.message):
-        within = line_within(line.message, named, event_ns, wraps - 1)
-        if within is not None:
-            return _wrapped(within, line)
-    message = line.message if line.message is not None and _may_tell_error(line.message) else None
-    if plan.may_tell_error or message is not None:
+        if plan.ids is not None:
+            _take_ids(line, members, plan.ids, named, _MOST_NESTED)
+        if plan.is_envelope and wraps and line.message is not None and may_hold_object(line.message):
+            within = line_within(line.message, named, event_ns, wraps - 1)
+            if within is not None:
+                return _wrapped(within, line)
+    message = line.message
+    # Nearly no message has a backslash or is an object.
+    if message is not None and not ((message[0] == _BRACE or message.find(b"\\") >= 0) and _may_tell_error(message)):
+        message = None
+    if message is not None or plan.may_tell_error:
         from shipper.parse.exceptions import in_json_line
 
         line.exception = in_json_line(members, message, names, _ERROR_NAMES)
@@ -310,9 +317,7 @@ def line_of(
 
 def _may_tell_error(message: bytes) -> bool:
     """Whether a message is worth a closer look: Node.js's runtime has exceptions there as objects, Java's as text."""
-    if message[:1] == b"{":
-        return b"rrorType" in message
-    return message[:1] == b'"' and b"\\" in message and may_hold_exception(message)
+    return b"rrorType" in message if message[:1] == b"{" else message[:1] == b'"' and may_hold_exception(message)
 
 
 def head_of(raw: "msgspec.Raw | bytes", named: "Named" = nobody, event_ns: int | None = None) -> Line:
@@ -448,13 +453,17 @@ def _planned(names: tuple[str, ...]) -> _Plan:
     if _OF_GELF in names:
         roles = tuple((_take_syslog if take is _take_level else take, several) for take, several in roles)
     is_compact = "@t" in names and "level" not in found and len(_OF_SERILOG.intersection(names)) > 1
+    ids = _ids_among(names, found)
+    parts = tuple(name for name in _PARTS if name in names)
+    is_envelope = _ENVELOPE.issuperset(names) and _OF_ENVELOPE.issubset(names)
     plan = _Plan(
         roles,
-        _ids_among(names, found),
+        ids,
         may_tell_error=not _OF_ERRORS.isdisjoint(names),
-        parts=tuple(name for name in _PARTS if name in names),
+        has_more=ids is not None or bool(parts) or is_envelope,
+        parts=parts,
         level=_INFORMATION if is_compact else "",
-        is_envelope=_ENVELOPE.issuperset(names) and _OF_ENVELOPE.issubset(names),
+        is_envelope=is_envelope,
     )
     if len(_plans) < _MOST_PLANS and sum(map(len, names)) <= _MOST_NAMES_BYTES:
         _plans[names] = plan
@@ -599,7 +608,8 @@ def _take_time(line: Line, raw: bytes) -> bool:
     else:
         time_ns = _moment_ns(raw) if mark == b"{" else _epoch_ns(raw)
         line.is_exact = time_ns is not None and time_ns % _NS_PER_S != 0
-    if time_ns is None or (line.event_ns is not None and not is_near(time_ns, line.event_ns)):
+    event_ns = line.event_ns
+    if time_ns is None or (event_ns is not None and not -NEAR_NS <= time_ns - event_ns <= NEAR_NS):
         return False
     line.time_ns = time_ns
     return True

@@ -24,7 +24,7 @@ from shipper.parse.text_formats import (
     prefix_bytes,
     text_head,
 )
-from shipper.parse.times import KNOWN, is_near, unix_ns
+from shipper.parse.times import KNOWN, NEAR_NS, unix_ns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class LogParser:
             return self._origin_of_large(event)
         raw = bytes(event.record)
         mark = raw[0]
-        if mark == _QUOTE and not _begins_like_json(raw):
+        if mark == _QUOTE and raw[1] != _BRACE and not _begins_like_json(raw):
             head = text_head(raw) if raw[1] in FORMATS else UNTOLD
             within = self._within(event, raw, head)
             if within is not None:
@@ -174,13 +174,15 @@ class LogParser:
     def _read(self, event: Event, index: int, raw: bytes, others: "Attributes") -> LogRecord:
         """What a record says that is taken apart, by what it is."""
         mark = raw[0]
-        if mark == _QUOTE and not _begins_like_json(raw):
+        if mark == _QUOTE and raw[1] != _BRACE and not _begins_like_json(raw):
             return self._of_text(event, index, raw, others)
         if event.type.startswith("platform."):
             return self._of_platform(event, index, raw, others)
         if mark in _JSON_MARKS and (members := self._json.members_of(raw)) is not None:
             count = len(members)
-            line = self._json.line_of(members, self._invocation_named, _event_ns(event))
+            event_ns = KNOWN.get(event.time)
+            event_ns = unix_ns(event.time) if event_ns is None else event_ns
+            line = self._json.line_of(members, self._invocation_named, event_ns)
             return self._of_json(event, index, raw, line, count, others)
         if mark == _QUOTE:
             return self._of_broken(event, index, raw, others)
@@ -471,7 +473,7 @@ def _near(written: str, event_ns: int | None) -> int | None:
     time_ns = unix_ns(written)
     if time_ns is None or event_ns is None:
         return time_ns
-    return time_ns if is_near(time_ns, event_ns) else None
+    return time_ns if -NEAR_NS <= time_ns - event_ns <= NEAR_NS else None
 
 
 def _begins_like_json(raw: bytes) -> bool:

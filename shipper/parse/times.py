@@ -17,7 +17,7 @@ _NS_PER_MS = 1_000_000
 
 # A line is written when its event is made, or by who collects what it has to say until it returns: in a quarter of an
 # hour at most. A time that is further away is that of something else.
-_NEAR_NS = 15 * 60 * 1_000_000_000
+NEAR_NS = 15 * 60 * 1_000_000_000
 
 # A year; not even a durable function takes longer.
 _MOST_DURATION_MS = 366 * 86_400_000
@@ -69,11 +69,6 @@ def _parsed(head: str) -> int | None:
         _seconds.clear()
     seconds = _seconds[head] = int(moment.timestamp())
     return seconds
-
-
-def is_near(time_ns: int, event_ns: int) -> bool:
-    """Whether a line may have been written at a time, given that of its event."""
-    return -_NEAR_NS <= time_ns - event_ns <= _NEAR_NS
 
 
 def duration_ns(duration_ms: float | None) -> int:
