@@ -1,6 +1,7 @@
 """The table of lines that runtimes and libraries write, which the documentation prints."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -8,8 +9,8 @@ import pytest
 from shipper.model.context import Context, Past
 from tests.sandbox.received import value_of
 from tests.shipper.following import attributes, followed
+from tests.shipper.parse.line_tables import ID, JSON, PAGE, TEXT, KnownLine, page, tables
 from tests.shipper.support import event
-from tools.known_lines import ID, JSON, TEXT, KnownLine
 
 AT_NS = 1716222584123000000
 EVENT_NS = 1716222585008000000
@@ -18,7 +19,7 @@ MOST_LATER_NS = 1_000_000
 KNOWN = Context(recent=(Past(ID),))
 
 
-def shown(line: KnownLine) -> str:
+def name_of(line: KnownLine) -> str:
     return f"{line.library}, {line.form}: {str(line.line)[:40]}"
 
 
@@ -41,17 +42,31 @@ def assert_found(line: KnownLine, log: dict[str, Any], whole: str = "") -> None:
     assert tuple(sorted(found)) == tuple(sorted(line.rest))
 
 
-@pytest.mark.parametrize("line", TEXT, ids=map(shown, TEXT))
+@pytest.mark.parametrize("line", TEXT, ids=map(name_of, TEXT))
 def test_what_is_found_in_a_line_of_text(line: KnownLine) -> None:
     """The body stays what was written."""
     assert isinstance(line.line, str)
     assert_found(line, log_of(line.line), line.line.removesuffix("\n"))
 
 
-@pytest.mark.parametrize("line", JSON, ids=map(shown, JSON))
+@pytest.mark.parametrize("line", JSON, ids=map(name_of, JSON))
 def test_what_is_found_in_a_line_of_json(line: KnownLine) -> None:
     """As an object as well as as text that holds one, with what may stand around it."""
     assert_found(line, log_of(line.line))
     if isinstance(line.line, dict):
         for text in (json.dumps(line.line) + "\n", "\ufeff" + json.dumps(line.line), "  \n" + json.dumps(line.line)):
             assert_found(line, log_of(text))
+
+
+def test_page_is_up_to_date() -> None:
+    """Run `make docs` when this fails."""
+    text = PAGE.read_text(encoding="utf-8")
+    assert page(text) == text
+
+
+def test_every_line_has_one_row() -> None:
+    """On one line of the page, with as many cells as the head has."""
+    rows = [line for text in tables() for line in text.split("\n") if line.startswith("|")]
+    assert len(rows) == 4 + len(TEXT) + len(JSON)
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {6}
+    assert all(row.isprintable() and row.count("`") % 2 == 0 for row in rows)

@@ -1,16 +1,22 @@
-r"""What is found in the lines that runtimes and libraries write: the table that the tests hold the parser to.
+"""Lines as tables: what runtimes and libraries write, and what is found in it.
 
-docs/telemetry.md prints it: `python -m tools.telemetry_page`. Each row is a line as it is printed, and what is found in
-it. The forms are the libraries' own, as their manuals describe them; the words are ours.
+The tests read them, and docs/telemetry.md prints them: `python -m tests.shipper.parse.line_tables` writes it. The forms
+are the libraries' own, as their manuals describe them; the words are ours.
 """
 
+import json
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+PAGE = Path(__file__).parents[3] / "docs" / "telemetry.md"
+BEGIN, END = "<!-- Written by `make docs` from tests/shipper/parse/line_tables.py. -->\n", "<!-- To here. -->\n"
+MOST_SHOWN = 150
 
 TIME = "2024-05-20T16:29:44.123Z"
 ID = "459921b5-681c-4a96-beb0-81e0aa586026"
 ROOT, PARENT = "1-5b8efff7-98038103d269b633813fc60c", "eee19b7ec3c1b174"
-
 ESCAPE = "\x1b"
 
 
@@ -199,6 +205,20 @@ JSON = (
         rest=("fields", "span"),
     ),
     KnownLine(
+        "Rust, tracing",
+        "JSON, in a span of one's own",
+        {
+            "timestamp": "2024-05-20T16:29:44.123456Z",
+            "level": "WARN",
+            "fields": {"message": "hello"},
+            "target": "shop",
+            "span": {"name": "order"},
+            "spans": [{"name": "Lambda runtime invoke", "requestId": ID}, {"name": "order"}],
+        },
+        *("WARN", 13, "hello", True, True, "shop"),
+        rest=("span", "spans"),
+    ),
+    KnownLine(
         "Powertools for Python",
         "Logger",
         {
@@ -307,6 +327,21 @@ JSON = (
             "contextMap": {"AWSRequestId": ID},
         },
         *("WARN", 13, "hello", True, True, "com.example.Handler"),
+    ),
+    KnownLine(
+        "Log4j",
+        "JsonLayout, properties as a list, with OpenTelemetry's agent",
+        {
+            "timeMillis": 1716222584123,
+            "level": "WARN",
+            "message": "hello",
+            "contextMap": [
+                {"key": "AWSRequestId", "value": ID},
+                {"key": "trace_id", "value": "5b8efff798038103d269b633813fc60c"},
+            ],
+        },
+        *("WARN", 13, "hello", True, True, "", True),
+        rest=("contextMap",),
     ),
     KnownLine(
         "Logback",
@@ -424,6 +459,48 @@ JSON = (
         rest=("host", "version"),
     ),
     KnownLine(
+        "OpenTelemetry for Python",
+        "injected into JSON",
+        {
+            "levelname": "INFO",
+            "message": "hello",
+            "otelTraceID": "5b8efff798038103d269b633813fc60c",
+            "otelSpanID": "eee19b7ec3c1b174",
+            "otelTraceSampled": True,
+            "otelServiceName": "shop",
+        },
+        *("INFO", 9, "hello"),
+        trace=True,
+        rest=("otelServiceName",),
+    ),
+    KnownLine(
+        "OpenTelemetry for Node.js",
+        "injected into pino's",
+        {
+            "level": 30,
+            "msg": "hello",
+            "trace_id": "5b8efff798038103d269b633813fc60c",
+            "span_id": "eee19b7ec3c1b174",
+            "trace_flags": "01",
+        },
+        *("INFO", 9, "hello"),
+        trace=True,
+    ),
+    KnownLine(
+        "Datadog",
+        "injected into JSON: its ids are decimal",
+        {"level": "info", "msg": "hello", "dd": {"trace_id": "1234567890123456789", "span_id": "987654321"}},
+        *("info", 9, "hello"),
+        rest=("dd",),
+    ),
+    KnownLine(
+        "W3C Trace Context",
+        "traceparent",
+        {"level": "info", "msg": "hello", "traceparent": "00-5b8efff798038103d269b633813fc60c-eee19b7ec3c1b174-01"},
+        *("info", 9, "hello"),
+        trace=True,
+    ),
+    KnownLine(
         "OpenTelemetry",
         "a record as JSON",
         {"severityNumber": 18, "severityText": "ERROR", "body": "no"},
@@ -439,3 +516,48 @@ JSON = (
     KnownLine("anybody", "a letter", {"severity": "E", "msg": "no"}, "E", 17, "no"),
     KnownLine("anybody", "spaced", {"level": " info ", "msg": "hello"}, "info", 9, "hello"),
 )
+
+
+def shown(line: KnownLine) -> str:
+    """A line as one would see it, on one line; what is long as its beginning."""
+    text = line.line if isinstance(line.line, str) else json.dumps(line.line, ensure_ascii=False)
+    text = text.strip().replace(TIME, "TIME").replace(ID, "ID")
+    for character, name in ((ESCAPE, r"\e"), ("\t", r"\t"), ("\n", r"\n"), ("\u202f", " ")):
+        text = text.replace(character, name)
+    text = text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
+    return f"`{text}`".replace("|", r"\|")
+
+
+def told(line: KnownLine) -> str:
+    """What is found beside the level, in words."""
+    is_told = {
+        "message": line.body is not None,
+        "time": line.time,
+        "invocation": line.request,
+        "trace": line.trace,
+        "logger": bool(line.logger),
+    }
+    words = ", ".join(name for name, is_there in is_told.items() if is_there)
+    rest = " ".join(f"`{name}`" for name in line.rest)
+    return "; ".join(part for part in (words, rest and f"attributes {rest}") if part)
+
+
+def tables() -> Iterator[str]:
+    """What the page says."""
+    for title, lines in (("In text", TEXT), ("In JSON, as an object or as text that holds one", JSON)):
+        yield f"**{title}**, these are found:\n"
+        yield "| written by | in its form | line | level | beside it |\n|---|---|---|---|---|"
+        for line in lines:
+            yield f"| {line.library} | {line.form} | {shown(line)} | `{line.level}` {line.number} | {told(line)} |"
+        yield ""
+
+
+def page(text: str) -> str:
+    """The page with the tables as they are now."""
+    before, _, rest = text.partition(BEGIN)
+    return before + BEGIN + "\n" + "\n".join(tables()) + "\n" + END + rest.partition(END)[2]
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    print(f"Wrote {PAGE}")
