@@ -73,7 +73,7 @@ _GZIP_WBITS = 31
 
 # Why entries are too old, or too far behind the newest of their stream; and what else an answer may find fault with.
 _TOO_OLD = re.compile(rb"oldest acceptable timestamp is: (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)Z")
-_LABELS = re.compile(rb"\{[^}]*\}")
+_LABELS = re.compile(rb"\{[^{}]*\}")
 _OTHERWISE = re.compile(
     rb"exceed|size|limit|too long|too new|too many|invalid|missing|malformed|duplicate|parse|blocked|at least",
     re.IGNORECASE,
