@@ -355,6 +355,13 @@ class Level(Choice):
         return text.lower() if text.lower() in self.OTHERS else super().read(text)
 
 
+class OwnLevel(Choice):
+    """A level of the extension's own log. `warn`, as other settings and most loggers have it, is `warning`."""
+
+    def read(self, text: str) -> str:
+        return "warning" if text.lower() == "warn" else super().read(text)
+
+
 class Encoding(Choice):
     """An encoding of OTLP. gRPC is understood, and answered where all is known that is used instead."""
 

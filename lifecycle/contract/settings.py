@@ -28,6 +28,7 @@ from lifecycle.contract.setting_types import (
     Headers,
     Level,
     Names,
+    OwnLevel,
     Pairs,
     Patterns,
     Port,
@@ -152,10 +153,10 @@ class Settings:
 
     enabled = Flag(default=True, about="0 keeps the extension registered and otherwise idle.")
     strict = Flag(default=False, about="1 turns a bad setting into an init error; meant for staging.")
-    log_level = Choice(
+    log_level = OwnLevel(
         "warning",
         "The extension's own log.",
-        options=("debug", "info", "warning", "error"),
+        options=("debug", "info", "warn", "warning", "error"),
     )
 
     destination = Address(

@@ -267,6 +267,13 @@ def test_platform_events_are_named_as_the_platform_does_or_as_cloudwatch_does(
     assert (settings.platform_logs, settings.problems) == (names, [])
 
 
+@pytest.mark.parametrize("text", ["warn", "WARN", "warning", ""])
+def test_the_log_takes_warn_for_warning(text: str) -> None:
+    """As every other level that is set does."""
+    settings = Settings({"TAILRACE_LOG_LEVEL": text})
+    assert (settings.log_level, settings.problems) == ("warning", [])
+
+
 def test_all_platform_events_are_one() -> None:
     assert "report" in Settings({"TAILRACE_PLATFORM_LOGS": "yes"}).platform_logs
     assert len(Settings({"TAILRACE_PLATFORM_LOGS": "1"}).platform_logs) == 14
