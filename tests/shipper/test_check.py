@@ -72,5 +72,5 @@ def test_the_readme_names_every_destination() -> None:
     for scheme in SCHEMES:
         kind = BY_SCHEME[scheme]
         assert any(f"`{name}" in text for name in kind.schemes), kind.about
-    for page in re.findall(r"\(docs/destinations/([a-z]+)\.md", text):
+    for page in re.findall(r"\(docs/destinations/([a-z-]+)\.md", text):
         assert (ROOT / f"docs/destinations/{page}.md").exists(), page
