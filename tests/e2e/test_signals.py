@@ -309,6 +309,22 @@ def test_rules_are_counted_and_what_they_stop_never_leaves(start: Start) -> None
     assert len(run.events("rules.pattern_slow")) <= 1
 
 
+def test_with_a_redaction_that_cannot_be_read_nothing_leaves_and_nobody_waits(start: Start) -> None:
+    """Every event is dropped at once and counted; the budget is not touched."""
+    run = start(TAILRACE_REDACT="email;[", TAILRACE_FLUSH="end", TAILRACE_LOG_LEVEL="info", **BARE)
+    for _ in range(3):
+        assert run.invoke(lines=3).status == "success"
+    run.end()
+    assert run.backend.requests == []
+    (ledger,) = run.events("lifecycle.ended")
+    assert (ledger["shipped"], ledger["waiting"], ledger["requests"]) == (0, 0, 0)
+    assert ledger["dropped"] == {"unredactable": ledger["accepted"]}
+    assert ledger["level"] == "warning"
+    assert ledger["held_ms"] < 250  # one that began before the shipper had looked at its rules
+    (said,) = run.events("rules.redaction_unreadable")
+    assert (said["level"], said["variable"]) == ("error", "TAILRACE_REDACT")
+
+
 def test_a_sample_ships_whole_invocations_and_every_failure(start: Start) -> None:
     """Lines and spans; the counts are of all."""
     run = start(TAILRACE_SAMPLE="0", TAILRACE_FLUSH="end", **BARE)

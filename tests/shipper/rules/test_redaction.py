@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lifecycle.contract.schemes import SCHEMES
 from lifecycle.contract.settings import Settings
 from shipper.delivery.batch import Limits, Position
 from shipper.destinations.registry import chosen
@@ -31,10 +32,10 @@ FORMS = (
 )
 
 
-def leaving(events: list[Any], environ: dict[str, str]) -> list[bytes]:
-    """Every request's body, in both encodings of OTLP and as lines of JSON."""
+def leaving(events: list[Any], environ: dict[str, str], forms: Sequence[dict[str, str]] = FORMS) -> list[bytes]:
+    """Every request's body and head, in both encodings of OTLP and as lines of JSON unless told otherwise."""
     bodies = []
-    for form in FORMS:
+    for form in forms:
         settings = Settings({"TAILRACE_PLATFORM_LOGS": "1", "TAILRACE_TRACE_UNSAMPLED": "1", **form, **environ})
         lines = Lines("error")
         rules = Rules(settings, lines.log)
@@ -45,8 +46,9 @@ def leaving(events: list[Any], environ: dict[str, str]) -> list[bytes]:
         pipeline.is_final, pipeline.ledger = True, {"accepted": 1}
         backlog, end = backlog_of(events)
         for batch in pipeline.batches(backlog.frames(0, end), Position(0)):
-            for signal, parcel in batch.parcels.items():
-                bodies.append(destination.endpoints[signal].build(parcel.records).body)
+            for parcel in batch.parcels.values():
+                request = destination.endpoints[parcel.signal].build(parcel.records, parcel.key)
+                bodies += [request.body, repr(request).encode()]
         assert lines.events() == []
     return bodies
 
@@ -163,7 +165,27 @@ def test_nor_in_what_is_said_of_where_it_comes_from(secret: str) -> None:
         assert not shows(secret, body), body
 
 
-SAYS = json.dumps({"mail": "bob@example.com", "auth": "Bearer abcdefgh/ij"})
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_nor_to_any_other_destination(scheme: str) -> None:
+    """In records, in what groups them, in what each says of where it comes from, and in the request's address."""
+    forms = (*(f"{scheme}://localhost:1/{path}" for path in ("a/b", "a")), f"{scheme}:/tmp/a", f"{scheme}:", scheme)
+    address = next(form for form in forms if Settings({"TAILRACE_DESTINATION": form}).has_destination)
+    hidden = 'Zq"<a\\b>'
+    text = nested(hidden, 2, Random(1))
+    environ = {
+        "TAILRACE_DESTINATION": address,
+        "TAILRACE_COMPRESSION": "none",
+        "TAILRACE_SIGNALS": "logs,traces,metrics",
+        "TAILRACE_REDACT": re.escape(hidden),
+        "AWS_LAMBDA_FUNCTION_NAME": f"f{hidden}",
+        "OTEL_SERVICE_NAME": f"s{hidden}",
+        "OTEL_RESOURCE_ATTRIBUTES": "team=%5A%71%22%3Ca%5Cb%3E",
+    }
+    events = [one for place in PLACES.values() for one in place(text)]
+    bodies = leaving(events, environ, ({},))
+    assert bodies
+    for body in bodies:
+        assert not shows(hidden, body), body
 
 
 @pytest.mark.parametrize(
