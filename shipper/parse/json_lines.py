@@ -248,14 +248,18 @@ def members_of(raw: bytes) -> dict[str, bytes] | None:
         return {name: bytes(value) for name, value in _members.decode(text).items()}
     except (msgspec.MsgspecError, RecursionError):
         pass
-    # Python writes numbers that JSON has not: they become text.
-    mended = _NOT_FINITE.sub(_as_string, text) if b"NaN" in text or b"Infinity" in text else text
+    mended = with_finite_numbers(text)
     if mended == text:
         return None
     try:
         return {name: bytes(value) for name, value in _members.decode(mended).items()}
     except (msgspec.MsgspecError, RecursionError):
         return None
+
+
+def with_finite_numbers(text: bytes) -> bytes:
+    """JSON, each number that JSON has not as a text: Python writes NaN and Infinity."""
+    return _NOT_FINITE.sub(_as_string, text) if b"NaN" in text or b"Infinity" in text else text
 
 
 def _as_string(found: "re.Match[bytes]") -> bytes:

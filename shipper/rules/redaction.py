@@ -12,6 +12,7 @@ import re
 
 import msgspec
 
+from lifecycle.contract.json_text import with_valid_escapes
 from shipper.rules.patterns import BLANK, Pattern, Patterns
 
 TYPE_CHECKING = False
@@ -32,7 +33,6 @@ _MOST_NAME = 64
 # Deeper values are none of the platform's: decoded, Python's own limit would end them.
 _MOST_DEPTH = 50
 
-_EDGE = 64
 _SPACE = "\ufeff \t\r\n"
 
 _ESCAPE = re.compile(
@@ -269,19 +269,32 @@ class _Names:
 
 def _json_start(text: str) -> int | None:
     """Where the JSON begins that a text is, or ends with; None where it does not, or is too long to find out."""
-    if len(text) > _MOST_PARSED or text[-_EDGE:].rstrip()[-1:] not in ("}", "]"):
+    if len(text) > _MOST_PARSED:
         return None
-    head = text[:_EDGE]
-    first = len(head) - len(head.lstrip(_SPACE))
-    places = [first] if text[first : first + 1] in ("{", "[") else []
-    brace = text.find("{")
+    end = text.rstrip(_SPACE)
+    if end[-1:] not in ("}", "]"):
+        return None
+    first = len(end) - len(end.lstrip(_SPACE))
+    places = [first] if end[first] in "{[" else []
+    brace = end.find("{")
     places += [brace] if brace > first else []
-    return next((at for at in places if _is_json(text[at:])), None)
+    return next((at for at in places if _is_json(end[at:])), None)
 
 
 def _is_json(text: str) -> bool:
+    """Whether a text is JSON, or read as such: NaN and halves of surrogate pairs are mended where it is read."""
     try:
         _anything.decode(text)
+    except (msgspec.MsgspecError, RecursionError, UnicodeError):
+        pass
+    else:
+        return True
+    if "NaN" not in text and "Infinity" not in text and "\\u" not in text:
+        return False
+    from shipper.parse.json_lines import with_finite_numbers
+
+    try:
+        _anything.decode(with_finite_numbers(with_valid_escapes(text.encode())))
     except (msgspec.MsgspecError, RecursionError, UnicodeError):
         return False
     return True
