@@ -17,7 +17,7 @@ class Hello(cdk.Stack):
     def __init__(self, scope: cdk.App, name: str) -> None:
         super().__init__(scope, name)
         endpoint = self.node.try_get_context("endpoint") or "https://collector.example.com"
-        secret = self.node.try_get_context("secret") or "tailrace/otlp-headers"
+        secret = self.node.try_get_context("secret") or "tailrace/api-key"
         tailrace = lambda_.LayerVersion(
             self,
             "Tailrace",
@@ -29,9 +29,16 @@ class Hello(cdk.Stack):
         log_group = logs.LogGroup(
             self, "Logs", retention=logs.RetentionDays.ONE_WEEK, removal_policy=cdk.RemovalPolicy.DESTROY
         )
-        # Tailrace itself asks AWS for nothing: this is what the function's own logging needs.
+        # What the function's own logging needs, and the extension to read the key.
         role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
         log_group.grant_write(role)
+        secret_arn = self.format_arn(
+            service="secretsmanager",
+            resource="secret",
+            resource_name=f"{secret}-??????",
+            arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
+        )
+        role.add_to_policy(iam.PolicyStatement(actions=["secretsmanager:GetSecretValue"], resources=[secret_arn]))
         lambda_.Function(
             self,
             "Function",
@@ -46,8 +53,8 @@ class Hello(cdk.Stack):
             log_group=log_group,
             environment={
                 "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
-                # A reference that CloudFormation resolves: the value is not in the template.
-                "OTEL_EXPORTER_OTLP_HEADERS": cdk.SecretValue.secrets_manager(secret).unsafe_unwrap(),
+                # A reference, which the extension resolves: the key is in no template and no configuration.
+                "OTEL_EXPORTER_OTLP_HEADERS": f"api-key=@{{secretsmanager:{secret}}}",
                 "OTEL_SERVICE_NAME": "hello",
                 "AWS_LAMBDA_EXEC_WRAPPER": "/opt/tailrace/wrap",
             },

@@ -13,7 +13,7 @@ class Hello extends cdk.Stack {
   constructor(scope: cdk.App, name: string) {
     super(scope, name);
     const endpoint: string = this.node.tryGetContext("endpoint") ?? "https://collector.example.com";
-    const secret: string = this.node.tryGetContext("secret") ?? "tailrace/otlp-headers";
+    const secret: string = this.node.tryGetContext("secret") ?? "tailrace/api-key";
     const tailrace = new lambda.LayerVersion(this, "Tailrace", {
       code: lambda.Code.fromAsset(ZIP),
       compatibleArchitectures: [lambda.Architecture.X86_64, lambda.Architecture.ARM_64],
@@ -24,9 +24,16 @@ class Hello extends cdk.Stack {
       retention: logs.RetentionDays.ONE_WEEK,
       removalPolicy: cdk.RemovalPolicy.DESTROY,
     });
-    // Tailrace itself asks AWS for nothing: this is what the function's own logging needs.
+    // What the function's own logging needs, and the extension to read the key.
     const role = new iam.Role(this, "Role", { assumedBy: new iam.ServicePrincipal("lambda.amazonaws.com") });
     logGroup.grantWrite(role);
+    const secretArn = this.formatArn({
+      service: "secretsmanager",
+      resource: "secret",
+      resourceName: `${secret}-??????`,
+      arnFormat: cdk.ArnFormat.COLON_RESOURCE_NAME,
+    });
+    role.addToPolicy(new iam.PolicyStatement({ actions: ["secretsmanager:GetSecretValue"], resources: [secretArn] }));
     new lambda.Function(this, "Function", {
       code: lambda.Code.fromAsset(path.join(EXAMPLES, "function")),
       handler: "app.handler",
@@ -39,8 +46,8 @@ class Hello extends cdk.Stack {
       logGroup,
       environment: {
         OTEL_EXPORTER_OTLP_ENDPOINT: endpoint,
-        // A reference that CloudFormation resolves: the value is not in the template.
-        OTEL_EXPORTER_OTLP_HEADERS: cdk.SecretValue.secretsManager(secret).unsafeUnwrap(),
+        // A reference, which the extension resolves: the key is neither in the template nor in the configuration.
+        OTEL_EXPORTER_OTLP_HEADERS: `api-key=@{secretsmanager:${secret}}`,
         OTEL_SERVICE_NAME: "hello",
         AWS_LAMBDA_EXEC_WRAPPER: "/opt/tailrace/wrap",
       },

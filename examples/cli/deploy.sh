@@ -3,7 +3,8 @@
 #
 #   ./deploy.sh FUNCTION https://collector.example.com [SECRET]
 #
-# SECRET holds one text as OTEL_EXPORTER_OTLP_HEADERS has it, such as api-key=…
+# SECRET is the name of the secret that holds the key. The function gets a reference to it, which the extension resolves:
+# its role has to be allowed to read it (function-policy.json).
 set -eu
 
 usage='usage: deploy.sh FUNCTION https://collector.example.com [SECRET]'
@@ -20,11 +21,11 @@ layer=$(aws lambda publish-layer-version --layer-name tailrace --zip-file "fileb
 
 headers=
 if [ -n "$secret" ]; then
-    headers=$(aws secretsmanager get-secret-value --secret-id "$secret" --query SecretString --output text)
+    headers="api-key=@{secretsmanager:$secret}"
 fi
 
-# update-function-configuration replaces the lists it is given: what is there is read and put back. The secret goes
-# by way of standard input and a file that only we can read, never through an argument that others could see.
+# update-function-configuration replaces the lists it is given: what is there is read and put back, by way of standard
+# input and a file that only we can read, since a function's other variables may be secrets.
 umask 077
 request=$(mktemp)
 trap 'rm -f "$request"' EXIT

@@ -16,11 +16,15 @@ variable "endpoint" {
   default     = "https://collector.example.com"
 }
 
-variable "headers_secret" {
-  description = "Name of the secret that holds one text as OTEL_EXPORTER_OTLP_HEADERS has it, such as api-key=…"
+variable "api_key_secret" {
+  description = "Name of the secret that holds the key, and nothing else"
   type        = string
-  default     = "tailrace/otlp-headers"
+  default     = "tailrace/api-key"
 }
+
+data "aws_caller_identity" "me" {}
+data "aws_partition" "this" {}
+data "aws_region" "this" {}
 
 variable "package" {
   description = "The function's zip: (cd ../function && zip function.zip app.py)"
@@ -43,11 +47,6 @@ resource "aws_lambda_layer_version" "tailrace" {
   skip_destroy             = true
 }
 
-# The value is in the state as well: keep that where secrets may be.
-data "aws_secretsmanager_secret_version" "headers" {
-  secret_id = var.headers_secret
-}
-
 resource "aws_lambda_function" "hello" {
   function_name    = local.name
   filename         = var.package
@@ -68,7 +67,8 @@ resource "aws_lambda_function" "hello" {
   environment {
     variables = {
       OTEL_EXPORTER_OTLP_ENDPOINT = var.endpoint
-      OTEL_EXPORTER_OTLP_HEADERS  = data.aws_secretsmanager_secret_version.headers.secret_string
+      # A reference, which the extension resolves: the key is neither here nor in the state.
+      OTEL_EXPORTER_OTLP_HEADERS  = "api-key=@{secretsmanager:${var.api_key_secret}}"
       OTEL_SERVICE_NAME           = local.name
       AWS_LAMBDA_EXEC_WRAPPER     = "/opt/tailrace/wrap"
     }
@@ -80,11 +80,18 @@ resource "aws_cloudwatch_log_group" "hello" {
   retention_in_days = 7
 }
 
-# Tailrace itself asks AWS for nothing: this is what the function's own logging needs, and for this group alone.
+# What the function's own logging needs, for this group alone, and the extension to read the key.
 data "aws_iam_policy_document" "logs" {
   statement {
     actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
     resources = ["${aws_cloudwatch_log_group.hello.arn}:*"]
+  }
+  statement {
+    actions = ["secretsmanager:GetSecretValue"]
+    resources = [join(":", [
+      "arn", data.aws_partition.this.partition, "secretsmanager", data.aws_region.this.name,
+      data.aws_caller_identity.me.account_id, "secret", "${var.api_key_secret}-??????",
+    ])]
   }
 }
 

@@ -14,8 +14,11 @@ ZIP = ROOT / "build" / "tailrace-layer.zip"
 # README's section on installing.
 INSTALL = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Put it on a function")[2].partition("\n## ")[0]
 
-# A reference that CloudFormation resolves when it deploys: no secret stands in a template.
-SECRET = "{{resolve:secretsmanager:"  # noqa: S105 - a reference, not a secret
+# A reference that the extension resolves, and no tool does: no secret stands in a template or in a configuration.
+SECRET = "api-key=@{secretsmanager:"  # noqa: S105 - a reference, not a secret
+
+# What the function may do beside writing to its own log group: read that one secret.
+READS = "secretsmanager:GetSecretValue"
 
 
 def snippets(language: str) -> list[str]:
@@ -57,9 +60,16 @@ def policies(resources: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def check_policies(statements: list[dict[str, Any]]) -> None:
-    """Least privilege: writing to logs, to a group that is named, and nothing else."""
+    """Least privilege: writing to logs, to a group that is named, reading one secret, and nothing else."""
     assert statements
+    read = []
     for statement in statements:
         actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
-        assert set(actions) <= {"logs:CreateLogStream", "logs:PutLogEvents", "logs:CreateLogGroup", "logs:TagResource"}
         assert statement["Resource"] != "*"
+        if actions == [READS]:
+            read.append(str(statement["Resource"]))
+            continue
+        assert set(actions) <= {"logs:CreateLogStream", "logs:PutLogEvents", "logs:CreateLogGroup", "logs:TagResource"}
+    (secret,) = read
+    assert "secret:" in secret
+    assert "-??????" in secret

@@ -127,7 +127,8 @@ def test_terraform_is_hcl_and_names_one_log_group() -> None:
     }
     text = text_of("terraform/main.tf")
     assert 'resources = ["${aws_cloudwatch_log_group.hello.arn}:*"]' in text
-    assert "secret_string" in text
+    assert '"api-key=@{secretsmanager:${var.api_key_secret}}"' in text
+    assert "secret_string" not in text
 
 
 def test_terraform_module_is_hcl_and_gives_what_a_function_takes() -> None:
@@ -151,7 +152,6 @@ class TestCli:
 echo "$@" >>"$CALLS"
 case "$2" in
 publish-layer-version) echo arn:aws:lambda:eu-central-1:1:layer:tailrace:8 ;;
-get-secret-value) echo 'api-key=hunter22' ;;
 get-function-configuration) cat "$NOW" ;;
 update-function-configuration)
     for word in "$@"; do case $word in file://*) cp "${word#file://}" "$REQUEST" ;; esac; done ;;
@@ -176,22 +176,22 @@ esac
         return request, (tmp_path / "calls").read_text(encoding="utf-8")
 
     def test_layer_and_settings_are_added_and_the_rest_stays(self, tmp_path: Path) -> None:
-        """An older version of the layer goes."""
+        """An older version of the layer goes; nobody reads the secret, which is named alone."""
         old = {"Arn": "arn:aws:lambda:eu-central-1:1:layer:tailrace:7"}
         other = {"Arn": "arn:aws:lambda:eu-central-1:1:layer:other:1"}
         now = {"Layers": [old, other], "Environment": {"Variables": {"TABLE": "x y"}}}
-        request, calls = self.deployed(tmp_path, now, "https://collector.example.com", "tailrace/otlp-headers")
+        request, calls = self.deployed(tmp_path, now, "https://collector.example.com", "tailrace/api-key")
         assert request == {
             "Layers": [other["Arn"], "arn:aws:lambda:eu-central-1:1:layer:tailrace:8"],
             "Environment": {
                 "Variables": {
                     "TABLE": "x y",
                     "OTEL_EXPORTER_OTLP_ENDPOINT": "https://collector.example.com",
-                    "OTEL_EXPORTER_OTLP_HEADERS": "api-key=hunter22",
+                    "OTEL_EXPORTER_OTLP_HEADERS": "api-key=@{secretsmanager:tailrace/api-key}",
                 }
             },
         }
-        assert "hunter22" not in calls
+        assert "get-secret-value" not in calls
 
     def test_function_with_nothing_set_and_no_secret(self, tmp_path: Path) -> None:
         """Nothing is asked of Secrets Manager."""
@@ -222,7 +222,8 @@ esac
 
     def test_policy_names_what_it_is_for(self) -> None:
         """No action on everything."""
-        for statement in json.loads(text_of("cli/policy.json"))["Statement"]:
+        both = [json.loads(text_of(f"cli/{name}.json"))["Statement"] for name in ("policy", "function-policy")]
+        for statement in (*both[0], *both[1]):
             assert "*" not in str(statement["Action"])
             resources = statement["Resource"]
             assert all(":123456789012:" in arn for arn in ([resources] if isinstance(resources, str) else resources))

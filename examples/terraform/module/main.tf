@@ -65,7 +65,7 @@ variable "endpoint" {
 }
 
 variable "headers" {
-  description = "As OTEL_EXPORTER_OTLP_HEADERS has them, such as api-key=…; it is in the state, too"
+  description = "As OTEL_EXPORTER_OTLP_HEADERS has them, such as api-key=@{secretsmanager:NAME}, which is a reference and no secret"
   type        = string
   default     = ""
   sensitive   = true
