@@ -27,6 +27,12 @@ class Ledger(msgspec.Struct, kw_only=True):
     retried: int = 0
     wire_bytes: int = 0
     held_ms: float = 0.0
+    otlp: dict[str, dict[str, int]] = {}
+
+    @property
+    def exported(self) -> int:
+        """What of the accepted the function exported itself."""
+        return sum(counts.get("accepted", 0) for counts in self.otlp.values())
 
 
 COUNTS = (
@@ -59,6 +65,9 @@ def summed(parts: list[Ledger]) -> Ledger:
         for part in parts:
             counts.update(getattr(part, name))
         setattr(total, name, dict(counts))
+    for part in parts:
+        for signal, more in part.otlp.items():
+            total.otlp[signal] = dict(Counter(total.otlp.get(signal, {})) + Counter(more))
     return total
 
 

@@ -176,6 +176,8 @@ class Required:
         unsaid: Texts that must not.
         most_copies: Events that may arrive again.
         memory_mb: What all processes together may take at most.
+        answered_p50_ms: What the function exports is answered within, in the median.
+        answered_ms: Likewise, the slowest of it.
     """
 
     lost: int | None = 0
@@ -200,6 +202,8 @@ class Required:
     unsaid: Sequence[str] = ()
     most_copies: int | None = None
     memory_mb: float = MEMORY_MB
+    answered_p50_ms: float | None = None
+    answered_ms: float | None = None
 
 
 Hook = Callable[[Scene], None]

@@ -7,6 +7,7 @@ from tests.faults.cell import Cell
 from tests.faults.cells import FROM_ISSUE
 from tests.faults.connections import CONNECTIONS
 from tests.faults.encodings import ENCODINGS
+from tests.faults.exports import EXPORTING
 from tests.faults.machine import MACHINE
 from tests.faults.more_cells import FURTHER
 from tests.faults.records import RECORDS
@@ -25,4 +26,5 @@ MATRIX: Mapping[str, Sequence[Cell]] = {
     "Shutdown": SHUTDOWN,
     "Machine": MACHINE,
     "Spool": SPOOLS,
+    "What the function exports": EXPORTING,
 }

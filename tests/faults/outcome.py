@@ -46,6 +46,8 @@ class Measured:
         spanless: Invocations that succeeded and whose span did not arrive.
         acknowledged: Requests that the backend answered well.
         peak_mb: Memory of all processes together.
+        unexported: Spans that the function exported and was told were taken, and that are not at the backend.
+        answered_ms: Of each export, how long the function waited for its answer, as far as it had a processor.
     """
 
     emitted: int
@@ -70,6 +72,8 @@ class Measured:
     spanless: int
     acknowledged: int
     peak_mb: float
+    unexported: int
+    answered_ms: list[float]
 
     @property
     def p50_ms(self) -> float:
@@ -123,6 +127,8 @@ def measured(
     ends = [*env.resets, *([env.ending] if env.ending else [])]
     # An environment that was reset by its last invocation and never begun again has nobody to end.
     exits = [end.extensions[NAME] for end in ends if NAME in end.extensions]
+    told = [result.payload for result in results if isinstance(result.payload, dict)]
+    exported = {name for one in told for name in one.get("exported", ())}
     return Measured(
         emitted=len(stats.emitted),
         kept=stats.waiting_events,
@@ -150,6 +156,8 @@ def measured(
         spanless=sum(result.ok and result.request_id not in spans for result in results),
         acknowledged=sum(request.status == OK for request in backend.requests),
         peak_mb=peak_mb,
+        unexported=len(exported - {str(span.body) for span in backend.spans()}),
+        answered_ms=[ms for one in told for ms in one.get("answered_ms", ())],
     )
 
 
@@ -172,6 +180,7 @@ def problems(required: Required, got: Measured, printed: Sequence[str]) -> list[
     return [
         *record_problems(required, got),
         *ledger_problems(required, got),
+        *_of_exports(required, got),
         *_of_invocations(required, got),
         *endings(got),
         *_of_words(required, printed),
@@ -200,12 +209,22 @@ def record_problems(required: Required, got: Measured) -> Iterable[str]:
         yield f"{got.copies} copies, expected {'some' if required.resent else 'none'}"
 
 
+def _of_exports(required: Required, got: Measured) -> Iterable[str]:
+    if got.unexported:
+        yield f"{got.unexported} exported spans are nowhere to be found"
+    if required.answered_p50_ms is not None and statistics.median(got.answered_ms) > required.answered_p50_ms:
+        got_ms = statistics.median(got.answered_ms)
+        yield f"exports answered after {got_ms:.1f} ms in the median, expected {required.answered_p50_ms:g} at most"
+    if required.answered_ms is not None and max(got.answered_ms) > required.answered_ms:
+        yield f"an export answered after {max(got.answered_ms):.0f} ms, expected {required.answered_ms:g} at most"
+
+
 def ledger_problems(required: Required, got: Measured) -> Iterable[str]:
     """Where the extension's own count is not what happened."""
     ledger = got.ledger
     if got.ledgers != len(got.exits):
         yield f"{got.ledgers} ledger lines of {len(got.exits)} environments"
-    handed_over = got.emitted - got.kept - got.dropped
+    handed_over = got.emitted - got.kept - got.dropped + ledger.exported
     if required.is_lost_before_us or required.platform_keeps:
         if ledger.accepted != got.delivered:
             yield f"ledger: accepted {ledger.accepted}, but {got.delivered} arrived"

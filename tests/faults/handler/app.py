@@ -1,15 +1,23 @@
-"""Prints as many different lines as it is asked to, then sleeps, dies or returns."""
+"""Prints as many different lines as it is asked to, exports as many spans, then sleeps, dies or returns."""
 
+import http.client
+import json
 import os
 import sys
 import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 time.sleep(float(os.environ.get("INIT_S", "0")))
 
 
-def handler(event: dict[str, Any], context: Any) -> None:  # noqa: ARG001 - Lambda's signature
-    """Thinks, prints event["rows"] as they are and event["lines"] lines that begin with event["tag"]."""
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
+    """Thinks, prints event["rows"] as they are and event["lines"] lines that begin with event["tag"].
+
+    Exports event["exports"] spans whose names begin so, too, one at a time and with pauses; returns which, and how long
+    each was waited for.
+    """
     time.sleep(event.get("thinks_s", 0))
     size = event.get("bytes", 0)
     for row in event.get("rows", ()):
@@ -18,6 +26,41 @@ def handler(event: dict[str, Any], context: Any) -> None:  # noqa: ARG001 - Lamb
         "".join(f"{event['tag']} {number} ".ljust(size - 1, ".") + "\n" for number in range(event["lines"]))
     )
     sys.stdout.flush()
+    names = [f"{event['tag']} span {number}" for number in range(event.get("exports", 0))]
+    answered_ms = list(exported(names, event.get("pause_s", 0.005)))
     time.sleep(event.get("sleep_s", 0))
     if event.get("dies"):
         os._exit(1)
+    return {"exported": names, "answered_ms": answered_ms}
+
+
+def exported(names: list[str], pause_s: float) -> Iterator[float]:
+    """Exports spans as an SDK does: on one connection while it lasts, and once more where it broke."""
+    connection = None
+    for name in names:
+        time.sleep(pause_s)
+        span = {"name": name, "traceId": os.urandom(16).hex(), "spanId": os.urandom(8).hex()}
+        body = json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]})
+        began_ms = awake_ms()
+        while True:
+            try:
+                connection = connection or connected()
+                connection.request("POST", "/v1/traces", body, {"Content-Type": "application/json"})
+                answer = connection.getresponse()
+                assert (answer.status, answer.read()) == (200, b"{}")
+                break
+            except (http.client.HTTPException, ConnectionError):
+                connection = None
+        yield awake_ms() - began_ms
+
+
+def connected() -> http.client.HTTPConnection:
+    """To where the layer says that it takes what functions export."""
+    told = Path(f"/tmp/tailrace-otlp-{os.environ['TAILRACE_OTLP_PORT']}")
+    return http.client.HTTPConnection(told.read_text(encoding="ascii").strip().removeprefix("http://"), timeout=10)
+
+
+def awake_ms() -> float:
+    """Milliseconds, without those that this process had no processor for though it was ready."""
+    starved_ns = int(Path("/proc/self/schedstat").read_text(encoding="ascii").split()[1])
+    return time.perf_counter() * 1000 - starved_ns / 1e6
