@@ -20,14 +20,14 @@ class LokiServer(Stub):
 
     Args:
         tenant: What X-Scope-OrgID must say; "" for any.
-        now_ns: The server's time; limits of age count from it.
+        now_ns: The server's time, from which limits of age count; 0: when it was made.
         most_line: Bytes of a line.
     """
 
-    def __init__(self, *, tenant: str = "", now_ns: int, most_line: int = 262_144) -> None:
+    def __init__(self, *, tenant: str = "", now_ns: int = 0, most_line: int = 262_144) -> None:
         super().__init__()
         self.tenant = tenant
-        self.now_ns = now_ns
+        self.now_ns = now_ns or time.time_ns()
         self.most_line = most_line
         self.entries: list[dict[str, Any]] = []
         self._known: set[bytes] = set()
