@@ -6,15 +6,21 @@ the order of a set of constants depends on the seed, and in every version the ma
 it may refer to again depend on who else holds the object.
 """
 
+import ast
+import marshal
 import py_compile
 import sys
-from importlib.util import cache_from_source
+from importlib.util import MAGIC_NUMBER, cache_from_source, source_hash
 from pathlib import Path
 
-# Our own modules go without docstrings, which every process of the three would otherwise keep in memory. What is
-# vendored stays as the interpreter would compile it by itself: a library may read its docstrings.
+# Our own modules go without docstrings, and without what is there for the type checker alone, which every process of
+# the three would otherwise evaluate at cold start and keep in memory. What is vendored stays as the interpreter would
+# compile it by itself: a library may read its docstrings and annotations.
 OURS = frozenset({"lifecycle", "collector", "shipper"})
 WITHOUT_DOCSTRINGS = 2
+
+# The second word of a file of bytecode (PEP 552): it goes by the source's hash, and is not checked.
+UNCHECKED = (0b01).to_bytes(4, "little")
 AS_WRITTEN = 0
 
 # Without column numbers, which nothing but the carets of a traceback needs: a third of what is read at cold start, and
@@ -38,6 +44,76 @@ def run(interpreter: Path, tree: Path, prefix: str, level: int = AS_WRITTEN) -> 
     return (done.stderr or f"status {done.returncode}") if done.returncode else ""
 
 
+class _Bare(ast.NodeTransformer):
+    """Takes away what nothing of ours reads at run time.
+
+    That is the annotations of functions and variables, and what stands under TYPE_CHECKING. Those of a class's body
+    stay: msgspec reads them.
+    """
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        """A function without annotations."""
+        return self._bared(node)
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
+        """Likewise."""
+        return self._bared(node)
+
+    def visit_arg(self, node: ast.arg) -> ast.AST:
+        """A parameter without its annotation."""
+        node.annotation = None
+        return node
+
+    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
+        """What stands there for the type checker goes; what is there instead stays."""
+        self.generic_visit(node)
+        if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            return node.orelse
+        return node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
+        """A variable of a module or a function: what is assigned, if anything."""
+        self.generic_visit(node)
+        if node.value is None:
+            return None
+        return ast.copy_location(ast.Assign(targets=[node.target], value=node.value), node)
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        """A class, with the annotations of its own body."""
+        node.body = [
+            bared
+            for statement in node.body
+            for bared in _listed(statement if isinstance(statement, ast.AnnAssign) else self.visit(statement))
+        ] or [ast.copy_location(ast.Pass(), node)]
+        return node
+
+    def _bared(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.AST:
+        node.returns = None
+        self.generic_visit(node)
+        node.body = node.body or [ast.copy_location(ast.Pass(), node)]
+        return node
+
+
+def _listed(found: ast.AST | list[ast.stmt] | None) -> list[ast.stmt]:
+    """What a visit made of a statement, as statements."""
+    if found is None:
+        return []
+    return found if isinstance(found, list) else [found]  # type: ignore[list-item]
+
+
+def _compile_ours(source: Path, target: str, name: str) -> None:
+    """Writes a module of ours without what only its readers need.
+
+    Raises:
+        SyntaxError: It is not valid for this Python.
+    """
+    text = source.read_bytes()
+    tree = ast.fix_missing_locations(_Bare().visit(ast.parse(text, name)))
+    code = compile(tree, name, "exec", dont_inherit=True, optimize=WITHOUT_DOCSTRINGS)
+    Path(target).parent.mkdir(exist_ok=True)
+    Path(target).write_bytes(MAGIC_NUMBER + UNCHECKED + source_hash(text) + marshal.dumps(code))
+
+
 def compile_tree(tree: Path, prefix: str, level: int) -> None:
     """Writes `__pycache__` beside every module.
 
@@ -51,16 +127,21 @@ def compile_tree(tree: Path, prefix: str, level: int) -> None:
 
     Raises:
         py_compile.PyCompileError: A source is not valid for this Python.
+        SyntaxError: Likewise, one of ours.
     """
     for source in sorted(tree.rglob("*.py")):
         inside = source.relative_to(tree)
+        # Named, because the default name tells the level and -IS looks for level 0 only.
+        target, name = cache_from_source(str(source), optimization=""), f"{prefix}/{inside.as_posix()}"
+        if inside.parts[0] in OURS:
+            _compile_ours(source, target, name)
+            continue
         py_compile.compile(
             str(source),
-            # Named, because the default name tells the level and -IS looks for level 0 only.
-            cfile=cache_from_source(str(source), optimization=""),
-            dfile=f"{prefix}/{inside.as_posix()}",
+            cfile=target,
+            dfile=name,
             doraise=True,
-            optimize=WITHOUT_DOCSTRINGS if inside.parts[0] in OURS else level,
+            optimize=level,
             invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
         )
 

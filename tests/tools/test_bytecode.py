@@ -1,0 +1,76 @@
+"""What the layer's bytecode leaves away, and what it keeps."""
+
+import subprocess
+import sys
+from importlib.util import cache_from_source
+from pathlib import Path
+
+import pytest
+
+from tools import bytecode
+
+OURS = '''"""Says what it is."""
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from nowhere import Absent
+else:
+    Absent = object
+
+limit: int = 3
+unset: int
+
+
+class Message:
+    """Has fields, which are read."""
+
+    field: int = 1
+
+    def only_explained(self, count: "Absent", *rest: 1 / 0) -> 1 / 0:
+        """Says."""
+
+    class Inner:
+        """Says."""
+
+        def at(self) -> int:
+            found: int = limit
+            return found
+
+
+async def wait(seconds: 1 / 0) -> None:
+    """Says."""
+'''
+
+ASKED = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from lifecycle import ours
+assert ours.__cached__.endswith(".pyc")
+assert ours.__doc__ is None and "unset" not in vars(ours)
+assert not hasattr(ours, "__annotations__") or not ours.__annotations__
+assert ours.Message.__annotations__ == {"field": int}
+assert ours.Message.only_explained.__annotations__ == {} and ours.Message().only_explained(1) is None
+assert (ours.limit, ours.Absent, ours.Message.Inner().at()) == (3, object, 3)
+"""
+
+
+def test_what_only_readers_need_is_not_there(tmp_path: Path) -> None:
+    """No annotation is evaluated but a field's; the line that a traceback names is the source's."""
+    source = tmp_path / "lifecycle" / "ours.py"
+    source.parent.mkdir()
+    source.write_text(OURS)
+    (source.parent / "__init__.py").touch()
+    assert bytecode.run(Path(sys.executable), tmp_path, "/opt/tailrace") == ""
+    compiled = Path(cache_from_source(str(source), optimization=""))
+    assert b"/opt/tailrace/lifecycle/ours.py" in compiled.read_bytes()
+    subprocess.run([sys.executable, "-IS", "-c", ASKED, str(tmp_path)], check=True)
+
+
+@pytest.mark.parametrize(("package", "is_there"), [("lifecycle", False), ("msgspec", True)])
+def test_libraries_are_compiled_as_they_are(tmp_path: Path, package: str, *, is_there: bool) -> None:
+    """They may read what ours does not."""
+    source = tmp_path / package / "__init__.py"
+    source.parent.mkdir()
+    source.write_text('"""Says what it is."""\n')
+    assert bytecode.run(Path(sys.executable), tmp_path, "/opt") == ""
+    compiled = Path(cache_from_source(str(source), optimization="")).read_bytes()
+    assert (b"Says what it is." in compiled) is is_there
