@@ -16,6 +16,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from lifecycle.boot import DISABLED, idle_reason, refused_by
+from lifecycle.contract import lean
 from lifecycle.contract.log import SHORTEST_SECRET
 from lifecycle.contract.patterns import HIDDEN, REDACT, read
 from lifecycle.contract.patterns import problems as pattern_problems
@@ -171,6 +172,7 @@ def _listed(words: Sequence[str]) -> str:
 def _checked_route(settings: Settings, write: Callable[[str], object], *, name: str) -> list[str]:
     """Writes where telemetry of a route would go; returns what is wrong with that."""
     try:
+        lean.load()
         from shipper import check
     except ImportError as error:
         return [f"{error}: {WITHOUT_PACKAGES}"]

@@ -50,4 +50,4 @@ def test_process_imports_no_more_than_its_budget(code: str, budget: set[str]) ->
 @pytest.mark.parametrize("dear", ["structlog", "tenacity", "ssl", "logging", "socket", "json", "random", "threading"])
 def test_dear_modules_are_not_imported_by_any_process_at_start(dear: str) -> None:
     """They wait for the first line, the first retry, the first TLS connection, or for ever."""
-    assert dear not in imported("import lifecycle.supervisor, collector.server, shipper.worker")
+    assert dear not in imported(f"{LEAN}, collector.server, shipper.worker")

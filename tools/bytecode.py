@@ -1,4 +1,4 @@
-"""Compiles a tree ahead of time: `python -S bytecode.py TREE PREFIX LEVEL`.
+"""Compiles a tree ahead of time: `python -S bytecode.py TREE PREFIX`.
 
 A program of its own, because each Python compiles its own bytecode: it imports nothing of the project. Run
 it in a fresh interpreter with PYTHONHASHSEED=0. The same sources then give the same bytes: before Python 3.11
@@ -13,22 +13,21 @@ import sys
 from importlib.util import MAGIC_NUMBER, cache_from_source, source_hash
 from pathlib import Path
 
-# Our own modules go without docstrings, and without what is there for the type checker alone, which every process of
-# the three would otherwise evaluate at cold start and keep in memory. What is vendored stays as the interpreter would
-# compile it by itself: a library may read its docstrings and annotations.
+# Nothing that the layer loads reads a docstring, which every process of the three would otherwise keep in memory. Our
+# own modules go without what is there for the type checker, too, which would be evaluated at cold start; a library may
+# read its annotations.
 OURS = frozenset({"lifecycle", "collector", "shipper"})
 WITHOUT_DOCSTRINGS = 2
 
 # The second word of a file of bytecode (PEP 552): it goes by the source's hash, and is not checked.
 UNCHECKED = (0b01).to_bytes(4, "little")
-AS_WRITTEN = 0
 
 # Without column numbers, which nothing but the carets of a traceback needs: a third of what is read at cold start, and
 # over a megabyte of memory in three processes. Python 3.10 knows neither them nor the option, and takes no notice.
 OPTIONS = ("-sS", "-W", "ignore", "-X", "no_debug_ranges")
 
 
-def run(interpreter: Path, tree: Path, prefix: str, level: int = AS_WRITTEN) -> str:
+def run(interpreter: Path, tree: Path, prefix: str) -> str:
     """Has an interpreter compile a tree, none of this process's environment in the result.
 
     Returns:
@@ -36,7 +35,7 @@ def run(interpreter: Path, tree: Path, prefix: str, level: int = AS_WRITTEN) -> 
     """
     import subprocess
 
-    command = [str(interpreter), *OPTIONS, __file__, str(tree), prefix, str(level)]
+    command = [str(interpreter), *OPTIONS, __file__, str(tree), prefix]
     environment = {"PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8"}
     done = subprocess.run(  # noqa: S603 - an interpreter of ours, with this very script
         command, env=environment, check=False, capture_output=True, text=True
@@ -114,7 +113,7 @@ def _compile_ours(source: Path, target: str, name: str) -> None:
     Path(target).write_bytes(MAGIC_NUMBER + UNCHECKED + source_hash(text) + marshal.dumps(code))
 
 
-def compile_tree(tree: Path, prefix: str, level: int) -> None:
+def compile_tree(tree: Path, prefix: str) -> None:
     """Writes `__pycache__` beside every module.
 
     The bytecode carries its source's hash and is never checked against it (PEP 552): it stays valid whatever
@@ -123,7 +122,6 @@ def compile_tree(tree: Path, prefix: str, level: int) -> None:
     Args:
         tree: A directory of sources.
         prefix: Where the tree will lie when it runs, which is what tracebacks name.
-        level: What to optimise that is not ours.
 
     Raises:
         py_compile.PyCompileError: A source is not valid for this Python.
@@ -141,10 +139,10 @@ def compile_tree(tree: Path, prefix: str, level: int) -> None:
             cfile=target,
             dfile=name,
             doraise=True,
-            optimize=level,
+            optimize=WITHOUT_DOCSTRINGS,
             invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
         )
 
 
 if __name__ == "__main__":
-    compile_tree(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
+    compile_tree(Path(sys.argv[1]), sys.argv[2])

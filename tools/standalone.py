@@ -262,7 +262,7 @@ def _compile(taken: Distribution, library: Path) -> None:
         raise StandaloneError(
             f"no Python {dotted(taken.version)} runs here, to compile the library of one that does not"
         )
-    failed = bytecode.run(taken.compiler, library, f"{UNPACKED}/lib/{library.name}", bytecode.WITHOUT_DOCSTRINGS)
+    failed = bytecode.run(taken.compiler, library, f"{UNPACKED}/lib/{library.name}")
     if failed:
         raise StandaloneError(f"{taken.compiler} could not compile its library:\n{failed}")
     for source in library.rglob("*.py"):

@@ -17,14 +17,27 @@ from pathlib import Path, PurePosixPath
 from tools import elf
 from tools.target import Target
 
-# What nothing imports: a version that is told twice, and integrations with what the layer does not carry; structlog
-# and tenacity do without them.
+# What nothing imports, without its suffixes: a version that is told twice, integrations with what the layer does not
+# carry, and what the layer loads its libraries without (`lifecycle.contract.lean`).
 PRUNED = frozenset(
     {
-        "structlog/_greenlets.py",
-        "structlog/twisted.py",
-        "tenacity/_version.py",
-        "tenacity/tornadoweb.py",
+        "httptools/parser/protocol",
+        "httptools/parser/url_parser",
+        "msgspec/_json_schema",
+        "msgspec/_typing_utils",
+        "msgspec/_utils",
+        "msgspec/inspect",
+        "msgspec/toml",
+        "msgspec/yaml",
+        "structlog/_greenlets",
+        "structlog/dev",
+        "structlog/stdlib",
+        "structlog/testing",
+        "structlog/threadlocal",
+        "structlog/tracebacks",
+        "structlog/twisted",
+        "tenacity/_version",
+        "tenacity/tornadoweb",
     }
 )
 
@@ -128,7 +141,7 @@ def add(wheel: Path, tree: Path) -> list[Licence]:
     with zipfile.ZipFile(wheel) as archive:
         for name in sorted(archive.namelist()):
             path = PurePosixPath(name)
-            if name.endswith("/") or name in PRUNED:
+            if name.endswith("/") or name.partition(".")[0] in PRUNED:
                 continue
             if path.parts[0].endswith(".dist-info"):
                 if path.name.startswith(LICENCE_NAMES):

@@ -24,6 +24,9 @@ from tools.wheels import Licence
 TAG = sys.implementation.cache_tag
 VENDORED = ("httptools", "msgspec", "structlog", "tenacity")
 
+# As the layer loads its libraries: without what it does not carry of them.
+LEAN = "from lifecycle.contract import lean; lean.load(); lean.load_structlog()"
+
 # PEP 552: bytecode that carries its source's hash and is never checked against it.
 UNCHECKED_HASH = 0b01
 PYC_HEADER_BYTES = 16
@@ -131,9 +134,9 @@ class TestContent:
         assert not [name for name in modules if "test" in name and "testing" not in name]
 
     def test_size_is_held(self, real_zip: Path, universal_zip: Path) -> None:
-        """1.3 MB for one Python and one architecture, 10 MB for all of them."""
-        assert real_zip.stat().st_size <= build_layer.MOST_BYTES_OF_ONE == 1_300_000
-        assert universal_zip.stat().st_size <= build_layer.MOST_BYTES == 10_000_000
+        """1.5 MB for one Python and one architecture, 6.5 MB for all of them."""
+        assert real_zip.stat().st_size <= build_layer.MOST_BYTES_OF_ONE == 1_500_000
+        assert universal_zip.stat().st_size <= build_layer.MOST_BYTES == 6_500_000
 
     def test_every_carried_package_has_its_licence(self, real_zip: Path) -> None:
         """All in one file, ours first."""
@@ -192,7 +195,7 @@ class TestBytecode:
     def test_no_import_compiles_or_writes(self, real_layer: Path, module: str) -> None:
         """Each package is imported from bytecode alone, in a tree that cannot be written to."""
         before = sorted(real_layer.rglob("*"))
-        program = f"import sys; sys.path.insert(0, {str(real_layer / 'tailrace')!r}); import {module}"
+        program = f"import sys; sys.path.insert(0, {str(real_layer / 'tailrace')!r}); {LEAN}; import {module}"
         done = run([real_interpreter(), "-ISv", "-c", program])
         assert f"tailrace/{module.split('.', maxsplit=1)[0]}/__pycache__/__init__.{TAG}.pyc matches" in done.stderr
         assert imported_from_source(done.stderr) == []
@@ -201,13 +204,13 @@ class TestBytecode:
 
     def test_check_for_sources_would_see_one(self, real_layer: Path, tmp_path: Path) -> None:
         """Without its bytecode a module is reported by the check above."""
-        shutil.copytree(real_layer / "tailrace" / "httptools", tmp_path / "tailrace" / "httptools")
+        shutil.copytree(real_layer / "tailrace", tmp_path / "tailrace")
         for path in tmp_path.rglob("*"):
             path.chmod(0o755)
-        shutil.rmtree(tmp_path / "tailrace" / "httptools" / "__pycache__")
-        program = f"import sys; sys.path.insert(0, {str(tmp_path / 'tailrace')!r}); import httptools"
+        shutil.rmtree(tmp_path / "tailrace" / "tenacity" / "__pycache__")
+        program = f"import sys; sys.path.insert(0, {str(tmp_path / 'tailrace')!r}); import tenacity"
         done = run([real_interpreter(), "-ISBv", "-c", program])
-        assert len(imported_from_source(done.stderr)) == 2
+        assert any("/tenacity/" in name for name in imported_from_source(done.stderr))
 
     def test_every_carried_module_can_be_imported(self, real_layer: Path) -> None:
         """Nothing that was left out is missed by what was kept."""
@@ -217,14 +220,15 @@ class TestBytecode:
             for package in VENDORED
             for path in sorted((library / package).rglob("*.py"))
         ]
-        program = "; ".join([f"import sys; sys.path.insert(0, {str(library)!r})", *(f"import {m}" for m in modules)])
+        imports = [f"import {module}" for module in modules]
+        program = "; ".join([f"import sys; sys.path.insert(0, {str(library)!r}); {LEAN}", *imports])
         run([real_interpreter(), "-IS", "-c", program])
 
     def test_every_carried_module_is_imported(self, real_layer: Path) -> None:
         """By those who import the packages as we do: nothing is carried that only lies there."""
         library = real_layer / "tailrace"
-        wanted = ("httptools", "msgspec.json", "msgspec.msgpack", "structlog", "tenacity")
-        program = f"import sys; sys.path.insert(0, {str(library)!r}); import {', '.join(wanted)}; print(*sys.modules)"
+        wanted = "msgspec.json, msgspec.msgpack, tenacity"
+        program = f"import sys; sys.path.insert(0, {str(library)!r}); {LEAN}; import {wanted}; print(*sys.modules)"
         imported = set(run([real_interpreter(), "-IS", "-c", program]).stdout.split())
         for package in VENDORED:
             for path in (library / package).rglob("*.py"):

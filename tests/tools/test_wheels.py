@@ -34,6 +34,7 @@ def test_only_modules_and_licences_are_taken(tmp_path: Path) -> None:
             "thing/core.pxd": "",
             "thing/py.typed": "",
             "structlog/twisted.py": "",
+            "httptools/parser/url_parser.cpython-311-x86_64-linux-gnu.so": shared_object(b"symbols"),
             "thing-1.0.dist-info/METADATA": "",
             "thing-1.0.dist-info/RECORD": "",
             **LICENCE,
