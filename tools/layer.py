@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tools import archive, bytecode, loading, sbom, wheels
+from tools import archive, bytecode, loading, sbom, sources, wheels
 from tools.target import Target, Version
 
 PACKAGES = ("lifecycle", "collector", "shipper")
@@ -131,7 +131,7 @@ def furnish(plan: Plan, root: Path) -> Carried:
 
 
 def copy_package(source: Path, destination: Path) -> None:
-    """Copies a package's modules, and nothing that lies beside them.
+    """Copies a package's modules without their explanations, and nothing that lies beside them.
 
     Raises:
         LayerError: There is no such package.
@@ -142,7 +142,7 @@ def copy_package(source: Path, destination: Path) -> None:
     for module in modules:
         path = destination / module.relative_to(source)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(module.read_bytes())
+        path.write_text(sources.bare(module.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def vendor(plan: Plan, library: Path) -> Carried:

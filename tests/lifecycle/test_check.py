@@ -679,7 +679,7 @@ class TestProgram:
         environ = {ENDPOINT: "https://example.com", "PYTHONPATH": str(ROOT)}
         done = subprocess.run(command, env=environ, check=False, capture_output=True, text=True, timeout=30)
         assert (done.returncode, done.stderr) == (1, "")
-        assert "No module named 'msgspec': this Python lacks what Tailrace is built on." in done.stdout
+        assert "No module named 'httptools': this Python lacks what Tailrace is built on." in done.stdout
         assert ENDPOINT in done.stdout
 
     def test_exit_status_tells_scripts(self) -> None:
