@@ -155,6 +155,8 @@ class Supervisor:
         gc.enable()
         for name in self._pool.names if self._booted.warms_first else (COLLECTOR, SHIPPER):
             self._spawn(name)
+            if name == COLLECTOR:
+                self._pool.share()
         self._say_started()
         if self._booted.warms_first:
             warm_by = monotonic() + WARM_LIMIT_S

@@ -6,6 +6,7 @@ packet mode and keeps no other descriptor of ours, so that it ends when the supe
 
 import _signal  # type: ignore[import-not-found]
 import fcntl
+import gc
 import os
 import select
 from collections import deque
@@ -278,6 +279,14 @@ class WorkerPool:
     def is_alive(self) -> bool:
         """Whether one of them is not yet reaped."""
         return any(worker.pid for worker in self._workers.values())
+
+    def share(self) -> None:
+        """Loads what shippers need before they are forked, where there are several: they have it in memory once."""
+        if len(self._shippers) > 1:
+            from shipper import worker
+
+            worker.load(shipper.settings for shipper in self._shippers.values())
+            gc.freeze()
 
     def spawn(self, name: str, released: int) -> None:
         """Forks one; everything before `released` is delivered.

@@ -5,7 +5,7 @@ report (`reports`).
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
@@ -23,7 +23,7 @@ from shipper.delivery.delivery import Delivery
 from shipper.destinations import registry
 from shipper.errors import HeldError, SupervisorGoneError
 from shipper.model.context import unpacked
-from shipper.model.signals import selected_by
+from shipper.model.signals import LOGS, selected_by
 from shipper.pipeline import Pipeline
 from shipper.reports import NOWHERE, Reports
 
@@ -57,6 +57,14 @@ def warm(settings: Settings) -> None:
     from shipper.parse import exceptions, json_lines  # noqa: F401
 
     warm_connections(settings)
+
+
+def load(routes: Iterable[Settings]) -> None:
+    """Loads what the shippers of several routes begin with, so that there is one copy of it in memory."""
+    for settings in routes:
+        if settings.exported_signals() != (LOGS,):
+            from shipper.invocations import phases  # noqa: F401
+        registry.load(settings)
 
 
 def warm_connections(settings: Settings) -> None:

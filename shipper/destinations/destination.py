@@ -155,6 +155,10 @@ class Destination:
         """Whether anything can be sent to one of its endpoints."""
         return any(endpoint.is_ready for endpoint in self.endpoints.values())
 
+    def load(self) -> None:
+        """Loads now the modules that its records would be written with."""
+        self._load()
+
     def warm(self) -> None:
         """Loads now what would be loaded when it is needed."""
         self._load()

@@ -197,12 +197,20 @@ def chosen(settings: Settings, timing: "Timing", log: Log, heard: "Listener | No
     return kind_of(settings).load()(settings, timing, log, heard)
 
 
+def load(settings: Settings) -> None:
+    """Loads what the destination needs to write records."""
+    _unused(settings).load()
+
+
 def warm(settings: Settings) -> None:
     """Loads all that the destination may ever need, where init is on nobody's path."""
-    silent = Log("shipper", "error", write=lambda _line: None)
-    destination = chosen(settings, _NoTime(), silent)
+    destination = _unused(settings)
     destination.warm()
     destination.close()
+
+
+def _unused(settings: Settings) -> "Destination":
+    return chosen(settings, _NoTime(), Log("shipper", "error", write=lambda _line: None))
 
 
 class _NoTime:

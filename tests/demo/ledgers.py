@@ -9,7 +9,7 @@ import msgspec
 
 
 class Ledger(msgspec.Struct, kw_only=True):
-    """The counts of `lifecycle.ended`, the extension's last line."""
+    """The counts of `lifecycle.ended`, the extension's last line: of the first route, where there are several."""
 
     event: str = ""
     accepted: int = 0
@@ -39,6 +39,8 @@ COUNTS = (
     *("accepted", "shipped", "waiting", "repeated", "lost_by_platform", "lost_by_platform_bytes"),
     *("requests", "retried", "wire_bytes", "held_ms"),
 )
+# What each route has for itself.
+OWN = ("shipped", "waiting", "left", "dropped", "dropped_bytes", "requests", "retried", "wire_bytes")
 BY_REASON = ("left", "dropped", "dropped_bytes", "refused", "refused_bytes")
 
 
@@ -51,7 +53,8 @@ def ledgers(printed: Iterable[str]) -> list[Ledger]:
         except msgspec.MsgspecError:
             continue
         if ledger.event == "lifecycle.ended":
-            found.append(ledger)
+            own = json.loads(line).get("routes", {}).get("default", {})
+            found.append(msgspec.structs.replace(ledger, **{name: own[name] for name in OWN if name in own}))
     return found
 
 

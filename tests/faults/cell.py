@@ -14,6 +14,9 @@ from tests.sandbox import Destination, Environment, Platform
 NAME = "tailrace"
 COLLECTOR, SHIPPER = "tr-collector", "tr-shipper"
 
+# A second route, and its shipper's name, of which the kernel keeps 15 characters.
+SECOND, SECOND_SHIPPER = "SECOND", "tr-shipper-seco"
+
 # Promised for every cell; a cell may only add to it or say why something does not apply.
 BUDGET_MS = 500.0
 OVER_BUDGET_MS = 50.0
@@ -36,15 +39,17 @@ class Scene:
     Args:
         env: The environment.
         backend: Where telemetry goes.
+        shipper: The one that is meant where a shipper is.
 
     Attributes:
         kills: Of workers, so far.
         problems: What a hook found that should have been otherwise.
     """
 
-    def __init__(self, env: Environment, backend: Destination) -> None:
+    def __init__(self, env: Environment, backend: Destination, shipper: str = SHIPPER) -> None:
         self.env = env
         self.backend = backend
+        self._shipper = shipper
         self.kills = 0
         self.problems: list[str] = []
         self._under_way: list[threading.Thread] = []
@@ -67,7 +72,7 @@ class Scene:
     def signal(self, comm: str, number: int) -> bool:
         """Sends a signal to a worker; whether there was one."""
         try:
-            self.env.kill(NAME, comm, number)
+            self.env.kill(NAME, self._shipper if comm == SHIPPER else comm, number)
         except LookupError:
             return False
         self.kills += number == signal.SIGKILL
@@ -229,6 +234,7 @@ class Cell:
         endpoint: Where telemetry goes instead of the backend; given the backend's port.
         required: What it is held to.
         is_slow: Whether `make faults` alone plays it.
+        is_beside: Whether all this is so on a second route: the first one is well, and is what is measured.
     """
 
     name: str
@@ -245,3 +251,4 @@ class Cell:
     endpoint: Callable[[int], str] | None = None
     required: Required = field(default_factory=Required)
     is_slow: bool = False
+    is_beside: bool = False

@@ -11,6 +11,7 @@ from tests.faults.exports import EXPORTING
 from tests.faults.machine import MACHINE
 from tests.faults.more_cells import FURTHER
 from tests.faults.records import RECORDS
+from tests.faults.routes import ROUTES
 from tests.faults.shutdown import SHUTDOWN
 from tests.faults.spools import SPOOLS
 from tests.faults.timing import TIMING
@@ -27,4 +28,5 @@ MATRIX: Mapping[str, Sequence[Cell]] = {
     "Machine": MACHINE,
     "Spool": SPOOLS,
     "What the function exports": EXPORTING,
+    "Two routes, and the trouble of the cells above with one: the other is what is measured": ROUTES,
 }

@@ -1,9 +1,10 @@
 """Plays one cell: a fresh environment with the built layer, its faults, its invocations, its end."""
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
-from tests.faults.cell import NAME, Cell, Scene
+from tests.faults.cell import NAME, SECOND, SECOND_SHIPPER, SHIPPER, Cell, Scene
 from tests.faults.outcome import Measured, measured, problems
 from tests.sandbox import Destination, Environment, Function, PeakMemory
 
@@ -53,6 +54,12 @@ class Played:
         self.headers = headers
 
 
+def _with_secrets(url: str) -> str:
+    """A backend's address as a user may have it."""
+    scheme, _, authority = url.partition("://")
+    return f"{scheme}://{USER}@{authority}?{QUERY}"
+
+
 def arrived(backend: Destination, tag: str) -> int:
     """How many lines that begin so are at the backend."""
     return len({record.body for record in backend.records() if str(record.body).startswith(tag)})
@@ -61,10 +68,10 @@ def arrived(backend: Destination, tag: str) -> int:
 def play(cell: Cell, *, log_level: str = "info") -> Played:
     """Plays a cell to its end."""
     began_s = time.monotonic()
-    with cell.backend() as backend:
+    with cell.backend() as backend, Destination() if cell.is_beside else nullcontext(backend) as measured_one:
         scheme, _, authority = backend.url.partition("://")
         port = authority.rpartition(":")[2]
-        endpoint = cell.endpoint(int(port)) if cell.endpoint else f"{scheme}://{USER}@{authority}?{QUERY}"
+        endpoint = cell.endpoint(int(port)) if cell.endpoint else _with_secrets(backend.url)
         trust = {"SSL_CERT_FILE": str(backend.ca_path)} if scheme == "https" else {}
         function = Function(
             handler="app.handler",
@@ -73,15 +80,16 @@ def play(cell: Cell, *, log_level: str = "info") -> Played:
             hosts=cell.hosts,
             environ={
                 **SECRETS,
-                "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
-                **({} if cell.is_default else COUNTABLE),
+                "OTEL_EXPORTER_OTLP_ENDPOINT": _with_secrets(measured_one.url) if cell.is_beside else endpoint,
+                **({} if cell.is_default and not cell.is_beside else COUNTABLE),
+                **({f"TAILRACE_DESTINATION_{SECOND}": f"otlp+{endpoint}"} if cell.is_beside else {}),
                 **trust,
                 "TAILRACE_LOG_LEVEL": log_level,
                 **{name: value.replace(PORT, port) for name, value in cell.settings.items()},
             },
         )
         with Environment(EXTENSIONS, function, cell.platform) as env:
-            scene = Scene(env, backend)
+            scene = Scene(env, backend, SECOND_SHIPPER if cell.is_beside else SHIPPER)
             if cell.start:
                 cell.start(scene)
             with PeakMemory(env, NAME) as memory:
@@ -93,7 +101,7 @@ def play(cell: Cell, *, log_level: str = "info") -> Played:
                     before_ms = env.starved_ms(NAME)
                     results.append(env.invoke({"tag": f"{number}:", **event}))
                     starved_ms.append(env.starved_ms(NAME) - before_ms)
-                    if results[-1].ok and arrived(backend, f"{number}: ") < event["lines"]:
+                    if results[-1].ok and arrived(measured_one, f"{number}: ") < event["lines"]:
                         late.append(number)
                     scene.settle()
                 if cell.ending:
@@ -104,7 +112,7 @@ def play(cell: Cell, *, log_level: str = "info") -> Played:
             took_s = time.monotonic() - began_s
             got = measured(
                 env,
-                backend,
+                measured_one,
                 results,
                 starved_ms=starved_ms,
                 kills=scene.kills,
@@ -113,5 +121,5 @@ def play(cell: Cell, *, log_level: str = "info") -> Played:
                 late=late,
                 peak_mb=memory.peak_bytes / 1e6,
             )
-            headers = [request.headers for request in backend.requests if request.path.startswith("/")]
+            headers = [request.headers for request in measured_one.requests if request.path.startswith("/")]
             return Played(cell, got, env.printed(NAME), headers, scene.problems)

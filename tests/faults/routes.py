@@ -1,0 +1,74 @@
+"""Two routes: whatever goes wrong with one, the other is held to what a healthy one is."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from lifecycle.contract.setting_types import ENVIRONMENT
+from lifecycle.contract.settings import Settings
+from tests.faults.answers import ANSWERS
+from tests.faults.cell import MEMORY_MB, SECOND, Cell, Required
+from tests.faults.cells import FROM_ISSUE
+from tests.faults.connections import CONNECTIONS
+from tests.faults.encodings import ENCODINGS
+from tests.faults.machine import MACHINE
+from tests.faults.records import RECORDS
+from tests.faults.shutdown import SHUTDOWN
+from tests.faults.timing import TIMING
+
+# What is set for a route where nothing is said: the first one's settings are not for both then.
+DEFAULTS = {
+    f"TAILRACE_SIGNALS_{SECOND}": "logs,traces,metrics",
+    f"TAILRACE_PLATFORM_LOGS_{SECOND}": "0",
+    f"TAILRACE_FLUSH_{SECOND}": "adaptive",
+}
+
+# Memory of one process more, which may be at anything.
+SECOND_MB = 14.0
+
+# Of these the first and the last are played with every test, all others by `make faults`.
+QUICK = ("1.5 s slow", "hanging until shutdown", "refusing, then up", "down for good")
+
+_ROWS = {row.variable: row for row in Settings.table()}
+
+
+def beside(cell: Cell) -> Cell:
+    """The same trouble with the second of two routes."""
+    was = cell.required
+    is_of_all = bool(was.kills or was.platform_drops or was.platform_keeps or was.failing)
+    required = Required(
+        late_p50_ms=was.late_p50_ms,
+        failing=was.failing,
+        unending=was.unending,
+        kills=was.kills,
+        platform_drops=was.platform_drops,
+        platform_keeps=was.platform_keeps,
+        is_lost_before_us=was.is_lost_before_us,
+        lost=None if was.is_lost_before_us else 0,
+        resent=None if is_of_all else False,
+        retried=False,
+        memory_mb=max(was.memory_mb, MEMORY_MB) + SECOND_MB,
+    )
+    settings = {**(DEFAULTS if cell.is_default else {}), **dict(_of_second(cell.settings))}
+    return replace(
+        cell,
+        name=f"{cell.name}, on one of two routes",
+        settings=settings,
+        required=required,
+        is_beside=True,
+        is_slow=cell.name not in QUICK,
+    )
+
+
+def _of_second(settings: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Settings as the second route's own, where they are a route's."""
+    for variable, value in settings.items():
+        row = _ROWS.get(variable)
+        is_own = row is not None and row.scope != ENVIRONMENT
+        yield (f"{variable}_{SECOND}" if is_own else variable), value
+
+
+ROUTES = tuple(
+    beside(cell)
+    for cells in (FROM_ISSUE, RECORDS, ANSWERS, ENCODINGS, CONNECTIONS, TIMING, SHUTDOWN, MACHINE)
+    for cell in cells
+)
