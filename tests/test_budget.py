@@ -47,6 +47,18 @@ def test_process_imports_no_more_than_its_budget(code: str, budget: set[str]) ->
     assert {name for name in imported(code) if not name.startswith("_cython")} - budget == set()
 
 
+def test_the_intake_is_loaded_only_where_it_is_on() -> None:
+    """Who does not use it pays for nothing of it: neither its own module nor what counts an export's items."""
+    program = f"""
+import sys
+sys.path.insert(0, {str(LAYER)!r})
+{LEAN}, collector.server
+print(*sys.modules)
+"""
+    out = subprocess.run([sys.executable, "-IS", "-c", program], capture_output=True, text=True, check=True).stdout
+    assert {"collector.otlp_intake", "lifecycle.contract.otlp_wire", "zlib"}.isdisjoint(out.split())
+
+
 @pytest.mark.parametrize("dear", ["structlog", "tenacity", "ssl", "logging", "socket", "json", "random", "threading"])
 def test_dear_modules_are_not_imported_by_any_process_at_start(dear: str) -> None:
     """They wait for the first line, the first retry, the first TLS connection, or for ever."""

@@ -2,11 +2,14 @@
 
 import gzip
 import json
+import socket
 import time
 from pathlib import Path
 
 import pytest
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
     ExportLogsServiceRequest,
     ExportLogsServiceResponse,
@@ -20,11 +23,13 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
-from collector.otlp_intake import MOST_CONNECTIONS
+from collector.connection import Connection
+from collector.otlp_intake import MOST_CONNECTIONS, Intake
 from collector.timeouts import Timeouts
 from lifecycle.contract import wire
-from lifecycle.contract.backlog import Backlog
-from lifecycle.contract.frames import OtlpForm
+from lifecycle.contract.backlog import Backlog, Writer
+from lifecycle.contract.frames import OtlpForm, is_spooled
+from lifecycle.contract.log import Log
 from lifecycle.contract.spool import Spool
 from tests.collector.support import Answer, Client, Running, batch, event, post
 
@@ -314,6 +319,23 @@ def test_full_ring_overflows_to_the_spool_at_once(tmp_path: Path) -> None:
         assert (2 << 20) - (256 << 10) < held + (2 << 20) - (1 << 20) <= (6 << 20) / 2
 
 
+def test_what_was_spooled_before_a_reset_is_reported_by_its_signal(tmp_path: Path) -> None:
+    """And counted as its frames say: nothing of it is looked into."""
+    spool = Spool(str(tmp_path / "spool"), 4 << 20, frame_limit_bytes=2 << 20)
+    stored: list[wire.Stored] = []
+    with Running(takes_exports=True, backlog=Backlog(2 << 20, spool), spool_bytes=4 << 20) as collector:
+        client = collector.exporter()
+        while not stored or not is_spooled(stored[-1].end):
+            assert exported(client, export(spans(500, f"{len(stored):>400}"))).status == 200
+            stored.append(collector.stored())
+        assert exported(client, export(points(7), "/v1/metrics")).status == 200
+        stored.append(collector.stored())
+    with Running(takes_exports=True, backlog=Backlog(2 << 20, spool), spool_bytes=4 << 20) as collector:
+        found = [collector.stored() for _ in range(2)]
+        assert [(one.signal, one.events) for one in found] == [("traces", 500), ("metrics", 7)]
+        assert [one.digest for one in found] == [one.digest for one in stored[-2:]]
+
+
 def test_platform_does_not_wait_behind_exports_nor_they_behind_it() -> None:
     """A batch that waits for room holds no export up: there is room for it, or it is counted."""
     with Running(takes_exports=True, timeouts=Timeouts(room_s=30.0)) as collector:
@@ -404,6 +426,40 @@ def test_key_of_the_digests_is_that_of_this_copy_of_a_snapshot() -> None:
         collector.restore(b"fedcba9876543210")
         assert exported(client, export(spans(2))).status == 200
         assert collector.stored().digest != first.digest
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    path=st.sampled_from(["/v1/traces", "/v1/metrics", "/v1/logs", "/v1/traces/", "*", "/v1/\xe9"]),
+    content_type=st.sampled_from([PROTOBUF, JSON, "text/plain", ""]),
+    encoding=st.sampled_from([None, "gzip", "identity", "br"]),
+    body=st.binary(max_size=200) | st.sampled_from([spans(2), points(2), records(2), spans_in_json(2)]),
+    is_compressed=st.booleans(),
+    pieces=st.integers(1, 50),
+)
+def test_whatever_comes_is_answered_once_and_told_once(
+    path: str, content_type: str, encoding: str | None, body: bytes, pieces: int, *, is_compressed: bool
+) -> None:
+    """Whatever it is and however it is cut: one report at most, and an answer that is one."""
+    sent = gzip.compress(body, mtime=0) if is_compressed else body
+    headers = [f"Content-Encoding: {encoding}"] if encoding else []
+    request = export(sent, path, content_type, *headers)
+    told: list[wire.Message] = []
+    writer = Writer(Backlog(1 << 20), end=0, released=0)
+    log = Log("collector", "error", write=lambda _: None)
+    intake = Intake(writer, told.append, (), b"k" * 16, limit_bytes=1 << 18, room_bytes=1 << 19, log=log)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        connection = Connection(ours, intake.parser(), 1, 0.0, is_lines=False)
+        for at in range(0, len(request), pieces):
+            connection.items += connection.parser.receive(request[at : at + pieces])
+            intake.handle(connection, 0.0)
+    head, _, rest = connection.unsent.partition(b"\r\n\r\n")
+    status = int(head.split()[1])
+    assert int(head.partition(b"Content-Length: ")[2].split()[0]) == len(rest)
+    assert status in (200, 400, 404, 413, 415)
+    assert [type(one) for one in told] in ([wire.Refused], [wire.Stored], [])
+    assert bool(told and isinstance(told[0], wire.Refused)) is (status != 200)
 
 
 def test_intake_that_is_off_is_not_there() -> None:
