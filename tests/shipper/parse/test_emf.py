@@ -4,6 +4,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.shipper.following import Seen, attributes, followed
 from tests.shipper.story import BEGIN_NS, R1, done, line, ns, report, start
@@ -211,3 +213,31 @@ def test_a_line_of_another_time_than_its_own_says_so() -> None:
     del record["_aws"]["Timestamp"]
     (one,) = (m for m in followed([line(8, record)]).metrics if m["name"] == "n")
     assert one["sum"]["dataPoints"][0]["timeUnixNano"] == ns(8)
+
+
+ANY = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=6,
+)
+WORDS = st.sampled_from(["n", "service", "_aws", "", "é", "Count", "Seconds", "Bytes/Second"])
+DEFINED = st.fixed_dictionaries({"Name": WORDS | ANY}, optional={"Unit": WORDS | ANY, "StorageResolution": ANY})
+DIRECTIVES = st.fixed_dictionaries(
+    {"Namespace": WORDS | ANY, "Metrics": st.lists(DEFINED, max_size=3) | ANY},
+    optional={"Dimensions": st.lists(st.lists(WORDS, max_size=3), max_size=3) | ANY},
+)
+METADATA = st.fixed_dictionaries(
+    {"CloudWatchMetrics": st.lists(DIRECTIVES, max_size=2) | ANY}, optional={"Timestamp": st.integers() | ANY}
+)
+LINES = st.builds(
+    lambda metadata, rest: {**rest, "_aws": metadata}, METADATA | ANY, st.dictionaries(WORDS, ANY, max_size=4)
+)
+
+
+@given(LINES, st.sampled_from([{}, {"OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "cumulative"}]))
+@settings(max_examples=40)
+def test_whatever_a_line_says_what_is_made_of_it_is_valid(record: dict[str, Any], more: dict[str, str]) -> None:
+    """The official definitions read it, in both encodings; it is shipped once, as a line, as metrics, or as both."""
+    seen = followed([line(8, record)], more=more)
+    assert (seen.events, seen.dropped, seen.said) == (1, {}, [])
+    assert seen.logs or seen.metrics
