@@ -270,7 +270,8 @@ def test_an_init_that_fails_is_tried_again_inside_the_invocation(start: Start, t
     run.end()
     assert result.status == "success", result
     spans = servers(run, "demo init")
-    assert [span.raw["status"]["code"] for span in spans] == [2, 1]
+    # That the other one went well is nobody's to say but the user's.
+    assert [span.raw.get("status", {}).get("code") for span in spans] == [2, None]
     assert [span.attributes["aws.lambda.phase"] for span in spans] == ["init", "invoke"]
 
 
