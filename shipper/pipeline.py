@@ -478,7 +478,8 @@ class Pipeline:
         self._write(record, row)
 
     def _of_platform(self, event: Event, index: int, row: Row) -> None:
-        moved = self._following.moved(event, f"{self._seed}-{index}", self._observed_ns, row.context)
+        told = event if self._rules is None else self._rules.followed(event)
+        moved = self._following.moved(told, f"{self._seed}-{index}", self._observed_ns, row.context)
         before, row.context = row.context, moved.context
         selection, shapes = self._selection, self._shapes
         if moved.is_unsampled:

@@ -40,10 +40,20 @@ if TYPE_CHECKING:
 
 _BLANK = msgspec.json.encode(BLANK)
 _text = msgspec.json.Decoder(str)
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_items = msgspec.json.Decoder(list[msgspec.Raw])
+_to_json = msgspec.json.Encoder().encode
 replace = msgspec.structs.replace
 
 _TYPES = ("function", "extension")
 _PLATFORM = "platform."
+
+# What the platform itself writes into its events: ids by which they are told apart, times, states.
+_OF_PLATFORM = frozenset(
+    ("metrics", "tracing", "status", "initializationType", "phase", "version", "functionArn", "functionVersion")
+)
+_OF_PART = ("start", "durationMs")
+_REQUEST_ID, _SPANS = "requestId", "spans"
 
 _UUID_DASHES = (8, 13, 18, 23)
 _UUID_LENGTH = 36
@@ -188,16 +198,52 @@ class Rules:
         # Not cut yet, as it is in a span: what is cut through cannot be recognised.
         return replace(record, exception=replace(exception, type=self.shown(exception.type) or BLANK))
 
+    def followed(self, event: Event) -> Event:
+        """An event of the platform as spans may tell of it: names in it become names of attributes, and texts are cut.
+
+        By what the platform wrote itself, ids and times, it is still known what it belongs to.
+        """
+        raw = bytes(event.record)
+        if self._redaction is None or raw[:1] != b"{":
+            return event
+        kept: dict[str, bytes] = {}
+        others: dict[str, bytes] = {}
+        try:
+            for name, value in _members.decode(raw).items():
+                held = bytes(value)
+                is_kept = name in _OF_PLATFORM or (
+                    name == _REQUEST_ID and _is_uuid(held[1:-1].decode("utf-8", "replace"))
+                )
+                (kept if is_kept else others)[name] = held
+            spans = others.pop(_SPANS, None)
+            after = _members.decode(self._redaction.json(_object(others))) if others else {}
+            if spans is not None and spans[:1] == b"[":
+                kept[_SPANS] = b"[%b]" % b",".join([self._followed_part(bytes(one)) for one in _items.decode(spans)])
+        except Exception:  # noqa: BLE001 - what cannot be redacted is not told, whatever it is
+            after = {}
+        members = {**{name: bytes(value) for name, value in after.items()}, **kept}
+        return event if members == {**others, **kept} else replace(event, record=msgspec.Raw(_object(members)))
+
+    def _followed_part(self, raw: bytes) -> bytes:
+        """The same of one of an event's `spans`: its name and what nobody knows of it."""
+        members = {name: bytes(value) for name, value in _members.decode(raw).items()}
+        kept = {name: value for name, value in members.items() if name in _OF_PART}
+        others = {name: value for name, value in members.items() if name not in _OF_PART}
+        assert self._redaction is not None  # noqa: S101
+        after = _members.decode(self._redaction.json(_object(others)))
+        return _object({**{name: bytes(value) for name, value in after.items()}, **kept})
+
     def redacted_span(self, span: Span) -> Span:
         """A span as a reader may see it; without all that was said in it where that cannot be told."""
         if self._redaction is None:
             return span
         try:
+            error = self.redact_text(span.error)
             return replace(
                 span,
                 name=self.redact_text(span.name),
-                error=self.redact_text(span.error),
-                message=self.redact_text(span.message),
+                error=error,
+                message=self.redact_text(span.message.replace(span.error, error) if span.error else span.message),
                 attributes=self._redacted_attributes(span.attributes),
                 children=tuple(map(self._redacted_child, span.children)),
             )
@@ -321,6 +367,11 @@ class Rules:
             judged.is_blanked = redaction.too_deep > too_deep
         except Exception:  # noqa: BLE001 - whatever it is, what was to be kept back must not leave for it
             judged.event, judged.is_blanked = _blanked(judged.event), True
+
+
+def _object(members: dict[str, bytes]) -> bytes:
+    """The JSON of some members."""
+    return b"{%b}" % b",".join([b"%b:%b" % (_to_json(name), value) for name, value in members.items()])
 
 
 def _redacted(event: AnyEvent, redaction: Redaction) -> AnyEvent:

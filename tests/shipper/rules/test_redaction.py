@@ -151,6 +151,24 @@ def test_no_byte_of_a_secret_leaves(place: str, secret: str, levels: int, seed: 
         assert not shows(secret, body), body
 
 
+def test_nor_in_what_a_span_makes_of_it() -> None:
+    """Names of members become names of attributes, and a failure's type stands in a sentence."""
+    ended = {"requestId": R1, "status": "error", "errorType": "Zq.Mail", "ZqMail": 1, "tenantId": "a"}
+    part = {"name": "Zq.Mail", "start": "2024-05-20T16:29:45.008Z", "durationMs": 1.5, "ZqMail": "b"}
+    events = [start(0, R1), event({**ended, "spans": [part]}, "platform.runtimeDone"), report(3, R1)]
+    for rule in ("Zq.?Mail", "^Zq.?Mail$"):
+        seen = followed(events, TAILRACE_REDACT=rule, TAILRACE_TRACE_UNSAMPLED="1")
+        assert len(seen.spans) == 2
+        assert re.findall("(?i)zq.?mail", json.dumps(seen.spans)) == []
+        (server,) = seen.servers()
+        assert (server["status"]["message"], attributes(server)["error.type"]) == ("The invocation failed: ***", BLANK)
+        assert attributes(server)["faas.invocation_id"] == R1
+        assert (
+            attributes(server)["aws.lambda.tenant_id" if "aws.lambda.tenant_id" in attributes(server) else "tenant.id"]
+            == "a"
+        )
+
+
 @settings(max_examples=10, deadline=None)
 @given(SECRETS)
 def test_nor_in_what_is_said_of_where_it_comes_from(secret: str) -> None:
