@@ -27,8 +27,9 @@ def environment(environ: Mapping[str, str]) -> None:
     for problem in settings.problems:
         kept = settings.values.get(_attribute(problem.variable))
         default = _default(problem.variable)
-        # Of pairs, the good ones are kept; of anything else, nothing.
-        assert kept == default or (isinstance(kept, tuple) and isinstance(default, tuple))
+        # Of pairs, the good ones are kept, of a timeout meant in seconds what is said, of anything else nothing.
+        are_pairs = isinstance(kept, tuple) and isinstance(default, tuple)
+        assert kept == default or are_pairs or str(kept) == problem.used
         log.warning("settings.value_ignored", **problem.explained())
     for line in said:
         json.loads(line)
