@@ -325,7 +325,8 @@ def _open_intake(booted: Booted) -> None:
             listener = _loopback_listener(_socket.AF_INET, LOOPBACK, 0)
             port = listener.getsockname()[1]
             expected = f"a port to listen on ({exc}); an SDK without the wrapper does not know of another one"
-            settings.problems.append(Problem("TAILRACE_OTLP_PORT", str(settings.otlp_port), expected, str(port)))
+            value = str(settings.otlp_port)
+            settings.problems.append(Problem("TAILRACE_OTLP_PORT", value, expected, str(port), is_met=True))
         booted.intake.append(listener)
         port = listener.getsockname()[1]
         fd = os.open(settings.intake_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
@@ -335,7 +336,7 @@ def _open_intake(booted: Booted) -> None:
             os.close(fd)
     except OSError as exc:
         expected = f"a port and a file to say which it is ({exc})"
-        settings.problems.append(Problem("TAILRACE_OTLP_INTAKE", "1", expected, "the SDK's own settings"))
+        settings.problems.append(Problem("TAILRACE_OTLP_INTAKE", "1", expected, "the SDK's own settings", is_met=True))
     if booted.intake:
         try:
             booted.intake.append(_loopback_listener(_socket.AF_INET6, LOOPBACK_6, port))

@@ -128,6 +128,11 @@ def unusual(settings: Settings) -> Iterator[str]:
         yield "TAILRACE_TYPES lacks platform, of whose events spans and metrics are made: there would be none."
     if "function" not in settings.types:
         yield "TAILRACE_TYPES lacks function: no line of the function's would be shipped."
+    if settings.otlp_intake:
+        yield (
+            f"The function's own OpenTelemetry SDK would export to the extension, at port {settings.otlp_port} of "
+            "loopback, and the extension carry it on."
+        )
     if settings.log_level == "debug":
         yield "TAILRACE_LOG_LEVEL is debug: some dozen lines for each invocation, which CloudWatch charges for."
     for route in settings.routes:

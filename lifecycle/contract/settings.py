@@ -95,9 +95,10 @@ class Problem:
         used: What is used instead.
         unknown: There is no such name.
         routes: Names that may stand behind a route's setting, where there is no such name.
+        is_met: Nothing is wrong with the value but what it met on this machine.
     """
 
-    __slots__ = ("expected", "routes", "unknown", "used", "value", "variable")
+    __slots__ = ("expected", "is_met", "routes", "unknown", "used", "value", "variable")
 
     def __init__(
         self,
@@ -108,8 +109,10 @@ class Problem:
         *,
         unknown: bool = False,
         routes: "tuple[str, ...]" = (),
+        is_met: bool = False,
     ) -> None:
         self.routes = routes
+        self.is_met = is_met
         self.variable = variable
         self.value = value
         self.expected = expected
@@ -119,7 +122,7 @@ class Problem:
     @property
     def is_fatal(self) -> bool:
         """Whether `TAILRACE_STRICT` makes it an init error: what OpenTelemetry's variables say never is one."""
-        return self.variable.startswith(PREFIX)
+        return self.variable.startswith(PREFIX) and not self.is_met
 
     def explained(self) -> "dict[str, str]":
         """The problem as fields of a log line; an unknown name gets the nearest known one."""

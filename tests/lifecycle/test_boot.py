@@ -324,10 +324,10 @@ def test_intake_is_open_and_written_down_before_the_registration_is_sent() -> No
 
 
 def test_taken_port_is_another_port_and_said() -> None:
-    """The wrapper reads which; an SDK without it goes on to whoever has the port."""
+    """The wrapper reads which; an SDK without it goes on to whoever has the port. No setting is wrong with that."""
     with socket.create_server(("127.0.0.1", 0)) as taken, PlatformStub(OK_REGISTER, OK) as platform:
         port = taken.getsockname()[1]
-        outcome = booted(platform, TAILRACE_OTLP_INTAKE="1", TAILRACE_OTLP_PORT=str(port))
+        outcome = booted(platform, TAILRACE_OTLP_INTAKE="1", TAILRACE_OTLP_PORT=str(port), TAILRACE_STRICT="1")
         (problem,) = outcome.settings.problems
         assert (problem.variable, problem.value) == ("TAILRACE_OTLP_PORT", str(port))
         told = Path(f"/tmp/tailrace-otlp-{port}").read_text()

@@ -126,6 +126,8 @@ class TestWhatMatters:
             ({"TAILRACE_DROP": "x"}, "TAILRACE_DROP decides which log records"),
             ({"TAILRACE_REDACT": "("}, "Nothing would be sent: TAILRACE_REDACT cannot be read"),
             ({"TAILRACE_LOG_LEVEL": "debug"}, "which CloudWatch charges for"),
+            ({"TAILRACE_OTLP_INTAKE": "1", "TAILRACE_OTLP_PORT": "4400"}, "to the extension, at port 4400 of loopback"),
+            ({"AWS_LAMBDA_EXEC_WRAPPER": "/opt/tailrace/wrap"}, "OpenTelemetry SDK would export to the extension"),
         ],
     )
     def test_what_is_unusual_is_told(self, environ: dict[str, str], said: str) -> None:
