@@ -89,6 +89,12 @@ def main() -> int:  # noqa: PLR0915 - a table has many rows
         status.update("The intake, unused and used …")
         intakes = [(measures.boot(), measures.boot(environ=measures.INTAKE)) for _ in range(ROUNDS)]
         exports = measures.exports()
+        status.update("A second route …")
+        routes = [(measures.idle(), measures.idle(measures.SECOND_ROUTE)) for _ in range(PAIRS)]
+        asked = [
+            [measures.asked(measures.EXTENSIONS, environ) for environ in ({}, measures.SECOND_ROUTE)]
+            for _ in range(ROUNDS)
+        ]
     wall_ms = statistics.median(bare.wall_ms for bare, _ in pairs)
     cpu_ms = statistics.median(bare.cpu_ms for bare, _ in pairs)
     register_ms = statistics.median(boot.register_ms for _, boot in pairs)
@@ -99,6 +105,11 @@ def main() -> int:  # noqa: PLR0915 - a table has many rows
     off, on = ([pair[at] for pair in intakes] for at in (0, 1))
     intake_ratio = statistics.median(boot.next_ms for boot in on) / statistics.median(boot.next_ms for boot in off)
     intake_mb = statistics.median(boot.pss_mb for boot in on) - statistics.median(boot.pss_mb for boot in off)
+    second_asked = [
+        statistics.median(two[at] for _, two in asked) / statistics.median(one[at] for one, _ in asked) for at in (0, 1)
+    ]
+    second_cpu = statistics.median(two.cpu_ms / one.cpu_ms for one, two in routes)
+    second_mb = statistics.median(two.pss_mb - one.pss_mb for one, two in routes)
     load, json_load = (max(some, key=lambda one: one.peak_pss_mb) for some in (loads, json_loads))
     load_row = (f"peak PSS while shipping {load.lines:,} lines", load.peak_pss_mb, "MB", None, 30.0)
     json_row = (f"peak PSS while shipping {load.lines:,} lines of JSON", json_load.peak_pss_mb, "MB", None, 30.0)
@@ -123,6 +134,10 @@ def main() -> int:  # noqa: PLR0915 - a table has many rows
         ("PSS idle, added by the intake", intake_mb, "MB", None, 0.5),
         ("an export of 100 spans, answered after, median", exports.answered_ms, "ms", None, 2.0),
         ("CPU per span of the function's own", exports.cpu_us_per_span, "µs", None, 5.0),
+        ("exec to register with a second route, × without", second_asked[0], "×", None, 1.05),
+        ("exec to first /next with a second route, × without", second_asked[1], "×", None, 1.05),
+        ("CPU until idle with a second route, × without", second_cpu, "×", None, 1.2),
+        ("PSS idle, added by a second route", second_mb, "MB", None, 3.5),
         (
             "lost",
             float(sum(some.lost for some in loads + json_loads) + held.lost + exports.lost),

@@ -26,6 +26,9 @@ NAME = "tailrace"
 # The intake of what the function itself exports, at whatever port is free.
 INTAKE = {"TAILRACE_OTLP_INTAKE": "1", "TAILRACE_OTLP_PORT": "0"}
 
+# A further route, to nowhere: nothing is shipped in what is measured with it.
+SECOND_ROUTE = {"TAILRACE_DESTINATION_SECOND": "otlp+http://127.0.0.1:9"}
+
 # How long nothing must use the processor before the extension counts as idle.
 SETTLED_S = 0.15
 
@@ -65,6 +68,13 @@ class Held(NamedTuple):
     lost: int
 
 
+class Idle(NamedTuple):
+    """All shippers are there, and have nothing to do."""
+
+    cpu_ms: float
+    pss_mb: float
+
+
 class Exports(NamedTuple):
     """What the function itself exports: how soon it is answered, and what a span costs on its way to the backend."""
 
@@ -90,6 +100,17 @@ def boot(extensions: Path = EXTENSIONS, *, environ: Mapping[str, str] = {}) -> B
         pss_mb, memory = env.memory_pss_bytes(NAME) / 1e6, profile(env.processes(NAME))
         env.shutdown()
     return Boot(register_ms, next_ms, cpu_ms, pss_mb, memory)
+
+
+def idle(environ: Mapping[str, str] = {}) -> Idle:
+    """Two invocations that say nothing, beside which further shippers are started, and then nothing any more."""
+    with _environment(freeze=False, environ=environ, TAILRACE_FLUSH="interval") as (_, env):
+        for _ in range(2):
+            env.invoke({"lines": 0})
+            cpu_ms = _settled_cpu_ms(env)
+        pss_mb = env.memory_pss_bytes(NAME) / 1e6
+        env.shutdown()
+    return Idle(cpu_ms, pss_mb)
 
 
 def asked(extensions: Path, environ: Mapping[str, str]) -> tuple[float, float]:

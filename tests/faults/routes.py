@@ -25,8 +25,8 @@ DEFAULTS = {
 # Memory of one process more, which may be at anything.
 SECOND_MB = 14.0
 
-# Of these the first and the last are played with every test, all others by `make faults`.
-QUICK = ("1.5 s slow", "hanging until shutdown", "refusing, then up", "down for good")
+# Played with every test; all others by `make faults`.
+QUICK = ("down for good",)
 
 _ROWS = {row.variable: row for row in Settings.table()}
 
