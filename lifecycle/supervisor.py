@@ -12,6 +12,7 @@ from time import monotonic, sleep, time
 from lifecycle.boot import Booted
 from lifecycle.contract import wire
 from lifecycle.contract.backlog import Backlog
+from lifecycle.contract.frames import is_spooled
 from lifecycle.contract.log import Log, fields_of
 from lifecycle.contract.settings import Settings
 from lifecycle.extensions_api import STATUS_OK, Answer, LocalApiError, PlatformEvent
@@ -128,7 +129,13 @@ class Supervisor:
             now=now,
             starts_all=booted.warms_first,
         )
-        backlog = Backlog(settings.backlog_bytes, _spool(settings))
+        self._spool = _spool(settings)
+        backlog = Backlog(settings.backlog_bytes, self._spool)
+        if self._spool is not None:
+            for route in self._machine.routes:
+                name = self._routes[route.worker].route
+                route.shipments.begins_at = self._spool.cursor(name)
+                self._spool.forget_cursor(name)
         listener = booted.listener.fileno() if booted.listener else -1
         self._pool = WorkerPool(
             listener,
@@ -197,9 +204,26 @@ class Supervisor:
             for worker, ledger in self._ledgers.items():
                 if name in (COLLECTOR, worker):
                     ledger.note(report)
+            if self._spool is not None:
+                self._note_spooled(self._spool, report, name)
             event = event_of(report, name, self._log)
             if event is not None:
                 self._handle(event)
+
+    def _note_spooled(self, spool: "Spool", report: wire.Report, name: str) -> None:
+        """Keeps how far a route is with what lies in files, before these are let go; counts what it was with before."""
+        match report:
+            case wire.Shipped() if is_spooled(report.through):
+                spool.keep_cursor(self._routes[name].route, report.through, report.skip)
+                others = [one.shipments.shipped for one in self._machine.routes if one.worker != name]
+                if min((report.through, *others)) >= self._machine.routes[0].shipments.end:
+                    for route in self._routes.values():  # nothing is left in the files
+                        spool.forget_cursor(route.route)
+            case wire.Stored():
+                for one in self._machine.routes:
+                    offset, skip = one.shipments.begins_at or (0, 0)
+                    done = report.events if report.end <= offset else skip if report.start == offset else 0
+                    self._ledgers[one.worker].shipped += min(done, report.events)
 
     def _read_signals(self) -> None:
         signals = os.read(self._signals, 512)

@@ -4,6 +4,8 @@ Off unless `TAILRACE_SPOOL_BYTES` says how much. Frames are the ring's, verbatim
 of the payload before them. A segment that is delivered is deleted. `/tmp` survives a reset of the environment, so a
 later collector finds what an earlier one left; a frame that was being written then is recognised and cut off.
 
+Beside them lies a file for each route: how far it has delivered what is in them. A later environment begins there.
+
 The function may write in `/tmp` as well, so nothing in a file is believed that could harm: the directory is ours and no
 link, a segment is a regular file, a frame is no larger than what is stored here, a jump leads onward.
 """
@@ -43,6 +45,11 @@ MOST_INFLATED = 1032
 SEGMENTS = 8
 
 SUFFIX = ".frames"
+
+# A route's position: offset, events of the frame there that are done, and a checksum of both.
+_CURSOR = struct.Struct("<QI")
+_CURSOR_CHECK = struct.Struct("<I")
+CURSOR_SUFFIX = ".cursor"
 
 # Offsets stay below 2**63.
 MOST_STRETCHES = 1 << (63 - STRETCH_BITS)
@@ -172,6 +179,42 @@ class Spool:
                 if number < stretch:
                     with suppress(OSError):  # what is no file, or not ours, was not delivered from
                         os.unlink(_name(number), dir_fd=directory)
+
+    def keep_cursor(self, route: str, offset: int, skip: int) -> None:
+        """Writes how far a route has got; a directory that cannot be written keeps nothing, and is delivered again."""
+        position = _CURSOR.pack(offset, skip)
+        with suppress(OSError), self._opened_directory() as directory:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+            fd = os.open(f"{route}{CURSOR_SUFFIX}", flags, 0o600, dir_fd=directory)
+            try:
+                os.pwrite(fd, position + _CURSOR_CHECK.pack(crc32(position)), 0)
+            finally:
+                os.close(fd)
+
+    def cursor(self, route: str) -> tuple[int, int] | None:
+        """How far a route had got in what a predecessor left; None where that is not known for sure."""
+        try:
+            with self._opened_directory() as directory:
+                flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+                fd = os.open(f"{route}{CURSOR_SUFFIX}", flags, dir_fd=directory)
+        except OSError:
+            return None
+        try:
+            found = os.read(fd, _CURSOR.size + _CURSOR_CHECK.size)
+        except OSError:
+            return None
+        finally:
+            os.close(fd)
+        position, check = found[: _CURSOR.size], found[_CURSOR.size :]
+        if check != _CURSOR_CHECK.pack(crc32(position)):
+            return None
+        offset, skip = _CURSOR.unpack(position)
+        return offset, skip
+
+    def forget_cursor(self, route: str) -> None:
+        """Deletes what a route had got to: it is not true any more, or of nothing that is there."""
+        with suppress(OSError), self._opened_directory() as directory:
+            os.unlink(f"{route}{CURSOR_SUFFIX}", dir_fd=directory)
 
     def _used_bytes(self) -> int:
         with self._opened_directory() as directory:

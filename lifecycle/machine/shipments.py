@@ -70,6 +70,8 @@ class Shipments:
         last_stored: When a batch of the platform's was last stored.
         last_ended: When a shipment last ended.
         last_committed: When the destination last took something.
+        begins_at: Offset, and events of the frame there, up to which what a predecessor left is delivered; None once
+            that is behind.
         owes: The shipper makes something of what it knows should nothing more come.
         has_stalled: The last shipment ended without delivery.
         is_intake_held: The platform still has a batch for which there was no room.
@@ -80,6 +82,7 @@ class Shipments:
         self._capacity_bytes = capacity_bytes
         self._filled_since: float | None = None
         self.end = self.shipped = self.skip = 0
+        self.begins_at: tuple[int, int] | None = None
         self.current: Shipment | None = None
         self.waiting_since: float | None = None
         self.last_stored = self.last_ended = self.last_committed = now
@@ -112,10 +115,21 @@ class Shipments:
             self.shipped = start  # the ring may have begun anew
             self.waiting_since = now
         self.end = end
+        if self.begins_at is not None:
+            self._go_to(*self.begins_at, start)
         if is_platform:
             self.last_stored = now
             self.is_intake_held = False
         self._note_fill(now)
+
+    def _go_to(self, offset: int, skip: int, start: int) -> None:
+        """Passes by what a predecessor had delivered, up to the frame that it was at."""
+        if self.end <= offset:
+            self.shipped, self.waiting_since = self.end, None
+            return
+        self.begins_at = None
+        if start == offset:
+            self.skip = skip
 
     def intake_held(self) -> None:
         """The platform was sent away with a batch for which there was no room."""

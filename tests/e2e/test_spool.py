@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import NAME, Run, Start
-from tests.sandbox import Platform
+from tests.sandbox import Destination, Platform
 
 pytestmark = pytest.mark.e2e
 
@@ -57,6 +57,39 @@ def test_reset_environment_ships_what_the_last_one_spooled(start: Start, tmp_pat
     left = run.events("lifecycle.ended")[0]["waiting"]
     assert 0 < recovered["events"] <= left
     assert run.lost() == left - recovered["events"]
+    assert not list(directory.glob("*"))
+
+
+def test_each_route_goes_on_in_the_files_where_it_was(start: Start, tmp_path: Path) -> None:
+    """One has taken what was spooled, the other nothing; after a reset the first gets none of it twice."""
+    directory = tmp_path / "spool"
+    with Destination() as archive:
+        run = start(
+            platform=Platform(freeze=False),
+            timeout_s=4.0,
+            TAILRACE_BACKLOG_BYTES=SMALL_BACKLOG,
+            TAILRACE_SPOOL_BYTES="33554432",
+            TAILRACE_SPOOL_PATH=str(directory),
+            TAILRACE_LOG_LEVEL="info",
+            TAILRACE_DESTINATION_ARCHIVE=f"otlp+{archive.url}",
+            TAILRACE_SIGNALS="logs",
+        )
+        run.invoke(lines=1, sleep_s=0.3)
+        archive.refuse()
+        assert run.env.invoke({"lines": 4000, "say": BIG_LINE, "sleep_s": 10}).status == "timeout"
+        _wait_for_files(directory)
+        before = len(run.backend.records())
+        assert before > 4000
+        archive.accept()
+        run.invoke(lines=1, sleep_s=1.0)
+        run.end()
+        copies = len(run.backend.records()) - len(run.backend.unique())
+        assert copies == 0
+        first, last = run.events("lifecycle.ended")
+        (recovered,) = run.events("collector.spool_recovered")
+        assert last["routes"]["archive"]["shipped"] == last["accepted"] == last["routes"]["default"]["shipped"]
+        assert recovered["events"] <= first["routes"]["archive"]["waiting"]
+        assert first["routes"]["default"]["waiting"] == 0
     assert not list(directory.glob("*"))
 
 

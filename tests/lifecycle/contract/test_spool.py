@@ -453,3 +453,51 @@ def test_whatever_lies_in_the_files_what_is_reported_is_read_and_the_spool_goes_
     read = list(backlog.frames(found[0].start if found else start, writer.end))
     assert [(one.start, one.events) for one in read[: len(found)]] == [(one.start, one.events) for one in found]
     assert [bytes(one.payload) for one in read[len(found) :]] == new
+
+
+def test_position_of_a_route_is_found_again(tmp_path: Path) -> None:
+    """Each route has its own; the last one counts."""
+    spool = Spool(str(tmp_path), 10_000, frame_limit_bytes=1000)
+    spool.keep_cursor("default", 2**62, 7)
+    spool.keep_cursor("archive", 5, 0)
+    spool.keep_cursor("archive", 2**44 + 99, 3)
+    again = Spool(str(tmp_path), 10_000, frame_limit_bytes=1000)
+    assert (again.cursor("default"), again.cursor("archive")) == ((2**62, 7), (2**44 + 99, 3))
+    again.forget_cursor("archive")
+    assert again.cursor("archive") is None
+    assert spool.stretches() == []
+
+
+@given(damage=st.binary(max_size=40))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+def test_position_that_is_not_whole_is_none(tmp_path: Path, damage: bytes) -> None:
+    """Everything is delivered again then, under the same ids: nothing that a file says may lose a record."""
+    spool = Spool(str(tmp_path), 10_000, frame_limit_bytes=1000)
+    spool.keep_cursor("archive", 2**44, 3)
+    place = tmp_path / "archive.cursor"
+    whole = place.read_bytes()
+    place.write_bytes(damage)
+    assert (spool.cursor("archive") is None) is (damage[: len(whole)] != whole)
+
+
+def test_position_is_not_read_through_a_link(tmp_path: Path) -> None:
+    """Nor from a pipe, for which it would wait."""
+    spool = Spool(str(tmp_path / "spool"), 10_000, frame_limit_bytes=1000)
+    (tmp_path / "spool").mkdir(mode=0o700)
+    spool.keep_cursor("default", 1, 1)
+    (tmp_path / "spool" / "linked.cursor").symlink_to(tmp_path / "spool" / "default.cursor")
+    os.mkfifo(tmp_path / "spool" / "pipe.cursor")
+    assert (spool.cursor("linked"), spool.cursor("pipe"), spool.cursor("missing")) == (None, None, None)
+    spool.keep_cursor("linked", 5, 5)
+    assert spool.cursor("default") == (1, 1)
+
+
+def test_first_frame_at_or_behind_an_offset_is_a_boundary(tmp_path: Path) -> None:
+    """Also where that lies in files; the end where none begins so late."""
+    backlog = backlog_of(tmp_path / "spool")
+    writer = Writer(backlog, end=0, released=0)
+    ends = [appended(writer, bytes(200))[1] for _ in range(8)]
+    starts = [frame.start for frame in backlog.frames(0, ends[-1])]
+    assert [backlog.boundary(0, start, ends[-1]) for start in starts] == starts
+    assert backlog.boundary(0, starts[-1] + 1, ends[-1]) == ends[-1]
+    assert backlog.boundary(0, first_of(1), ends[-1]) == next(start for start in starts if is_spooled(start))

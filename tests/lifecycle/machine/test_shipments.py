@@ -1,5 +1,6 @@
 """Where the backlog stands, and the shipment under way."""
 
+from lifecycle.contract.frames import first_of
 from lifecycle.machine.commands import Ship
 from lifecycle.machine.shipments import LATE_AFTER_S, STUCK_AFTER_CUT_S, STUCK_AFTER_S, Shipments
 
@@ -98,3 +99,38 @@ def test_platform_that_was_sent_away_is_waited_for_until_it_has_come_back() -> N
     assert subject.is_intake_held
     subject.stored(100, 200, 5.0)
     assert (subject.is_intake_held, subject.last_stored) == (False, 5.0)
+
+
+def test_what_a_predecessor_had_delivered_is_passed_by() -> None:
+    """Whole frames, and the events of the one that it was at."""
+    subject = Shipments(1000, 0.0)
+    subject.begins_at = first_of(1) + 200, 3
+    subject.stored(first_of(1), first_of(1) + 200, 1.0)
+    assert (subject.waiting_bytes, subject.waiting_since) == (0, None)
+    subject.stored(first_of(1) + 200, first_of(1) + 300, 1.0)
+    assert (subject.shipped, subject.skip, subject.waiting_bytes) == (first_of(1) + 200, 3, 100)
+    subject.stored(first_of(1) + 300, first_of(1) + 400, 1.0)
+    assert subject.begins_at is None
+    assert subject.shipped == first_of(1) + 200
+
+
+def test_position_that_is_no_frames_is_none() -> None:
+    """What is there is delivered, all of it."""
+    subject = Shipments(1000, 0.0)
+    subject.begins_at = first_of(1) + 250, 3
+    subject.stored(first_of(1), first_of(1) + 300, 1.0)
+    assert (subject.shipped, subject.skip) == (first_of(1), 0)
+
+
+def test_room_is_made_by_half_of_the_ring_and_by_whole_files() -> None:
+    """A file gives its room back as a whole."""
+    subject = Shipments(1000, 0.0)
+    subject.stored(0, 1000, 0.0)
+    assert subject.room_at() == 1000 // 2
+    subject.stored(first_of(1), first_of(1) + 500, 0.0)
+    assert subject.room_at() == first_of(2)
+    subject.committed(first_of(1) + 100, 0, 1.0)
+    assert subject.room_at() == first_of(2)
+    subject.stored(first_of(3), first_of(3) + 500, 0.0)
+    subject.committed(first_of(3), 0, 1.0)
+    assert subject.room_at() == first_of(4)
