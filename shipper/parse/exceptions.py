@@ -75,7 +75,8 @@ _GO_FRAME = frozenset(("path", "line", "label"))
 _GO_RUNTIMES = ("provided", "go")
 # Those of what Python's runtime writes in Lambda's JSON format: of what is logged there is a message beside them.
 _PYTHON_MEMBERS = frozenset(("errorMessage", "errorType", "requestId", "stackTrace", "timestamp"))
-_PYTHON_LEVEL = frozenset(("level", "log_level"))
+# Its level, by either name, and what its logger's lines have where there is any.
+_PYTHON_BESIDE = frozenset(("level", "log_level", "location", "tenantId"))
 # Those of Lambda's JSON format round a line that was text: a logger of the user's has others.
 _ENVELOPE = frozenset(("timestamp", "level", "message", "requestId", "AWSRequestId", "tenantId", "type"))
 # Frames of .NET's runtime are part of a stack trace only where nothing below them caught the exception.
@@ -335,7 +336,7 @@ def in_json_line(
     frames = members.get("stackTrace", b"")
     found = _in_members(members, names)
     if found is not None:
-        is_pythons = set(named) - _PYTHON_LEVEL == _PYTHON_MEMBERS
+        is_pythons = set(named) - _PYTHON_BESIDE == _PYTHON_MEMBERS
         told = _as_gos(found, named, frames and _value(frames))
         return msgspec.structs.replace(told, is_uncaught=True) if is_pythons or _DOTNET_RUNTIME in told.stack else told
     if message is None:

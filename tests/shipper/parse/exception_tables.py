@@ -329,6 +329,11 @@ FAILURES: list[tuple[str, Any, str]] = [
         "Refused",
     ),
     (
+        "Python, with what its logger has beside",
+        {**LAMBDA, **BARE, "stackTrace": [], "location": "/var/task/shop.py:pay:9", "tenantId": "blue"},
+        "Refused",
+    ),
+    (
         "Node.js",
         HEAD + 'Invoke Error \t{"errorType":"TypeError","errorMessage":"no","stack":["TypeError: no"]}',
         "TypeError",
