@@ -77,6 +77,14 @@ EXPORTING = (
         required=Required(kills=INVOCATIONS, answered_p50_ms=5.0),
     ),
     Cell(
+        name="exports, frozen in the middle of them",
+        settings=INTAKE,
+        events=(*({"lines": LINES, "exports": 1, "behind": 60},) * INVOCATIONS, {"lines": 1, "sleep_s": 1.0}),
+        before=lambda scene, _number: scene.env.idle(0.2),
+        required=Required(resent=False, late_p50_ms=120.0),
+        is_slow=True,
+    ),
+    Cell(
         name="exports, shipper killed",
         settings=INTAKE,
         events=RUNNING,

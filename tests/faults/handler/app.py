@@ -4,7 +4,9 @@ import http.client
 import json
 import os
 import sys
+import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ARG
     """Thinks, prints event["rows"] as they are and event["lines"] lines that begin with event["tag"].
 
     Exports event["exports"] spans whose names begin so, too, one at a time and with pauses; returns which, and how long
-    each was waited for.
+    each was waited for. event["behind"]: as many further ones by a thread, which goes on when this has returned and the
+    environment is frozen and thawed; what it got rid of is returned by a later invocation.
     """
     time.sleep(event.get("thinks_s", 0))
     size = event.get("bytes", 0)
@@ -28,10 +31,24 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ARG
     sys.stdout.flush()
     names = [f"{event['tag']} span {number}" for number in range(event.get("exports", 0))]
     answered_ms = list(exported(names, event.get("pause_s", 0.005)))
+    if "behind" in event:
+        threading.Thread(target=go_on, args=(f"{event['tag']} behind", event["behind"])).start()
     time.sleep(event.get("sleep_s", 0))
     if event.get("dies"):
         os._exit(1)
+    names += [done.popleft() for _ in range(len(done))]
     return {"exported": names, "answered_ms": answered_ms}
+
+
+done: deque[str] = deque()
+
+
+def go_on(tag: str, number: int) -> None:
+    """Exports spans one after another, without a pause: a freeze falls into one of them."""
+    for at in range(number):
+        name = f"{tag} {at}"
+        list(exported([name], 0.0))
+        done.append(name)
 
 
 def exported(names: list[str], pause_s: float) -> Iterator[float]:
