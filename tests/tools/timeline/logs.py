@@ -1,0 +1,59 @@
+"""Lines as the extension says them, made up."""
+
+import json
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+BEGAN = datetime(2026, 3, 1, 12, 0, 0, tzinfo=timezone.utc)
+
+
+def line(ms: float, logger: str, event: str, level: str = "debug", pid: int = 10, **fields: Any) -> str:
+    """A line, so many milliseconds after the beginning."""
+    at = (BEGAN + timedelta(milliseconds=ms)).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    said = {"logger": f"tailrace.{logger}", "level": level, "event": event, "time": at, "pid": pid, **fields}
+    return json.dumps(said, separators=(",", ":"))
+
+
+def handled(ms: float, what: str, waiting_bytes: int = 0, pid: int = 10, **fields: Any) -> str:
+    """What the machine was told."""
+    return line(ms, "lifecycle", "machine.handled", pid=pid, waiting_bytes=waiting_bytes, what=what, **fields)
+
+
+def invocation(ms: float, number: int, *, held_s: float = 0.08, pid: int = 10) -> list[str]:
+    """One of 100 ms, whose batch is stored, shipped and acknowledged while it is held."""
+    start, end, request_id = number * 100, (number + 1) * 100, f"r{number}"
+    return [
+        handled(ms, "Invoked", request_id=request_id, pid=pid),
+        line(ms, "lifecycle", "machine.state_changed", pid=pid, before="waiting", after="holding"),
+        line(ms + 110, "collector", "collector.batch_stored", start=start, end=end, events=5),
+        handled(ms + 111, "BatchStored", 100, pid, start=start, end=end, finished=[request_id], finished_age_s=0.011),
+        line(ms + 112, "shipper", "shipper.shipment_started", since=start, until=end),
+        line(ms + 113, "shipper", "shipper.request_sent", destination="http://b/v1/logs", wire_bytes=40),
+        line(ms + 170, "shipper", "shipper.answer_received", status=200, took_ms=57.0),
+        line(ms + 171, "shipper", "shipper.shipment_ended", through=end),
+        handled(ms + 180, "OffsetCommitted", 0, pid, through=end),
+        line(ms + 180, "lifecycle", "machine.state_changed", pid=pid, before="holding", after="waiting"),
+        line(ms + 180, "lifecycle", "machine.ordered", pid=pid, what="FetchNext", reason="delivered", held_s=held_s),
+    ]
+
+
+def life(invocations: int = 3, pid: int = 10) -> list[str]:
+    """A whole one."""
+    lines = [line(30, "lifecycle", "lifecycle.booted", pid=pid, registered_ms=18.0, asked_ms=20.0)]
+    for number in range(invocations):
+        lines += invocation(100 + number * 1000, number, pid=pid)
+    end = 100 + invocations * 1000
+    records = invocations * 5
+    return [
+        *lines,
+        handled(end, "ShutdownRequested", pid=pid, reason="spindown"),
+        line(
+            *(end + 60, "lifecycle", "lifecycle.ended", "warning", pid),
+            accepted=records,
+            shipped=records - 3,
+            waiting=1,
+            left={"deadline": 1},
+            dropped={"too_large": 2},
+            held_ms=80.0 * invocations,
+        ),
+    ]

@@ -1,0 +1,1 @@
+"""A picture of an environment's life, drawn from the extension's own log."""
