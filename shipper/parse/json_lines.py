@@ -199,6 +199,7 @@ class _Ids(msgspec.Struct, frozen=True):
 
     Attributes:
         invocations: Names of members that may hold a request id, with whether nobody gives another id such a name.
+        has_more: Whether there is any of what follows.
         traces: Likewise of a trace.
         spans: Likewise of a span.
         flags: Likewise of a trace's flags.
@@ -206,6 +207,7 @@ class _Ids(msgspec.Struct, frozen=True):
     """
 
     invocations: tuple[tuple[str, bool], ...] = ()
+    has_more: bool = False
     traces: tuple[str, ...] = ()
     spans: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
@@ -343,7 +345,7 @@ def head_of(raw: "msgspec.Raw | bytes", named: "Named" = nobody, event_ns: int |
 
 def may_hold_object(raw: bytes) -> bool:
     """Whether a raw value may be an object, or text that holds one."""
-    return raw[:1] == b"{" or (raw[1:2] == b"{" and raw.find(b"}", -4) > 0)
+    return raw[0] == _BRACE or (raw.startswith(b'"{') and raw.find(b"}", -4) > 0)
 
 
 def line_within(
@@ -482,27 +484,26 @@ def _ids_among(names: tuple[str, ...], found: "dict[str, list[tuple[int, str]]]"
     invocations = [(name, True) for _, name in found.get("invocation", ())]
     invocations += [(name, False) for _, name in found.get("request", ())]
     traces, spans, flags = (tuple(name for _, name in found.get(role, ())) for role in ("trace", "span", "flags"))
-    return _Ids(tuple(invocations), traces, spans, flags, holders)
+    return _Ids(tuple(invocations), bool(traces or spans or flags or holders), traces, spans, flags, holders)
 
 
 def _take_ids(line: Line, members: dict[str, bytes], ids: _Ids, named: "Named", depth: int) -> None:
     """Takes what says whose line it is, first from the members themselves, then from what they hold."""
     if not line.request_id:
         for name, is_sure in ids.invocations:
-            line.request_id = named(members[name], is_sure=is_sure)
-            if line.request_id:
+            request_id = named(members[name], is_sure=is_sure)
+            if request_id:
+                line.request_id = request_id
                 del members[name]
                 break
+    if not ids.has_more:
+        return
     if not line.trace_id and ids.traces:
         _take_trace(line, members, ids)
     if ids.spans and not line.span_id and (line.trace_id or not ids.traces):
         _take_span(line, members, ids)
     if ids.flags and line.trace_id and line.flags is None:
-        for name in ids.flags:
-            line.flags = _FLAGS.get(members[name])
-            if line.flags is not None:
-                del members[name]
-                break
+        _take_flags(line, members, ids)
     if depth and not (line.request_id and line.trace_id):
         for name in ids.holders:
             if name in members:
@@ -532,6 +533,14 @@ def _take_span(line: Line, members: dict[str, bytes], ids: _Ids) -> None:
         # Without a trace beside it, digits alone are as likely one of Datadog's, which are decimal.
         if span_id and (line.trace_id or not span_id.isdigit()):
             line.span_id = span_id
+            del members[name]
+            break
+
+
+def _take_flags(line: Line, members: dict[str, bytes], ids: _Ids) -> None:
+    for name in ids.flags:
+        line.flags = _FLAGS.get(members[name])
+        if line.flags is not None:
             del members[name]
             break
 

@@ -118,7 +118,7 @@ class LogParser:
             time_ns = unix_ns(time)
             if time_ns is None:
                 return self.record(event, index, context)
-        if written:
+        if written and written != time:
             time_ns = _near(written, time_ns) or time_ns
         if context is not self._context:
             self._enter(context)

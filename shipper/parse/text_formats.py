@@ -25,13 +25,20 @@ _INEXACT = rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d
 _TIME = rb"(?:" + _EXACT + rb"|" + _INEXACT + rb")"
 
 # What Lambda's own runtimes put before what a function logs; all that is in it is told by `text_head`.
-_LEVEL_FIRST = rb"\[" + _LEVEL + rb" {0,2}\](?: |\\t(?:" + _TIME + rb"\\t" + _ID + rb"?\\t)?)"
+_LEVEL_FIRST = (
+    rb"\["
+    + _LEVEL
+    # Behind a blank it may be what Python's runtime says of a function that it cannot load, without a stack trace.
+    + rb" {0,2}\](?: (?=(?P<error>Runtime\.[A-Z])?)|\\t(?:"
+    + _TIME
+    + rb"\\t"
+    + _ID
+    + rb"?\\t)?)"
+)
 _TIME_FIRST = _TIME + rb"\\t(?:(?:undefined|" + _ID + rb")?\\t)?" + _WORD + rb"\\t"
 
 # By the byte that a line begins with, the formats it may be of, tried in turn.
 _SOURCES: tuple[tuple[bytes, bytes], ...] = (
-    # What Python's runtime says of a function that it cannot load, without a stack trace.
-    (b"[", rb"\[ERROR\] (?P<error>Runtime\.[A-Z])"),
     # Python: `[INFO]\t2024-05-20T16:29:45.008Z\t<request id>\tmessage`. Java's LambdaLogger, and what Python's runtime
     # says of an uncaught exception: `[INFO] message`.
     (b"[", _LEVEL_FIRST),
@@ -155,10 +162,9 @@ def text_head(line: bytes) -> TextHead:
         found = form.match(line)
         if found is None:
             continue
-        level = ""
-        if form.error:
-            level = "ERROR"
-        elif form.level:
+        is_error = form.error > 0 and found[form.error] is not None
+        level = "ERROR" if is_error else ""
+        if form.level:
             word = found[form.level]
             level = _LEVELS.get(word) or str(word, "ascii")
             if word not in _LEVELS and not number_of(level):
@@ -171,7 +177,7 @@ def text_head(line: bytes) -> TextHead:
     if request_id is None and first in b"tl":
         named = _LOGFMT_ID.search(line)
         request_id = named["id"] if named else None
-    return level, str(request_id, "ascii") if request_id else "", str(time, "ascii") if time else "", form.error > 0
+    return level, str(request_id, "ascii") if request_id else "", str(time, "ascii") if time else "", is_error
 
 
 def _uncoloured(line: bytes) -> bytes:
