@@ -2,6 +2,7 @@
 
 import msgspec
 
+from shipper.model import semconv
 from shipper.model.severity import number_of
 
 TYPE_CHECKING = False
@@ -12,6 +13,14 @@ if TYPE_CHECKING:
     from shipper.model.events import AnyEvent, Event
 else:
     AnyEvent = Protocol = object
+
+# Ours alone, in a log record's attributes: what a line has under such a name gets `log.` before it.
+RESERVED = frozenset(
+    (
+        *("aws.lambda.event.type", semconv.FAAS_INVOCATION_ID, semconv.LOG_RECORD_UID),
+        *(semconv.EXCEPTION_TYPE, semconv.EXCEPTION_MESSAGE, semconv.EXCEPTION_STACKTRACE),
+    )
+)
 
 
 class ExceptionInfo(msgspec.Struct, frozen=True, gc=False):

@@ -10,8 +10,8 @@ import re
 import msgspec
 
 from lifecycle.contract.json_text import has_more_members, with_valid_escapes
-from shipper.model.context import NOTHING
-from shipper.model.log_record import ExceptionInfo
+from shipper.model.context import NOTHING, Context
+from shipper.model.log_record import RESERVED, ExceptionInfo
 from shipper.model.severity import name_of, number_of, own_name_of, syslog_name_of
 from shipper.model.trace_ids import SPAN_DIGITS, hex_id, trace_context
 from shipper.parse.text_formats import may_hold_exception
@@ -20,15 +20,10 @@ from shipper.parse.times import NEAR_NS, unix_ns
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import Any, Protocol
-
-    class Named(Protocol):
-        """Says which invocation is named by a raw value; "" for none."""
-
-        def __call__(self, raw: bytes, *, is_sure: bool) -> str:
-            """Its id. `is_sure`: the value stands where nobody writes another id."""
+    from typing import Any
 
     Take = Callable[["Line", bytes], bool]
+    Named = tuple["Invocations", "Invocations"]
     Roles = tuple[tuple[Take, tuple[str, ...]], ...]
 
 # What a member may be, by the names that libraries give it; of several the first named here is taken.
@@ -95,6 +90,8 @@ _OF_ENVELOPE = frozenset(("timestamp", "level", "message"))
 _OF_GELF, _OF_SERILOG = "short_message", frozenset(("@t", "@i", "@m", "@mt"))
 _INFORMATION = "Information"
 _MOST_WRAPPED = 3
+# What an attribute gets before its name that cannot have it, and what one is called that has none.
+_PREFIX, _UNNAMED = "log.", "unnamed"
 # What says whose line it is.
 _OF_IDS = ("invocation", "request", "trace", "span", "flags")
 # Members in which loggers put what they were told for all lines: Rust's tracing, Log4j, Logback, Monolog and loguru,
@@ -128,6 +125,10 @@ _MOST_WORD = 64
 _MOST_MOMENT = 128
 _MOST_LOGGER = 512
 _MOST_HEAD_BYTES = 4096
+
+# An id, with its quotes and what may be escaped in it; what is longer names no invocation. How many are remembered.
+_MOST_ID_BYTES = 256
+_MOST_IDS = 512
 
 # A line with more members than this is not taken apart: each of them costs more than its text.
 MOST_MEMBERS = 1024
@@ -221,10 +222,11 @@ class _Plan(msgspec.Struct, frozen=True):
         roles: What takes a member, and the names of those it is offered, in turn, until one is taken.
         ids: Where it may be told whose line it is; None where no member tells.
         may_tell_error: Whether a member is there that may hold an exception.
-        has_more: Whether there is any of what follows.
+        has_more: Whether there are ids or parts.
         parts: Members that may hold parts of a line, and the roles that are taken from them.
         level: That of a line that tells none.
         is_envelope: Whether it is what a runtime writes around a message.
+        renamed: Members that cannot be attributes by their names, and what they are called then.
     """
 
     roles: "Roles"
@@ -234,6 +236,33 @@ class _Plan(msgspec.Struct, frozen=True):
     parts: tuple[str, ...]
     level: str
     is_envelope: bool
+    renamed: tuple[tuple[str, str], ...]
+
+
+class Invocations(dict[bytes, str]):
+    """Which invocation a raw value names, "" for none: looked up in far fewer steps than it is found out.
+
+    Args:
+        context: Knows the invocations.
+        is_sure: The value stands where nobody writes another id.
+    """
+
+    def __init__(self, context: Context, *, is_sure: bool) -> None:
+        self._context, self._is_sure = context, is_sure
+
+    def __missing__(self, raw: bytes) -> str:
+        """What a value names that was not looked up before."""
+        if len(raw) > _MOST_ID_BYTES:
+            return ""
+        if len(self) >= _MOST_IDS:
+            self.clear()
+        found = self[raw] = self._context.invocation_named(_str(raw), is_sure=self._is_sure)
+        return found
+
+
+def invocations_of(context: Context) -> "Named":
+    """What says which invocation is named: where it may be any request's id, and where it is no other."""
+    return Invocations(context, is_sure=False), Invocations(context, is_sure=True)
 
 
 # A function's lines have the same few sets of members, over and over.
@@ -277,19 +306,17 @@ def _object_in(raw: bytes) -> bytes | None:
     return with_valid_escapes(text) if text.endswith(b"}") else None
 
 
-def nobody(raw: bytes, *, is_sure: bool) -> str:
-    """The invocation that a raw value names where none is known."""
-    return NOTHING.invocation_named(_str(raw), is_sure=is_sure)
+NOBODY = invocations_of(NOTHING)
 
 
 def line_of(
-    members: dict[str, bytes], named: "Named" = nobody, event_ns: int | None = None, wraps: int = _MOST_WRAPPED
+    members: dict[str, bytes], named: "Named" = NOBODY, event_ns: int | None = None, wraps: int = _MOST_WRAPPED
 ) -> Line:
     """A line's parts.
 
     Args:
         members: Of the object; used up.
-        named: Says which invocation is named by a raw value.
+        named: Says which invocation a raw value names; see `invocations_of`.
         event_ns: When its event was made.
         wraps: In so many others it may stand.
     """
@@ -306,10 +333,10 @@ def line_of(
             _take_parts(line, members, holder)
         if plan.ids is not None:
             _take_ids(line, members, plan.ids, named, _MOST_NESTED)
-        if plan.is_envelope and wraps and line.message is not None and may_hold_object(line.message):
-            within = line_within(line.message, named, event_ns, wraps - 1)
-            if within is not None:
-                return _wrapped(within, line)
+    if plan.is_envelope and line.message is not None and wraps and may_hold_object(line.message):
+        within = line_within(line.message, named, event_ns, wraps - 1)
+        if within is not None:
+            return _wrapped(within, line)
     message = line.message
     # Nearly no message has a backslash or is an object.
     if message is not None and not ((message[0] == _BRACE or message.find(b"\\") >= 0) and _may_tell_error(message)):
@@ -318,7 +345,15 @@ def line_of(
         from shipper.parse.exceptions import in_json_line
 
         line.exception = in_json_line(members, message, names, _ERROR_NAMES)
+    if plan.renamed:
+        _rename(members, plan.renamed)
     return line
+
+
+def _rename(members: dict[str, bytes], names: tuple[tuple[str, str], ...]) -> None:
+    for name, other in names:
+        if name in members:
+            members[other] = members.pop(name)
 
 
 def _may_tell_error(message: bytes) -> bool:
@@ -326,7 +361,7 @@ def _may_tell_error(message: bytes) -> bool:
     return b"rrorType" in message if message[:1] == b"{" else message[:1] == b'"' and may_hold_exception(message)
 
 
-def head_of(raw: "msgspec.Raw | bytes", named: "Named" = nobody, event_ns: int | None = None) -> Line:
+def head_of(raw: "msgspec.Raw | bytes", named: "Named" = NOBODY, event_ns: int | None = None) -> Line:
     """What a raw JSON object says of itself, and nothing of what it says: for one that is not taken apart."""
     decoder, fields = _heads()
     try:
@@ -349,7 +384,7 @@ def may_hold_object(raw: bytes) -> bool:
 
 
 def line_within(
-    raw: bytes, named: "Named" = nobody, event_ns: int | None = None, wraps: int = _MOST_WRAPPED
+    raw: bytes, named: "Named" = NOBODY, event_ns: int | None = None, wraps: int = _MOST_WRAPPED
 ) -> Line | None:
     """The line of another logger that a raw value is, an object or text that holds one; None when it is none.
 
@@ -382,7 +417,7 @@ def _wrapped(line: Line, outer: Line) -> Line:
     return line
 
 
-def beginning_of(text: str, named: "Named" = nobody, event_ns: int | None = None) -> Line:
+def beginning_of(text: str, named: "Named" = NOBODY, event_ns: int | None = None) -> Line:
     """What a text says of itself that begins like an object and is none: several of them, or one that was cut off.
 
     Time and ids are the first's, the level is that of the most severe.
@@ -428,7 +463,7 @@ def _objects_at_beginning(text: bytes) -> "Iterator[bytes]":
         yield text[begin:comma] + b"}"
 
 
-def ids_of(members: dict[str, bytes], named: "Named" = nobody) -> Line:
+def ids_of(members: dict[str, bytes], named: "Named" = NOBODY) -> Line:
     """Whose line it is, as `line_of` finds it, and nothing else."""
     names = tuple(members)
     plan = _plans.get(names) or _planned(names)
@@ -466,14 +501,30 @@ def _planned(names: tuple[str, ...]) -> _Plan:
         roles,
         ids,
         may_tell_error=not _OF_ERRORS.isdisjoint(names),
-        has_more=ids is not None or bool(parts) or is_envelope,
+        has_more=ids is not None or bool(parts),
         parts=parts,
         level=_INFORMATION if is_compact else "",
         is_envelope=is_envelope,
+        renamed=_renamed(names),
     )
     if len(_plans) < _MOST_PLANS and sum(map(len, names)) <= _MOST_NAMES_BYTES:
         _plans[names] = plan
     return plan
+
+
+def _renamed(names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """New names of members that have none, or the one that a member will get which has a name of ours.
+
+    OpenTelemetry, "Attribute": a key is not empty, and none is there twice.
+    """
+    found = []
+    for name in names:
+        if not name or (name.startswith(_PREFIX) and name.removeprefix(_PREFIX) in RESERVED):
+            other = f"{_PREFIX}{name or _UNNAMED}"
+            while other in names:
+                other = _PREFIX + other
+            found.append((name, other))
+    return tuple(found)
 
 
 def _ids_among(names: tuple[str, ...], found: "dict[str, list[tuple[int, str]]]") -> _Ids | None:
@@ -491,7 +542,7 @@ def _take_ids(line: Line, members: dict[str, bytes], ids: _Ids, named: "Named", 
     """Takes what says whose line it is, first from the members themselves, then from what they hold."""
     if not line.request_id:
         for name, is_sure in ids.invocations:
-            request_id = named(members[name], is_sure=is_sure)
+            request_id = named[is_sure][members[name]]
             if request_id:
                 line.request_id = request_id
                 del members[name]
@@ -639,12 +690,12 @@ def _moment_ns(raw: bytes) -> int | None:
 
 
 def _take_level(line: Line, raw: bytes) -> bool:
-    if len(raw) > _MOST_WORD or raw[:1] == b"{":
-        return not line.level and _take_level_object(line, raw)
     if line.level:
         return False
     level = _levels.get(raw)
     if level is None:
+        if len(raw) > _MOST_WORD or raw[0] == _BRACE:
+            return _take_level_object(line, raw)
         level = _level_of(raw)
         if len(_levels) < _MOST_LEVELS:
             _levels[raw] = level

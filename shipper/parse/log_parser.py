@@ -30,7 +30,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from shipper.parse.json_lines import Line
+    from shipper.parse.json_lines import Line, Named
 
     Attributes = tuple[tuple[str, bytes], ...]
 
@@ -45,9 +45,6 @@ _EXAMINED_BYTES = 32_768
 
 # Values in a line that are written as such; where there are more, what is nested is text.
 _MOST_VALUES = 1024
-
-# An id, with its quotes and what may be escaped in it; what is longer names no invocation.
-_MOST_ID_BYTES = 256
 
 # What Lambda's JSON format calls the tenant that an invocation is for.
 _TENANT = "tenantId"
@@ -77,7 +74,7 @@ class LogParser:
     def __init__(self, shown: "Callable[[str], str]" = str) -> None:
         self._shown = shown
         self._origins: dict[tuple[object, ...], Origin] = {}
-        self._named: dict[tuple[bytes, bool], str] = {}
+        self._named: Named | None = None
         self._context = NOTHING
         self._observed_ns = 0
         self._batch_id = ""
@@ -90,7 +87,7 @@ class LogParser:
 
     def _enter(self, context: Context) -> None:
         """What is remembered of lines holds for one context."""
-        self._context, self._origins, self._named = context, {}, {}
+        self._context, self._origins, self._named = context, {}, None
 
     def line(self, event: Event, index: int, context: Context) -> TextLine | LogRecord:
         """What an event means, in as few steps as there can be: a plain text line needs no record."""
@@ -149,10 +146,10 @@ class LogParser:
             return self._origin(event.type, "")
         members = self._json.members_of(raw)
         if members is not None:
-            return self._origin_of(event.type, self._json.ids_of(members, self._invocation_named))
+            return self._origin_of(event.type, self._json.ids_of(members, self._named or self._name()))
         if mark == _BRACE:
             return self._origin_of_large(event)
-        return self._origin_of(event.type, self._json.beginning_of(_text.decode(raw), self._invocation_named))
+        return self._origin_of(event.type, self._json.beginning_of(_text.decode(raw), self._named or self._name()))
 
     def record(self, event: AnyEvent, index: int, context: Context) -> LogRecord:
         """What an event means."""
@@ -182,7 +179,7 @@ class LogParser:
             count = len(members)
             event_ns = KNOWN.get(event.time)
             event_ns = unix_ns(event.time) if event_ns is None else event_ns
-            line = self._json.line_of(members, self._invocation_named, event_ns)
+            line = self._json.line_of(members, self._named or self._name(), event_ns)
             return self._of_json(event, index, raw, line, count, others)
         if mark == _QUOTE:
             return self._of_broken(event, index, raw, others)
@@ -207,7 +204,7 @@ class LogParser:
         if not behind:
             return None
         event_ns = _event_ns(event)
-        line: Line | None = self._json.line_within(behind, self._invocation_named, event_ns)
+        line: Line | None = self._json.line_within(behind, self._named or self._name(), event_ns)
         if line is None:
             return None
         level, request_id, written, _ = head
@@ -241,7 +238,7 @@ class LogParser:
     def _of_broken(self, event: Event, index: int, raw: bytes, others: "Attributes") -> LogRecord:
         """A text line that begins like JSON and is none: the text whole, and what it says of itself."""
         text = _text.decode(raw)
-        line: Line = self._json.beginning_of(text, self._invocation_named, _event_ns(event))
+        line: Line = self._json.beginning_of(text, self._named or self._name(), _event_ns(event))
         if may_hold_exception(raw):
             from shipper.parse.exceptions import in_text
 
@@ -253,7 +250,7 @@ class LogParser:
         """A record that is not taken apart, for want of memory: its text, and what it says of itself."""
         view = memoryview(event.record)
         if view[0] == _BRACE:
-            line: Line = self._json.head_of(event.record, self._invocation_named, _event_ns(event))
+            line: Line = self._json.head_of(event.record, self._named or self._name(), _event_ns(event))
             return self._of_line(event, index, line, as_text(view), others)
         if view[0] != _QUOTE:
             return self._record(event, index, self._origin(event.type, ""), event.time, as_text(view), others)
@@ -266,7 +263,7 @@ class LogParser:
 
             exception = in_text(_beginning(head))
         if _begins_like_json(head):
-            line = self._json.beginning_of(_beginning(head), self._invocation_named, _event_ns(event))
+            line = self._json.beginning_of(_beginning(head), self._named or self._name(), _event_ns(event))
             line.exception, line.level = exception, line.level or ("ERROR" if exception is not None else "")
             return self._of_line(event, index, line, body, others)
         level, request_id, written, _ = text_head(head)
@@ -278,12 +275,12 @@ class LogParser:
     def _origin_of_large(self, event: Event) -> Origin:
         view = memoryview(event.record)
         if view[0] == _BRACE:
-            return self._origin_of(event.type, self._json.head_of(event.record, self._invocation_named))
+            return self._origin_of(event.type, self._json.head_of(event.record, self._named or self._name()))
         if view[0] != _QUOTE:
             return self._origin(event.type, "")
         head = bytes(view[:_EXAMINED_BYTES])
         if _begins_like_json(head):
-            return self._origin_of(event.type, self._json.beginning_of(_beginning(head), self._invocation_named))
+            return self._origin_of(event.type, self._json.beginning_of(_beginning(head), self._named or self._name()))
         return self._origin(event.type, text_head(head)[1])
 
     def _of_json(
@@ -373,18 +370,11 @@ class LogParser:
 
         return json_lines
 
-    def _invocation_named(self, raw: bytes, *, is_sure: bool) -> str:
-        """The invocation that a raw value names; see `Context.invocation_named`."""
-        key = raw, is_sure
-        request_id = self._named.get(key)
-        if request_id is None:
-            is_text = raw[:1] == b'"' and len(raw) <= _MOST_ID_BYTES
-            request_id = self._context.invocation_named(_text.decode(raw), is_sure=is_sure) if is_text else ""
-            if len(self._named) >= _MOST_REMEMBERED:
-                self._named.clear()
-            if len(raw) <= _MOST_ID_BYTES:
-                self._named[key] = request_id
-        return request_id
+    def _name(self) -> "Named":
+        """What says which invocation a line names, in this context."""
+        named: Named = self._json.invocations_of(self._context)
+        self._named = named
+        return named
 
     def _origin(self, event_type: str, named: str) -> Origin:
         """Of the invocation that a line names where runtimes name it, or the platform; or of that under way."""

@@ -8,9 +8,9 @@ import msgspec
 
 from lifecycle.contract.json_text import without_newline
 from shipper.destinations.otlp.json_values import any_value, key_value, member
-from shipper.destinations.otlp.values import RESERVED, scoped
+from shipper.destinations.otlp.values import scoped
 from shipper.model import semconv
-from shipper.model.log_record import Encoder, ExceptionInfo, LogRecord, Origin, TextLine
+from shipper.model.log_record import RESERVED, Encoder, ExceptionInfo, LogRecord, Origin, TextLine
 from shipper.model.severity import number_of
 
 TYPE_CHECKING = False

@@ -21,9 +21,9 @@ from shipper.destinations.otlp.protobuf_values import (
     unescaped,
     varint,
 )
-from shipper.destinations.otlp.values import RESERVED, scoped
+from shipper.destinations.otlp.values import scoped
 from shipper.model import semconv
-from shipper.model.log_record import Encoder, ExceptionInfo, LogRecord, Origin, TextLine
+from shipper.model.log_record import RESERVED, Encoder, ExceptionInfo, LogRecord, Origin, TextLine
 from shipper.model.severity import number_of
 
 TYPE_CHECKING = False

@@ -6,7 +6,6 @@ Source: opentelemetry/proto/common/v1/common.proto.
 import math
 
 from shipper.delivery.interfaces import Several
-from shipper.model import semconv
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,15 +33,6 @@ def number_of(raw: bytes) -> int | float | None:
         return None
     number = float(raw)
     return number if math.isfinite(number) else None
-
-
-# Ours alone, in a log record's attributes: what a line has under such a name gets `log.` before it.
-RESERVED = frozenset(
-    (
-        *("aws.lambda.event.type", semconv.FAAS_INVOCATION_ID, semconv.LOG_RECORD_UID),
-        *(semconv.EXCEPTION_TYPE, semconv.EXCEPTION_MESSAGE, semconv.EXCEPTION_STACKTRACE),
-    )
-)
 
 
 class Scoped(bytes):

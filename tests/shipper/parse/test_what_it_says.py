@@ -317,3 +317,21 @@ def test_every_destination_and_every_way_says_the_same(sent: object, context: Co
     assert (line.time_ns, line.severity_text) == (record.time_ns, record.severity_text)
     origins = [[getattr(one.origin, name) for name in one.origin.__struct_fields__] for one in (line, record)]
     assert origins[0] == origins[1]
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["", "log.unnamed", "log.log.unnamed", *(f"{'log.' * n}log.record.uid" for n in range(3))])
+        | st.sampled_from(["faas.invocation_id", "log.faas.invocation_id", "exception.type", "log.exception.type"]),
+        st.text(min_size=1, max_size=3),
+    )
+)
+def test_every_attribute_has_a_name_and_none_is_there_twice(members: dict[str, str]) -> None:
+    """OpenTelemetry, "Attribute"; and the record's own are told from the line's."""
+    log = log_of({"message": "x", "b": "c", **members})
+    names = [attribute["key"] for attribute in log["attributes"]]
+    assert "" not in names
+    assert len(set(names)) == len(names)
+    assert attributes(log)["faas.invocation_id"] == REQUEST_ID
+    found = list(attributes(log).values())
+    assert all(found.count(value) >= list(members.values()).count(value) for value in members.values())
