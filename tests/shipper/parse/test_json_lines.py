@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shipper.model.context import Context, Past
@@ -229,6 +229,7 @@ def test_a_line_with_ids_of_its_own_is_tied_to_the_invocations_span_where_it_can
     assert (log["traceId"], log.get("spanId")) == (trace, span)
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(), JSON, max_size=5))
 def test_no_member_of_a_json_line_is_lost(sent: dict[str, Any]) -> None:
     """Whatever it is called and whatever it holds, every leaf of it is somewhere in the record."""

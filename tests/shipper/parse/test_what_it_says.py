@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lifecycle.contract.setting_types import Level
@@ -319,6 +319,7 @@ def test_every_destination_and_every_way_says_the_same(sent: object, context: Co
     assert origins[0] == origins[1]
 
 
+@settings(deadline=None, max_examples=40)
 @given(
     st.dictionaries(
         st.sampled_from(["", "log.unnamed", "log.log.unnamed", *(f"{'log.' * n}log.record.uid" for n in range(3))])
