@@ -6,7 +6,6 @@ it is, so that nobody takes it for a function's. Never loaded by the extension.
 
 import math
 import os
-import re
 import select
 import time
 from collections.abc import Iterator
@@ -342,13 +341,13 @@ _SILENT = "It took the connection and then said nothing: are the port and http:/
 
 
 # What a backend says that does not count as we do.
-_TEMPORALITY = re.compile(r"temporality|cumulative|\bdelta\b", re.IGNORECASE)
+_TEMPORALITY = ("temporality", "cumulative", "delta")
 _OTHER_TEMPORALITY = {"delta": "cumulative", "cumulative": "delta", "lowmemory": "cumulative"}
 
 
 def _of_temporality(asked: Asked, body: str) -> str:
     """What to set where a metric is refused for what it counts from; "" if it is not."""
-    if asked.signal != METRICS or not _TEMPORALITY.search(body):
+    if asked.signal != METRICS or not any(word in body.lower() for word in _TEMPORALITY):
         return ""
     now = asked.settings.metrics_temporality
     return (
