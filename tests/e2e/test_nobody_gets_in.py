@@ -41,6 +41,18 @@ def listening(run: Run) -> list[tuple[str, str]]:
     return found
 
 
+def test_intake_is_bound_to_loopback_alone(start: Start) -> None:
+    """To that of either family, and by nobody but those who are to listen."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    run = start(platform=Platform(freeze=False), TAILRACE_OTLP_INTAKE="1", TAILRACE_OTLP_PORT=str(port))
+    run.invoke(lines=2)
+    found = listening(run)
+    loopback_6 = ("tcp6", "00000000000000000000000001000000")
+    assert sorted(found) in ([("tcp", "127.0.0.1")] * 2, [("tcp", "127.0.0.1")] * 2 + [loopback_6])
+    run.end()
+
+
 @pytest.mark.parametrize("protocol", ["http", "tcp"])
 def test_listener_is_bound_to_the_sandbox_alone(start: Start, protocol: str) -> None:
     """One socket, at the address by which the platform reaches us; here that is loopback."""
