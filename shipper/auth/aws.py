@@ -102,7 +102,9 @@ def scope_of(says: str, host: str, region: str) -> Scope | None:
     if says:
         service, _, said = says.partition("/")
         return Scope(service, said or region)
-    labels = host.partition(".amazonaws.com")[0].split(".")
+    # The end of the name, and nothing behind it: whoever else is asked hears of no keys.
+    end = next((f".{suffix}" for _, suffix in _SUFFIXES if host.lower().endswith(f".{suffix}")), "")
+    labels = host.lower()[: -len(end)].split(".") if end else []
     if len(labels) > 2 and labels[-1] in _IN_HOST_LAST:  # noqa: PLR2004 - NAME.REGION.SERVICE
         return Scope(labels[-1], labels[-2])
     if len(labels) == 2 and labels[0] in _IN_HOST_FIRST:  # noqa: PLR2004 - SERVICE.REGION
