@@ -118,6 +118,7 @@ class Pipeline:
         self._selection = selection or Selection()
         self._shapes = shapes
         self._rules = rules
+        self._takes_emf = shapes is not None and self._selection.emf and self._selection.metrics
         self._sends_nothing = rules is not None and rules.sends_nothing
         self._parser = LogParser() if rules is None else LogParser(rules.shown)
         self._phases: Phases | None = None
@@ -303,14 +304,7 @@ class Pipeline:
         if self._shapes is None:
             return False
         raw = bytes(event.record)
-        return (bool(context.open) and may_tell_failure(raw)) or self._may_measure(raw)
-
-    def _may_measure(self, raw: bytes) -> bool:
-        """Whether a line may be metrics, and they go anywhere."""
-        shapes, selection = self._shapes, self._selection
-        if shapes is None or not selection.emf or not selection.metrics:
-            return False
-        return raw.find(_MEASURES) >= 0 and METRICS not in shapes.untaken
+        return (self._takes_emf and raw.find(_MEASURES) >= 0) or (bool(context.open) and may_tell_failure(raw))
 
     def look_ahead(self, frames: Iterator[Frame], context: Context, *, is_pressed: bool) -> None:
         """Lets the rules see what is to be shipped next, where one of them has to know how an invocation went.
@@ -428,7 +422,7 @@ class Pipeline:
         """A line of the function or of an extension, or what is no event at all."""
         is_shipped = self._selection.logs and not self._is_untaken(LOGS)
         says_more = isinstance(event, Event) and event.type == "function" and self._says_more(event, row.context)
-        if says_more and type(event) is Event and self._may_measure(bytes(event.record)):
+        if says_more and self._takes_emf and type(event) is Event and not self._is_untaken(METRICS):
             rest = self._measured(event, row)
             if rest is None or (row.metrics and not is_shipped):
                 return
@@ -445,11 +439,13 @@ class Pipeline:
             self._write_judged(record, index, row)
 
     def _measured(self, event: Event, row: Row) -> Event | None:
-        """What a line says beside the metrics that it is; None for nothing. They are noted in the row."""
+        """What a line says beside the metrics that it is, if any; None for nothing. They are noted in the row."""
+        raw, rules, context = bytes(event.record), self._rules, row.context
+        if raw.find(_MEASURES) < 0:
+            return event
         from shipper.parse import emf
         from shipper.parse.json_lines import members_of
 
-        raw, rules, context = bytes(event.record), self._rules, row.context
         members = members_of(raw)
         shown = members if rules is None else members_of(rules.redacted_json(raw))
         is_cumulative = self._selection.is_cumulative
