@@ -8,7 +8,6 @@ Source: ClickHouse, "HTTP Interface", "JSONEachRow" and "Deduplicating inserts o
 """
 
 import _blake2
-import time
 from collections.abc import Sequence
 
 import msgspec
@@ -18,7 +17,7 @@ from lifecycle.contract.settings import Settings
 from shipper.delivery.interfaces import Request
 from shipper.delivery.outcome import Outcome, Verdict
 from shipper.destinations.destination import Destination, Endpoint
-from shipper.destinations.flat import Names, Said, composed, members_of, message_of, text_of
+from shipper.destinations.flat import Names, Said, composed, members_of, message_of, moment_of, text_of
 from shipper.destinations.http import Bodies, Listener, Place, Senders, outcome_of, place_of
 from shipper.model.log_record import Encoder, LogRecord
 from shipper.model.resource import attributes, service_name
@@ -107,9 +106,7 @@ class Rows(Encoder):
     def log(self, record: LogRecord) -> bytes:
         """One row."""
         origin = record.origin
-        second, ns = divmod(record.time_ns or origin.observed_ns, 1_000_000_000)
-        moment = time.strftime(f"%Y-%m-%dT%H:%M:%S.{ns:09}Z", time.gmtime(second)).encode()
-        pieces = [b'{"Timestamp":"%b","Body":%b' % (moment, message_of(record))]
+        pieces = [b'{"Timestamp":"%b","Body":%b' % (moment_of(record), message_of(record))]
         if record.severity_text:
             level = _to_json(record.severity_text)
             pieces.append(b',"SeverityText":%b,"SeverityNumber":%d' % (level, record.severity_number))

@@ -7,8 +7,6 @@ as good as the first. Field names are the Elastic Common Schema's; what a line s
 Source: Elasticsearch and OpenSearch, "Bulk API"; Elastic Common Schema 8.
 """
 
-import time
-
 import msgspec
 
 from lifecycle.contract.json_text import one_line
@@ -17,7 +15,7 @@ from lifecycle.contract.settings import Settings
 from shipper.delivery.interfaces import Limits, Request
 from shipper.delivery.outcome import DONE, Outcome, Verdict
 from shipper.destinations.destination import Destination, Endpoint
-from shipper.destinations.flat import Names, Said, composed, members_of, message_of
+from shipper.destinations.flat import Names, Said, composed, members_of, message_of, moment_of
 from shipper.destinations.http import Bodies, Listener, Senders, outcome_of, place_of
 from shipper.model.log_record import Encoder, LogRecord
 from shipper.model.resource import attributes
@@ -89,11 +87,9 @@ class Documents(Encoder):
 
     def log(self, record: LogRecord) -> bytes:
         """A record's two lines."""
-        second, ns = divmod(record.time_ns or record.origin.observed_ns, 1_000_000_000)
-        moment = time.strftime(f"%Y-%m-%dT%H:%M:%S.{ns:09}Z", time.gmtime(second)).encode()
         action = b'{"_id":"%b"}' % record.uid.encode() if self._has_ids else b"{}"
         pieces = [
-            b'{"create":%b}\n{"@timestamp":"%b","message":%b,' % (action, moment, message_of(record)),
+            b'{"create":%b}\n{"@timestamp":"%b","message":%b,' % (action, moment_of(record), message_of(record)),
             members_of(self._said(record)),
         ]
         if record.attributes:

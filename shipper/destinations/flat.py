@@ -4,6 +4,7 @@ A destination says how it calls what every record says (`Names`). What a line sa
 gets `log.` before it where the name is taken: a line's `status` is no status of ours.
 """
 
+import time
 from collections.abc import Callable, Iterable
 
 import msgspec
@@ -18,8 +19,11 @@ from shipper.model.signals import LOGS, TRACES
 
 Pairs = list[tuple[str, bytes]]
 
-# Origins remembered: one for all lines of an invocation in a frame.
+# Origins remembered, one for all lines of an invocation in a frame, and names.
 _MOST_REMEMBERED = 512
+_MOST_NAME_BYTES = 128
+
+_NS_PER_S = 1_000_000_000
 
 # Of a resource, what is the same for everybody, or there twice.
 _NOISE = (
@@ -31,6 +35,8 @@ _NOISE = (
 
 _to_json = msgspec.json.Encoder().encode
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_names: dict[str, bytes] = {}
+_seconds: dict[int, bytes] = {}
 
 
 class Names(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +71,8 @@ class Said:
         """What Tailrace knows of it."""
         names = self._names
         said = [(names.level, _to_json(record.severity_text))] if record.severity_text and names.level else []
-        said += self._origins.get(record.origin) or self._of_origin(record.origin)
+        known = self._origins.get(record.origin)
+        said += self._of_origin(record.origin) if known is None else known
         if names.uid:
             said.append((names.uid, b'"%b"' % record.uid.encode()))
         if record.scope and names.logger:
@@ -130,7 +137,25 @@ def text_of(raw: bytes) -> bytes:
 
 def members_of(pairs: Iterable[tuple[str, bytes]]) -> bytes:
     """Pairs as members of a JSON object on one line, without its braces."""
-    return b",".join([b"%b:%b" % (_to_json(name), one_line(raw)) for name, raw in pairs])
+    return b",".join([b"%b:%b" % (_names.get(name) or _name(name), one_line(raw)) for name, raw in pairs])
+
+
+def _name(name: str) -> bytes:
+    """A name as JSON has it; remembered, since they are the same from record to record."""
+    written = _to_json(name)
+    if len(_names) < _MOST_REMEMBERED and len(written) <= _MOST_NAME_BYTES:
+        _names[name] = written
+    return written
+
+
+def moment_of(record: LogRecord) -> bytes:
+    """When it was written, else when it was collected, to the nanosecond (RFC 3339)."""
+    second, ns = divmod(record.time_ns or record.origin.observed_ns, _NS_PER_S)
+    text = _seconds.get(second)
+    if text is None:
+        _seconds.clear()  # lines come in the order of their times, more or less
+        text = _seconds[second] = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second)).encode()
+    return b"%b%09dZ" % (text, ns)
 
 
 def where_from(settings: Settings) -> dict[str, str | int]:

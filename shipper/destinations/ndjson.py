@@ -5,15 +5,13 @@ An object has what a line means, not as it came: `{"time":…,"type":…,"level"
 it came; of an event of the platform that is `record`, all of it.
 """
 
-import time
-
 import msgspec
 
 from lifecycle.contract.json_text import one_line
 from lifecycle.contract.log import Log
 from lifecycle.contract.settings import Settings
 from shipper.destinations.destination import Destination, Endpoint
-from shipper.destinations.flat import Names, Said, composed, members_of, message_of
+from shipper.destinations.flat import Names, Said, composed, members_of, message_of, moment_of
 from shipper.destinations.http import Bodies, Listener, Senders, by_status, place_of
 from shipper.model.log_record import Encoder, LogRecord
 from shipper.model.resource import readable, service_name
@@ -34,7 +32,8 @@ _NAMES = Names(event_type="", request_id="requestId", trace_id="traceId", span_i
 # All that an event of the platform says.
 _RECORD = "aws.lambda.event.record"
 
-_NS_PER_S, _NS_PER_MS = 1_000_000_000, 1_000_000
+# A time that is no finer than a millisecond is written as one.
+_WHOLE_MS = b"000000Z"
 
 _to_json = msgspec.json.Encoder().encode
 
@@ -62,8 +61,10 @@ class Objects(Encoder):
 
     def log(self, record: LogRecord) -> bytes:
         """One object."""
-        head = {"time": _moment(record.time_ns or record.origin.observed_ns), "type": record.origin.event_type}
-        pieces = [_to_json(head if head["type"] else {"time": head["time"]})[:-1]]
+        moment = moment_of(record)
+        pieces = [b'{"time":"%b"' % (moment[:-7] + b"Z" if moment.endswith(_WHOLE_MS) else moment)]
+        if record.origin.event_type:
+            pieces.append(b',"type":%b' % _to_json(record.origin.event_type))
         # An object without a message is its attributes, and not its text as well.
         is_object = record.body[:1] == b"{"
         if not is_object:
@@ -76,10 +77,3 @@ class Objects(Encoder):
         if is_object:
             pieces.append(b',"%b":%b' % (b"body" if others else b"attributes", one_line(record.body)))
         return b"".join((*pieces, self._tail))
-
-
-def _moment(time_ns: int) -> str:
-    """RFC 3339, to the millisecond, or as fine as it is."""
-    second, ns = divmod(time_ns, _NS_PER_S)
-    fraction = f"{ns // _NS_PER_MS:03}" if ns % _NS_PER_MS == 0 else f"{ns:09}"
-    return time.strftime(f"%Y-%m-%dT%H:%M:%S.{fraction}Z", time.gmtime(second))

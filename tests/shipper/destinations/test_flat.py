@@ -18,7 +18,9 @@ from tests.shipper.model.test_events import JSON
 from tests.shipper.support import REQUEST_ID
 
 # Those that take spans as records; what some want to be told.
-OF_RECORDS = [name for name, scheme in SCHEMES.items() if scheme.signals == ("logs", "traces") and name[-1] == "s"]
+OF_RECORDS = [
+    name for name, scheme in SCHEMES.items() if scheme.signals == ("logs", "traces") and name.endswith("https")
+]
 KEYS = {"TAILRACE_HEADERS": ",".join(f"{key}=k" for scheme in SCHEMES.values() for key in scheme.keys)}
 DESTINATIONS = {
     name: made(f"{name}://h/a/b", **KEYS, TAILRACE_SIGNALS="logs,traces", AWS_LAMBDA_FUNCTION_NAME="hello")
