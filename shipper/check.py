@@ -96,6 +96,7 @@ def route(settings: Settings) -> Route:
     quoting = Quoting(settings.secrets())
     destination = chosen(settings, _Unhurried(), Log("check", "warning", settings.secrets(), lines.append))
     destination.warm()  # files that cannot be used are found then
+    _ask(destination)
     destination.close()
     endpoints = destination.endpoints
     labels = {signal: quoting.blanked(endpoint.label) for signal, endpoint in endpoints.items()}
@@ -107,6 +108,7 @@ def route(settings: Settings) -> Route:
             "compression": _each({signal: "gzip" if at.is_compressed else "none" for signal, at in places.items()}),
             "timeout": _each({signal: f"{at.timeout_s:g} s a request" for signal, at in places.items()}),
             "headers": _each({signal: _names(at.headers) for signal, at in places.items()}),
+            **({"secrets": _secrets(destination)} if destination.wants else {}),
             **details,
         }
     return Route(labels, details, [_in_words(line) for line in lines])
@@ -115,11 +117,11 @@ def route(settings: Settings) -> Route:
 def send(settings: Settings) -> Iterator[Answered]:
     """Delivers one record of each signal, once; tells of each as soon as its answer is there."""
     responses: list[Response] = []
-    quoting = Quoting(settings.secrets())
     log = Log("check", "error", settings.secrets(), lambda _line: None)
     destination = chosen(settings, _Unhurried(), log, responses.append)
-    for asked in destination.wants:
-        asked.ask()  # which the extension does between shipments
+    _ask(destination)
+    # What references stand for is blanked as well, now that it is known.
+    quoting = Quoting((*settings.secrets(), *log.secrets))
     is_cumulative = settings.metrics_temporality == "cumulative"
     try:
         for signal in SIGNALS:
@@ -144,6 +146,17 @@ def send(settings: Settings) -> Iterator[Answered]:
             yield from _alike(told)
     finally:
         destination.close()
+
+
+def _ask(destination: Destination) -> None:
+    """Asks for secrets and credentials, which the extension does between shipments."""
+    for one in destination.wants:
+        if one.due_in_s() <= 0:
+            one.ask()
+
+
+def _secrets(destination: Destination) -> str:
+    return "known" if all(one.is_known for one in destination.wants) else "not known: nothing could be sent"
 
 
 def _alike(told: dict[str, Answered]) -> Iterator[Answered]:

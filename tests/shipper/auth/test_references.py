@@ -3,12 +3,14 @@
 import base64
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from lifecycle import check
 from lifecycle.contract import wire
 from lifecycle.contract.backlog import Writer
 from lifecycle.contract.settings import Settings
@@ -437,3 +439,64 @@ def test_what_a_role_may_not_read_is_said_with_aws_own_words(aws: Aws, server: S
     assert (line["event"], line["reason"]) == ("shipper.secret_missing", "AccessDenied")
     assert "is not authorized to perform: ssm:GetParameter" in line["said"]
     assert "allowed ssm:GetParameter on arn:aws:ssm:eu-west-1:ACCOUNT:parameter/prod/key" in line["advice"]
+
+
+def checked(environ: dict[str, str], *arguments: str) -> tuple[int, str]:
+    """Exit status and text of the check."""
+    written: list[str] = []
+    status = check.main(environ, list(arguments), written.append)
+    return status, "".join(written)
+
+
+class TestCheck:
+    """What a person is told before anything is shipped."""
+
+    def test_secrets_are_asked_for_and_sent_and_not_shown(self, server: Server, vault: Vault) -> None:
+        """Once each."""
+        server.behaviours = [server.answering(http(200))]
+        environ = {
+            **vault.environ,
+            "TAILRACE_DESTINATION": f"otlp+http://127.0.0.1:{server.port}",
+            "TAILRACE_HEADERS": "X-Key=@{secretsmanager:prod/key}",
+            "TAILRACE_SIGNALS": "logs",
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "http/json",
+        }
+        status, text = checked(environ, "--send")
+        assert status == 0, text
+        assert re.search(r"secrets +known", text)
+        assert heads(server, b"X-Key") == [b"value-one"]
+        assert "value-one" not in text
+
+    def test_what_a_destination_repeats_is_blanked(self, server: Server, vault: Vault) -> None:
+        """Though it was known after the check had begun."""
+        server.behaviours = [server.answering(http(401, b'{"message":"no such key: value-one"}'))]
+        environ = {
+            **vault.environ,
+            "TAILRACE_DESTINATION": f"http://127.0.0.1:{server.port}/in",
+            "TAILRACE_HEADERS": "X-Key=@{secretsmanager:prod/key}",
+        }
+        status, text = checked(environ, "--send")
+        assert status == 1
+        assert "no such key: (hidden)" in text
+        assert "value-one" not in text
+
+    def test_one_that_is_missing_is_a_problem(self, server: Server, vault: Vault) -> None:
+        """With the permission that a role needs; without --send as well."""
+        vault.answer = lambda _name: http(400, b'{"__type":"AccessDeniedException","Message":"no"}')
+        environ = {
+            **vault.environ,
+            "TAILRACE_DESTINATION": f"http://127.0.0.1:{server.port}/in",
+            "TAILRACE_HEADERS": "X-Key=@{ssm:/prod/key}",
+        }
+        status, text = checked(environ)
+        flat = " ".join(text.split())
+        assert status == 1
+        assert "secrets not known: nothing could be sent" in flat
+        assert "allowed ssm:GetParameter on arn:aws:ssm:eu-west-1:ACCOUNT:parameter/prod/key" in flat
+        assert not server.requests
+
+    def test_what_has_credentials_and_no_secret_asks_nobody(self) -> None:
+        """As S3."""
+        status, text = checked({**KEYS, "TAILRACE_DESTINATION": "s3://bucket"})
+        assert status == 0, text
+        assert re.search(r"secrets +known", text)
