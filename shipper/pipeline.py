@@ -474,7 +474,9 @@ class Pipeline:
         self._write(record, row)
 
     def _of_platform(self, event: Event, index: int, row: Row) -> None:
-        told = event if self._rules is None else self._rules.followed(event)
+        rules = self._rules
+        blanked = 0 if rules is None else rules.blanked_so_far
+        told = event if rules is None else rules.followed(event)
         moved = self._following.moved(told, f"{self._seed}-{index}", self._observed_ns, row.context)
         before, row.context = row.context, moved.context
         selection, shapes = self._selection, self._shapes
@@ -482,6 +484,7 @@ class Pipeline:
             self._say_unsampled()
         if shapes is not None and TRACES not in shapes.untaken:
             row.spans = tuple(shapes.span(self._shown(one)) for one in moved.spans if self._is_in_sample(one, before))
+        row.is_blanked = rules is not None and rules.blanked_so_far > blanked
         if (
             selection.logs
             and not self._is_untaken(LOGS)
@@ -490,7 +493,8 @@ class Pipeline:
             record = self._parser.record(event, index, row.context)
             if self._rules is not None:
                 judged = self._rules.judged_of_platform(record, event, before)
-                row.reason, row.is_undecided, row.is_blanked = judged.reason, judged.is_undecided, judged.is_blanked
+                row.reason, row.is_undecided = judged.reason, judged.is_undecided
+                row.is_blanked = row.is_blanked or judged.is_blanked
                 if judged.context.kept != row.context.kept:
                     row.context = msgspec.structs.replace(row.context, kept=judged.context.kept)
                 if judged.event is not event:

@@ -98,6 +98,7 @@ class Rules:
         self._keep = self._patterns.compiled(given.get("keep", "TAILRACE_KEEP"), settings.keep)
         self._drop = self._patterns.compiled(given.get("drop", "TAILRACE_DROP"), settings.drop)
         self._redaction: Redaction | None = None
+        self._blanked = 0
         self._exports: ExportRedaction | None = None
         self.sends_nothing = False
         try:
@@ -198,6 +199,11 @@ class Rules:
         # Not cut yet, as it is in a span: what is cut through cannot be recognised.
         return replace(record, exception=replace(exception, type=self.shown(exception.type) or BLANK))
 
+    @property
+    def blanked_so_far(self) -> int:
+        """How often something could not be redacted, and was blanked: what is made after a look tells by it."""
+        return self._blanked + (self._redaction.too_deep if self._redaction is not None else 0)
+
     def followed(self, event: Event) -> Event:
         """An event of the platform as spans may tell of it: names in it become names of attributes, and texts are cut.
 
@@ -220,6 +226,7 @@ class Rules:
             if spans is not None and spans[:1] == b"[":
                 kept[_SPANS] = b"[%b]" % b",".join([self._followed_part(bytes(one)) for one in _items.decode(spans)])
         except Exception:  # noqa: BLE001 - what cannot be redacted is not told, whatever it is
+            self._blanked += 1
             after = {}
         members = {**{name: bytes(value) for name, value in after.items()}, **kept}
         return event if members == {**others, **kept} else replace(event, record=msgspec.Raw(_object(members)))
@@ -248,6 +255,7 @@ class Rules:
                 children=tuple(map(self._redacted_child, span.children)),
             )
         except UnredactableError:
+            self._blanked += 1
             error, message = BLANK if span.error else "", BLANK if span.message else ""
             children = tuple(Child(BLANK, child.start_ns, child.end_ns) for child in span.children)
             return replace(span, name=BLANK, error=error, message=message, attributes={}, children=children)
