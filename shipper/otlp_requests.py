@@ -24,12 +24,13 @@ from shipper.model.signals import LOGS, METRICS, TRACES, Selection
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from typing import Any
 
     from shipper.delivery.batch import Limits
     from shipper.delivery.interfaces import Passing, Shapes
     from shipper.rules.rules import Rules
+
 else:
     Any = object
 
@@ -42,6 +43,9 @@ UNREDACTABLE = "unredactable"
 
 # The collector takes a quarter of this, and no more of it inflated.
 MOST_INFLATED_BYTES = 16_777_216
+
+# As much is decoded at once: it takes ten times as much then.
+DECODED_BYTES = 65_536
 
 # zlib's way to say: gzip (RFC 1952).
 _GZIP_WBITS = 31
@@ -150,148 +154,184 @@ class Requests:
         return ItemRow(form.signal, items, size, **more)
 
     def _found(self, frame: Frame, form: OtlpForm, skip: int, context: Context) -> "Iterator[ItemRow]":
+        from shipper.destinations.otlp.passing import cut, taken
+
         body = _inflated(frame.payload) if form.is_gzip else bytes(frame.payload)
+        request = taken(form.signal, body, frame.events, is_json=form.encoding == JSON)
+        del body
+        if skip:
+            request = cut(request, skip, frame.events)
         passing = None if self._shapes is None else self._shapes.passing
+        if passing is not None and self._rules is None and passing.is_taken(request):
+            for part in _fitting(request, self._limits.batch_bytes):
+                yield self._row(frame, form, part.items, record=passing.passed(part), sent_as=form.signal)
+            return
+        first = skip
+        for part in _fitting(request, DECODED_BYTES):
+            yield from self._decoded(Part(frame, form, part, first, context), passing)
+            first += part.items
+
+    def _decoded(self, part: "Part", passing: "Passing | None") -> "Iterator[ItemRow]":
+        """What a part of a request comes to that is decoded."""
         if passing is None:
-            yield from self._as_records(frame, form, body, skip, context)
+            yield from self._as_records(part)
         elif self._rules is None:
-            passed = passing.passed(form.signal, body, frame.events, is_json=form.encoding == JSON)
-            yield from self._passed(frame, form, passing.cut(passed, skip, frame.events) if skip else passed)
+            yield from self._passed(part.frame, part.form, passing.passed(part.request))
         else:
-            yield from self._judged(frame, form, body, skip, context, passing, self._rules)
+            yield from self._judged(part, passing, self._rules)
 
     def _passed(
         self, frame: Frame, form: OtlpForm, passed: Several, *, is_blanked: bool = False
     ) -> "Iterator[ItemRow]":
         """What is passed, in parts that fit in a batch."""
-        parts = [passed]
-        while parts:
-            part = parts.pop()
-            smaller = part.divided() if len(part) > self._limits.batch_bytes else ()
-            if smaller:
-                parts += reversed(smaller)
-            else:
-                yield self._row(frame, form, part.items, record=part, sent_as=form.signal, is_blanked=is_blanked)
+        for part in _fitting(passed, self._limits.batch_bytes):
+            yield self._row(frame, form, part.items, record=part, sent_as=form.signal, is_blanked=is_blanked)
 
-    def _judged(
-        self,
-        frame: Frame,
-        form: OtlpForm,
-        body: bytes,
-        skip: int,
-        context: Context,
-        passing: "Passing",
-        rules: "Rules",
-    ) -> "Iterator[ItemRow]":
+    def _judged(self, part: "Part", passing: "Passing", rules: "Rules") -> "Iterator[ItemRow]":
         """What the rules leave of a request: neighbours that share their lot are a row."""
-        from shipper.destinations.otlp.transcode import decoded, encoded
+        from shipper.destinations.otlp.passing import cut, taken
+        from shipper.destinations.otlp.transcode import encoded
 
-        is_json, signal = form.encoding == JSON, form.signal
-        message = decoded(signal, body, is_json=is_json)
-        verdicts, blanked = self._verdicts(frame, form, message, context, rules)
+        frame, form, request = part.frame, part.form, part.request
+        message = part.decoded()
+        verdicts, blanked = self._verdicts(part, message, rules)
         if rules.redacts:
-            body = encoded(signal, message, is_json=is_json)
-        passed = passing.passed(signal, body, frame.events, is_json=is_json)
-        first = skip
-        while first < frame.events:
+            is_json = form.encoding == JSON
+            body = encoded(form.signal, message, is_json=is_json)
+            request = taken(form.signal, body, request.items, is_json=is_json)
+        first, items = 0, request.items
+        while first < items:
             verdict = verdicts[first]
-            last = next((at for at in range(first, frame.events) if verdicts[at] != verdict), frame.events)
+            last = next((at for at in range(first, items) if verdicts[at] != verdict), items)
             if verdict is None:
                 yield self._row(frame, form, last - first, is_undecided=True)
                 return
             if verdict:
                 yield self._row(frame, form, last - first, reason=verdict)
             else:
-                part = passed if last - first == frame.events else passing.cut(passed, first, last)
+                kept = request if last - first == items else cut(request, first, last)
                 is_blanked = not blanked.isdisjoint(range(first, last))
-                yield from self._passed(frame, form, part, is_blanked=is_blanked)
+                yield from self._passed(frame, form, passing.passed(kept), is_blanked=is_blanked)
             first = last
 
-    def _verdicts(
-        self, frame: Frame, form: OtlpForm, message: dict[str, Any], context: Context, rules: "Rules"
-    ) -> "tuple[list[str | None], set[int]]":
+    def _verdicts(self, part: "Part", message: dict[str, Any], rules: "Rules") -> "tuple[list[str | None], set[int]]":
         """Judges the items of a request, and redacts it in place.
 
         Returns:
-            Of each item why it is given up, "" when it is not, None when that cannot be told yet; and the indexes of
+            Of each item why it is given up, "" when it is not, None when that cannot be told yet; and the places of
             those of which something could not be redacted, and is blanked.
         """
         from shipper.parse.otlp_items import containers_of, items_of
         from shipper.rules.rules import UnredactableError
 
-        names = NAMES[form.signal]
-        items = [item for item, _, _ in items_of(message, names)]
-        if form.signal == METRICS:
-            verdicts: list[str | None] = [""] * frame.events
+        signal, count = part.form.signal, part.request.items
+        if signal == METRICS:
+            verdicts: list[str | None] = [""] * count
         else:
-            judge = rules.judged if form.signal == LOGS else rules.judged_span
-            found = [judge(record, context) for record in self._records(frame, form, message, context)]
+            judge = rules.judged if signal == LOGS else rules.judged_span
+            found = [judge(record, part.context) for record in _records(part, message)]
             verdicts = [None if judged.is_undecided else judged.reason for judged in found]
-        if len(verdicts) != frame.events:
-            raise ValueError(f"got {len(verdicts)} items, expected {frame.events}")
+        if len(verdicts) != count:
+            raise ValueError(f"got {len(verdicts)} items, expected {count}")
+        names = NAMES[signal]
+        items = [item for item, _, _ in items_of(message, names)]
         blanked: set[int] = set()
         try:
             for container in containers_of(message, names):
                 if rules.redact_message(container):
-                    blanked.update(range(frame.events))
-            for index, item in enumerate(items):
-                if form.signal == METRICS:
-                    blanked.update(range(frame.events) if rules.redact_message(item) else ())
-                elif verdicts[index] == "":
-                    verdicts[index] = self._redacted(rules, item, index, blanked)
+                    blanked.update(range(count))
+            for place, item in enumerate(items):
+                if signal == METRICS:
+                    blanked.update(range(count) if rules.redact_message(item) else ())
+                elif verdicts[place] == "":
+                    verdicts[place] = _redacted(rules, item, place, blanked)
         except UnredactableError:
-            return [UNREDACTABLE] * frame.events, set()
+            return [UNREDACTABLE] * count, set()
         return verdicts, blanked
 
-    @staticmethod
-    def _redacted(rules: "Rules", item: dict[str, Any], index: int, blanked: set[int]) -> str:
-        """Redacts an item; why it is given up, if it cannot be."""
-        from shipper.rules.rules import UnredactableError
-
-        try:
-            if rules.redact_message(item):
-                blanked.add(index)
-        except UnredactableError:
-            return UNREDACTABLE
-        return ""
-
-    def _as_records(
-        self, frame: Frame, form: OtlpForm, body: bytes, skip: int, context: Context
-    ) -> "Iterator[ItemRow]":
+    def _as_records(self, part: "Part") -> "Iterator[ItemRow]":
         """Items as log records."""
-        from shipper.destinations.otlp.transcode import decoded
-
-        message = decoded(form.signal, body, is_json=form.encoding == JSON)
-        verdicts: list[str | None] = [""] * frame.events
+        frame, form, message = part.frame, part.form, part.decoded()
+        verdicts: list[str | None] = [""] * part.request.items
         blanked: set[int] = set()
         if self._rules is not None:
-            verdicts, blanked = self._verdicts(frame, form, message, context, self._rules)
+            verdicts, blanked = self._verdicts(part, message, self._rules)
         # Where spans are asked for, records of spans go where our own do.
         is_traced = self._shapes is not None and form.signal == TRACES and self._selection.traces
         sent_as = TRACES if is_traced else LOGS
-        for record in self._records(frame, form, message, context):
-            if record.index < skip:
-                continue
-            verdict = verdicts[record.index]
+        for place, record in enumerate(_records(part, message)):
+            verdict = verdicts[place]
             if verdict or verdict is None:
                 yield self._row(frame, form, 1, reason=verdict or "", is_undecided=verdict is None)
                 continue
             key = "" if self._encoder.key is None else self._encoder.key(record)
-            written, is_blanked = self._encoder.log(record), record.index in blanked
+            written, is_blanked = self._encoder.log(record), place in blanked
             yield self._row(frame, form, 1, record=written, sent_as=sent_as, key=key, is_blanked=is_blanked)
 
-    def _records(
-        self, frame: Frame, form: OtlpForm, message: dict[str, Any], context: Context
-    ) -> "Iterable[LogRecord]":
-        from shipper.parse.otlp_items import items_of, log_of, pairs_of, span_of
 
-        record_of = log_of if form.signal == LOGS else span_of
-        batch_id = frame.digest.hex()
-        for index, (item, scope, resource) in enumerate(items_of(message, NAMES[form.signal])):
-            named = pairs_of(item).get(FAAS_INVOCATION_ID) or pairs_of(resource).get(FAAS_INVOCATION_ID)
-            request_id = str(named) if named else _invocation_in(context, str(item.get("traceId", "")))
-            origin = Origin(request_id=request_id, observed_ns=frame.observed_ns, batch_id=batch_id)
-            yield record_of(item, scope, origin, index)
+class Part(msgspec.Struct, frozen=True):
+    """A part of a request that is decoded.
+
+    Attributes:
+        frame: That the request is in.
+        form: Of the request.
+        request: The part.
+        first: Items of the request before it.
+        context: At this point of the stream.
+    """
+
+    frame: Frame
+    form: OtlpForm
+    request: Several
+    first: int
+    context: Context
+
+    def decoded(self) -> dict[str, Any]:
+        """The part as OTLP's JSON has it, decoded."""
+        from shipper.destinations.otlp.passing import request_of
+        from shipper.destinations.otlp.transcode import decoded
+
+        return decoded(self.form.signal, request_of(self.request), is_json=self.form.encoding == JSON)
+
+
+def _records(part: Part, message: dict[str, Any]) -> "Iterator[LogRecord]":
+    """The items of a part as log records."""
+    from shipper.parse.otlp_items import items_of, log_of, pairs_of, span_of
+
+    signal, frame = part.form.signal, part.frame
+    record_of, batch_id = log_of if signal == LOGS else span_of, frame.digest.hex()
+    for index, (item, scope, resource) in enumerate(items_of(message, NAMES[signal]), part.first):
+        named = pairs_of(item).get(FAAS_INVOCATION_ID) or pairs_of(resource).get(FAAS_INVOCATION_ID)
+        request_id = str(named) if named else _invocation_in(part.context, str(item.get("traceId", "")))
+        origin = Origin(request_id=request_id, observed_ns=frame.observed_ns, batch_id=batch_id)
+        yield record_of(item, scope, origin, index)
+
+
+def _redacted(rules: "Rules", item: dict[str, Any], place: int, blanked: set[int]) -> str:
+    """Redacts an item; why it is given up, if it cannot be."""
+    from shipper.rules.rules import UnredactableError
+
+    try:
+        if rules.redact_message(item):
+            blanked.add(place)
+    except UnredactableError:
+        return UNREDACTABLE
+    return ""
+
+
+def _fitting(request: Several, most_bytes: int) -> "Iterator[Several]":
+    """A request in parts that are no larger, as far as it can be divided."""
+    if len(request) <= most_bytes:
+        yield request
+        return
+    from shipper.destinations.otlp.passing import chunks
+
+    for part in chunks(request, most_bytes):
+        smaller = part.divided() if len(part) > 2 * most_bytes else ()
+        if not smaller:
+            yield part
+        for half in smaller:
+            yield from _fitting(half, most_bytes)
 
 
 def _invocation_in(context: Context, trace_id: str) -> str:
@@ -318,4 +358,4 @@ def _inflated(payload: memoryview) -> bytes:
         if left < 0 or not member.eof:
             raise ValueError(f"got {len(payload)} bytes of gzip, expected {MOST_INFLATED_BYTES} inflated at most")
         rest = member.unused_data
-    return b"".join(pieces)
+    return b"".join(pieces) if len(pieces) > 1 else pieces[0]

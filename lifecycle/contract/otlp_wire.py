@@ -66,7 +66,7 @@ def count(signal: str, body: "Body", *, is_json: bool) -> int:
     )
 
 
-def fields(message: "Body", at: int = 0, end: int | None = None) -> "Iterator[tuple[int, int, int, int]]":
+def fields(message: "Body | memoryview", at: int = 0, end: int | None = None) -> "Iterator[tuple[int, int, int, int]]":
     """The fields of a protobuf message, as they come.
 
     Args:
@@ -102,7 +102,7 @@ def fields(message: "Body", at: int = 0, end: int | None = None) -> "Iterator[tu
         at = stop
 
 
-def varint_at(message: "Body", at: int) -> tuple[int, int]:
+def varint_at(message: "Body | memoryview", at: int) -> tuple[int, int]:
     """The number that begins at a byte, and where it ends.
 
     Raises:

@@ -141,24 +141,14 @@ class Timing(Protocol):
 class Passing(Protocol):
     """A destination's way to take requests of OTLP as they came."""
 
-    def passed(self, signal: str, body: bytes, items: int, *, is_json: bool) -> Several:
-        """A request as a record that stands for all of its items.
+    def is_taken(self, request: Several) -> bool:
+        """Whether a request is in the encoding that is taken now."""
 
-        Args:
-            signal: What its items are.
-            body: The request, inflated.
-            items: How many it has.
-            is_json: Whether it is in JSON, else in protobuf.
+    def passed(self, request: Several) -> Several:
+        """A request, or a part of one, as a record that stands for all of its items.
 
         Raises:
             ValueError: It is no request.
-        """
-
-    def cut(self, passed: Several, first: int, last: int) -> Several:
-        """Of its items only those from `first` up to `last`, in the order of the document.
-
-        Raises:
-            ValueError: It cannot be read.
         """
 
 

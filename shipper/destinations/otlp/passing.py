@@ -5,7 +5,7 @@ are appended, in JSON an array's elements. What the extension knows of a resourc
 nothing in it is replaced. Cut is between items, whose containers are then written once for each side.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import accumulate
 
 import msgspec
@@ -39,6 +39,9 @@ _MOST_RESOURCE_BYTES = 8192
 # By depth, the fields that hold what is cut; a metric's one kind stands by itself in JSON.
 _TAGS: tuple[Collection[int], ...] = ((RESOURCE_TAG,), (SCOPE_TAG,), (ITEM_TAG,))
 _POINT_TAGS: tuple[Collection[int], ...] = (*_TAGS, KIND_TAGS, (POINT_TAG,))
+
+# Of a part of a request: nothing is copied before it is written.
+Content = bytes | memoryview | msgspec.Raw
 
 _ATTRIBUTES_TAG = _KEY_TAG = _RESOURCE_FIELD = 0x0A
 _NULL = b"null"
@@ -74,29 +77,24 @@ class Passing:
         self._json_pairs = {name: key_value(name, any_value(_to_json(value))) for name, value in known.items()}
         self._resources: dict[bytes, bytes] = {}
 
-    def passed(self, signal: str, body: bytes, items: int, *, is_json: bool) -> Passed:
-        """A request as it is passed.
+    def is_taken(self, request: Several) -> bool:
+        """Whether a request is in the encoding that is taken now."""
+        known = _known(request)
+        return known.is_json is self._takes_json(known.signal)
 
-        Args:
-            signal: What its items are.
-            body: The request, inflated.
-            items: How many it has.
-            is_json: Whether it is in JSON, else in protobuf.
+    def passed(self, request: Several) -> Passed:
+        """A request as it is passed: with all that is known of its resources, in the encoding that is taken now.
 
         Raises:
             ValueError: It is no request.
         """
+        known = _known(request)
+        signal, is_json = known.signal, known.is_json
         try:
-            content = self._completed_json(signal, body) if is_json else self._completed(body)
+            content = self._completed_json(known) if is_json else self._completed(known)
         except (msgspec.MsgspecError, RecursionError) as exc:
             raise WireError(f"got no request in JSON: {exc}") from exc
-        return transcoded(passed_of(signal, content, items, is_json=is_json), is_json=self._takes_json(signal))
-
-    def cut(self, passed: Several, first: int, last: int) -> Passed:
-        """Of its items only those from `first` up to `last`; see `cut`."""
-        if not isinstance(passed, Passed):
-            raise TypeError(f"got a {type(passed).__name__}, expected what was made here")
-        return cut(passed, first, last)
+        return transcoded(passed_of(signal, content, known.items, is_json=is_json), is_json=self._takes_json(signal))
 
     def _completed(self, body: bytes) -> bytes:
         """A request whose resources have all that is known of them."""
@@ -128,11 +126,10 @@ class Passing:
             self._remember(resource, found)
         return found
 
-    def _completed_json(self, signal: str, body: bytes) -> bytes:
-        """The same in JSON, of the resources alone: elements of an array."""
-        resources = _members.decode(body).get(NAMES[signal][0])
+    def _completed_json(self, content: bytes) -> bytes:
+        """The same of resources in JSON."""
         pieces = []
-        for element in _elements_of(resources):
+        for element in _elements.decode(b"[%b]" % content):
             members = _members.decode(element)
             members["resource"] = msgspec.Raw(self._json_resource(bytes(members.get("resource", _NULL))))
             pieces.append(_to_json(members))
@@ -160,6 +157,34 @@ class Passing:
             self._resources[resource] = completed
 
 
+def taken(signal: str, body: bytes, items: int, *, is_json: bool) -> Passed:
+    """A request as it came.
+
+    Args:
+        signal: What its items are.
+        body: The request, inflated.
+        items: How many it has.
+        is_json: Whether it is in JSON, else in protobuf.
+
+    Raises:
+        WireError: It is no request.
+    """
+    if not is_json:
+        return passed_of(signal, body, items, is_json=False)
+    try:
+        resources = _members.decode(body).get(NAMES[signal][0])
+    except (msgspec.MsgspecError, RecursionError) as exc:
+        raise WireError(f"got no request in JSON: {exc}") from exc
+    array = b"" if resources is None else bytes(resources).strip()
+    return passed_of(signal, array[1:-1] if array[:1] == b"[" else b"", items, is_json=True)
+
+
+def request_of(request: Several) -> bytes:
+    """The request that it is."""
+    passed = _known(request)
+    return b'{"%b":[%b]}' % (NAMES[passed.signal][0].encode(), passed) if passed.is_json else bytes(passed)
+
+
 def passed_of(signal: str, content: bytes, items: int, *, is_json: bool) -> Passed:
     """What is passed of a request, given its content as that has it."""
     found = Passed(content)
@@ -178,12 +203,27 @@ def transcoded(passed: Passed, *, is_json: bool) -> Passed:
     from shipper.destinations.otlp.transcode import to_json, to_protobuf
 
     signal = passed.signal
-    head = b'{"%b":[' % NAMES[signal][0].encode()
     if is_json:
+        head = b'{"%b":[' % NAMES[signal][0].encode()
         content = to_json(signal, passed)[len(head) : -len(b"]}")]
     else:
-        content = to_protobuf(signal, b"%b%b]}" % (head, passed))
+        content = to_protobuf(signal, request_of(passed))
     return passed_of(signal, content, passed.items, is_json=is_json)
+
+
+def chunks(request: Several, most_bytes: int) -> Iterator[Passed]:
+    """What is passed in parts of about so many bytes, in one go; a metric stays whole.
+
+    Raises:
+        WireError: It cannot be read.
+    """
+    passed = _known(request)
+    tree, root = _tree_of(passed)
+    try:
+        for content, items in _chunks(tree, root, most_bytes):
+            yield passed_of(passed.signal, tree.written(content), items, is_json=passed.is_json)
+    except (msgspec.MsgspecError, RecursionError) as exc:
+        raise WireError(f"got no request in JSON: {exc}") from exc
 
 
 def divided(passed: Passed) -> tuple[Passed, ...]:
@@ -202,12 +242,13 @@ def divided(passed: Passed) -> tuple[Passed, ...]:
         return ()
 
 
-def cut(passed: Passed, first: int, last: int) -> Passed:
+def cut(request: Several, first: int, last: int) -> Passed:
     """What is passed, of its items, in the order of the document, only those from `first` up to `last`.
 
     Raises:
         WireError: It cannot be read.
     """
+    passed = _known(request)
     tree, root = _tree_of(passed)
     try:
         content = tree.written(_cut(tree, root, first, last))
@@ -216,16 +257,22 @@ def cut(passed: Passed, first: int, last: int) -> Passed:
     return passed_of(passed.signal, content, last - first, is_json=passed.is_json)
 
 
+def _known(request: Several) -> Passed:
+    if not isinstance(request, Passed):
+        raise TypeError(f"got a {type(request).__name__}, expected what was made here")
+    return request
+
+
 class _Node(msgspec.Struct, gc=False):
     """A message that holds items, or is one.
 
     Attributes:
-        content: It, as its encoding has it.
+        content: It, as its encoding has it, where it lies in the request.
         depth: How many messages it lies in.
         name: Of the field that it is in.
     """
 
-    content: bytes
+    content: Content
     depth: int
     name: int | str = 0
 
@@ -237,23 +284,29 @@ class _Protobuf:
         self._tags = _POINT_TAGS if signal == METRICS else _TAGS
         self.depth = len(self._tags)
 
-    def children(self, node: _Node) -> list[_Node]:
-        """What of a node holds items; none where it is one."""
-        if node.depth == self.depth:
-            return []
-        tags, content = self._tags[node.depth], node.content
-        return [_Node(content[start:end], node.depth + 1, tag) for tag, _, start, end in fields(content) if tag in tags]
+    def children(self, node: _Node) -> Iterator[_Node]:
+        """What of a node holds items, one after another; nothing where it is one."""
+        if node.depth < self.depth:
+            tags, content = self._tags[node.depth], node.content
+            for tag, _, start, end in fields(content):
+                if tag in tags:
+                    yield _Node(content[start:end], node.depth + 1, tag)
 
-    def with_children(self, node: _Node, children: Sequence[_Node]) -> _Node:
-        """A node with other children."""
+    def shell(self, node: _Node) -> bytes:
+        """A node without its children."""
         tags, content = self._tags[node.depth], node.content
-        pieces = [content[begin:end] for tag, begin, _, end in fields(content) if tag not in tags]
-        pieces += [field(varint(int(child.name)), child.content) for child in children]
+        return b"".join([content[begin:end] for tag, begin, _, end in fields(content) if tag not in tags])
+
+    def filled(self, node: _Node, shell: bytes, children: Sequence[_Node]) -> _Node:
+        """A node with other children, given its shell."""
+        pieces: list[bytes | memoryview] = [shell]
+        for child in children:
+            pieces += (varint(int(child.name)), varint(len(child.content)), child.content)
         return _Node(b"".join(pieces), node.depth, node.name)
 
     def written(self, root: _Node) -> bytes:
         """The content of what is passed."""
-        return root.content
+        return bytes(root.content)
 
 
 class _Json:
@@ -265,32 +318,40 @@ class _Json:
         self.depth = len(self._names)
         self._ends = len(b'{"%b":[' % names[0].encode()), len(b"]}")
 
-    def children(self, node: _Node) -> list[_Node]:
+    def children(self, node: _Node) -> Iterator[_Node]:
         """As in protobuf."""
         if node.depth == self.depth:
-            return []
-        members, names = _members.decode(node.content), self._names[node.depth]
+            return
+        members, names, depth = _members.decode(node.content), self._names[node.depth], node.depth + 1
         if names is KIND_NAMES:
-            found = [(name, bytes(members[name])) for name in names if name in members]
-            return [_Node(content, node.depth + 1, name) for name, content in found if content != _NULL]
-        elements = _elements_of(members.get(names[0]))
-        return [_Node(bytes(content), node.depth + 1, names[0]) for content in elements]
+            found = [(name, members[name]) for name in names if name in members]
+            yield from [_Node(content, depth, name) for name, content in found if bytes(content) != _NULL]
+            return
+        for element in _elements_of(members.get(names[0])):
+            yield _Node(element, depth, names[0])
 
-    def with_children(self, node: _Node, children: Sequence[_Node]) -> _Node:
+    def shell(self, node: _Node) -> bytes:
         """As in protobuf."""
-        members, names = _members.decode(node.content), self._names[node.depth]
+        members = _members.decode(node.content)
+        for name in self._names[node.depth]:
+            members.pop(name, None)
+        return _to_json(members)[:-1]
+
+    def filled(self, node: _Node, shell: bytes, children: Sequence[_Node]) -> _Node:
+        """As in protobuf."""
+        names = self._names[node.depth]
         if names is KIND_NAMES:
-            for name in names:
-                members.pop(name, None)
-            members.update({str(child.name): msgspec.Raw(child.content) for child in children})
+            named = [b"".join((b'"', str(child.name).encode(), b'":', child.content)) for child in children]
+            held = b",".join(named)
         else:
-            members[names[0]] = msgspec.Raw(b"[%b]" % b",".join([child.content for child in children]))
-        return _Node(_to_json(members), node.depth, node.name)
+            held = b'"%b":[%b]' % (names[0].encode(), b",".join([child.content for child in children]))
+        comma = b"," if len(shell) > 1 and held else b""
+        return _Node(b"%b%b%b}" % (shell, comma, held), node.depth, node.name)
 
     def written(self, root: _Node) -> bytes:
         """As in protobuf."""
         start, end = self._ends
-        return root.content[start:-end]
+        return bytes(root.content)[start:-end]
 
 
 _Tree = _Protobuf | _Json
@@ -299,8 +360,35 @@ _Tree = _Protobuf | _Json
 def _tree_of(passed: Passed) -> tuple[_Tree, _Node]:
     signal = passed.signal
     if passed.is_json:
-        return _Json(signal), _Node(b'{"%b":[%b]}' % (NAMES[signal][0].encode(), passed), 0)
-    return _Protobuf(signal), _Node(bytes(passed), 0)
+        return _Json(signal), _Node(request_of(passed), 0)
+    return _Protobuf(signal), _Node(memoryview(passed), 0)
+
+
+def _chunks(tree: _Tree, root: _Node, most_bytes: int) -> Iterator[tuple[_Node, int]]:
+    """A tree in parts, each with how many items it has: what items lie in is written once for each."""
+    shell, size, count = tree.shell(root), 0, 0
+    resources, scopes, items = list[_Node](), list[_Node](), list[_Node]()
+    for resource in tree.children(root):
+        of_resource = tree.shell(resource)
+        for scope in tree.children(resource):
+            of_scope = tree.shell(scope)
+            for item in tree.children(scope):
+                if count and size + len(item.content) > most_bytes:
+                    scopes.append(tree.filled(scope, of_scope, items))
+                    resources.append(tree.filled(resource, of_resource, scopes))
+                    yield tree.filled(root, shell, resources), count
+                    resources, scopes, items, size, count = [], [], [], 0, 0
+                items.append(item)
+                size += len(item.content)
+                count += _size(tree, item)
+            if items:
+                scopes.append(tree.filled(scope, of_scope, items))
+                items = []
+        if scopes:
+            resources.append(tree.filled(resource, of_resource, scopes))
+            scopes = []
+    if count:
+        yield tree.filled(root, shell, resources), count
 
 
 def _size(tree: _Tree, node: _Node) -> int:
@@ -312,7 +400,7 @@ def _size(tree: _Tree, node: _Node) -> int:
 
 def _middle(tree: _Tree, node: _Node) -> int:
     """Behind how many of its items a node is best divided."""
-    children = tree.children(node)
+    children = list(tree.children(node))
     sizes = [_size(tree, child) for child in children]
     holders = [child for child, size in zip(children, sizes, strict=True) if size]
     if len(holders) == 1:
@@ -331,7 +419,7 @@ def _cut(tree: _Tree, node: _Node, first: int, last: int) -> _Node:
         place += size
         if low < high:
             kept.append(child if high - low == size else _cut(tree, child, low, high))
-    return tree.with_children(node, kept)
+    return tree.filled(node, tree.shell(node), kept)
 
 
 def _names_in(resource: bytes) -> set[str]:

@@ -66,7 +66,7 @@ def test_items_are_counted_as_the_definitions_have_them(signal: str) -> None:
     """In both encodings, whatever stands around them."""
 
     @given(requests(signal))
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=20, deadline=None)
     def holds(message: Any) -> None:
         expected = items_of(message, signal)
         assert count(signal, message.SerializeToString(), is_json=False) == expected
@@ -80,7 +80,7 @@ def test_damage_is_one_error_or_counted_as_the_definitions_count_it(signal: str)
     """Cut anywhere, or with any byte another one; what is in an item is not looked at."""
 
     @given(requests(signal), st.data())
-    @settings(max_examples=50, deadline=None)
+    @settings(max_examples=20, deadline=None)
     def holds(message: Any, data: Any) -> None:
         damaged = bytearray(message.SerializeToString())
         if damaged and data.draw(st.booleans()):

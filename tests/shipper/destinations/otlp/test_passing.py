@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -11,9 +11,12 @@ from hypothesis import strategies as st
 
 from lifecycle.contract.schemes import JSON, PROTOBUF
 from shipper.destinations.otlp.encodings import Encodings
-from shipper.destinations.otlp.passing import Passing, cut, divided, passed_of, transcoded
+from shipper.destinations.otlp.passing import Passing, chunks, cut, divided, passed_of, taken, transcoded
 from tests.lifecycle.contract.test_otlp_wire import SIGNALS, items_of, requests
 from tests.sandbox.otlp import REQUESTS, as_json, from_json, from_protobuf
+
+if TYPE_CHECKING:
+    from shipper.destinations.otlp.values import Passed
 
 KNOWN: dict[str, str | int] = {
     "service.name": "ours",
@@ -42,6 +45,12 @@ def passing(protocol: str = PROTOBUF) -> Passing:
     return Passing(lambda _signal: protocol == JSON, KNOWN)
 
 
+def passed(signal: str, body: bytes, items: int, *, is_json: bool, protocol: str = "") -> Passed:
+    """A request as it is passed, in the encoding that it came in unless another is said."""
+    made = passing(protocol or (JSON if is_json else PROTOBUF))
+    return made.passed(taken(signal, body, items, is_json=is_json))
+
+
 def spans(*names: str, resource: dict[str, str] | None = None) -> Any:
     """A request of a few spans."""
     message = REQUESTS["traces"]()
@@ -61,9 +70,7 @@ def attributes_of(resource: Any) -> dict[str, Any]:
 def test_what_the_resource_lacks_is_added_and_nothing_replaced(is_json: bool) -> None:  # noqa: FBT001
     """Who made the telemetry is for the SDK to say."""
     message = spans("a", resource={"service.name": "theirs", "telemetry.sdk.language": "python"})
-    found = passing(JSON if is_json else PROTOBUF).passed(
-        "traces", body_of(message, is_json=is_json), 1, is_json=is_json
-    )
+    found = passed("traces", body_of(message, is_json=is_json), 1, is_json=is_json)
     (resource,) = joined("traces", found, is_json=is_json).resource_spans
     assert attributes_of(resource.resource) == {
         "service.name": "theirs",
@@ -81,12 +88,12 @@ def test_all_else_stays_as_it_is(signal: str, is_json: bool) -> None:  # noqa: F
     """Whatever is in a request, also one without a resource."""
 
     @given(requests(signal))
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=12, deadline=None)
     def holds(message: Any) -> None:
         body = body_of(message, is_json=is_json)
         made = passing(JSON if is_json else PROTOBUF)
-        found = joined(signal, made.passed(signal, body, 1, is_json=is_json), is_json=is_json)
-        again = joined(signal, made.passed(signal, body, 1, is_json=is_json), is_json=is_json)
+        found = joined(signal, made.passed(taken(signal, body, 1, is_json=is_json)), is_json=is_json)
+        again = joined(signal, made.passed(taken(signal, body, 1, is_json=is_json)), is_json=is_json)
         assert found == again
         field = found.DESCRIPTOR.fields[0].name
         for after, before in zip(getattr(found, field), getattr(message, field), strict=True):
@@ -104,11 +111,11 @@ def test_two_cuts_have_all_items_once_and_in_order(signal: str, is_json: bool) -
     """Wherever it is cut; each part has what its items lie in."""
 
     @given(requests(signal), st.data())
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=20, deadline=None)
     def holds(message: Any, data: Any) -> None:
         items = items_of(message, signal)
         body = body_of(message, is_json=is_json)
-        whole = passing(JSON if is_json else PROTOBUF).passed(signal, body, items, is_json=is_json)
+        whole = passed(signal, body, items, is_json=is_json)
         at = data.draw(st.integers(0, items))
         parts = [cut(whole, 0, at), cut(whole, at, items)]
         assert [part.items for part in parts] == [at, items - at]
@@ -144,14 +151,14 @@ def test_a_request_is_divided_between_resources_first_then_scopes_then_items() -
     """So that as little as possible is written twice."""
     message = spans("a", "b", "c")
     message.MergeFrom(spans("d"))
-    whole = passing().passed("traces", message.SerializeToString(), 4, is_json=False)
+    whole = passed("traces", message.SerializeToString(), 4, is_json=False)
     assert [part.items for part in divided(whole)] == [3, 1]
     first, _ = divided(whole)
     assert [part.items for part in divided(first)] in ([1, 2], [2, 1])
     one_scope = spans("a")
     for name in "bcd":
         one_scope.resource_spans[0].scope_spans[0].spans.add(name=name)
-    whole = passing().passed("traces", one_scope.SerializeToString(), 4, is_json=False)
+    whole = passed("traces", one_scope.SerializeToString(), 4, is_json=False)
     assert [part.items for part in whole.divided()] == [2, 2]
 
 
@@ -164,9 +171,7 @@ def test_what_cannot_be_read_is_not_divided() -> None:
 @pytest.mark.parametrize("is_json", [False, True])
 def test_several_requests_and_our_own_items_are_one_request(is_json: bool) -> None:  # noqa: FBT001
     """Protobuf appended, arrays spliced; our own keep their resource and scope."""
-    protocol = JSON if is_json else PROTOBUF
-    made = passing(protocol)
-    both = [made.passed("traces", body_of(spans(name), is_json=is_json), 1, is_json=is_json) for name in "ab"]
+    both = [passed("traces", body_of(spans(name), is_json=is_json), 1, is_json=is_json) for name in "ab"]
     own = b'{"name":"own"}' if is_json else b"\x12\x05\x2a\x03own"
     found = joined("traces", both[0], own, both[1], is_json=is_json)
     names = [scope.spans[0].name for resource in found.resource_spans for scope in resource.scope_spans]
@@ -185,10 +190,29 @@ def test_what_came_in_one_encoding_leaves_in_the_other(signal: str) -> None:
     def holds(message: Any, is_json: bool) -> None:  # noqa: FBT001
         items = items_of(message, signal)
         body = body_of(message, is_json=is_json)
-        same = passing(JSON if is_json else PROTOBUF).passed(signal, body, items, is_json=is_json)
-        other = passing(PROTOBUF if is_json else JSON).passed(signal, body, items, is_json=is_json)
+        same = passed(signal, body, items, is_json=is_json)
+        other = passed(signal, body, items, is_json=is_json, protocol=PROTOBUF if is_json else JSON)
         assert (other.is_json, other.items) == (not is_json, items)
         assert joined(signal, other, is_json=not is_json) == joined(signal, same, is_json=is_json)
         assert transcoded(same, is_json=is_json) is same
+
+    holds()
+
+
+@pytest.mark.parametrize("is_json", [False, True])
+@pytest.mark.parametrize("signal", SIGNALS)
+def test_parts_of_a_size_have_all_items_once_and_in_order(signal: str, is_json: bool) -> None:  # noqa: FBT001
+    """Each with what its items lie in."""
+
+    @given(requests(signal), st.integers(1, 300))
+    @settings(max_examples=12, deadline=None)
+    def holds(message: Any, most_bytes: int) -> None:
+        items = items_of(message, signal)
+        whole = taken(signal, body_of(message, is_json=is_json), items, is_json=is_json)
+        parts = list(chunks(whole, most_bytes))
+        read_parts = [joined(signal, part, is_json=is_json) for part in parts]
+        assert [items_of(one, signal) for one in read_parts] == [part.items for part in parts]
+        assert all(part.items for part in parts)
+        assert [one for part in read_parts for one in _flat(part)] == _flat(message)
 
     holds()
