@@ -109,6 +109,10 @@ pythons: $(INSTALLED) ## On Debian, fetch the Pythons it lacks (3.14, and aarch6
 demo: layer ## Watch a function's telemetry arrive, on a Lambda-like sandbox
 	@$(RUN) -m tests.demo
 
+.PHONY: preview
+preview: layer ## See what will arrive of a function of yours (HANDLER=src/app.handler, EVENT=event.json, ARGS=…)
+	@$(RUN) -m tests.preview '$(HANDLER)' $(if $(EVENT),--event '$(EVENT)') $(ARGS)
+
 .PHONY: test
 test: lint layer real ## Lint, check types and run all tests (PYTEST_ARGS=…)
 	@echo 'Running the tests …'

@@ -121,7 +121,8 @@ class _Reader:
     def _span(
         self, lane: str, kind: str, since: float, until: float, label: str, facts: dict[str, Any] | None = None
     ) -> None:
-        self._life.spans.append(Span(lane, kind, since, max(since, until), label, facts or {}))
+        facts = {name: value for name, value in (facts or {}).items() if name != "pid"}
+        self._life.spans.append(Span(lane, kind, since, max(since, until), label, facts))
 
     def _note(self, line: Line) -> None:
         """A moment, where a line is one."""

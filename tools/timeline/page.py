@@ -3,20 +3,30 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tools.timeline.answers import answers
 from tools.timeline.life import BACKEND, COLLECTOR, FUNCTION, SUPERVISOR, Life
 
 TEMPLATE = Path(__file__).with_name("page.html")
-PLACE = "/*LIVES*/null"
+PLACE = "/*TOLD*/"
 
 
-def html(told: Sequence[Life]) -> str:
-    """The page for some lives."""
-    data = json.dumps([_shown(life) for life in told], separators=(",", ":"), default=str)
+class Table(NamedTuple):
+    """A table below the picture; `details` has for each row what is shown when it is opened."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    details: Sequence[object] = ()
+
+
+def html(told: Sequence[Life], tables: Sequence[Table] = ()) -> str:
+    """The page for some lives, with tables below the picture."""
+    page = TEMPLATE.read_text(encoding="utf-8")
+    data = {"lives": [_shown(life) for life in told], "tables": [table._asdict() for table in tables]}
     # Nothing in a log may end the script that it stands in.
-    return TEMPLATE.read_text(encoding="utf-8").replace(PLACE, data.replace("<", "\\u003c"))
+    return page.replace(PLACE, json.dumps(data, separators=(",", ":"), default=str).replace("<", "\\u003c"))
 
 
 def _shown(life: Life) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""A user's own function with the layer, on the sandbox: what will arrive, before anything is deployed."""
