@@ -7,7 +7,7 @@ import pytest
 
 from tests.e2e.conftest import NAME, Run, Start
 from tests.sandbox import Destination
-from tests.sandbox.backend_faults import Hang, Status
+from tests.sandbox.backend_faults import Hang
 
 pytestmark = pytest.mark.e2e
 
@@ -47,14 +47,7 @@ def test_everything_arrives_at_both_once(start: Start, archive: Destination) -> 
     assert all(not route["waiting"] and not route["dropped"] for route in routes.values())
     started = [line["worker"] for line in run.events("worker.started")]
     assert started == ["collector", "shipper", "shipper-archive"]
-
-
-def test_every_line_about_a_route_names_it(start: Start, archive: Destination) -> None:
-    """What the shippers say, and what is said of them; whoever has one route reads no more than before."""
-    run = start(TAILRACE_DESTINATION_ARCHIVE=to(archive), TAILRACE_LOG_LEVEL="debug")
-    for _ in range(2):
-        run.invoke(lines=1, sleep_s=0.15)
-    run.end()
+    # Whatever is said of a route names it.
     said = [line for line in run.lines() if line["logger"] == "tailrace.shipper" or "shipper.reported" in line["event"]]
     assert {line["route"] for line in said} == {"default", "archive"}
     ordered = [line["worker"] for line in run.events("machine.ordered") if line["what"] == "Ship"]
@@ -92,21 +85,6 @@ def test_no_byte_of_a_routes_secrets_reaches_the_other(start: Start, archive: De
     assert "first-own" not in printed
     assert "other-own" not in printed
     assert "password" not in printed
-
-
-def test_a_route_that_refuses_costs_the_other_nothing(start: Start, archive: Destination) -> None:
-    """No record, no copy, no retry; no invocation is held longer than the one budget, and soon none at all for it."""
-    archive.faults.always(Status(401))
-    run = start(TAILRACE_DESTINATION_ARCHIVE=to(archive), TAILRACE_FLUSH="end", TAILRACE_SIGNALS="logs")
-    held_ms = [run.held_ms(lines=5, say=f"{number}:", sleep_s=0.1) for number in range(6)]
-    run.end()
-    assert max(held_ms) < 550
-    assert max(held_ms[4:]) < 200
-    assert len(run.backend.records()) == len(run.backend.unique()) == len(run.env.telemetry(NAME).emitted)
-    routes = ledger_of(run)
-    assert routes["default"]["retried"] == 0
-    assert not routes["default"]["waiting"]
-    assert routes["archive"]["waiting"] == len(run.env.telemetry(NAME).emitted)
 
 
 def test_route_that_lags_gives_up_its_own_oldest_and_the_other_loses_nothing(
@@ -154,3 +132,22 @@ def test_route_that_never_had_its_turn_ships_at_shutdown(start: Start, archive: 
     run.invoke(lines=3)
     run.end()
     assert len(archive.unique()) == len(run.backend.unique()) == len(run.env.telemetry(NAME).emitted)
+
+
+def test_where_init_is_on_nobodys_path_all_shippers_are_there_before_the_first_event(
+    start: Start, archive: Destination
+) -> None:
+    """Provisioned concurrency: none is left to start beside an invocation, and the first one's lines leave with it."""
+    run = start(
+        runtime_environ={"AWS_LAMBDA_INITIALIZATION_TYPE": "provisioned-concurrency"},
+        TAILRACE_DESTINATION_ARCHIVE=to(archive),
+        TAILRACE_FLUSH="end",
+        TAILRACE_LOG_LEVEL="debug",
+    )
+    run.invoke(lines=3, say="first")
+    assert sum(str(record.body).startswith("first") for record in archive.records()) == 3
+    run.end()
+    spawned = [line["time"] for line in run.events("worker.started")]
+    (invoked, *_) = [line["time"] for line in run.events("machine.handled") if line["what"] == "Invoked"]
+    assert len(spawned) == 3
+    assert max(spawned) < invoked

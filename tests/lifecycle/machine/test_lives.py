@@ -318,7 +318,7 @@ def lived(mode: str, budget_s: float, story: Story, *, freezes: bool = True, rou
     return life
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(mode=MODES, budget_s=BUDGETS, story=STORIES, freezes=st.booleans(), routes=ROUTES)
 def test_every_life_asks_for_the_next_event_and_ends_in_time(
     mode: str, budget_s: float, story: Story, routes: int, *, freezes: bool
@@ -328,7 +328,7 @@ def test_every_life_asks_for_the_next_event_and_ends_in_time(
     assert life.machine.state is State.CLOSED
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(mode=MODES, budget_s=BUDGETS, story=STORIES, routes=ROUTES)
 def test_no_life_ends_with_records_that_wait_and_were_not_tried(
     mode: str, budget_s: float, story: Story, routes: int
