@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shipper.model.trace_ids import SPAN_DIGITS, TraceHeader, hex_id, trace_header, trace_id_of
+from shipper.model.trace_ids import SPAN_DIGITS, TraceHeader, hex_id, trace_context, trace_header, trace_id_of
 
 ROOT = "1-6352a70e-1e2c502e358361800241fd45"
 TRACE_ID = "6352a70e1e2c502e358361800241fd45"
@@ -40,3 +40,24 @@ def test_any_text_gives_valid_ids_or_none(text: str) -> None:
     assert len(tracing.trace_id) in (0, 32)
     assert len(tracing.parent_id) in (0, 16)
     trace_header(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "context"),
+    [
+        (TRACE_ID, TraceHeader(TRACE_ID)),
+        (ROOT, TraceHeader(TRACE_ID)),
+        (f"{ROOT}@{PARENT}", TraceHeader(TRACE_ID, PARENT)),
+        (f"Self=1-1;Root={ROOT};Parent={PARENT};Sampled=0", TraceHeader(TRACE_ID, PARENT, sampled=False)),
+        (f"00-{TRACE_ID}-{PARENT}-01", TraceHeader(TRACE_ID, PARENT, sampled=True)),
+        (f"00-{TRACE_ID}-{PARENT}-02", TraceHeader(TRACE_ID, PARENT, sampled=False)),
+        (f"00-{'0' * 32}-{PARENT}-01", TraceHeader("", PARENT, sampled=True)),
+        (f"01-{TRACE_ID}-{PARENT}-01", TraceHeader()),
+        (f"00-{TRACE_ID.upper()}-{PARENT}-01", TraceHeader()),
+        ("1234567890123456789", TraceHeader()),
+        ("", TraceHeader()),
+    ],
+)
+def test_what_a_line_says_of_its_trace_is_read_in_every_form(text: str, context: TraceHeader) -> None:
+    """X-Ray's id and header, its SDK's for Java, and W3C's."""
+    assert trace_context(text) == context
