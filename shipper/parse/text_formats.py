@@ -18,7 +18,9 @@ _WORD = rb"(?P<level>[A-Za-z]{3,11})"
 # Go's slog: `INFO`, and `INFO+2` for what lies between its levels.
 _SLOG = rb"(?P<level>[A-Za-z]{4,11}(?:[+-]\d{1,2})?)"
 # npm's and syslog's levels, as winston writes them; but `http`, which is how Go's server begins its lines, too.
-_NPM = rb"(?P<level>error|warn(?:ing)?|info|verbose|debug|silly|emerg|alert|crit|notice|fatal|trace)"
+_NPM = rb"error|warn(?:ing)?|info|verbose|debug|silly|emerg|alert|crit|notice|fatal|trace"
+# .NET's own words, before a category and a number.
+_DOTNET = rb"(?:trce|dbug|fail)(?=: [\w.+`<>]{1,120}\[-?\d{1,10}\])"
 # Only a time with a fraction and a zone is better than the platform's own.
 _EXACT = rb"(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{1,9}(?:Z|[+-]\d\d:\d\d))"
 _INEXACT = rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?"
@@ -61,7 +63,7 @@ _SOURCES: tuple[tuple[bytes, bytes], ...] = (
     # loguru: `2024-05-20 16:29:45.008 | INFO     | module:function:3 - message`.
     (b"2", _TIME + rb" \| " + _LEVEL + rb" {0,8} \| "),
     # winston, with a time: `2024-05-20T16:29:45.008Z info: message`.
-    (b"2", _TIME + rb" " + _NPM + rb": "),
+    (b"2", _TIME + rb" (?P<level>" + _NPM + rb"): "),
     # Java: `2024-05-20 16:29:45 <request id> INFO  Handler:25 - message`, `… [main] INFO  Handler - message`. Rust:
     # `2024-05-20T16:29:45.008123Z  INFO handler: message`.
     (b"2", _TIME + rb" +(?:\[[^\]\\]{0,60}\] +)?(?:" + _ID + rb" +)?" + _LEVEL + rb"[ :]"),
@@ -87,13 +89,11 @@ _SOURCES: tuple[tuple[bytes, bytes], ...] = (
     (b"DIWEFA", rb"[DIWEFA], \[[0-9T:. #-]{20,60}\] +" + _LEVEL + rb" -- " + _ID + rb"?"),
     # Python's logging, unset: `INFO:root:message`. By hand: `ERROR: message`.
     (b"ACDEFINSTVW", _LEVEL + rb"(?::[ \w]|\\t| - | \| )"),
-    # winston's simple form: `info: message {"a":1}`.
-    (b"acdefinstvw", _NPM + rb": "),
+    # winston's simple form: `info: message {"a":1}`. .NET's console: `info: Shop.Function[0]`, then a line of message.
+    (b"acdefinstvw", rb"(?P<level>" + _NPM + rb"|" + _DOTNET + rb"): "),
     # Go's slog and logrus, logfmt: `time=2024-05-20T16:29:45.008Z level=INFO msg=…`.
     (b"t", rb'(?:time|ts)=(?:\\")?' + _TIME + rb'(?:[+-]\d\d:\d\d)?(?:\\")? level=' + _SLOG + rb"[ \"]"),
     (b"l", rb"level=" + _SLOG + rb"[ \"]"),
-    # .NET's console logger: `info: Shop.Function[0]`, the message in the next line.
-    (b"cdftiw", rb"(?P<level>trce|dbug|info|warn|fail|crit): [\w.+`<>]{1,120}\[-?\d{1,10}\]"),
     # What the platform says of a runtime that exited; with a status as the Logs API's fault.
     (b"R", rb"RequestId: " + _ID + rb"(?P<error> Error: | Process exited|\\tStatus: )"),
     # What Go's runtime and Rust's say of a panic; where each line is a record, the first of it.
