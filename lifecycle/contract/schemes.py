@@ -17,6 +17,9 @@ PROTOBUF, JSON = "http/protobuf", "http/json"
 # Of a destination that takes records: spans are some, where they are asked for.
 RECORDS = (LOGS, TRACES)
 
+# What of an event's metadata an address of Splunk's may say: words of its answers, too.
+HEC_METADATA = ("index", "source", "sourcetype", "host")
+
 _SERVER = "://HOST[:PORT][/PATH]"
 _STREAM = "://HOST[:PORT]/DATA-STREAM"
 _BUCKET = "://BUCKET[/PREFIX][?region=REGION]"
@@ -34,11 +37,12 @@ class Scheme:
         usual: What of these it is sent where nothing else is asked for.
         keys: Headers of which one says who sends, where there must be one; a user in the address is another way.
         path_is_secret: The path is a key, as a webhook's, and appears in no line.
+        plain: Parameters of the address that are no secrets, as any other may be.
         flush: When to ship by default; `interval` where many small requests are dear: object stores and streams.
         flush_interval_ms: How old a record may get by default; 0: as anywhere.
     """
 
-    __slots__ = ("flush", "flush_interval_ms", "form", "keys", "path_is_secret", "signals", "usual")
+    __slots__ = ("flush", "flush_interval_ms", "form", "keys", "path_is_secret", "plain", "signals", "usual")
 
     def __init__(
         self,
@@ -48,6 +52,7 @@ class Scheme:
         *,
         keys: "tuple[str, ...]" = (),
         path_is_secret: bool = False,
+        plain: "tuple[str, ...]" = (),
         flush: str = "adaptive",
         flush_interval_ms: int = 0,
     ) -> None:
@@ -58,6 +63,7 @@ class Scheme:
         self.usual = usual or signals
         self.keys = keys
         self.path_is_secret = path_is_secret
+        self.plain = plain
 
     def fits(self, rest: str) -> bool:
         """Whether `rest`, all behind the scheme's name, has this form."""
@@ -85,8 +91,8 @@ SCHEMES = {
     "opensearch+https": Scheme(_STREAM, RECORDS, (LOGS,)),
     "loki+http": Scheme(_SERVER, RECORDS, (LOGS,)),
     "loki+https": Scheme(_SERVER, RECORDS, (LOGS,)),
-    "splunk+http": Scheme(_SERVER, RECORDS, (LOGS,), keys=("Authorization",)),
-    "splunk+https": Scheme(_SERVER, RECORDS, (LOGS,), keys=("Authorization",)),
+    "splunk+http": Scheme(_SERVER, RECORDS, (LOGS,), keys=("Authorization",), plain=HEC_METADATA),
+    "splunk+https": Scheme(_SERVER, RECORDS, (LOGS,), keys=("Authorization",), plain=HEC_METADATA),
     "datadog+http": Scheme(_SERVER, RECORDS, (LOGS,), keys=("DD-API-KEY",)),
     "datadog+https": Scheme(_SERVER, RECORDS, (LOGS,), keys=("DD-API-KEY",)),
     "newrelic+http": Scheme(_SERVER, RECORDS, (LOGS,), keys=("Api-Key", "License-Key")),

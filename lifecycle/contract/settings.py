@@ -769,6 +769,9 @@ class Settings:
                 user, _, place = (address.partition("//")[2] or address).rpartition("@")
                 scheme = scheme_of(value) if setting.attribute == "destination" else None
                 path = place.partition("/")[2] if scheme and scheme.path_is_secret else ""
+                if scheme and scheme.plain:
+                    pairs = (pair for pair in query.split("&") if pair.partition("=")[0] not in scheme.plain)
+                    query = "&".join(pairs)
                 for text in (user, query, path):
                     yield from _plain(text)
 

@@ -15,6 +15,7 @@ import os
 import msgspec
 
 from lifecycle.contract.log import Log
+from lifecycle.contract.schemes import HEC_METADATA
 from lifecycle.contract.setting_types import percent_decoded
 from lifecycle.contract.settings import Settings
 from shipper.delivery.interfaces import Limits, Request
@@ -38,9 +39,6 @@ _ALIASES = (f"{PATH}/1.0", PATH, "/services/collector")
 # What Splunk Cloud recommends for a request.
 LIMITS = Limits(request_bytes=1_000_000)
 
-# What of an event's metadata the address may say.
-METADATA = ("index", "source", "sourcetype", "host")
-
 _IN_EVENT = Names(request_id="", trace_id="", span_id="", uid="", event_type="event_type")
 _INDEXED = Names(
     level="", logger="", event_type="", request_id="request_id", error_type="", error_message="", error_stack="",
@@ -62,8 +60,8 @@ def made(settings: Settings, timing: "Timing", log: Log, heard: Listener | None 
     """The destination of an address like splunk+https://HOST:8088?index=main; see `registry.chosen`."""
     url, _, query = settings.destination.partition("+")[2].partition("#")[0].partition("?")
     pairs = [pair.partition("=")[::2] for pair in query.split("&")]
-    metadata = {name: percent_decoded(value) for name, value in pairs if name in METADATA and value}
-    others = "&".join(f"{name}={value}" for name, value in pairs if name and name not in METADATA)
+    metadata = {name: percent_decoded(value) for name, value in pairs if name in HEC_METADATA and value}
+    others = "&".join(f"{name}={value}" for name, value in pairs if name and name not in HEC_METADATA)
     found = address.parse(f"{url}?{others}" if others else url, suffix=PATH, instead_of=_ALIASES)
     place = place_of(settings, found)
     digits = os.urandom(16).hex()

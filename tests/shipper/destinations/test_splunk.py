@@ -104,6 +104,12 @@ class TestRequests:
         assert (found["index"], found["sourcetype"], found["source"]) == ("shop logs", "aws:lambda", "lambda:hello")
         assert server.requests[0][0] == "/services/collector/event?x=y"
 
+    def test_the_index_is_no_secret(self) -> None:
+        """Or nobody could read that it is the wrong one; what else an address says may be one."""
+        address = "splunk+https://h:8088?index=main&token=hunter22&host=h"
+        settings = settings_of(TAILRACE_DESTINATION=address, **TOKEN)
+        assert set(settings.secrets()) == {"token=hunter22", "Splunk t0ken"}
+
     def test_a_missing_token_is_said_before_splunk_says_it(self) -> None:
         """A user in the address is a token, too."""
         from lifecycle.contract.settings import Settings
