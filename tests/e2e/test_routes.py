@@ -54,6 +54,25 @@ def test_everything_arrives_at_both_once(start: Start, archive: Destination) -> 
     assert set(ordered) == {"shipper", "shipper-archive"}
 
 
+def test_a_redaction_that_cannot_be_read_stops_its_own_route_alone(start: Start, archive: Destination) -> None:
+    """The other one has everything, in the words of its own rules."""
+    run = start(
+        TAILRACE_DESTINATION_ARCHIVE=to(archive),
+        TAILRACE_REDACT="email",
+        TAILRACE_REDACT_ARCHIVE="email;[",
+        TAILRACE_LOG_LEVEL="info",
+    )
+    for _ in range(2):
+        run.invoke(lines=1, say="to bob@example.com", sleep_s=0.15)
+    run.end()
+    assert archive.requests == []
+    routes = ledger_of(run)
+    assert routes["archive"]["dropped"] == {"unredactable": run.events("lifecycle.ended")[0]["accepted"]}
+    assert not routes["default"]["dropped"]
+    assert [body for body in run.bodies() if "to " in str(body)] == ["to *** 0"] * 2
+    assert [line["route"] for line in run.events("rules.redaction_unreadable")] == ["archive"]
+
+
 def test_no_byte_of_a_routes_secrets_reaches_the_other(start: Start, archive: Destination) -> None:
     """Headers, users, queries and paths; nor does any of them appear in the log, at debug."""
     host = archive.url.removeprefix("http://")
