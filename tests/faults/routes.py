@@ -6,14 +6,18 @@ from dataclasses import replace
 from lifecycle.contract.setting_types import ENVIRONMENT
 from lifecycle.contract.settings import Settings
 from tests.faults.answers import ANSWERS
-from tests.faults.cell import MEMORY_MB, SECOND, Cell, Required
+from tests.faults.cell import INVOCATIONS, MEMORY_MB, SECOND, SHIPPER, Cell, Required, Scene
 from tests.faults.cells import FROM_ISSUE
 from tests.faults.connections import CONNECTIONS
 from tests.faults.encodings import ENCODINGS
+from tests.faults.hooks import always
 from tests.faults.machine import MACHINE
 from tests.faults.records import RECORDS
 from tests.faults.shutdown import SHUTDOWN
+from tests.faults.spools import SETTINGS as SPOOLED
+from tests.faults.spools import free
 from tests.faults.timing import TIMING
+from tests.sandbox import Hang
 
 # What is set for a route where nothing is said: the first one's settings are not for both then.
 DEFAULTS = {
@@ -67,8 +71,36 @@ def _of_second(settings: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         yield (f"{variable}_{SECOND}" if is_own else variable), value
 
 
-ROUTES = tuple(
-    beside(cell)
-    for cells in (FROM_ISSUE, RECORDS, ANSWERS, ENCODINGS, CONNECTIONS, TIMING, SHUTDOWN, MACHINE)
-    for cell in cells
+# More than the backlog holds, in lines that the other route loses none of.
+FULL = Cell(
+    name="more than the backlog",
+    settings={"TAILRACE_BACKLOG_BYTES": "2097152"},
+    events=({"lines": 600, "bytes": 1000},) * INVOCATIONS,
+    timeout_s=10.0,
+)
+
+
+def down_with_spool(scene: Scene) -> None:
+    """Files that nobody else has left, and a backend that takes no connection."""
+    scene.keep(free())
+    scene.backend.refuse()
+
+
+ROUTES = (
+    *(
+        beside(cell)
+        for cells in (FROM_ISSUE, RECORDS, ANSWERS, ENCODINGS, CONNECTIONS, TIMING, SHUTDOWN, MACHINE)
+        for cell in cells
+    ),
+    beside(replace(FULL, name="hanging, and more than the backlog", start=always(Hang()))),
+    beside(replace(FULL, name="down, and more than the backlog", start=lambda scene: scene.backend.refuse())),
+    beside(
+        replace(
+            FULL,
+            name="down, and more than backlog and spool",
+            settings={**SPOOLED, "TAILRACE_SPOOL_BYTES": "2097152"},
+            start=down_with_spool,
+        )
+    ),
+    beside(replace(FULL, name="no shipper lives, and more than the backlog", start=lambda scene: scene.haunt(SHIPPER))),
 )
