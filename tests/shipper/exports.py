@@ -32,7 +32,7 @@ def spans(*names: str, resource: dict[str, str] | None = None, **fields: Any) ->
     scope = found.scope_spans.add()
     scope.scope.name = "shop"
     for at, name in enumerate(names, 1):
-        scope.spans.add(name=name, trace_id=TRACE_ID, span_id=bytes([at] * 8), **fields)
+        scope.spans.add(name=name, trace_id=TRACE_ID, span_id=at.to_bytes(8, "big"), **fields)
     return message
 
 

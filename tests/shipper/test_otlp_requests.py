@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +12,13 @@ import pytest
 from lifecycle.contract.wire import Shipped
 from shipper.delivery.batch import Batch, Limits, Position
 from shipper.destinations.lines import Lines as LineEncoder
+from shipper.destinations.registry import chosen
 from shipper.model.context import Context, Invocation
 from shipper.model.signals import selected_by
 from shipper.pipeline import Pipeline
 from shipper.rules.rules import Rules
 from tests.shipper.exports import TRACE_ID, Receiver, Stream, logs, points, spans, spans_in
-from tests.shipper.support import REQUEST_ID, Lines, Server, event, http, settings_of, start
+from tests.shipper.support import REQUEST_ID, Lines, Server, Waits, event, http, settings_of, start
 from tests.shipper.test_worker import Supervisor
 
 if TYPE_CHECKING:
@@ -377,3 +379,30 @@ def test_a_text_with_too_much_in_it_to_be_seen_is_blanked_and_counted(server: Se
     reports = shipped(Stream().request(logs(text, "fine")), server, TAILRACE_REDACT="email")
     assert sum(report.unredactable for report in reports) == 1
     assert counted(reports)[0] == {"logs": 2}
+
+
+@pytest.mark.parametrize("protocol", ["http/protobuf", "http/json"])
+def test_memory_for_a_large_request_is_bounded_by_its_size(protocol: str) -> None:
+    """Whether it is passed or transcoded: decoded at once it would be ten times as much."""
+    names = [f"span {number} " + "x" * 300 for number in range(2000)]
+    stream = Stream().request(spans(*names), is_gzip=True)
+    settings = settings_of(
+        TAILRACE_DESTINATION="otlp+http://localhost:1",
+        TAILRACE_SIGNALS="traces",
+        OTEL_EXPORTER_OTLP_PROTOCOL=protocol,
+        TAILRACE_BATCH_BYTES="65536",
+    )
+    destination = chosen(settings, Waits(), Lines().log)
+    limits, selection = Limits(settings.batch_bytes, 1000), selected_by(settings)
+    pipeline = Pipeline(destination.encoder, limits, Lines().log, selection, destination.shapes)
+    made = list(pipeline.batches(stream.backlog.frames(0, stream.end), Position(0)))
+    assert sum(sum(batch.weights.values()) for batch in made) == 2000
+    del made
+    tracemalloc.start()
+    try:
+        for batch in pipeline.batches(stream.backlog.frames(0, stream.end), Position(0)):
+            del batch
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 * 2000 * 340
