@@ -341,6 +341,7 @@ _BY_REASON = {
     "tls": "That is not TLS, or not a version of it that is taken here: should the address begin with http:// rather "
     "than https://?",
     "proxy": "The proxy does not let it through: is HTTPS_PROXY right, user and password included?",
+    "secret": "The secret that it needs could not be read, so nothing was sent: why is said above.",
     "broken_answer": _NO_HTTP,
     "closed": f"It hung up. {_NO_HTTP} A server that wants TLS needs https://.",
     "reset": f"It hung up. {_NO_HTTP} A server that wants TLS needs https://.",

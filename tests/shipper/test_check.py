@@ -60,7 +60,9 @@ def test_of_every_refusal_there_is_something_to_look_at(kind: Kind, status: int)
     assert advice(outcome, Response(status=status), asked_of(kind))
 
 
-@pytest.mark.parametrize("reason", ["resolve", "connect", "timeout", "certificate", "tls", "proxy", "closed", "reset"])
+@pytest.mark.parametrize(
+    "reason", ["resolve", "connect", "timeout", "certificate", "tls", "proxy", "closed", "reset", "secret"]
+)
 def test_of_every_failure_as_well(reason: str) -> None:
     """That has no answer."""
     assert advice(Outcome(verdict=Verdict.RETRY, reason=reason), None, asked_of(KINDS[0]))
