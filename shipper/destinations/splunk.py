@@ -137,11 +137,12 @@ def read(request: Request, response: Response) -> Outcome:
         return DONE
     if answer.code in _HELD:
         return Outcome(verdict=Verdict.HELD, reason=_HELD[answer.code], said=answer.text)
-    if outcome is DONE:
-        verdict = Verdict.RETRY if answer.code in _RETRIED else Verdict.REFUSED
-        outcome = Outcome(verdict=verdict, reason=f"code_{answer.code}", said=answer.text)
-    if outcome.verdict is Verdict.REFUSED and request.items > 1 and 0 <= answer.invalid_event < request.items:
-        refused = Outcome(verdict=Verdict.REFUSED, reason=f"code_{answer.code}", said=answer.text)
+    refused = Outcome(verdict=Verdict.REFUSED, reason=f"code_{answer.code}", said=answer.text)
+    if outcome is DONE and answer.code in _RETRIED:
+        return msgspec.structs.replace(refused, verdict=Verdict.RETRY)
+    if outcome is DONE or (outcome.verdict is Verdict.REFUSED and answer.code):
+        outcome = refused
+    if outcome is refused and request.items > 1 and 0 <= answer.invalid_event < request.items:
         others = Outcome(verdict=Verdict.RETRY, reason="beside_refused")
         items = {at: refused if at == answer.invalid_event else others for at in range(request.items)}
         return Outcome(verdict=Verdict.DONE, items=items)
