@@ -38,8 +38,9 @@ def test_fullest_message_fits_a_packet(pipe: tuple[int, int]) -> None:
     out, into = pipe
     ids = tuple(f"{number:036d}" for number in range(wire.MOST_IDS))
     message = wire.Stored(
-        start=2**63, end=2**63, events=10**6, body_bytes=10**7, digest=bytes(8), finished=ids, reported=ids
-    )
+        start=2**63, end=2**63, events=10**6, body_bytes=10**7, digest=bytes(8), finished=ids, reported=ids,
+        finished_epoch_s=1e10, lost_events=2**53, lost_bytes=2**53, begun=2**16,
+    )  # fmt: skip
     wire.send(into, message)
     assert wire.collector_reports.decode(wire.receive(out)) == message
 
