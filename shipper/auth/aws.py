@@ -14,6 +14,7 @@ from shipper.transport.response import Response, retry_after_s
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from lifecycle.contract.log import Log
     from lifecycle.contract.settings import Aws
 # Where hosts end in another partition, by how its regions begin.
 _SUFFIXES = (("cn-", "amazonaws.com.cn"), ("", "amazonaws.com"))
@@ -44,6 +45,8 @@ DENIED = frozenset(
         *("RequestExpired", "RequestInTheFuture", "RequestTimeTooSkewed", "IncompleteSignatureException"),
     )
 )
+
+_REGION = re.compile(r"[a-z0-9-]{1,32}")
 
 _XML_CODE = re.compile(rb"<Code>([A-Za-z0-9.]{1,64})</Code>")
 _XML_MESSAGE = re.compile(rb"<Message>([^<]{1,2000})</Message>")
@@ -89,6 +92,24 @@ def address_of(aws: "Aws", service: str, *, variable: str, region: str) -> Addre
     """
     suffix = next(suffix for start, suffix in _SUFFIXES if region.startswith(start))
     return address.parse(aws.endpoint(variable) or f"https://{service}.{region}.{suffix}")
+
+
+def region_of(query: str, aws: "Aws", log: "Log") -> str:
+    """The region that an address names by `region=REGION`, or the function's; that there is none is said.
+
+    Args:
+        query: Of the address.
+        aws: Knows the function's.
+        log: Says what is missing.
+    """
+    named = dict([pair.partition("=")[::2] for pair in query.split("&")]).get("region", "")
+    if named and not _REGION.fullmatch(named):
+        log.warning("shipper.region_ignored", expected="region=REGION, as in eu-central-1", used=aws.region)
+        named = ""
+    region = named or aws.region
+    if not region:
+        log.warning("shipper.region_missing", expected="AWS_REGION, or ?region=REGION behind the address")
+    return region
 
 
 def scope_of(says: str, host: str, region: str) -> Scope | None:

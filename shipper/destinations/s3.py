@@ -10,7 +10,7 @@ import msgspec
 
 from lifecycle.contract.log import Log
 from lifecycle.contract.settings import Settings
-from shipper.auth.aws import Scope, address_of
+from shipper.auth.aws import Scope, address_of, region_of
 from shipper.auth.sigv4 import encoded
 from shipper.delivery.interfaces import Request
 from shipper.delivery.outcome import DONE, Outcome, Verdict
@@ -48,7 +48,7 @@ def made(settings: Settings, timing: "Timing", log: Log, heard: Listener | None 
     """The destination of an address like s3://BUCKET/PREFIX; see `registry.chosen`."""
     rest, _, query = settings.destination.partition("://")[2].partition("?")
     bucket, _, prefix = rest.partition("/")
-    region = dict([pair.partition("=")[::2] for pair in query.split("&")]).get("region") or settings.aws.region
+    region = region_of(query, settings.aws, log)
     place = place_of(settings, _address(settings, bucket, prefix.strip("/"), region))
     sender = Senders(settings, timing, log, heard).sender(place, read, scope=Scope("s3", region))
     objects = Objects(place, service_name(settings), settings.function.instance_id)

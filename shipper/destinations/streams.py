@@ -13,7 +13,7 @@ import msgspec
 
 from lifecycle.contract.log import Log
 from lifecycle.contract.settings import Settings
-from shipper.auth.aws import Scope, address_of
+from shipper.auth.aws import Scope, address_of, region_of
 from shipper.delivery.interfaces import Limits, Request
 from shipper.delivery.outcome import DONE, Outcome, Verdict
 from shipper.destinations.destination import Destination, Endpoint
@@ -62,7 +62,7 @@ def destination(
 ) -> Destination:
     """The destination of an address like SCHEME://NAME."""
     name, _, query = settings.destination.partition("://")[2].partition("?")
-    region = dict([pair.partition("=")[::2] for pair in query.split("&")]).get("region") or settings.aws.region
+    region = region_of(query, settings.aws, log)
     address = address_of(settings.aws, stream.service, variable=stream.variable, region=region)
     place = msgspec.structs.replace(place_of(settings, address), is_compressed=False)
     scope = Scope(stream.service, region)

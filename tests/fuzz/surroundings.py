@@ -9,6 +9,7 @@ from lifecycle.contract.settings import Settings
 from lifecycle.extensions_api import Answer, AnswerReader, LocalApiError, PlatformEvent, Requests, text_member
 from lifecycle.machine.deadlines import LONGEST_TIMEOUT_S, Deadlines
 from shipper.auth.static import StaticAuth
+from shipper.check import record_of
 from shipper.destinations.http import HttpSender, by_status
 from shipper.destinations.registry import chosen
 from shipper.transport.pool import Pool
@@ -38,8 +39,8 @@ def environment(environ: Mapping[str, str]) -> None:
     assert json.loads(body)["buffering"]["timeoutMs"] == settings.buffer_ms
     assert b"Content-Length: %d" % len(body) in head
     destination = chosen(settings, Waits(), SILENT)
-    for endpoint in destination.endpoints.values():
-        made = endpoint.build([b"{}"])
+    for signal, endpoint in destination.endpoints.items():
+        made = endpoint.build(record_of(destination, signal, "a line", is_cumulative=False))
         if endpoint.place is None:
             continue
         pool = Pool(endpoint.place.address, None, Waits(), SILENT)

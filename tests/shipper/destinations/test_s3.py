@@ -164,6 +164,28 @@ def test_a_bucket_is_where_its_certificate_fits(destination: str, host: str, pat
 
 
 @pytest.mark.parametrize(
+    ("destination", "environ", "said", "host"),
+    [
+        (
+            "s3://bucket?region=b@d/x",
+            {"AWS_REGION": REGION},
+            "shipper.region_ignored",
+            "bucket.s3.eu-west-1.amazonaws.com",
+        ),
+        ("s3://bucket", {}, "shipper.region_missing", "bucket.s3..amazonaws.com"),
+    ],
+)
+def test_a_region_that_is_none_is_said(destination: str, environ: dict[str, str], said: str, host: str) -> None:
+    """And the function's is used."""
+    lines = Lines("warning")
+    made = chosen(settings_of(TAILRACE_DESTINATION=destination, **environ), Waits(), lines.log)
+    place = made.endpoints[LOGS].place
+    assert place is not None
+    assert place.address.host == host
+    assert lines.events() == [said]
+
+
+@pytest.mark.parametrize(
     ("status", "headers", "verdict", "reason"),
     [
         (200, {}, Verdict.DONE, ""),
