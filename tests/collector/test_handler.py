@@ -2,6 +2,7 @@
 
 import _socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -15,17 +16,18 @@ from collector.timeouts import Timeouts
 from lifecycle.contract import wire
 from lifecycle.contract.backlog import Backlog, Writer
 from lifecycle.contract.log import Log
+from lifecycle.contract.spool import Spool
 from tests.collector.support import KEY, batch, event
 
 
 class Desk:
     """A handler with a backlog of its own, and what it said."""
 
-    def __init__(self, *, asks_for_room: bool = False) -> None:
+    def __init__(self, *, asks_for_room: bool = False, spool: Spool | None = None) -> None:
         self.sent: list[wire.Message] = []
         self.lines: list[bytes] = []
         log = Log("collector", write=self.lines.append)
-        self.writer = Writer(Backlog(4096), end=0, released=0)
+        self.writer = Writer(Backlog(4096, spool), end=0, released=0)
         store = Store(self.writer, self.sent.append, [], KEY, log)
         self.handler = Handler(store, self.sent.append, Timeouts(room_s=2.0), log, asks_for_room=asks_for_room)
         self.sockets: list[_socket.socket] = []
@@ -131,3 +133,22 @@ def test_nobody_is_asked_for_room_who_cannot_make_any(desk: Desk) -> None:
     desk.handler.handle(connection, 0.0)
     assert connection.waiting is not None
     assert wire.Crowded() not in desk.sent
+
+
+def test_room_is_asked_for_only_when_the_files_are_full_as_well(tmp_path: Path) -> None:
+    """Where there is a spool it comes first."""
+    desk = Desk(asks_for_room=True, spool=Spool(str(tmp_path), 4096, frame_limit_bytes=4096))
+    connection = desk.connection()
+    connection.items.extend([Batch(batch(event(letter * 1500))) for letter in "abcd"])
+    desk.handler.handle(connection, 0.0)
+    desk.handler.advance(1.0)
+    desk.handler.advance(2.0)
+    assert connection.waiting is None
+    assert list(tmp_path.glob("*.frames"))
+    assert wire.Crowded() not in desk.sent
+    connection.items.append(Batch(batch(event("e" * 1500))))
+    desk.handler.handle(connection, 3.0)
+    desk.handler.advance(4.0)
+    assert desk.sent.count(wire.Crowded()) == 1
+    for sock in desk.sockets:
+        sock.close()

@@ -191,14 +191,18 @@ def test_strict_settings_report_an_init_error() -> None:
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
+        ("TAILRACE_DESTINATION_ARCHIVE", "warp://nowhere"),
+        ("TAILRACE_DESTINATION_DEFAULT", "stdout:"),
+        ("TAILRACE_DESTINATION_archive", "stdout:"),
+        ("TAILRACE_MIN_LEVEL_NOBODY", "error"),
         ("TAILRACE_DROP", "fine;("),
         ("TAILRACE_KEEP", "*"),
         ("TAILRACE_REDACT", "email;[=>x"),
         ("TAILRACE_REDACT", r"a=>\2"),
     ],
 )
-def test_pattern_that_does_not_compile_is_a_bad_setting_where_that_is_strict(variable: str, value: str) -> None:
-    """Where it is not, the shipper says it and goes on without it."""
+def test_pattern_or_route_that_cannot_be_used_is_a_bad_setting_where_that_is_strict(variable: str, value: str) -> None:
+    """Where it is not, it is said, and gone on without it."""
     with PlatformStub(OK_REGISTER, refusal(202)) as platform:
         with pytest.raises(StrictError, match=variable) as caught:
             booted(platform, **{"TAILRACE_STRICT": "1", variable: value})
