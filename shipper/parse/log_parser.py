@@ -74,6 +74,7 @@ class LogParser:
     def __init__(self, shown: "Callable[[str], str]" = str) -> None:
         self._shown = shown
         self._origins: dict[tuple[object, ...], Origin] = {}
+        self._plain: dict[str, Origin] = {}
         self._named: Named | None = None
         self._context = NOTHING
         self._observed_ns = 0
@@ -83,11 +84,11 @@ class LogParser:
         """Takes what the frame says of all its events."""
         self._observed_ns = frame.observed_ns
         self._batch_id = frame.digest.hex()
-        self._origins = {}
+        self._origins, self._plain = {}, {}
 
     def _enter(self, context: Context) -> None:
         """What is remembered of lines holds for one context."""
-        self._context, self._origins, self._named = context, {}, None
+        self._context, self._origins, self._plain, self._named = context, {}, {}, None
 
     def line(self, event: Event, index: int, context: Context) -> TextLine | LogRecord:
         """What an event means, in as few steps as there can be: a plain text line needs no record."""
@@ -119,9 +120,11 @@ class LogParser:
             time_ns = _near(written, time_ns) or time_ns
         if context is not self._context:
             self._enter(context)
-        origin = self._origins.get((event.type, request_id))
+        kind = event.type
+        # Most lines name no request, and a key of two costs as much as looking it up.
+        origin = self._origins.get((kind, request_id)) if request_id else self._plain.get(kind)
         if origin is None:
-            origin = self._origin(event.type, request_id)
+            origin = self._origin(kind, request_id)
         if origin.tenant:
             return self.record(event, index, context)
         return TextLine(raw, time_ns, level, origin)
@@ -421,8 +424,11 @@ class LogParser:
             origin.tenant = _to_json(self._shown(tenant))
         if len(self._origins) >= _MOST_REMEMBERED:
             self._origins.clear()
+            self._plain.clear()
         if len(event_type) <= _MOST_TYPE:
             self._origins[key] = origin
+            if key == (event_type, ""):
+                self._plain[event_type] = origin
         return origin
 
 
