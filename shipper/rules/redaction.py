@@ -101,7 +101,8 @@ class Redaction:
         """
         text = raw.decode("utf-8", "replace")
         if raw[:1] == b'"':
-            content = _decoded(text, text[1:-1]) if "\\" in text else text[1:-1]
+            content = _decoded(text) if "\\" in text else text[1:-1]
+            del text
             found = self.text(content)
             return raw if found is content or found == content else _to_json(found)
         hits = self._hits(text)
@@ -172,12 +173,11 @@ class Redaction:
             if quote < 0:
                 break
             at = _string_end(text, quote + 1)
-            content = text[quote + 1 : at - 1]
-            is_plain = "\\" not in content
+            is_plain = text.find("\\", quote, at) < 0
             if is_plain and not hits:
                 continue
-            if not is_plain:
-                content = _decoded(text[quote:at], content)
+            # A text may be large: it is not to be in memory more often than must be.
+            content = text[quote + 1 : at - 1] if is_plain else _decoded(text[quote:at])
             if _COLON.match(text, at):
                 after = self._name(content, names)
             else:
@@ -312,12 +312,12 @@ def _string_end(text: str, at: int) -> int:
     return len(text) + 1
 
 
-def _decoded(literal: str, content: str) -> str:
+def _decoded(literal: str) -> str:
     """What a JSON string says."""
     try:
         return _text.decode(literal)
     except (msgspec.MsgspecError, UnicodeError):  # half of a surrogate pair, which every reader shows as U+FFFD
-        return _unescaped(content)
+        return _unescaped(literal[1:-1])
 
 
 def _unescaped(text: str) -> str:
