@@ -119,7 +119,7 @@ class Requests:
         form = frame.form
         if form is None:
             raise TypeError("got a batch of the platform's, expected a request")
-        done = skip
+        done, error = skip, "deadly" if is_deadly else ""
         reason = DAMAGED if frame.damaged_bytes else UNMAPPABLE if is_deadly else self._reason(form.signal)
         if not reason and frame.events:
             try:
@@ -127,12 +127,14 @@ class Requests:
                     yield row
                     done += row.items
             except _UNREADABLE as exc:
-                reason = UNMAPPABLE
+                reason, error = UNMAPPABLE, type(exc).__name__
+        left = frame.events - done
+        if reason and left > 0:
+            if error:
                 self._log.error(
-                    "shipper.export_unmappable", error=type(exc).__name__, signal=form.signal, items=frame.events - done
+                    "shipper.export_unmappable", error=error, signal=form.signal, items=left, effect="they are given up"
                 )
-        if reason and done < frame.events:
-            yield self._row(frame, form, frame.events - done, reason=reason)
+            yield self._row(frame, form, left, reason=reason)
 
     def _reason(self, signal: str) -> str:
         """Why no item of a signal leaves; "" if any may."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lifecycle.contract.backlog import UnderWay
 from lifecycle.contract.wire import Shipped
 from shipper.delivery.batch import Batch, Limits, Position
 from shipper.destinations.lines import Lines as LineEncoder
@@ -406,3 +407,18 @@ def test_memory_for_a_large_request_is_bounded_by_its_size(protocol: str) -> Non
     finally:
         tracemalloc.stop()
     assert peak < 4 * 2000 * 340
+
+
+def test_a_request_that_shippers_died_of_is_given_up_and_said() -> None:
+    """Once is nothing: a shipper may be killed wherever it is. The request after it is passed."""
+    stream = Stream().request(spans("a", "b")).request(spans("c"))
+    settings = settings_of(TAILRACE_DESTINATION="stdout:")
+    said, under_way = Lines("error"), UnderWay()
+    encoder, limits, selection = LineEncoder(settings), Limits(10**6, 1000), selected_by(settings)
+    for deaths in range(3):
+        pipeline = Pipeline(encoder, limits, said.log, selection, None, None, under_way)
+        (batch,) = pipeline.batches(stream.backlog.frames(0, stream.end), Position(0))
+        assert batch.tally(0, batch.rows) == ((1, {"unmappable": 2}) if deaths == 2 else (3, {}))
+        under_way.enter(0, 0)
+    (line,) = said.written
+    assert (line["event"], line["error"], line["items"]) == ("shipper.export_unmappable", "deadly", 2)
