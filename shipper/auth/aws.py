@@ -35,12 +35,19 @@ THROTTLES = frozenset(
 )
 # The keys are good no more, or not known there.
 EXPIRED = frozenset(
-    ["ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "InvalidToken", "UnrecognizedClientException"]
+    [
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "InvalidToken",
+        "UnrecognizedClientException",
+    ]
 )
 # It is known who asks, or who says so, and it is not allowed.
 DENIED = frozenset(
     (
-        *("AccessDenied", "AccessDeniedException", "AllAccessDisabled", "InvalidAccessKeyId", "SignatureDoesNotMatch"),
+        *("AccessDenied", "AccessDeniedException", "AllAccessDisabled", "SignatureDoesNotMatch"),
         *("InvalidSignatureException", "KMSAccessDeniedException", "MissingAuthenticationTokenException"),
         *("RequestExpired", "RequestInTheFuture", "RequestTimeTooSkewed", "IncompleteSignatureException"),
     )

@@ -127,7 +127,7 @@ class Credentials:
         if not self._aws.credentials_uri:
             return False
         if self._keys is keys:
-            self._keys = None
+            self._keys, self._not_before_s = None, -math.inf
         return True
 
     def ask(self) -> None:

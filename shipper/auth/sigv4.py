@@ -8,6 +8,7 @@ Source: AWS General Reference, "Create a signed AWS API request".
 
 import hashlib
 import hmac
+import math
 import time
 from collections.abc import Callable, Mapping
 
@@ -132,6 +133,9 @@ def _bytes(text: str) -> bytes:
 # A signature is good for five minutes before and after its moment; what is off by less than this is not the clock's.
 _LEAST_SKEW_S = 60.0
 
+# What was refused with new keys, or a new signature, is not tried with others again before this.
+_AGAIN_AFTER_S = 60.0
+
 # After a gap like this the environment may have been frozen, and its clock been set.
 _GAP_S = 10.0
 
@@ -162,6 +166,10 @@ class Clock:
         self._asked_at = monotonic, wall
         return wall + self._skew_s
 
+    def monotonic_s(self) -> float:
+        """Seconds, which no server sets."""
+        return self._monotonic()
+
     def heard(self, date: float) -> None:
         """A server's own time, with an answer that doubts ours."""
         skew_s = date - self._wall_clock()
@@ -189,8 +197,8 @@ class SigV4:
         self._clock = clock or Clock()
         self._keys: Keys | None = None
         self._signed_at = 0.0
-        # Of the keys and the signature in turn: whether another try was made for it since one was taken.
-        self._has_tried = False
+        # Since another try was made with other keys or another signature, and none was taken: until when no other is.
+        self._not_again_before_s = -math.inf
 
     @property
     def wants(self) -> "tuple[Asked, ...]":
@@ -230,10 +238,13 @@ class SigV4:
         """A signature that came too late is made anew, once; keys that expired are asked for again."""
         outcome = judged(outcome, response)
         if outcome.reason != "unauthorised":
-            self._has_tried = False
+            self._not_again_before_s = -math.inf
             return outcome
         base = self._base
-        is_again, self._has_tried = self._has_tried, True
+        now = self._clock.monotonic_s()
+        is_again = now < self._not_again_before_s
+        if not is_again:
+            self._not_again_before_s = now + _AGAIN_AFTER_S
         if not is_again and outcome.detail in EXPIRED:
             if self._keys is not None and self._credentials.refused(self._keys):
                 return Outcome(verdict=Verdict.HELD, reason=SECRET, detail=outcome.detail, said=outcome.said)

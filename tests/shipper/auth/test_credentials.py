@@ -3,11 +3,17 @@
 import json
 import math
 import time
+from typing import Any
 
 import pytest
 
+from lifecycle.contract import wire
+from lifecycle.contract.wire import Stalled
 from shipper.auth.credentials import Credentials, Keys
-from tests.shipper.support import Lines, Server, Waits, http, settings_of
+from tests.shipper.auth.test_references import delivered
+from tests.shipper.moto_server import Aws
+from tests.shipper.support import Lines, Server, Waits, backlog_of, event, http, settings_of
+from tests.shipper.test_worker import Supervisor
 
 STATIC = {"AWS_ACCESS_KEY_ID": "AKIA", "AWS_SECRET_ACCESS_KEY": "s3cret", "AWS_SESSION_TOKEN": "t"}
 NOW = 1_767_323_045.0  # 2026-01-02T03:04:05Z
@@ -101,7 +107,6 @@ def test_those_that_aws_refuses_are_asked_for_again(server: Server) -> None:
     assert keys is not None
     assert scene.credentials.refused(keys)
     assert not scene.credentials.is_known
-    scene.passes(60)
     assert scene.credentials.due_in_s() == 0
 
 
@@ -131,3 +136,60 @@ def test_a_token_is_not_said_aloud_to_strangers(server: Server) -> None:
     assert time.monotonic() - began < 1
     (line,) = [line for line in scene.lines.written if line["level"] == "warning"]
     assert line["reason"] == "not_near"
+
+
+class Vendor:
+    """A stand-in of our own for the endpoint that hands out credentials: moto's user's, and others before."""
+
+    def __init__(self, server: Server, aws: Aws) -> None:
+        self.aws = aws
+        self.is_stale = False
+        self.server = server
+        server.behaviours = [self._serve]
+
+    def _serve(self, connection: Any) -> None:
+        while True:
+            self.server.read(connection)
+            key = "AKIASTALESTALESTALES" if self.is_stale else self.aws.environ["AWS_ACCESS_KEY_ID"]
+            keys = {
+                "AccessKeyId": key,
+                "SecretAccessKey": self.aws.environ["AWS_SECRET_ACCESS_KEY"],
+                "Token": "",
+                "Expiration": "2099-01-02T04:04:05Z",
+            }
+            self.is_stale = False
+            connection.sendall(http(200, json.dumps(keys).encode()))
+
+
+@pytest.mark.parametrize("is_stale", [False, True])
+def test_a_restored_copy_signs_with_what_the_endpoint_hands_out(aws: Aws, server: Server, *, is_stale: bool) -> None:
+    """Nothing is asked for before the restore; keys that AWS does not know are asked for again, at once."""
+    bucket = f"tailrace-restored-{is_stale}".lower()
+    with aws.unchecked():
+        aws.client("s3").create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    vendor = Vendor(server, aws)
+    vendor.is_stale = is_stale
+    backlog, end = backlog_of([event("a line\n")])
+    supervisor = Supervisor(
+        backlog,
+        0,
+        AWS_REGION="eu-west-1",
+        AWS_ENDPOINT_URL_S3=aws.url,
+        AWS_CONTAINER_CREDENTIALS_FULL_URI=f"http://127.0.0.1:{server.port}/v2/credentials",
+        AWS_CONTAINER_AUTHORIZATION_TOKEN="let-me-in",  # noqa: S106 - none
+        AWS_LAMBDA_INITIALIZATION_TYPE="snap-start",
+        TAILRACE_DESTINATION=f"s3://{bucket}",
+    )
+    supervisor.command(end)
+    report = supervisor.report()
+    assert isinstance(report, Stalled)
+    assert report.reason == "secret"
+    assert not server.requests
+    wire.send(supervisor.commands_out, wire.Restored(digest_key=bytes(16), instance_id="00112233aabbccdd"))
+    stalls = delivered(supervisor, end)
+    supervisor.close()
+    assert set(stalls) <= {"secret"}
+    assert len(server.requests) == 1 + is_stale
+    with aws.unchecked():
+        (found,) = aws.client("s3").list_objects_v2(Bucket=bucket)["Contents"]
+    assert "00112233aabbccdd" in found["Key"]
