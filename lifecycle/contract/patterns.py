@@ -116,6 +116,12 @@ def problems(settings: "Settings") -> "Iterator[Problem]":
                 yield from reading.misspelt
 
 
+def names_meant(text: str) -> list[str]:
+    """The ready-made names that a pattern may have been meant to be: one, or several that are not separated by `;`."""
+    names = [near_name(word) for word in re.split(r"[,|\s]+", text) if word]
+    return names if all(names) else []
+
+
 def near_name(text: str) -> str:
     """The ready-made name that a text may have been meant to be: one within one edit of it; "" for none."""
     return next((name for name in READY_MADE if _is_one_edit(text.lower(), name)), "")
@@ -129,11 +135,14 @@ def _read_redaction(reading: Reading, variable: str, number: int, text: str) -> 
     rule = Rule(text, number, re.compile(pattern.strip()), replacement.strip() if arrow else None, "")
     rule.compiled.sub(rule.replacement or "", "")  # a replacement that names no group of it
     reading.rules.append(rule)
-    name = near_name(pattern.strip())
-    if name:
-        reading.rules.append(Rule(name, number, re.compile(READY_MADE[name]), None, name))
-        expected = f"the name {name}, or a pattern that is less like it: (?:{pattern.strip()})"
-        reading.misspelt.append(Problem(variable, text, expected, "both, the pattern as it stands and the name"))
+    names = names_meant(pattern.strip())
+    if names:
+        reading.rules += [Rule(name, number, re.compile(READY_MADE[name]), None, name) for name in names]
+        meant = f"the name {names[0]}" if len(names) == 1 else f"the names {';'.join(names)}"
+        expected = f"{meant}, or a pattern that is less like that: (?:{pattern.strip()})"
+        reading.misspelt.append(
+            Problem(variable, text, expected, "both, the pattern as it stands and what is ready-made")
+        )
 
 
 def _is_one_edit(text: str, name: str) -> bool:

@@ -282,7 +282,7 @@ NO_PROBLEM = ("lifecycle.idled", "lifecycle.ended")
 
 def said_by_the_extension(environ: Mapping[str, str]) -> list[dict[str, Any]]:
     """The lines of the whole extension in an environment, from its start to a SHUTDOWN that comes at once."""
-    body = b'{"eventType":"SHUTDOWN","shutdownReason":"spindown","deadlineMs":%d}' % ((time.time() + 2) * 1000)
+    body = b'{"eventType":"SHUTDOWN","shutdownReason":"spindown","deadlineMs":%d}' % ((time.time() + 10) * 1000)
     answers = [OK_REGISTER, OK, refusal(200, body)] if "TAILRACE_ENABLED" not in environ else [OK_REGISTER]
     program = "from lifecycle.__main__ import main; main('tailrace')"
     with PlatformStub(*answers, refusal(200, body)) as platform:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lifecycle.contract.patterns import HIDDEN, READY_MADE, near_name, problems, read
+from lifecycle.contract.patterns import HIDDEN, READY_MADE, names_meant, near_name, problems, read
 from lifecycle.contract.settings import Settings
 
 
@@ -18,6 +18,24 @@ from lifecycle.contract.settings import Settings
 def test_one_edit_from_a_name(text: str, name: str) -> None:
     """One letter more, less or other, or two that changed places; capitals are no difference."""
     assert near_name(text) == name
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("card,email", ["card", "email"]),
+        ("card, emial", ["card", "email"]),
+        ("email|jwt", ["email", "jwt"]),
+        ("card email", ["card", "email"]),
+        ("card,ssn", []),
+        ("email", ["email"]),
+        ("", []),
+        ("(?:card|email)", []),
+    ],
+)
+def test_names_that_are_not_separated_by_semicolons_are_meant_as_names(text: str, names: list[str]) -> None:
+    """As other tools have lists; not if anything else stands among them."""
+    assert names_meant(text) == names
 
 
 def test_every_name_is_near_to_itself_and_to_no_other() -> None:

@@ -305,7 +305,7 @@ def test_with_a_redaction_that_cannot_be_read_nothing_is_sent(redact: str) -> No
     assert (lines.written[0]["level"], lines.written[0]["value"]) == ("error", "(hidden)")
 
 
-@pytest.mark.parametrize("name", ["emial", "emails", "e-mail", "EMAIL", "email=>(gone)"])
+@pytest.mark.parametrize("name", ["emial", "emails", "e-mail", "EMAIL", "email=>(gone)", "card,email"])
 def test_what_looks_like_a_name_is_taken_for_both(name: str) -> None:
     """The pattern that it is, and the name that was probably meant; with a warning."""
     word = name.partition("=")[0]
