@@ -155,8 +155,9 @@ fuzz: $(INSTALLED) ## Fuzz what takes input, with atheris (FUZZ_SECONDS=60 a tar
 		$(RUN) -m tests.fuzz $$target --seconds $(FUZZ_SECONDS) $(if $(FUZZ_SEED),--seed $(FUZZ_SEED)) || exit 1; done
 
 .PHONY: docs
-docs: $(INSTALLED) ## Write what docs/ prints of tables in the source: settings, lines, exceptions
+docs: $(INSTALLED) ## Write what docs/ prints of the source: settings, events, lines, exceptions
 	@$(RUN) -m tools.settings_page
+	@$(RUN) -m tools.events_page
 	@$(RUN) -m tests.shipper.parse.line_tables
 	@$(RUN) -m tests.shipper.parse.exception_tables
 

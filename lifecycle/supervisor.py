@@ -292,9 +292,9 @@ class Supervisor:
         held_ms = round(route.held_in_vain_s * MS_PER_S, 1)
         if route.policy.is_open:
             effect = "no invocation is held for it; the destination is tried alongside running functions"
-            self._log.info("breaker.opened", held_in_vain_ms=held_ms, effect=effect, **fields)
+            self._log.warning("breaker.opened", held_in_vain_ms=held_ms, effect=effect, **fields)
         else:
-            self._log.info("breaker.closed", effect="invocations are held for it again", **fields)
+            self._log.warning("breaker.closed", effect="invocations are held for it again", **fields)
 
     def _obey(self, command: Command) -> None:
         match command:

@@ -84,7 +84,7 @@ class Health:
         self.is_well = True
         self._late = 0
         if self.failing_since_s is not None:
-            self._log.info(
+            self._log.warning(
                 "shipper.delivery_recovered",
                 destination=self._label,
                 signal=self._signal,

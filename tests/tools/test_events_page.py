@@ -1,0 +1,49 @@
+"""The list of events in the docs is the source's, and the symptoms name events that there are."""
+
+import re
+from pathlib import Path
+
+from tools import events_page
+
+ROOT = Path(__file__).parents[2]
+SOURCE = """
+class Says:
+    def plainly(self):
+        self._log.warning("worker.exited", worker=1, exit_status=2)
+        self._log.debug("worker.exited", worker=1, **more)
+
+    def either(self, again):
+        say = self._log.debug if again else self._log.error
+        say("shipper.request_crashed", signal=1)
+
+    def nothing(self):
+        self.read("settings.py"); self.read("shipper.check.main")
+"""
+
+
+def test_levels_and_fields_are_read_from_the_calls(tmp_path: Path) -> None:
+    for package in events_page.PACKAGES:
+        (tmp_path / package).mkdir()
+    (tmp_path / "shipper" / "says.py").write_text(SOURCE)
+    crashed, exited = events_page.events(tmp_path).values()
+    assert (crashed.name, crashed.levels, [*crashed.fields]) == (
+        "shipper.request_crashed",
+        {"debug", "error"},
+        ["signal"],
+    )
+    assert (exited.levels, [*exited.fields], exited.is_open) == ({"warning", "debug"}, ["worker", "exit_status"], True)
+
+
+def test_the_page_is_what_the_source_says() -> None:
+    """Written by `make docs`."""
+    page = (ROOT / events_page.PAGE).read_text(encoding="utf-8")
+    assert page == events_page.written(page, ROOT)
+    assert page.count("| `") > 40
+
+
+def test_symptoms_name_events_that_there_are() -> None:
+    page = (ROOT / events_page.PAGE).read_text(encoding="utf-8")
+    symptoms, _, _ = page.partition("## Every event")
+    named = set(re.findall(rf"`({events_page.NAME.pattern})`", symptoms))
+    assert len(named) > 15
+    assert named - set(events_page.events(ROOT)) == set()
