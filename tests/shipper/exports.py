@@ -108,11 +108,13 @@ class Receiver:
     Attributes:
         taken: Requests that were answered 200, by signal, as messages.
         requests: How many there were.
+        is_json: Whether the one that is being answered is in JSON.
     """
 
     def __init__(self, server: Server, answer: Callable[[str, Any], bytes] | None = None) -> None:
         self.taken: dict[str, list[Any]] = {"logs": [], "traces": [], "metrics": []}
         self.requests = 0
+        self.is_json = False
         self._answer = answer
         self._server = server
         server.behaviours = [self._serve]
@@ -122,7 +124,8 @@ class Receiver:
             head, body = self._server.read(connection)
             signal = head.split(b" ", 2)[1].rpartition(b"/")[2].decode()
             content = gzip.decompress(body) if b"gzip" in head.lower() else body
-            message = from_json(signal, content) if b"/json" in head.lower() else from_protobuf(signal, content)
+            self.is_json = b"/json" in head.lower()
+            message = from_json(signal, content) if self.is_json else from_protobuf(signal, content)
             self.requests += 1
             answer = http(200) if self._answer is None else self._answer(signal, message)
             if answer.startswith(b"HTTP/1.1 200"):

@@ -71,6 +71,15 @@ def test_requests_leave_together_in_the_encoding_that_is_taken(server: Server, p
         assert (found["service.name"], found["faas.name"]) == ("theirs", "checkout")
 
 
+def test_a_receiver_that_turns_out_to_take_json_alone_gets_json(server: Server) -> None:
+    """What was made in protobuf is transcoded, with what the extension made; and what follows is made in JSON."""
+    receiver = Receiver(server, lambda *_: http(200 if receiver.is_json else 415))
+    report = event({"requestId": REQUEST_ID, "metrics": {"durationMs": 5.0}, "status": "success"}, "platform.report")
+    stream = Stream().batch(start()).request(spans("a")).batch(report).request(spans("b"), is_json=True)
+    assert counted(shipped(stream, server))[:2] == ({"traces": 2}, {})
+    assert receiver.names() == ["a", "b"]
+
+
 def test_requests_go_beside_what_the_extension_makes_itself(server: Server) -> None:
     """In the order in which they came, in the same request."""
     report = event({"requestId": REQUEST_ID, "metrics": {"durationMs": 5.0}, "status": "success"}, "platform.report")

@@ -23,6 +23,7 @@ from shipper.destinations.registry import chosen
 from shipper.model.signals import SIGNALS
 from shipper.worker import Worker
 from tests.shipper.backend import EVERY
+from tests.shipper.exports import Stream, spans
 from tests.shipper.story import stories
 from tests.shipper.support import Lines, backlog_of, settings_of
 
@@ -121,7 +122,7 @@ class Told:
         self.ends = [frame.end for frame in backlog.frames(0, end)]
         self.reading, self.writing = os.pipe2(os.O_DIRECT | os.O_NONBLOCK)
         fcntl.fcntl(self.writing, fcntl.F_SETPIPE_SZ, 1 << 20)
-        self.events = self.requests = 0
+        self.events = self.items = self.requests = 0
         self.last = Shipped(through=0)
 
     def hear(self) -> list[Shipped | Stalled]:
@@ -137,6 +138,7 @@ class Told:
             self.requests += report.requests
             if isinstance(report, Shipped):
                 self.events += report.past + sum(report.dropped.values())
+                self.items += sum(report.otlp_shipped.values()) + sum(report.otlp_dropped.values())
                 done = EVENTS * sum(end <= report.through for end in self.ends) + report.skip
                 assert self.events == done, report
                 self.last = report
@@ -156,6 +158,7 @@ class Told:
     st.sampled_from([1e-9, 60.0]),
     st.sampled_from([12_000, 4_000_000]),
     st.sampled_from([500, 4_000_000]),
+    st.sets(st.integers(0, FRAMES - 1)),
 )
 @example(
     [(HELD, "at once"), (HELD, "at once"), (UNSUPPORTED, "at once")],
@@ -165,6 +168,7 @@ class Told:
     60.0,
     4_000_000,
     4_000_000,
+    set(),
 )
 @example(
     [*[(DONE, "at once")] * 2, *[(UNSUPPORTED, "at once")] * 2, *[(DONE, "at once")] * 2, (DONE, "never")],
@@ -174,6 +178,17 @@ class Told:
     1e-9,
     12_000,
     4_000_000,
+    set(),
+)
+@example(
+    [(REFUSED, "at once"), (DONE, "at once"), (HELD, "at once")],
+    [(1, False)],
+    False,
+    2000,
+    60.0,
+    4_000_000,
+    4_000_000,
+    {0},
 )
 def test_every_event_is_reported_once(
     script: list[tuple[Outcome, str]],
@@ -183,10 +198,20 @@ def test_every_event_is_reported_once(
     pause_s: float,
     room: int,
     most_deferred: int,
+    exported: set[int],
 ) -> None:
-    """Taken, deferred, given up, rejected, stalled, in one batch or several, by one shipper or by successors."""
-    backlog, end = backlog_of(*stories(FRAMES), size=room)
-    told = Told(backlog, end)
+    """Taken, deferred, given up, rejected, stalled, in one batch or several, by one shipper or by successors.
+
+    Some frames are requests of the function's own SDK, whose spans are events as well, and divided where need be.
+    """
+    stream = Stream(room)
+    for number, events in enumerate(stories(FRAMES)):
+        if number in exported:
+            stream.request(spans(*[f"{number} {at}" for at in range(EVENTS)]))
+        else:
+            stream.batch(*events)
+    backlog = stream.backlog
+    told = Told(backlog, stream.end)
     pipe, supervisor = os.pipe()
     commands = Sleepless(pipe)
     scripted = Script(commands, iter(script), is_several=is_several)
@@ -225,6 +250,7 @@ def test_every_event_is_reported_once(
             assert told.requests == scripted.requests
             if commands.is_final and isinstance(last, Shipped):
                 assert told.events == EVENTS * FRAMES
+                assert told.items == EVENTS * len(exported)
     for fd in (pipe, supervisor):
         os.close(fd)
     told.close()
