@@ -68,9 +68,9 @@ resource "aws_lambda_function" "hello" {
     variables = {
       OTEL_EXPORTER_OTLP_ENDPOINT = var.endpoint
       # A reference, which the extension resolves: the key is neither here nor in the state.
-      OTEL_EXPORTER_OTLP_HEADERS  = "api-key=@{secretsmanager:${var.api_key_secret}}"
-      OTEL_SERVICE_NAME           = local.name
-      AWS_LAMBDA_EXEC_WRAPPER     = "/opt/tailrace/wrap"
+      OTEL_EXPORTER_OTLP_HEADERS = "api-key=@{secretsmanager:${var.api_key_secret}}"
+      OTEL_SERVICE_NAME          = local.name
+      AWS_LAMBDA_EXEC_WRAPPER    = "/opt/tailrace/wrap"
     }
   }
 }
