@@ -135,6 +135,8 @@ def unusual(settings: Settings) -> Iterator[str]:
         )
     if settings.log_level == "debug":
         yield "TAILRACE_LOG_LEVEL is debug: some dozen lines for each invocation, which CloudWatch charges for."
+    if not settings.flush_budget_ms:
+        yield "No invocation would be held for delivery: TAILRACE_FLUSH_BUDGET_MS is 0."
     for route in settings.routes:
         yield from _unusual_of(route, f" (route {route.route})" if len(settings.routes) > 1 else "")
 
@@ -143,8 +145,6 @@ def _unusual_of(route: Settings, of: str) -> Iterator[str]:
     """The same of one route; `of` says of which, where there are several."""
     if _sends_nothing(route):
         yield f"Nothing would be sent{of}: {route.given[REDACT]} cannot be read, and every record would be dropped."
-    if not route.can_hold:
-        yield f"No invocation would be held for delivery{of}: {_why_not_held(route)}."
     if route.sample < 1:
         yield f"A share of {route.sample:.4g} of all invocations, and those that fail, would be shipped{of}."
     if route.min_level:
@@ -157,17 +157,6 @@ def _unusual_of(route: Settings, of: str) -> Iterator[str]:
 def _sends_nothing(route: Settings) -> bool:
     """Whether what is to be redacted cannot be read."""
     return bool(route.redact) and bool(read(route.given[REDACT], route.redact, is_redaction=True).unusable)
-
-
-def _why_not_held(route: Settings) -> str:
-    if "platform" not in route.types:
-        return "TAILRACE_TYPES lacks platform, so that nobody tells when the function has returned"
-    if not route.flush_budget_ms:
-        return "TAILRACE_FLUSH_BUDGET_MS is 0"
-    return (
-        f"TAILRACE_BUFFER_MS is {route.buffer_ms}, so that the end of a function is told when the "
-        f"{route.flush_budget_ms} ms of TAILRACE_FLUSH_BUDGET_MS are over"
-    )
 
 
 def _listed(words: Sequence[str]) -> str:
@@ -252,7 +241,8 @@ def _row(setting: Setting, route: Settings, variable: str, environ: Mapping[str,
 
 def origin(setting: Setting, route: Settings, variable: str, environ: Mapping[str, str]) -> str:
     """Where a setting's value comes from."""
-    if any(problem.variable == variable for problem in route.problems) and not isinstance(setting, Patterns):
+    is_wrong = any(problem.variable == variable and not problem.is_met for problem in route.problems)
+    if is_wrong and not isinstance(setting, Patterns):
         is_used = route.values[setting.attribute] != setting.default
         return "environment, mended" if is_used else "default, not usable"
     is_set = environ.get(variable, "").strip() or environ.get(setting.also, "").strip()

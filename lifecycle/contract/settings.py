@@ -95,7 +95,7 @@ class Problem:
         used: What is used instead.
         unknown: There is no such name.
         routes: Names that may stand behind a route's setting, where there is no such name.
-        is_met: Nothing is wrong with the value but what it met on this machine.
+        is_met: Nothing is wrong with the value but what it met, on this machine or in another setting.
     """
 
     __slots__ = ("expected", "is_met", "routes", "unknown", "used", "value", "variable")
@@ -515,6 +515,7 @@ class Settings:
         for route in self.routes:
             route._suit_destination()  # noqa: SLF001 - it is another of this class
         self._check_signals()
+        self._check_holds()
         if self.is_shared and "backlog_bytes" not in self.given:
             self.values["backlog_bytes"] = SHARED_BACKLOG_BYTES
         if self.api == "logs" and self.function.is_managed:
@@ -629,6 +630,26 @@ class Settings:
                 expected = f"{','.join(scheme.signals)} or less, which is what {name} takes"
                 used = ",".join(route.exported_signals())
                 self.problems.append(Problem(variable, ",".join(route.signals), expected, used))
+
+    def _check_holds(self) -> None:
+        """Says once where invocations were to be held, and with these settings none can be.
+
+        A budget of 0 asks for that. On managed instances nothing is held in any case.
+        """
+        modes = [route.flush for route in self.routes if route.flush != "interval"]
+        if not modes or self.can_hold or not self.flush_budget_ms or self.function.is_managed:
+            return
+        if "platform" not in self.types:
+            variable, expected = "TAILRACE_TYPES", "platform among them, which tells when the function has returned"
+        elif "buffer_ms" in self.given:
+            variable, expected = "TAILRACE_BUFFER_MS", f"less than TAILRACE_FLUSH_BUDGET_MS={self.flush_budget_ms}"
+        else:
+            variable, expected = "TAILRACE_FLUSH_BUDGET_MS", f"more than TAILRACE_BUFFER_MS={self.buffer_ms}, or 0"
+        value = self.values[variable.removeprefix(PREFIX).lower()]
+        given = ",".join(value) if isinstance(value, tuple) else str(value)
+        expected += f", for TAILRACE_FLUSH={modes[0]} to hold an invocation until its records are delivered"
+        used = "no holds: records leave alongside later invocations, or at shutdown"
+        self.problems.append(Problem(variable, given, expected, used, is_met=True))
 
     def _bound_buffer(self) -> None:
         """Bounds the platform's buffer by the backlog: what it delivers at once would be refused, and lost with it."""

@@ -117,10 +117,8 @@ class TestWhatMatters:
         [
             ({}, ""),
             ({"TAILRACE_API": "logs"}, "the superseded Logs API tells of no init"),
-            ({"TAILRACE_TYPES": "function"}, "TAILRACE_TYPES lacks platform, so that nobody tells when the function"),
             ({"TAILRACE_TYPES": "platform"}, "no line of the function's would be shipped"),
             ({"TAILRACE_FLUSH_BUDGET_MS": "0"}, "held for delivery: TAILRACE_FLUSH_BUDGET_MS is 0."),
-            ({"TAILRACE_BUFFER_MS": "500"}, "told when the 500 ms of TAILRACE_FLUSH_BUDGET_MS are over"),
             ({"TAILRACE_SAMPLE": "0.1"}, "A share of 0.1 of all invocations"),
             ({"TAILRACE_MIN_LEVEL": "warn"}, "Log records below warn would be dropped."),
             ({"TAILRACE_DROP": "x"}, "TAILRACE_DROP decides which log records"),
@@ -136,6 +134,16 @@ class TestWhatMatters:
         flat = " ".join(text.partition("\nUnusual\n")[2].partition("\nSettings\n")[0].split())
         assert said in flat
         assert bool(said) is ("\nUnusual\n" in text)
+
+    def test_a_combination_that_holds_nothing_is_said_in_the_extensions_words(self) -> None:
+        """A problem, though each of the values is taken as it is."""
+        environ = {"TAILRACE_DESTINATION": "stdout:", "TAILRACE_FLUSH": "end", "TAILRACE_TYPES": "function"}
+        status, text = told(environ)
+        assert status == check.HAS_PROBLEMS
+        (problem,) = Settings(environ).problems
+        said = " ".join(text.partition("1 problem")[2].split())
+        assert f"got 'function', expected {problem.expected}; used instead: {problem.used}." in said
+        assert row(text, "TAILRACE_TYPES")[:2] == ["function", "environment"]
 
     def test_a_redaction_that_cannot_be_read_ships_nothing(self) -> None:
         """Which is the first thing that is said."""

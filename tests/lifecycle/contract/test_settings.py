@@ -453,3 +453,66 @@ def test_endpoint_that_is_not_the_intake_stays_ours(environ: dict[str, str]) -> 
     settings = Settings(environ)
     assert settings.has_destination
     assert settings.otlp_endpoint == environ["OTEL_EXPORTER_OTLP_ENDPOINT"]
+
+
+HELD_FOR = "for TAILRACE_FLUSH={} to hold an invocation until its records are delivered"
+
+
+@pytest.mark.parametrize(
+    ("environ", "variable", "value", "expected"),
+    [
+        (
+            {"TAILRACE_TYPES": "function"},
+            "TAILRACE_TYPES",
+            "function",
+            f"platform among them, which tells when the function has returned, {HELD_FOR.format('adaptive')}",
+        ),
+        (
+            {"TAILRACE_FLUSH": "end", "TAILRACE_BUFFER_MS": "500"},
+            "TAILRACE_BUFFER_MS",
+            "500",
+            f"less than TAILRACE_FLUSH_BUDGET_MS=500, {HELD_FOR.format('end')}",
+        ),
+        (
+            {"TAILRACE_FLUSH_BUDGET_MS": "20"},
+            "TAILRACE_FLUSH_BUDGET_MS",
+            "20",
+            f"more than TAILRACE_BUFFER_MS=25, or 0, {HELD_FOR.format('adaptive')}",
+        ),
+        (
+            {"TAILRACE_FLUSH": "interval", "TAILRACE_DESTINATION_B": "file:b", "TAILRACE_FLUSH_B": "end"}
+            | {"TAILRACE_TYPES": "extension,function"},
+            "TAILRACE_TYPES",
+            "extension,function",
+            f"platform among them, which tells when the function has returned, {HELD_FOR.format('end')}",
+        ),
+    ],
+)
+def test_holds_that_cannot_happen_are_said_once(
+    environ: dict[str, str], variable: str, value: str, expected: str
+) -> None:
+    """Each value is taken as it is, so that none is fatal."""
+    settings = Settings({"TAILRACE_DESTINATION": "stdout:", "TAILRACE_STRICT": "1", **environ})
+    (problem,) = settings.problems
+    assert (problem.variable, sorted(problem.value.split(","))) == (variable, value.split(","))
+    assert problem.expected == expected
+    assert problem.used == "no holds: records leave alongside later invocations, or at shutdown"
+    assert not problem.is_fatal
+    assert not settings.can_hold
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {},
+        {"TAILRACE_DESTINATION": "", "TAILRACE_TYPES": "function"},
+        {"TAILRACE_FLUSH_BUDGET_MS": "0"},
+        {"TAILRACE_FLUSH_BUDGET_MS": "0", "TAILRACE_TYPES": "function"},
+        {"TAILRACE_FLUSH": "interval", "TAILRACE_BUFFER_MS": "5000"},
+        {"TAILRACE_TYPES": "function", "AWS_LAMBDA_INITIALIZATION_TYPE": "lambda-managed-instances"},
+        {"TAILRACE_BUFFER_MS": "499"},
+    ],
+)
+def test_holds_that_nobody_asked_for_are_not_missed(environ: dict[str, str]) -> None:
+    """Without a budget, by the interval, on managed instances, and without a destination."""
+    assert not Settings({"TAILRACE_DESTINATION": "stdout:", **environ}).problems
