@@ -16,7 +16,9 @@ from shipper.model.context import NOTHING, TENANT_ID, Context, request_id_of
 from shipper.model.events import AnyEvent, BrokenEvent, Event, OddEvent, WiderEvent
 from shipper.model.log_record import ExceptionInfo, LogRecord, Origin, TextLine
 from shipper.parse.text_formats import (
+    BEGINNINGS,
     FORMATS,
+    SMALL,
     UNTOLD,
     TextHead,
     may_hold_exception,
@@ -107,7 +109,7 @@ class LogParser:
             return self._read(event, index, raw, ())
         time = event.time
         level = request_id = written = ""
-        if first in FORMATS:
+        if first in FORMATS and (first < SMALL or raw[1:3] in BEGINNINGS):
             level, request_id, written, is_error = text_head(raw)
             if is_error or (raw.find(b"}", -4) > 0 and object_behind(raw)):
                 return self.record(event, index, context)

@@ -21,6 +21,7 @@ _SLOG = rb"(?P<level>[A-Za-z]{4,11}(?:[+-]\d{1,2})?)"
 _NPM = rb"error|warn(?:ing)?|info|verbose|debug|silly|emerg|alert|crit|notice|fatal|trace"
 # .NET's own words, before a category and a number.
 _DOTNET = rb"(?:trce|dbug|fail)(?=: [\w.+`<>]{1,120}\[-?\d{1,10}\])"
+_WORD_STARTS = (b"er", b"wa", b"in", b"ve", b"de", b"si", b"em", b"al", b"cr", b"no", b"fa", b"tr", b"db")
 # Only a time with a fraction and a zone is better than the platform's own.
 _EXACT = rb"(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{1,9}(?:Z|[+-]\d\d:\d\d))"
 _INEXACT = rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?"
@@ -39,8 +40,8 @@ _LEVEL_FIRST = (
 )
 _TIME_FIRST = _TIME + rb"\\t(?:(?:undefined|" + _ID + rb")?\\t)?" + _WORD + rb"\\t"
 
-# By the byte that a line begins with, the formats it may be of, tried in turn.
-_SOURCES: tuple[tuple[bytes, bytes], ...] = (
+# By the byte that a line begins with, the formats it may be of, tried in turn; by two where it is a small letter.
+_SOURCES: tuple[tuple[bytes | tuple[bytes, ...], bytes], ...] = (
     # Python: `[INFO]\t2024-05-20T16:29:45.008Z\t<request id>\tmessage`. Java's LambdaLogger, and what Python's runtime
     # says of an uncaught exception: `[INFO] message`.
     (b"[", _LEVEL_FIRST),
@@ -90,16 +91,16 @@ _SOURCES: tuple[tuple[bytes, bytes], ...] = (
     # Python's logging, unset: `INFO:root:message`. By hand: `ERROR: message`.
     (b"ACDEFINSTVW", _LEVEL + rb"(?::[ \w]|\\t| - | \| )"),
     # winston's simple form: `info: message {"a":1}`. .NET's console: `info: Shop.Function[0]`, then a line of message.
-    (b"acdefinstvw", rb"(?P<level>" + _NPM + rb"|" + _DOTNET + rb"): "),
+    (_WORD_STARTS, rb"(?P<level>" + _NPM + rb"|" + _DOTNET + rb"): "),
     # Go's slog and logrus, logfmt: `time=2024-05-20T16:29:45.008Z level=INFO msg=…`.
-    (b"t", rb'(?:time|ts)=(?:\\")?' + _TIME + rb'(?:[+-]\d\d:\d\d)?(?:\\")? level=' + _SLOG + rb"[ \"]"),
-    (b"l", rb"level=" + _SLOG + rb"[ \"]"),
+    ((b"ti", b"ts"), rb'(?:time|ts)=(?:\\")?' + _TIME + rb'(?:[+-]\d\d:\d\d)?(?:\\")? level=' + _SLOG + rb"[ \"]"),
+    ((b"le",), rb"level=" + _SLOG + rb"[ \"]"),
     # What the platform says of a runtime that exited; with a status as the Logs API's fault.
     (b"R", rb"RequestId: " + _ID + rb"(?P<error> Error: | Process exited|\\tStatus: )"),
     # What Go's runtime and Rust's say of a panic; where each line is a record, the first of it.
-    (b"p", rb"(?P<error>panic: )"),
-    (b"f", rb"(?P<error>fatal error: )"),
-    (b"t", rb"(?P<error>thread '[^'\\]{0,200}'(?: \(\d{1,20}\))? panicked at )"),
+    ((b"pa",), rb"(?P<error>panic: )"),
+    ((b"fa",), rb"(?P<error>fatal error: )"),
+    ((b"th",), rb"(?P<error>thread '[^'\\]{0,200}'(?: \(\d{1,20}\))? panicked at )"),
     # What emulators print among a function's lines.
     (b"SER", rb"(?:START|END|REPORT) RequestId: " + _ID),
 )
@@ -133,8 +134,11 @@ class Format:
 # By a line's second byte, after the quote. What begins with an escape may begin with a colour.
 _ESCAPED = b"\\"[0]
 FORMATS: dict[int, tuple[Format, ...]] = {_ESCAPED: ()}
+# Most text begins with a small letter, and few of these have a second one as a format begins with.
+SMALL = b"a"[0]
+BEGINNINGS = frozenset(start for starts, _ in _SOURCES if isinstance(starts, tuple) for start in starts)
 for _starts, _source in _SOURCES:
-    for _start in _starts:
+    for _start in _starts if isinstance(_starts, bytes) else {start[0] for start in _starts}:
         FORMATS[_start] = (*FORMATS.get(_start, ()), Format(_source))
 
 _PREFIXES = {ord("["): Format(_LEVEL_FIRST), ord("2"): Format(_TIME_FIRST)}

@@ -15,7 +15,7 @@ from shipper.model.log_record import ExceptionInfo
 from shipper.model.severity import NUMBERS, number_of
 from shipper.parse.exceptions import in_text
 from shipper.parse.log_parser import LogParser
-from shipper.parse.text_formats import UNTOLD, may_hold_exception, text_head
+from shipper.parse.text_formats import BEGINNINGS, FORMATS, UNTOLD, may_hold_exception, text_head
 from tests.shipper.following import attributes, followed
 from tests.shipper.support import REQUEST_ID, TIME, event, frame
 
@@ -292,3 +292,26 @@ def test_what_a_runtime_puts_before_a_line_is_told_apart(line: str, rest: str | 
     found = parser.record(Event(TIME, "function", msgspec.Raw(msgspec.json.encode(line))), 0, NOTHING)
     assert msgspec.json.decode(message_of(found)) == (line.removesuffix("\n") if rest is None else rest)
     assert (found.prefix_bytes > 0) is (rest is not None and rest != line.removesuffix("\n"))
+
+
+def test_no_line_that_a_format_takes_is_passed_over_for_its_second_letter() -> None:
+    """The parser asks for a small letter's formats only where both letters are a format's."""
+    words = (
+        "trce",
+        "dbug",
+        "fail",
+        *(name.lower() for name in NUMBERS),
+        "level=info",
+        "time=",
+        "ts=",
+        "thread",
+        "panic",
+    )
+    for word in words:
+        line = msgspec.json.encode(f"{word}: Shop.Function[0] x")
+        if text_head(line) != UNTOLD:
+            assert line[1:3] in BEGINNINGS
+    for forms in FORMATS.values():
+        for form in forms:
+            first = form.source[1:2]
+            assert not first.islower() or form.source[1:3] in BEGINNINGS
