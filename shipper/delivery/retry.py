@@ -23,6 +23,27 @@ def even() -> float:
     return int.from_bytes(os.urandom(7), "little") / 2**56
 
 
+def pause_before(
+    tries: int, *, base_s: float, most_s: float, left_s: float, asked_s: float, jitter: Callable[[], float]
+) -> float:
+    """Seconds until the next try.
+
+    Drawn evenly from zero to `base_s * 2**(tries - 1)`, at most `most_s` ("Full Jitter", AWS Architecture Blog, 2015),
+    nor more than a share of the time left, and never shorter than what the destination asked for.
+
+    Args:
+        tries: Made so far.
+        base_s: Bound of the first pause.
+        most_s: Bound of any.
+        left_s: Seconds until the deadline.
+        asked_s: What the destination asked for; 0 when it did not.
+        jitter: Draws from [0, 1).
+    """
+    # The exponent is bounded so that a long night makes no huge number of it.
+    bound_s = min(most_s, base_s * (1 << min(tries - 1, 30)), max(base_s, left_s / _SHARE))
+    return max(jitter() * bound_s, asked_s)
+
+
 def persist(
     first: Outcome,
     again: Callable[[], Outcome],
@@ -35,11 +56,7 @@ def persist(
     is_final: Callable[[], bool] = lambda: False,
     jitter: Callable[[], float] = even,
 ) -> Outcome:
-    """Repeats a try until it ends otherwise than in RETRY, or the next pause would pass the deadline.
-
-    A pause is drawn evenly from zero to `base_s * 2**(tries - 1)`, at most `most_s` ("Full Jitter", AWS
-    Architecture Blog, 2015), nor more than a share of the time left, and is never shorter than what the destination
-    asked for.
+    """Repeats a try until it ends otherwise than in RETRY, or the next pause (`pause_before`) would pass the deadline.
 
     Args:
         first: Outcome of the first try, which was made without this module.
@@ -70,9 +87,14 @@ def persist(
         return result
 
     def wait(state: tenacity.RetryCallState) -> float:
-        # The exponent is bounded so that a long night makes no huge number of it.
-        bound_s = min(most_s, base_s * (1 << min(state.attempt_number - 1, 30)), max(base_s, time_left_s() / _SHARE))
-        pause_s = max(jitter() * bound_s, outcome_of(state).retry_after_s)
+        pause_s = pause_before(
+            state.attempt_number,
+            base_s=base_s,
+            most_s=most_s,
+            left_s=time_left_s(),
+            asked_s=outcome_of(state).retry_after_s,
+            jitter=jitter,
+        )
         nonlocal has_had_last
         if is_final() and not has_had_last and pause_s >= time_left_s():
             has_had_last = True
