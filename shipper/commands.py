@@ -140,7 +140,8 @@ class Commands:
         if fd >= 0:
             self._poll.register(fd, events)
         try:
-            until = self._awake(until)
+            # A pause is the destination's time, which passes while we are frozen; what is waited for is not.
+            until = self._awake(until) if fd >= 0 else until
             while True:
                 began = self._clock()
                 left_s = min(until, self._ends_at) - began
@@ -150,7 +151,7 @@ class Commands:
                 ready = dict(self._poll.poll(left_ms))
                 if self._clock() - began > left_ms / 1000 + _SLACK_S:
                     self._thaw(began, left_ms / 1000)
-                    until = self._awake(until)
+                    until = self._awake(until) if fd >= 0 else until
                 if self._pipe in ready:
                     self._received()
                 if fd in ready:
@@ -184,7 +185,7 @@ class Commands:
             send()
 
     def pause(self, seconds: float) -> None:
-        """Sleeps, but not past the deadline."""
+        """Sleeps, but not past the deadline; time frozen is slept as well."""
         self.wait(-1, 0, self._clock() + seconds)
 
     def _received(self) -> wire.Ship | None:

@@ -82,6 +82,19 @@ def test_time_that_passes_frozen_is_no_time_of_the_shipment(frozen_s: float) -> 
         assert commands.time_left_s() == pytest.approx(0.1, abs=0.01)
 
 
+def test_pause_passes_while_frozen_and_is_no_time_of_the_shipment() -> None:
+    """A destination gets better meanwhile: a second's pause is not one of five invocations of 200 ms, minutes apart."""
+    with freezing() as (commands, poll, clock):
+        commands.deadline = clock.now + 10
+        began = clock.now
+        poll.frozen_s = 30.0
+        commands.pause(2.5)
+        assert clock.now == pytest.approx(began + 30.1, abs=0.01)
+        assert commands.time_left_s() == pytest.approx(9.9, abs=0.01)
+        commands.pause(0.3)
+        assert clock.now == pytest.approx(began + 30.4, abs=0.01)
+
+
 def test_what_came_while_frozen_is_found_first() -> None:
     with freezing() as (commands, poll, _):
         poll.frozen_s = 60.0
