@@ -67,9 +67,10 @@ class Parcel:
         rows: For each, the row of the batch it came from.
         unproven: By index in `records`, among those that are owed.
         pending: Records in a request whose answer may still come, and what waits for it; None if there is none.
+        asked_s: When its last request was sent, on the clock.
     """
 
-    __slots__ = ("_first", "_settled", "key", "pending", "records", "rows", "signal", "unproven")
+    __slots__ = ("_first", "_settled", "asked_s", "key", "pending", "records", "rows", "signal", "unproven")
 
     def __init__(self, signal: str, key: str = "") -> None:
         self.signal = signal
@@ -78,6 +79,7 @@ class Parcel:
         self.rows: list[int] = []
         self.unproven: dict[int, Unproven] = {}
         self.pending: tuple[Sequence[int], Callable[[], Outcome]] | None = None
+        self.asked_s = 0.0
         # Records, from the first, of which none is owed; and those behind the first that is.
         self._first = 0
         self._settled: set[int] = set()

@@ -62,6 +62,7 @@ class _Task:
         is_again: The next request repeats one that failed.
         due_s: When that one may be repeated, on the clock.
         is_late: What is waited for was asked in an earlier shipment.
+        late_s: How long such an answer took, once it has come; 0 for one that came in time.
         doubts: Answers in this shipment that may be about the records.
     """
 
@@ -75,6 +76,7 @@ class _Task:
         "is_again",
         "is_late",
         "isolation",
+        "late_s",
         "parcel",
         "piece",
         "request",
@@ -92,7 +94,7 @@ class _Task:
         self.request: Request | None = None
         self.answered: Callable[[], Outcome] | None = None
         self.is_again = self.is_late = False
-        self.due_s = 0.0
+        self.due_s = self.late_s = 0.0
         self.doubts = 0
 
     @property
@@ -345,6 +347,7 @@ class Delivery:
 
     def _outcome_of_request(self, task: _Task) -> Outcome:
         answered, task.answered = task.answered, None
+        task.late_s = 0.0
         if answered is None:
             if self._is_known_too_large(task):
                 task.request = None
@@ -363,7 +366,9 @@ class Delivery:
             if is_late and outcome.reason == "deadline" and outcome.pending is None:
                 task.is_again = True  # no answer has come meanwhile: the request is made anew
                 return self._outcome_of_request(task)
-            task.batch.is_late |= is_late and outcome.verdict is Verdict.DONE
+            if is_late and outcome.verdict is Verdict.DONE:
+                task.batch.is_late = True
+                task.late_s = self._clock() - task.parcel.asked_s
         if outcome.pending is not None:
             task.parcel.pending = task.piece, outcome.pending
         for size in outcome.repeats:
@@ -376,6 +381,7 @@ class Delivery:
         return outcome
 
     def _count(self, task: _Task, request: "Request", requests: int = 1) -> None:
+        task.parcel.asked_s = self._clock()
         self.counts.add(requests, retries=requests * task.is_again, wire_bytes=requests * len(request.body))
 
     def _is_too_large(self, task: _Task, request: "Request") -> bool:
@@ -397,7 +403,7 @@ class Delivery:
                 if self._note_rejected(task, outcome) and any(
                     outcome.items.get(place, outcome).verdict is Verdict.DONE for place in range(len(piece))
                 ):
-                    health.took()
+                    health.took(task.late_s)
                     # What others made is no sign that what we make of events was taken.
                     if any(not isinstance(task.parcel.records[at], Several) for at in piece):
                         task.batch.taken.add(task.parcel.signal)

@@ -19,6 +19,9 @@ LONGEST_PAUSE_S = 60.0
 # So many shipments in a row without time for an answer are the endpoint's doing.
 _MOST_LATE = 2
 
+# So many answers in a row that came after the end of the shipment that asked, or within it again, are no accident.
+_MOST_SWINGS = 2
+
 
 class Health:
     """One endpoint's.
@@ -60,6 +63,11 @@ class Health:
         self._clock = clock
         self._failures = 0
         self._late = 0
+        # Whether its answers come late, how many in a row did otherwise, and how many and since when.
+        self._is_behind = False
+        self._swings = 0
+        self._behind = 0
+        self._behind_since_s = 0.0
         self._pause_s = 0.0
         self._resumes_at_s = 0.0
         self._said: set[str] = set()
@@ -78,8 +86,13 @@ class Health:
         """Whether it is left alone now."""
         return self._clock() < self._resumes_at_s
 
-    def took(self) -> None:
-        """A request was taken."""
+    def took(self, late_s: float = 0.0) -> None:
+        """A request was taken.
+
+        Args:
+            late_s: How long the answer took, where it came when the shipment that asked had ended: freezes included.
+        """
+        self._note_pace(late_s)
         self.taken += 1
         self.is_well = True
         self._late = 0
@@ -96,6 +109,32 @@ class Health:
         self._failures, self._pause_s, self._resumes_at_s = 0, 0.0, 0.0
         self._said.clear()
         self._said_of_any.clear()
+
+    def _note_pace(self, late_s: float) -> None:
+        """Says once that answers come late, and once that they come in time again."""
+        if self._is_behind:
+            self._behind += late_s > 0
+        self._swings = self._swings + 1 if (late_s > 0) is not self._is_behind else 0
+        if self._swings < _MOST_SWINGS:
+            return
+        self._swings, self._is_behind = 0, not self._is_behind
+        if self._is_behind:
+            self._behind, self._behind_since_s = _MOST_SWINGS, self._clock()
+            self._log.warning(
+                "shipper.answers_late",
+                destination=self._label,
+                signal=self._signal,
+                took_ms=round(late_s * 1000, 1),
+                effect="shipments end before it answers, and records wait for later ones",
+            )
+        else:
+            self._log.warning(
+                "shipper.answers_timely",
+                destination=self._label,
+                signal=self._signal,
+                late=self._behind,
+                late_for_ms=round((self._clock() - self._behind_since_s) * 1000, 1),
+            )
 
     def failed(self, outcome: Outcome, *, is_final: bool = False) -> Outcome:
         """A request was not taken, which is said once, when it begins or changes.

@@ -67,6 +67,9 @@ def _late(life: Life) -> Iterator[str]:
         if moment.label == "shipper.delivery_failing":
             where, reason = moment.facts.get("destination", "the destination"), moment.facts.get("reason", "")
             yield f"{where} was failing: {reason} {moment.facts.get('detail', '')}".rstrip() + "."
+        if moment.label == "shipper.answers_late":
+            where, took_ms = moment.facts.get("destination", "The destination"), moment.facts.get("took_ms", 0)
+            yield f"{where} answered when shipments had ended: one answer took {_ms(took_ms)}."
         if moment.label == "shipper.delivery_recovered":
             yield f"It took something again after {_ms(moment.facts.get('failing_ms', 0))}."
     if not ages and not life.is_detailed:

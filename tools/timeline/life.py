@@ -15,8 +15,12 @@ TROUBLES = {
     *("shipper.delivery_failing", "shipper.record_dropped", "shipper.records_rejected", "shipper.request_crashed"),
     *("shipper.signal_untaken", "shipper.signal_deferred", "shipper.frame_broken", "route.lagging", "next.failed"),
     *("next.refused", "rules.redaction_unreadable", "shipper.secret_refused", "settings.value_ignored"),
+    "shipper.answers_late",
 }
-RECOVERIES = {"breaker.closed", "shipper.delivery_recovered", "lifecycle.restored", "collector.spool_recovered"}
+RECOVERIES = {
+    *("breaker.closed", "shipper.delivery_recovered", "shipper.answers_timely", "lifecycle.restored"),
+    "collector.spool_recovered",
+}
 PLAIN = {"worker.started", "shipper.retry_planned", "shipper.connection_opened", "shipper.connection_replaced"}
 
 

@@ -369,6 +369,42 @@ def test_only_the_last_shipment_does_not_wait_for_what_a_slow_endpoint_owes(
     assert (old.is_late, new.is_late) == (True, False)
 
 
+def test_a_backend_whose_answers_come_late_is_said_once_and_so_is_its_end() -> None:
+    """With how long one took, and how many did: one alone is an accident, and so is one in time among them."""
+    scene = Scene(lambda _: DONE, level="warning")
+
+    def ship(took_s: float) -> None:
+        """A batch is delivered, by a second shipment if the first had ended when its answer came."""
+
+        def answered() -> Outcome:
+            scene.timing.now = asked_s + took_s
+            return DONE
+
+        batch, asked_s = batch_of(b"a"), scene.timing.now
+        detail = "waiting for the answer of memory:"
+        pending = Outcome(verdict=Verdict.HELD, reason="deadline", detail=detail, pending=answered)
+        scene.inbox.answer = lambda _: pending if took_s > 1 else DONE
+        if took_s > 1:
+            with pytest.raises(HeldError):
+                scene.deliver(batch)
+        scene.timing.deadline = scene.timing.now + took_s + 10
+        scene.deliver(batch)
+        assert batch.is_done
+
+    for took_s in (2.0, 0.5, 2.0):
+        ship(took_s)
+    assert not scene.lines.written
+    for took_s in (3.0, 4.0, 0.5, 2.5):
+        ship(took_s)
+    assert scene.lines.events() == ["shipper.answers_late"]
+    assert (scene.lines.written[0]["signal"], scene.lines.written[0]["took_ms"]) == ("logs", 3000.0)
+    for _ in range(4):
+        ship(0.5)
+    assert scene.lines.events() == ["shipper.answers_late", "shipper.answers_timely"]
+    said = scene.lines.written[1]
+    assert (said["level"], said["late"], said["late_for_ms"]) == ("warning", 4, 6500.0)
+
+
 def test_a_request_made_ahead_is_for_the_whole_and_used_once() -> None:
     """What is sent after a refusal is made anew, and half as large."""
     sent: list[bytes] = []
