@@ -84,6 +84,9 @@ EVENT_OVERHEAD_BYTES = 80
 # What the platform may deliver at once with the least of buffers.
 LEAST_BATCH_BYTES = BUFFER_OVERRUN * LEAST_BUFFER_BYTES + EVENT_OVERHEAD_BYTES * LEAST_BUFFER_ITEMS
 
+# How variables begin that name other addresses for AWS's services.
+AWS_ENDPOINT = "AWS_ENDPOINT_URL"
+
 
 class Problem:
     """A setting that was not usable, and what is used instead.
@@ -507,6 +510,9 @@ class Settings:
         self.function = Function(environ)
         self.aws = Aws(environ)
         self.routes: tuple[Settings, ...] = (self,) if self.has_destination else ()
+        for name in environ:
+            if name.startswith(AWS_ENDPOINT) and environ[name] and not _is_server(environ[name]):
+                self.problems.append(Problem(name, "(hidden)", forms(SERVERS), "AWS's own address"))
         unknown = [name for name in environ if name.startswith((PREFIX, OTLP_PREFIX)) and name not in known]
         if unknown:
             self._read_routes({name: environ[name] for name in sorted(unknown)})
@@ -836,6 +842,12 @@ class Function:
         return self.initialization_type == "lambda-managed-instances"
 
 
+def _is_server(address: str) -> bool:
+    """Whether an address is one of a server, as http://HOST:PORT."""
+    name, _, rest = address.partition(":")
+    return name in SERVERS and SERVERS[name].fits(f":{rest}")
+
+
 class Aws:
     """How AWS itself is spoken to, as the platform and AWS' own variables say it.
 
@@ -884,4 +896,5 @@ class Aws:
         """
         if self._given.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() == "true":
             return ""
-        return self._given.get(f"AWS_ENDPOINT_URL_{service}") or self._given.get("AWS_ENDPOINT_URL", "")
+        found = self._given.get(f"{AWS_ENDPOINT}_{service}") or self._given.get(AWS_ENDPOINT, "")
+        return found if _is_server(found) else ""

@@ -154,7 +154,7 @@ class Credentials:
             if self._timing.time_left_s() > 0:  # else it was told to make way for a shipment
                 self._failed(exc.reason)
             return
-        except (msgspec.MsgspecError, ValueError, OSError) as exc:
+        except (msgspec.MsgspecError, ValueError, LookupError, OSError) as exc:
             self._failed("unreadable", type(exc).__name__)
             return
         expires_s = math.inf if expires_ns is None else expires_ns / _NS_PER_S

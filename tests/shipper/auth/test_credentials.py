@@ -124,6 +124,15 @@ def test_an_endpoint_that_fails_is_asked_again_after_pauses(server: Server, answ
     assert scene.lines.events("warning") == ["shipper.credentials_missing"]
 
 
+@pytest.mark.parametrize("uri", ["nonsense", "ftp://h/x", "http://"])
+def test_an_endpoint_that_is_none_is_said(server: Server, uri: str) -> None:
+    """Once."""
+    scene = Scene(server, AWS_CONTAINER_CREDENTIALS_FULL_URI=uri)
+    scene.credentials.ask()
+    scene.credentials.ask()
+    assert scene.lines.events("warning") == ["shipper.credentials_missing"]
+
+
 def test_a_token_is_not_said_aloud_to_strangers(server: Server) -> None:
     """Without TLS only to whoever is near."""
     scene = Scene(

@@ -76,6 +76,17 @@ def test_a_setting_says_it_for_any_other_host(says: str, scope: Scope) -> None:
     assert scope_of("https://search.example/", settings_of(**KEYS, TAILRACE_SIGV4=says)) == scope
 
 
+@pytest.mark.parametrize("address", ["localhost:4566", "ftp://h", "http://", "http://h:99999"])
+def test_an_address_for_aws_that_is_none_is_said_and_not_used(address: str) -> None:
+    """AWS's own is."""
+    settings = Settings({**KEYS, "AWS_ENDPOINT_URL_S3": address, "TAILRACE_DESTINATION": "s3://bucket"})
+    (problem,) = settings.problems
+    assert (problem.variable, problem.used, problem.is_fatal) == ("AWS_ENDPOINT_URL_S3", "AWS's own address", False)
+    place = chosen(settings, Waits(), Lines().log).endpoints[LOGS].place
+    assert place is not None
+    assert place.address.host == "bucket.s3.eu-west-1.amazonaws.com"
+
+
 def checked(head: bytes, body: bytes, service: str, region: str) -> tuple[str, str]:
     """The signature that a request has, and that which botocore makes of it as it was received."""
     line, *rows = head.decode().split("\r\n")
