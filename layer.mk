@@ -6,6 +6,8 @@ INTERPRETER ?= /var/lang/bin/python3
 PYTEST_ARGS ?=
 FAULTS ?=
 MINUTES ?= 3
+ENVIRONMENTS ?= 10000
+GAP ?= 30
 SEED ?=
 
 # Another layer, unpacked, that the bench holds this one against.
@@ -141,6 +143,10 @@ faults: layer ## Play every fault of the matrix against the layer, hold it to it
 .PHONY: soak
 soak: layer ## Thousands of invocations with random faults and kills (MINUTES=3, SEED=number)
 	@$(RUN) -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+.PHONY: fleet
+fleet: $(INSTALLED) ## Simulate an hour of 10,000 environments against one backend (ENVIRONMENTS=10000, GAP=30, SEED=1)
+	@$(RUN) -m tests.fleet --environments $(ENVIRONMENTS) --gap $(GAP) --seed $(or $(SEED),1)
 
 .PHONY: bench
 bench: layer ## Measure start, memory, CPU and what the function is charged (AGAINST=another layer's extensions/: both, in turn)
