@@ -444,21 +444,21 @@ class Pipeline:
         if raw.find(_MEASURES) < 0:
             return event
         from shipper.parse import emf
-        from shipper.parse.json_lines import members_of
 
-        members = members_of(raw)
-        shown = members if rules is None else members_of(rules.redacted_json(raw))
+        said = emf.members_in(raw)
+        shown = said if rules is None else emf.members_in(rules.redacted_json(raw))
         is_cumulative = self._selection.is_cumulative
-        found = emf.found_in(members, is_cumulative=is_cumulative) if members else None
-        told = found if shown is members else emf.found_in(shown or {}, is_cumulative=is_cumulative)
-        if self._shapes is None or members is None or found is None or told is None:
+        found = emf.found_in(said[0], is_cumulative=is_cumulative) if said else None
+        told = found if shown is said else emf.found_in(shown[0] if shown else {}, is_cumulative=is_cumulative)
+        if self._shapes is None or said is None or found is None or told is None:
             return event
+        members, record_of_rest = said
         one = context.invocation(context.request_id)
         since_ns = one.start_ns if one is not None else context.meters.since_ns
         export = emf.export_of(told, since_ns=since_ns, event_ns=unix_ns(event.time) or self._observed_ns)
         row.metrics = self._shapes.metrics(export)
         rest = emf.beside(members, found)
-        return Event(event.time, event.type, msgspec.Raw(rest)) if rest else None
+        return Event(event.time, event.type, msgspec.Raw(record_of_rest(rest))) if rest else None
 
     def _write_judged(self, record: LogRecord, index: int, row: Row) -> None:
         """A log record as the rules leave it."""

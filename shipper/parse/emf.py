@@ -13,9 +13,12 @@ import msgspec
 
 from shipper.model.meters import SECONDS
 from shipper.model.metrics import DELTA, Export, Histogram, Metric, Point
+from shipper.parse.json_lines import members_of, members_within, object_of
+from shipper.parse.text_formats import object_behind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 else:
     Any = object
@@ -92,6 +95,24 @@ class Found(msgspec.Struct, frozen=True):
     dimensions: frozenset[str]
 
 
+def members_in(raw: bytes) -> "tuple[dict[str, bytes], Callable[[bytes], bytes]] | None":
+    """The members that a record has or holds, and what makes a record of others in their place; None for no members.
+
+    They may stand behind what a runtime writes before each message, and be the message of a runtime's own JSON.
+    """
+    behind = object_behind(raw) if raw[:1] == b'"' else b""
+    members = members_of(behind or raw)
+    if members is None:
+        return None
+    if behind:
+        head = raw[: len(raw) + 1 - len(behind)]
+        return members, lambda rest: head + _to_json(rest.decode())[1:]
+    within = members_within(members)
+    if within is None:
+        return members, bytes
+    return within, lambda rest: object_of({**members, "message": rest})
+
+
 def found_in(members: dict[str, bytes], *, is_cumulative: bool) -> Found | None:
     """The metrics that a line's members say; None where it is not of this format.
 
@@ -137,7 +158,7 @@ def beside(members: dict[str, bytes], found: Found) -> bytes:
     rest = {name: value for name, value in members.items() if name not in found.used}
     if found.dimensions.issuperset(rest):
         return b""
-    return b"{%b}" % b",".join([b"%b:%b" % (_to_json(name), value) for name, value in rest.items()])
+    return object_of(rest)
 
 
 def _metric(one: Definition, values: list[int | float], attributes: dict[str, str], *, is_cumulative: bool) -> Metric:

@@ -463,6 +463,13 @@ def _objects_at_beginning(text: bytes) -> "Iterator[bytes]":
         yield text[begin:comma] + b"}"
 
 
+def members_within(members: dict[str, bytes]) -> dict[str, bytes] | None:
+    """Those of the object that is the message, as such or as text, of what a runtime writes around it; None for none."""
+    names = members.keys()
+    is_envelope = names >= _OF_ENVELOPE and names <= _ENVELOPE
+    return members_of(members["message"]) if is_envelope and may_hold_object(members["message"]) else None
+
+
 def ids_of(members: dict[str, bytes], named: "Named" = NOBODY) -> Line:
     """Whose line it is, as `line_of` finds it, and nothing else."""
     names = tuple(members)

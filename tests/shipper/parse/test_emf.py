@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.shipper.following import Seen, attributes, followed
-from tests.shipper.story import BEGIN_NS, R1, done, line, ns, report, start
+from tests.shipper.story import BEGIN_NS, R1, at, done, line, ns, report, start
 
 AT_MS = BEGIN_NS // 1_000_000 + 7
 
@@ -89,6 +89,31 @@ def test_what_a_line_says_beside_its_metrics_stays_a_line() -> None:
         {"stringValue": "paid"},
         {"service": "till", "order": {"id": 7}, "faas.invocation_id": R1},
     )
+
+
+@pytest.mark.parametrize("is_whole", [True, False], ids=["alone", "with more"])
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        lambda text: f"{at(6)}\t{R1}\tINFO\t{text}\n",
+        lambda text: {"timestamp": at(6), "level": "INFO", "requestId": R1, "message": text},
+        lambda text: {"timestamp": at(6), "level": "INFO", "requestId": R1, "message": json.loads(text)},
+        lambda text: json.dumps({"timestamp": at(6), "level": "INFO", "requestId": R1, "message": text}),
+    ],
+    ids=["text", "JSON, text in it", "JSON, an object in it", "JSON as text"],
+)
+def test_a_line_may_stand_behind_what_a_runtime_writes_and_in_its_json(wrapped: Any, *, is_whole: bool) -> None:
+    """What it says beside its metrics keeps what was around it."""
+    more: Any = {} if is_whole else {"level": "warn", "message": "paid", "order": 7}
+    record = wrapped(json.dumps(emf({"orders": 2}, ("orders", "Count"), service="t\u00ea", **more), ensure_ascii=False))
+    seen = followed([start(0), line(8, record)], TAILRACE_REDACT="blue")
+    assert told(seen) == {"orders": ("1", ("sum", "2"), {**ATTRIBUTES, "service": "t\u00ea"})}
+    found = [(log["body"]["stringValue"], log["severityText"], log["timeUnixNano"]) for log in seen.logs]
+    assert found == ([] if is_whole else [("paid", "warn", ns(6))])
+    kept = [
+        {name: attributes(log).get(name) for name in ("service", "order", "faas.invocation_id")} for log in seen.logs
+    ]
+    assert kept == ([] if is_whole else [{"service": "t\u00ea", "order": 7, "faas.invocation_id": R1}])
 
 
 @pytest.mark.parametrize(("unit", "ours"), UNITS)
