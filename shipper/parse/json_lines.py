@@ -464,7 +464,7 @@ def _objects_at_beginning(text: bytes) -> "Iterator[bytes]":
 
 
 def members_within(members: dict[str, bytes]) -> dict[str, bytes] | None:
-    """Those of the object that is the message, as such or as text, of what a runtime writes around it; None for none."""
+    """Those of the object, or of the text of one, that is the message of what a runtime writes; None for none."""
     names = members.keys()
     is_envelope = names >= _OF_ENVELOPE and names <= _ENVELOPE
     return members_of(members["message"]) if is_envelope and may_hold_object(members["message"]) else None
