@@ -67,6 +67,9 @@ WARM_LIMIT_S = 5.0
 # Pauses before a supervisor is made again for which there were no descriptors.
 START_PAUSES_S = (0.05, 0.1, 0.2, 0.4)
 
+# What a report's line, or the collector's own, has said of an event.
+SAID_BEFORE = ("start", "reported")
+
 # How long a worker that is to exit has for its last line before it is ended.
 EXIT_S = 0.1
 
@@ -279,7 +282,7 @@ class Supervisor:
                 self._say_breaker(route, event)
         if self._log.is_debug:
             waiting = self._machine.routes[0].shipments.end - self._machine.released
-            self._log.debug("machine.handled", waiting_bytes=waiting, **fields_of(event))
+            self._log.debug("machine.handled", waiting_bytes=waiting, **fields_of(event, SAID_BEFORE))
             if self._machine.state is not before:
                 self._log.debug("machine.state_changed", before=before.value, after=self._machine.state.value)
         for command in commands:

@@ -26,6 +26,9 @@ REPORTS_PIPE_BYTES = 1_048_576
 
 DIGEST_KEY_BYTES = 16
 
+# What the collector's own line of a batch or a request has, and the one of its report need not repeat.
+SAID_BY_COLLECTOR = ("start", "events", "body_bytes", "digest", "finished", "reported", "status")
+
 
 class Worker:
     """One worker process and the pipes to it.
@@ -358,10 +361,11 @@ class WorkerPool:
         """What one has reported; what its successor goes on from is kept."""
         worker = self._workers[name]
         decoder = wire.collector_reports if worker is self._collector else wire.shipper_reports
+        said = SAID_BY_COLLECTOR if worker is self._collector else ()
         for packet in worker.packets():
             report = decoder.decode(packet)
             if self._log.is_debug:
-                self._log.debug(f"{worker.kind}.reported", **worker.fields, **fields_of(report))
+                self._log.debug(f"{worker.kind}.reported", **worker.fields, **fields_of(report, said))
             if isinstance(report, wire.Ready):
                 worker.is_ready = True
             elif isinstance(report, wire.Stored):

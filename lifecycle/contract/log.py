@@ -12,7 +12,7 @@ import fcntl
 import os
 import select
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from time import sleep
 
 TYPE_CHECKING = False
@@ -153,11 +153,35 @@ class Log:
         return {"logger": logger, "level": level, "event": event, "time": time, "pid": os.getpid(), **event_dict}
 
 
-def fields_of(message: "Struct") -> "dict[str, Any]":
-    """A message, event or command as fields of a line, named by its type; of context, which is opaque, nothing."""
-    line = {"what": type(message).__name__}
-    line |= {name: getattr(message, name) for name in message.__struct_fields__ if name != "context"}
-    return {name: value.hex() if isinstance(value, bytes) else value for name, value in line.items()}
+def fields_of(message: "Struct", without: Collection[str] = ()) -> "dict[str, Any]":
+    """A message, event or command as fields of a line, named by its type; of context, which is opaque, nothing.
+
+    What may be left out of it, and says nothing, is left out: zeros, and what is false or empty. Seconds are told to
+    the microsecond.
+
+    Args:
+        message: To be told of.
+        without: Fields that another line has.
+    """
+    from msgspec import NODEFAULT
+
+    names, defaults = message.__struct_fields__, message.__struct_defaults__
+    optional = {
+        name
+        for name, default in zip(names[len(names) - len(defaults) :], defaults, strict=True)
+        if default is not NODEFAULT
+    }
+    line: dict[str, Any] = {"what": type(message).__name__}
+    for name in names:
+        value = getattr(message, name)
+        if name == "context" or name in without or (name in optional and not value):
+            continue
+        if isinstance(value, bytes):
+            value = value.hex()
+        elif isinstance(value, float):
+            value = round(value, 6)
+        line[name] = value
+    return line
 
 
 def _structlog_logger(write: Callable[[bytes], object], ordered: "Any") -> "Any":

@@ -27,6 +27,25 @@ def test_each_batch_can_be_followed_from_socket_to_acknowledgement(start: Start)
         assert any(through >= batch["end"] for through in released)
 
 
+def test_nothing_is_said_three_times(start: Start) -> None:
+    """What the collector says of a batch no report's line repeats; an invocation takes no more than 4.2 kB to tell."""
+    run = start(TAILRACE_LOG_LEVEL="debug", TAILRACE_FLUSH="end")
+    for _ in range(6):
+        run.invoke(lines=5)
+    run.end()
+    lines = [line for line in run.said() if line.startswith("{")]
+    invoked = [number for number, line in enumerate(lines) if '"what":"Invoked"' in line]
+    # Of the first one there is more to tell, and on a busy machine of one whose lines come in two batches.
+    told_bytes = min(sum(len(line.rstrip()) + 1 for line in lines[at:end]) for at, end in pairwise(invoked[1:]))
+    print(f"{told_bytes} bytes an invocation at debug")
+    assert told_bytes < 4200
+    for batch in run.events("collector.batch_stored"):
+        assert sum(f'"digest":"{batch["digest"]}"' in line for line in lines) == 1
+    handled = [line for line in run.events("machine.handled") if line["what"] == "BatchStored"]
+    assert all("reported" not in line for line in handled)
+    assert any(line.get("finished") for line in handled)
+
+
 def test_each_decision_has_its_reason_and_each_state_change_its_line(start: Start) -> None:
     """Why /next was asked, why something was shipped, and what the machine then waited for."""
     run = start(TAILRACE_LOG_LEVEL="debug", TAILRACE_FLUSH="end")

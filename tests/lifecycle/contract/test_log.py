@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from lifecycle.contract.log import Log, fields_of, plain_line
 from lifecycle.contract.wire import Shipped, Stored
+from lifecycle.machine.events import BatchStored, OffsetCommitted
 
 
 def written(level: str = "debug", secrets: tuple[str, ...] = ()) -> tuple[Log, list[bytes]]:
@@ -93,6 +94,16 @@ def test_message_is_shown_by_its_type_and_fields() -> None:
     assert fields_of(Shipped(through=7, events=2, context=b"secret"))["what"] == "Shipped"
     assert "context" not in fields_of(Shipped(through=7))
     assert fields_of(Stored(start=0, end=1, events=1, body_bytes=1, digest=b"\x01\x02"))["digest"] == "0102"
+
+
+def test_what_says_nothing_or_is_said_elsewhere_is_left_out() -> None:
+    """What a message may be made without, when it is zero or empty; what it always has is told, zero or not."""
+    assert fields_of(Shipped(through=0, owes=True, dropped={})) == {"what": "Shipped", "through": 0, "owes": True}
+    stored = BatchStored(start=0, end=9, finished=("r",), reported=("q",), finished_age_s=0.0123456789)
+    said = {"what": "BatchStored", "end": 9, "finished": ("r",), "finished_age_s": 0.012346}
+    assert fields_of(stored, ("start", "reported")) == said
+    # Whose something is, is told also where there is one of them.
+    assert fields_of(OffsetCommitted(7))["worker"] == "shipper"
 
 
 UNREAD = """
