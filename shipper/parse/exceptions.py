@@ -82,11 +82,11 @@ _ENVELOPE = frozenset(("timestamp", "level", "message", "requestId", "AWSRequest
 # Frames of .NET's runtime are part of a stack trace only where nothing below them caught the exception.
 _DOTNET_RUNTIME = "at Amazon.Lambda.RuntimeSupport."
 # Java, .NET and JavaScript: a line with a type that ends like one, then indented lines that begin with `at`. Node.js
-# has the code of its own errors behind the type.
+# has the code of its own errors behind the type, and of a DOMException the name.
 _FRAMES = re.compile(r"[\r\n]{1,2}[ \t]{1,16}at ")
 _NAMED = re.compile(
     r"(?:^|[\t ])(?P<type>(?:[\w$]{1,80}\.){0,20}[\w$]{0,80}?(?:Error|Exception|Throwable)[\w$]{0,80})"
-    r"(?: \[[A-Z][A-Z0-9_]{0,80}\])?(?:: (?P<message>.*))?$"
+    r"(?: \[[A-Z]\w{0,80}\])?(?:: (?P<message>.*))?$"
 )
 # Such a line may be some above the frames: a message can have lines of its own, and .NET names the inner exceptions
 # between the outer one and the frames.
@@ -129,9 +129,9 @@ _TYPE_END = re.compile(r"(?:Error|Exception|Throwable|Panic|Fault|Failure|Interr
 _NO_MESSAGE = frozenset(("none", "null", "nil", "undefined", "n/a", "na", "-"))
 _NO_ERROR = _NO_MESSAGE | {"no", "false", "true", "ok", "success", "0"}
 # Of what libraries write of an exception as an object, `{"type", "message", "stack"}` under many names.
-_OBJECT_TYPES = ("errorType", "type", "exc_type", "name", "class")
-_OBJECT_MESSAGES = ("errorMessage", "message", "exc_value")
-_OBJECT_STACKS = ("stackTrace", "stack", "stack_trace", "stacktrace", "extendedStackTrace", "trace")
+_OBJECT_TYPES = ("errorType", "type", "exc_type", "name", "class", "Type")
+_OBJECT_MESSAGES = ("errorMessage", "message", "exc_value", "Message")
+_OBJECT_STACKS = ("stackTrace", "stack", "stack_trace", "stacktrace", "extendedStackTrace", "trace", "StackTrace")
 # Names that nobody gives anything else.
 _SURE_TYPES = frozenset(("errorType", "exc_type"))
 _SURE_MESSAGES = frozenset(("exception.message", "error.message"))
@@ -421,6 +421,9 @@ def _of_object(value: Any) -> ExceptionInfo | None:
     is_sure = name in _SURE_TYPES or _TYPE_END.search(kind) is not None
     stacks = ((_joined if is_sure else stack_of)(value.get(name)) for name in _OBJECT_STACKS)
     stack = next((stack for stack in stacks if stack), "")
+    if stack and not kind:  # JavaScript's errors have their name there alone
+        told = in_text(stack)
+        kind, message = (told.type, message or told.message) if told is not None else ("", message)
     return ExceptionInfo(kind, message, stack) if kind and (is_sure or stack) else None
 
 

@@ -66,10 +66,10 @@ _TYPES = ("errorType", "exception.type", "exception_name", "error.type")
 _MESSAGES = ("errorMessage", "exception.message", "error.message")
 _STACKS = (
     *("stackTrace", "exception.stacktrace", "stack_trace", "stacktrace", "exc_info", "exception", "stack"),
-    *("error.stack_trace", "error.stack", "@x"),
+    *("error.stack_trace", "error.stack", "@x", "Exception"),
 )
 # Members that may hold an exception as an object, or as a list of objects with its causes behind it.
-_OBJECTS = ("err", "error", "exception", "thrown")
+_OBJECTS = ("err", "error", "exception", "thrown", "Exception")
 _ROLES = {name: (role, rank) for role, names in _NAMES.items() for rank, name in enumerate(names)}
 # Names that mean so only beside one of others: OpenTelemetry's records, Rust's tracing, .NET's console, Monolog.
 _BESIDE = {

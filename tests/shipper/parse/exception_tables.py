@@ -133,6 +133,13 @@ TEXTS: list[tuple[Any, ...]] = [
         f"TypeError [ERR_INVALID_ARG_TYPE]: no card\n{NODE}",
     ),
     (
+        "Node.js, a name",
+        f"{HEAD}DOMException [AbortError]: no card\n{NODE}",
+        "DOMException",
+        "no card",
+        f"DOMException [AbortError]: no card\n{NODE}",
+    ),
+    (
         "Node.js, a code and no message",
         f"{HEAD}RangeError [ERR_OUT_OF_RANGE]\n{NODE}",
         "RangeError",
@@ -236,6 +243,12 @@ MEMBERS = [
         ("err",),
     ),
     (
+        "JavaScript, an error's own members",
+        {"error": {"code": "E1", "message": "no", "stack": f"TypeError: no\n{NODE}"}},
+        ("TypeError", "no", f"TypeError: no\n{NODE}"),
+        ("error",),
+    ),
+    (
         "bunyan, a type of one's own",
         {"err": {"name": "Refused", "message": "no", "stack": f"Refused: no\n{NODE}"}},
         ("Refused", "no", f"Refused: no\n{NODE}"),
@@ -260,6 +273,18 @@ MEMBERS = [
         ("exception",),
     ),
     ("Serilog", {"@x": f"A.BException: no\n{DOTNET}"}, ("A.BException", "no", f"A.BException: no\n{DOTNET}"), ()),
+    (
+        ".NET, by names in PascalCase",
+        {"Exception": f"A.BException: no\n{DOTNET}"},
+        ("A.BException", "no", f"A.BException: no\n{DOTNET}"),
+        (),
+    ),
+    (
+        "Powertools for .NET, by names in PascalCase",
+        {"Exception": {"Type": "A.BException", "Message": "no", "StackTrace": DOTNET}},
+        ("A.BException", "no", DOTNET),
+        ("Exception",),
+    ),
     (
         "zap",
         {"error": "no card", "stacktrace": "main.pay\n\t/app/main.go:9"},
@@ -286,6 +311,7 @@ ORDINARY: list[dict[str, Any]] = [
     {"exception": "none"},
     {"exception": ""},
     {"exception": "see below"},
+    {"Exception": "none"},
     {"exception": True},
     {"exc_info": "False"},
     {"exc_info": True},
