@@ -201,7 +201,7 @@ class Environment:
         if self._finished and self._finished[-1][1] <= now:
             self._put(self._finished, now)
             self._finished = []
-            if not self._is_frozen:
+            if self._machine.state is not State.HOLDING or not self._is_at_it:  # else the shipment's end comes first
                 self._look_ahead()
 
     def _put(self, finished: list[tuple[str, float]], now: float) -> None:
