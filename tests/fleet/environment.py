@@ -125,7 +125,6 @@ class Environment:
         machine, push = self._machine, self._world.push
         push(self._ends_at + BUFFER_S + STORE_S, self, "stored", 0.0)
         if machine.state is not State.HOLDING:
-            push(self._ends_at, self, "ended", 0.0)
             push(now + BUFFER_S + STORE_S, self, "began", 0.0)
             self._look_ahead()
         held_back, self._held_back = self._held_back, []
@@ -176,7 +175,10 @@ class Environment:
         if isinstance(command, FetchNext):
             if command.held_s:
                 self._world.figures.held(command.held_s, now, is_in_vain=command.reason != "delivered")
-            self._freeze(now)
+            if now < self._ends_at:
+                self._world.push(self._ends_at, self, "ended", 0.0)
+            else:
+                self._freeze(now)
         elif isinstance(command, Ship):
             self._ship(command, now)
         elif isinstance(command, Ping):

@@ -54,6 +54,15 @@ def test_same_seed_is_the_same_life(*, hangs: bool) -> None:
     assert played(scenario).asked != played(msgspec.structs.replace(scenario, seed=2)).asked
 
 
+def test_environment_that_is_asked_to_wait_is_invoked_as_often_as_any() -> None:
+    """It is let go in the middle of an invocation, when its shipment ends without a delivery."""
+    limit = Trouble(60.0, 300.0, capacity=0.25, is_limit=True, retry_after_s=30.0)
+    scenario = msgspec.structs.replace(OUTAGE, environments=50, duration_s=600, troubles=(limit,))
+    summary = played(scenario)
+    assert summary.invocations > 0.8 * scenario.environments * scenario.duration_s / scenario.gap_s
+    assert (summary.lost, summary.uncounted, summary.stranded) == (0, 0, 0)
+
+
 def test_jitter_keeps_those_apart_that_began_together() -> None:
     """Invoked all at once every thirty seconds, for twenty, and the backend comes back while they try again."""
     back_s = 62
