@@ -13,7 +13,7 @@ import os
 import select
 import sys
 from collections.abc import Callable, Collection, Iterable
-from time import sleep
+from time import gmtime, monotonic, sleep, strftime, time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def fields_of(message: "Struct", without: Collection[str] = ()) -> "dict[str, An
     """A message, event or command as fields of a line, named by its type; of context, which is opaque, nothing.
 
     What may be left out of it, and says nothing, is left out: zeros, and what is false or empty. Seconds are told to
-    the microsecond.
+    the microsecond; a deadline, of the monotonic clock, is told by the wall's, with the seconds that are left.
 
     Args:
         message: To be told of.
@@ -176,12 +176,25 @@ def fields_of(message: "Struct", without: Collection[str] = ()) -> "dict[str, An
         value = getattr(message, name)
         if name == "context" or name in without or (name in optional and not value):
             continue
+        if name == "deadline":
+            line |= _told_deadline(value)
+            continue
         if isinstance(value, bytes):
             value = value.hex()
         elif isinstance(value, float):
             value = round(value, 6)
         line[name] = value
     return line
+
+
+def _told_deadline(deadline: float) -> "dict[str, Any]":
+    left_s = deadline - monotonic()
+    try:
+        seconds, ms = divmod(round((time() + left_s) * 1000), 1000)
+        at: object = f"{strftime('%Y-%m-%dT%H:%M:%S', gmtime(seconds))}.{ms:03}Z"
+    except (OverflowError, ValueError, OSError):  # further away than a calendar goes
+        at = None
+    return {"deadline": at, "left_s": round(left_s, 3)}
 
 
 def _structlog_logger(write: Callable[[bytes], object], ordered: "Any") -> "Any":

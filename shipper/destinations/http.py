@@ -239,7 +239,7 @@ class HttpSender:
             self._heard(response)
         if self._log.is_debug:
             took_ms = round((self._clock() - started) * 1000, 1)
-            self._log.debug("shipper.answer_received", status=response.status, took_ms=took_ms)
+            self._log.debug("shipper.answer_received", destination=self.label, status=response.status, took_ms=took_ms)
         outcome = self._auth.judged(self._read(request, response), response)
         return outcome if outcome is DONE else self._quoted(outcome, response)
 

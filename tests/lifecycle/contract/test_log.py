@@ -5,6 +5,8 @@ import os
 import select
 import subprocess
 import sys
+from datetime import datetime, timezone
+from time import monotonic
 
 import msgspec
 import pytest
@@ -12,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lifecycle.contract.log import Log, fields_of, plain_line
-from lifecycle.contract.wire import Shipped, Stored
+from lifecycle.contract.wire import Shipped, Stalled, Stored
 from lifecycle.machine.events import BatchStored, OffsetCommitted
 
 
@@ -94,6 +96,17 @@ def test_message_is_shown_by_its_type_and_fields() -> None:
     assert fields_of(Shipped(through=7, events=2, context=b"secret"))["what"] == "Shipped"
     assert "context" not in fields_of(Shipped(through=7))
     assert fields_of(Stored(start=0, end=1, events=1, body_bytes=1, digest=b"\x01\x02"))["digest"] == "0102"
+
+
+def test_a_deadline_is_told_by_the_walls_clock_with_the_seconds_left() -> None:
+    """One that no calendar has is none, and no error."""
+    before = datetime.now(timezone.utc)
+    said = fields_of(Stalled(reason="connect", deadline=monotonic() + 60))
+    assert 59 < said["left_s"] <= 60
+    at = datetime.strptime(said["deadline"], "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=timezone.utc)
+    assert 59 < (at - before).total_seconds() < 70
+    for never in (float("inf"), 1e18):
+        assert fields_of(Stalled(reason="connect", deadline=never))["deadline"] is None
 
 
 def test_what_says_nothing_or_is_said_elsewhere_is_left_out() -> None:
