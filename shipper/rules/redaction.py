@@ -83,15 +83,17 @@ class Redaction:
         start = _json_start(text) if has_escapes or '"' in text else None
         if start is None:
             found = self._replaced(text)
-            return self._between_quotes(found, level) if has_escapes or self._anchored else found
+            if has_escapes or self._anchored:
+                found = self._between_quotes(found, level)
+            return self._across(found) if has_escapes else found
         if level == MOST_LEVELS:
             return self._blank()
         if start:
             head, rest = text[:start], text[start:]
-            after = self._replaced(self._between_quotes(head, level) + self._in_json(rest, level + 1, hits))
+            after = self._across(self._between_quotes(head, level) + self._in_json(rest, level + 1, hits))
             return text if after == text else after
         inside = self._in_json(text, level + 1, hits)
-        return self._replaced(inside) if hits or inside is not text else text
+        return self._across(inside) if hits or has_escapes or inside is not text else text
 
     def json(self, raw: bytes) -> bytes:
         """A JSON value, valid and UTF-8: each name, text and number in it; the same object where none is replaced.
@@ -109,7 +111,7 @@ class Redaction:
         if not hits and "\\" not in text:
             return raw
         after = self._in_json(text, 0, hits)
-        across = self._replaced(after) if raw[:1] in (b"{", b"[") and (hits or after is not text) else after
+        across = self._across(after) if raw[:1] in (b"{", b"[") else after
         if across is text:
             return raw
         return across.encode() if across is after or _is_json(across) else _to_json(across)
@@ -153,6 +155,13 @@ class Redaction:
         for pattern in self._all if patterns is None else patterns:
             after = self._patterns.redacted(pattern, after)
         return text if after == text else after
+
+    def _across(self, text: str) -> str:
+        """What patterns find that look at more than one name or text of JSON: a key by its name, say, with escapes."""
+        found = self._replaced(text)
+        plain = _ESCAPE.sub(_plain, found) if "\\" in found else found
+        again = self._replaced(plain) if plain != found else plain
+        return found if again == plain else again
 
     def _in_json(self, text: str, level: int, hits: list[Pattern]) -> str:
         """Valid JSON, what stands in it looked at as it reads decoded.
@@ -333,6 +342,12 @@ def _resolved(found: "re.Match[str]") -> str:
         return chr(0x10000 + ((int(high, 16) - 0xD800) << 10) + int(low, 16) - 0xDC00)
     code = int(unit, 16)
     return "\ufffd" if 0xD800 <= code <= 0xDFFF else chr(code)  # noqa: PLR2004 - surrogates (RFC 8259, 8.2)
+
+
+def _plain(found: "re.Match[str]") -> str:
+    """What an escape stands for, if JSON may have that as it is."""
+    text = _resolved(found)
+    return found[0] if text in '"\\\ufffd' or text < " " else text
 
 
 def _edited(text: str, edits: list[tuple[int, int, str]]) -> str:

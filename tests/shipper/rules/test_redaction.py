@@ -140,6 +140,17 @@ PLACES: dict[str, Callable[[str], list[Any]]] = {
 }
 
 
+@pytest.mark.parametrize("form", ["%s", "key: %s", "%s and so on", '{"a":"%s"}', '["x: %s"]'])
+def test_what_is_known_by_the_name_beside_it_is_found_through_escapes(form: str) -> None:
+    """PHP writes a slash with a backslash before it, and a key may have several."""
+    said = r'{"secretAccessKey":"wJalrXUtnFEMI\/K7MDENG\u002FbPxRfiCYEXAMPLEKEY"}'
+    text = form.replace("%s", said if form[:1] not in "{[" else json.dumps(said)[1:-1])
+    one = redaction("aws_key")
+    for after in (one.text(text), one.json(json.dumps(text).encode()).decode(), one.json(said.encode()).decode()):
+        assert "secretAccessKey" in after
+        assert "wJalr" not in after
+
+
 @settings(max_examples=12, deadline=None)
 @given(SECRETS, st.integers(0, 6), st.integers(0, 2**32))
 @pytest.mark.parametrize("place", PLACES)

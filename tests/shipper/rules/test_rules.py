@@ -55,6 +55,9 @@ def test_rules_are_for_other_extensions_and_for_the_platforms_lines_too() -> Non
 REDACTED = [
     ("card", f"paid with {CARD} today", f"paid with {BLANK} today"),
     ("card", "order 1234567890123456", "order 1234567890123456"),
+    ("card", f"It is {CARD}.", f"It is {BLANK}."),
+    ("card", "v.4111111111111111, 4111111111111111.00", f"v.{BLANK}, {BLANK}.00"),
+    ("card", "0.4111111111111111 4111111111111111.25", "0.4111111111111111 4111111111111111.25"),
     ("email", "sent to jane.doe+x@mail.example.com.", f"sent to {BLANK}."),
     ("bearer", "Authorization: Bearer abc.def-ghi_123==", f"Authorization: Bearer {BLANK}"),
     ("bearer", "the bearer of news", "the bearer of news"),
