@@ -50,7 +50,14 @@ def bounded(attributes: "dict[str, Any]") -> "dict[str, Any]":
     left = MOST_BYTES
     kept = {}
     for name, value in attributes.items():
-        left -= len(msgspec.msgpack.encode((name, value)))
+        try:
+            packed = msgspec.msgpack.encode((name, value))
+        except OverflowError:  # an integer of more than 64 bits
+            import json
+
+            value = json.dumps(value)  # noqa: PLW2901 - as text it travels
+            packed = msgspec.msgpack.encode((name, value))
+        left -= len(packed)
         if left >= 0:
             kept[name] = value
     return kept

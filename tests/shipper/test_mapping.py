@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shipper.model.platform_records import KINDS
@@ -206,6 +206,7 @@ def test_every_recorded_event_is_accounted_for(path: Path) -> None:
     assert starts <= spans
 
 
+@example([event({"x": [[-(2**63) - 1]]}, "platform.start")])
 @given(
     st.lists(
         st.builds(event, JSON, st.sampled_from(["function", "extension", *KINDS, "platform.fault", "platform.x"])),
