@@ -85,15 +85,16 @@ class Redaction:
             found = self._replaced(text)
             if has_escapes or self._anchored:
                 found = self._between_quotes(found, level)
-            return self._across(found) if has_escapes else found
+            return self._across(found, is_seen=True)
         if level == MOST_LEVELS:
             return self._blank()
         if start:
             head, rest = text[:start], text[start:]
-            after = self._across(self._between_quotes(head, level) + self._in_json(rest, level + 1, hits))
+            inside = self._in_json(rest, level + 1, hits)
+            after = self._across(self._between_quotes(head, level) + inside, is_seen=False)
             return text if after == text else after
         inside = self._in_json(text, level + 1, hits)
-        return self._across(inside) if hits or has_escapes or inside is not text else text
+        return self._across(inside, is_seen=not hits and inside is text)
 
     def json(self, raw: bytes) -> bytes:
         """A JSON value, valid and UTF-8: each name, text and number in it; the same object where none is replaced.
@@ -111,7 +112,7 @@ class Redaction:
         if not hits and "\\" not in text:
             return raw
         after = self._in_json(text, 0, hits)
-        across = self._across(after) if raw[:1] in (b"{", b"[") else after
+        across = self._across(after, is_seen=not hits and after is text) if raw[:1] in (b"{", b"[") else after
         if across is text:
             return raw
         return across.encode() if across is after or _is_json(across) else _to_json(across)
@@ -156,10 +157,16 @@ class Redaction:
             after = self._patterns.redacted(pattern, after)
         return text if after == text else after
 
-    def _across(self, text: str) -> str:
-        """What patterns find that look at more than one name or text of JSON: a key by its name, say, with escapes."""
-        found = self._replaced(text)
-        plain = _ESCAPE.sub(_plain, found) if "\\" in found else found
+    def _across(self, text: str, *, is_seen: bool) -> str:
+        """What patterns find that look at more than one name or text of JSON: a key by its name, say, with escapes.
+
+        Args:
+            text: Of what was found in each of them, nothing is left.
+            is_seen: As it stands nothing is found in it.
+        """
+        found = text if is_seen else self._replaced(text)
+        # Nearly all escapes are of quotes and lines, which JSON cannot have as they are.
+        plain = _ESCAPE.sub(_plain, found) if "\\u" in found or "\\/" in found else found
         again = self._replaced(plain) if plain != found else plain
         return found if again == plain else again
 
