@@ -10,7 +10,7 @@ from tests.tools.test_elf import shared_object
 from tools import elf, loading
 from tools.target import ARCHITECTURES, VERSIONS
 
-MODULES = ("httptools/parser/parser", "httptools/parser/url_parser", "msgspec/_core")
+MODULES = ("httptools/parser/parser", "msgspec/_core")
 
 
 @pytest.fixture(scope="session")

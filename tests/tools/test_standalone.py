@@ -24,8 +24,8 @@ from tests.tools import slash_opt
 from tests.tools.conftest import ROOT
 from tests.tools.test_elf import shared_object
 from tests.tools.test_every_python import AARCH64, life
-from tests.tools.test_layer import COLUMNS_SINCE, POSITIONS
-from tools import archive, contents, debian, elf, publish, pythons, standalone
+from tests.tools.test_layer import COLUMNS_SINCE, LEAN, POSITIONS
+from tools import archive, contents, debian, elf, publish, pythons, sources, standalone
 from tools.target import Target, dotted, real_interpreter
 
 RUNTIMES = Path(__file__).parent / "runtimes"
@@ -203,7 +203,7 @@ def test_every_carried_module_can_be_imported_there(
         "json",
         "ipaddress",
     )
-    program = "import sys; sys.path.insert(0, '/opt/tailrace'); " + "; ".join(
+    program = f"import sys; sys.path.insert(0, '/opt/tailrace'); {LEAN}; " + "; ".join(
         f"import {name}" for name in (*modules, *lazily)
     )
     script = entering(tmp_path / "run", root, layer, f"/opt/{standalone.PROGRAM}", "-ISv", "-c", program)
@@ -246,7 +246,8 @@ class TestContent:
         assert first == "#!/opt/tailrace/python/bin/python3 -IS"
         assert rest == (ROOT / "tools/launcher.py").read_text(encoding="utf-8")
         for path in (ROOT / "shipper").rglob("*.py"):
-            assert (layer / "tailrace" / path.relative_to(ROOT)).read_bytes() == path.read_bytes()
+            carried = (layer / "tailrace" / path.relative_to(ROOT)).read_text(encoding="utf-8")
+            assert carried == sources.bare(path.read_text(encoding="utf-8"))
 
     def test_library_is_bytecode_and_compiled_modules_alone(self, layer: Path) -> None:
         """No source, no tests, no packaging tools, nothing of a site."""
