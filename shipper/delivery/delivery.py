@@ -164,6 +164,7 @@ class Delivery:
         self._jitter = jitter
         self._clock = clock
         self._shipment = 0
+        self._began_s = 0.0
         self._has_dropped = False
         self._said_of_rejected = ""
         self._crashes: set[str] = set()
@@ -174,6 +175,7 @@ class Delivery:
     def begin_shipment(self) -> None:
         """Another shipment begins: what was tried in the last one may be tried again."""
         self._shipment += 1
+        self._began_s = self._clock()
         self.lacked_time = False
         self._doubtful.clear()
 
@@ -210,8 +212,16 @@ class Delivery:
         settled(batch)
 
     def is_another_well(self, signal: str) -> bool:
-        """Whether other signals are taken, whatever becomes of this one."""
-        return any(health.is_well for name, health in self._healths.items() if name != signal)
+        """Whether other signals are taken, whatever becomes of this one.
+
+        What another took before this shipment and before this one began to fail says nothing of now: where all of it is
+        down, the one that has nothing to send has not noticed.
+        """
+        failing_since_s = self._healths[signal].failing_since_s
+        since_s = self._began_s if failing_since_s is None else min(self._began_s, failing_since_s)
+        return any(
+            health.is_well and health.took_at_s >= since_s for name, health in self._healths.items() if name != signal
+        )
 
     def _tasks(self, batch: Batch, *, with_deferred: bool) -> list[_Task]:
         """What of a batch is to be sent now."""

@@ -36,6 +36,7 @@ class Health:
 
     Attributes:
         is_well: Its last request was taken.
+        took_at_s: When that was, on the clock.
         taken: Requests that were.
         reason: Why it is not well, as far as it says so itself; "" where nothing but time was short.
         failing_since_s: When it first said so, on the clock; None while it does not.
@@ -52,6 +53,7 @@ class Health:
         said: set[str],
     ) -> None:
         self.is_well = False
+        self.took_at_s = 0.0
         self.taken = 0
         self.reason = ""
         self.failing_since_s: float | None = None
@@ -95,6 +97,7 @@ class Health:
         self._note_pace(late_s)
         self.taken += 1
         self.is_well = True
+        self.took_at_s = self._clock()
         self._late = 0
         if self.failing_since_s is not None:
             self._log.warning(

@@ -47,8 +47,8 @@ def test_more_than_the_backlog_holds_goes_to_files_and_arrives(start: Start, tmp
 def test_reset_environment_ships_what_the_last_one_spooled(start: Start, tmp_path: Path) -> None:
     """The function times out while the backend is down; the next environment delivers it, under the same ids."""
     directory = tmp_path / "spool"
-    run = spooling(start, directory, timeout_s=4.0)
-    assert run.env.invoke({"lines": 4000, "say": BIG_LINE, "sleep_s": 10}).status == "timeout"
+    run = spooling(start, directory, timeout_s=7.0)
+    assert run.env.invoke({"lines": 4000, "say": BIG_LINE, "sleep_s": 20}).status == "timeout"
     _wait_for_files(directory)
     run.backend.accept()
     run.invoke(lines=1)

@@ -536,3 +536,21 @@ class TestSilence:
             with pytest.raises(HeldError, match="deadline"):
                 scene.deliver(batch_of(b"a"))
         assert (scene.delivery.counts.so_far.requests, scene.lines.written) == (0, [])
+
+
+def test_lines_wait_for_an_outage_that_another_signal_has_not_noticed() -> None:
+    """It took something before, and has nothing to send now: that it was well says nothing of the present."""
+    scene = Scene(lambda records: DONE if records == [b"span"] else UNAVAILABLE, budget_s=0.2)
+    spans = batch_of(b"line")
+    spans.parcels.clear()
+    spans.add("traces", b"span")
+    scene.deliver(spans)
+    assert spans.is_done
+    for _ in range(3):
+        scene.timing.now += 1.0
+        scene.timing.deadline = scene.timing.now + 0.2
+        lines = batch_of(b"line")
+        with pytest.raises(HeldError):
+            scene.deliver(lines)
+        assert not lines.lost
+    assert "shipper.signal_deferred" not in scene.lines.events()
