@@ -92,6 +92,7 @@ def test_no_setting_is_evaluated(start: Start, tmp_path: Path) -> None:
             "TAILRACE_LISTEN_HOST",
             "TAILRACE_PLATFORM_LOGS",
             "TAILRACE_KEEP",
+            "TAILRACE_REDACT",
         )
         and not row.variable.endswith(("_PROXY", "_LOGS_ENDPOINT"))
     ]

@@ -88,6 +88,7 @@ FURTHER = (
     killed_while_it_flows(SHIPPER),
     Cell(
         name="collector that dies at once, always",
+        is_slow=True,
         before=dying(COLLECTOR),
         required=Required(kills=DEATHS_TO_FAIL, platform_keeps=True, late_p50_ms=LATE_MS),
     ),

@@ -26,6 +26,9 @@ DEFAULTS = {
     f"TAILRACE_FLUSH_{SECOND}": "adaptive",
 }
 
+# Held for the route that is well, as for one alone.
+HEALTHY_MS = 60.0
+
 # Memory of one process more, which may be at anything.
 SECOND_MB = 14.0
 
@@ -40,7 +43,7 @@ def beside(cell: Cell) -> Cell:
     was = cell.required
     is_of_all = bool(was.kills or was.platform_drops or was.platform_keeps or was.failing)
     required = Required(
-        late_p50_ms=was.late_p50_ms,
+        late_p50_ms=was.late_p50_ms and HEALTHY_MS,
         failing=was.failing,
         unending=was.unending,
         kills=was.kills,

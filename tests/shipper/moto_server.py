@@ -14,6 +14,9 @@ from moto.server import ThreadedMotoServer
 
 REGION = "eu-west-1"
 
+# More requests than any test makes.
+UNCHECKED = 1_000_000
+
 # What the function's role may do: what destinations are documented to need, and of secrets those of one kind.
 ACTIONS = ["secretsmanager:GetSecretValue", "s3:PutObject", "firehose:PutRecordBatch", "kinesis:PutRecords"]
 
@@ -52,7 +55,7 @@ class Aws:
     @contextmanager
     def unchecked(self) -> Iterator[None]:
         """For a while anybody may do anything, as who sets the scene."""
-        self._check(after=1_000_000)
+        self._check(after=UNCHECKED)
         yield
         self._check(after=0)
 
@@ -66,5 +69,6 @@ class Aws:
             pass
 
     def close(self) -> None:
-        """Ends it."""
+        """Ends it; whoever uses moto in this process after it is not checked."""
+        self._check(after=UNCHECKED)
         self._server.stop()
