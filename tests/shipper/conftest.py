@@ -15,7 +15,7 @@ def server() -> Iterator[Server]:
     server.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def aws() -> Iterator[Aws]:
     aws = Aws()
     yield aws
