@@ -59,6 +59,7 @@ def crowded(scene: Scene, number: int) -> None:
 MACHINE = (
     Cell(
         name="collector killed ×7 while a request is under way",
+        is_slow=True,
         events=SHORT,
         start=always(Slow(0.35)),
         before=dying_while_it_ships,
