@@ -7,12 +7,10 @@ in each document, a body below a limit, keys that are right; and it answers for 
 import gzip
 import json
 import re
-import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from typing_extensions import Self
+from tests.shipper.destinations.stub import Answer, Stub
 
 # What becomes of a document, unless a test says otherwise: status, error type and reason; "" for none.
 Verdict = tuple[int, str, str]
@@ -22,7 +20,7 @@ _MOST_ID_BYTES = 512
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{1,9}Z")
 
 
-class BulkServer:
+class BulkServer(Stub):
     """A server on loopback; a context manager.
 
     Args:
@@ -42,27 +40,19 @@ class BulkServer:
         self.most_bytes = most_bytes
         self.verdict = verdict
         self.streams: dict[str, dict[str, dict[str, Any]]] = {}
-        self.requests: list[tuple[str, dict[str, str]]] = []
         self.complaints: list[str] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self.port: int = self._server.server_address[1]
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(5)
+        super().__init__()
 
     def documents(self, stream: str) -> list[dict[str, Any]]:
         """What is in a data stream, in the order of creation."""
         return list(self.streams.get(stream, {}).values())
 
-    def answer(self, target: str, headers: dict[str, str], body: bytes) -> tuple[int, object]:
-        """Status and JSON that a request is answered with."""
+    def answered(self, target: str, headers: dict[str, str], body: bytes) -> Answer:
+        """What a request is answered with."""
+        status, said = self._answer(target, headers, body)
+        return status, b"" if said is None else json.dumps(said).encode()
+
+    def _answer(self, target: str, headers: dict[str, str], body: bytes) -> tuple[int, object]:
         self.requests.append((target, headers))
         found = _TARGET.fullmatch(target)
         if found is None:
@@ -113,25 +103,3 @@ class BulkServer:
     @staticmethod
     def _error(status: int, kind: str, reason: str) -> tuple[int, object]:
         return status, {"error": {"type": kind, "reason": reason}, "status": status}
-
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        answer = self.answer
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                headers = {name.lower(): value for name, value in self.headers.items()}
-                status, said = answer(self.path, headers, body)
-                data = b"" if said is None else json.dumps(said).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, *_: object) -> None:
-                """Says nothing."""
-
-        return Handler
