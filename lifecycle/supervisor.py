@@ -277,6 +277,8 @@ class Supervisor:
         before = self._machine.state
         were_open = [route.policy.is_open for route in self._machine.routes]
         commands = self._machine.handle(event, monotonic())
+        for ledger in self._ledgers.values():
+            ledger.held_ms = self._machine.held_s * MS_PER_S
         for route, was_open in zip(self._machine.routes, were_open, strict=True):
             if route.policy.is_open is not was_open:
                 self._say_breaker(route, event)
@@ -302,8 +304,6 @@ class Supervisor:
     def _obey(self, command: Command) -> None:
         match command:
             case FetchNext():
-                for ledger in self._ledgers.values():
-                    ledger.held_ms += command.held_s * MS_PER_S
                 self._ask_next()
             case Ship():
                 exports_ledger = "metrics" in self._routes[command.worker].exported_signals()

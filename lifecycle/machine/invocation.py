@@ -1,5 +1,7 @@
 """The invocation that runs or ran last, and the moments that follow from its deadline."""
 
+import msgspec
+
 from lifecycle.machine.events import BatchStored
 
 # What is there goes out this long before an invocation's deadline: enough for one more batch from the platform
@@ -21,6 +23,7 @@ class Invocation:
         buffer_s: How long the platform holds a batch back: about as old is a runtimeDone that does not say.
 
     Attributes:
+        request_id: As given.
         began: When it began.
         hold_ends: When /next is called at the latest.
         last_call_at: When what is there goes out, should the function still run.
@@ -31,7 +34,7 @@ class Invocation:
     """
 
     def __init__(self, request_id: str, deadline: float, now: float, *, budget_s: float, buffer_s: float) -> None:
-        self._request_id = request_id
+        self.request_id = request_id
         self.began = now
         self._budget_s = budget_s
         self._buffer_s = buffer_s
@@ -44,8 +47,8 @@ class Invocation:
 
     def stored(self, event: BatchStored, at: float) -> None:
         """A batch was stored `at` that moment: it may bring the invocation's end, or its report."""
-        self.is_reported |= self._request_id in event.reported
-        if self._request_id in event.finished and self.finished_at is None:
+        self.is_reported |= self.request_id in event.reported
+        if self.request_id in event.finished and self.finished_at is None:
             age_s = self._buffer_s
             if event.finished_age_s is not None and event.finished_age_s >= 0:
                 # No more than it takes to end the hold: the wall clock may have jumped.
@@ -74,3 +77,28 @@ class Invocation:
         returned = self.began if again else now - self._buffer_s
         if self.finished_at is None:
             self.hold_ends = min(self.hold_ends, returned + self._budget_s)
+
+
+class Untold(msgspec.Struct, frozen=True):
+    """An invocation that was let go before its end was known: it may have been over, and held for nothing.
+
+    Attributes:
+        request_id: Its id.
+        began: When it began.
+        let_go_at: When /next was called.
+        counted_s: How long it was taken to have been held.
+    """
+
+    request_id: str
+    began: float
+    let_go_at: float
+    counted_s: float
+
+    def more_held_s(self, event: BatchStored, at: float) -> float:
+        """How much longer than that it was held, now that a batch brings its end."""
+        if event.finished_age_s is None:
+            return 0.0
+        finished_at = at - event.finished_age_s
+        # Of the clock on the wall, which may have jumped, and of the last end in the batch, which may be another's.
+        is_likely = self.began <= finished_at <= self.let_go_at
+        return max(0.0, self.let_go_at - finished_at - self.counted_s) if is_likely else 0.0

@@ -52,7 +52,7 @@ from lifecycle.machine.events import (
     WorkerReady,
 )
 from lifecycle.machine.flush import MUTED, Choice, Traffic
-from lifecycle.machine.invocation import Invocation
+from lifecycle.machine.invocation import Invocation, Untold
 from lifecycle.machine.restarts import DEATHS_TO_FAIL, Restarts
 from lifecycle.machine.route import Claim, Route
 from lifecycle.machine.shutdown import GONE_S, SHUTDOWN_MARGIN_S, Shutdown, Step
@@ -216,6 +216,7 @@ class Machine:
     Attributes:
         state: What is waited for; changed by `handle` alone.
         routes: As given.
+        held_s: How long invocations were held after their ends, all together, as far as known.
     """
 
     def __init__(
@@ -230,6 +231,7 @@ class Machine:
     ) -> None:
         self.state = State.WAITING
         self.routes = tuple(routes)
+        self.held_s = 0.0
         self._traffic = traffic
         self._budget_s = self.routes[0].policy.budget_s
         self._buffer_s = buffer_s
@@ -239,6 +241,7 @@ class Machine:
         self._next_retry = NextRetry()
         self._ask_at = 0.0
         self._invocation: Invocation | None = None
+        self._untold: Untold | None = None
         self._remembered: deque[tuple[float, BatchStored]] = deque(maxlen=MOST_REMEMBERED)
         self._limits = AwakeLimits(now)
         self._heard_at = dict.fromkeys(self._workers, now)
@@ -525,6 +528,9 @@ class Machine:
             self._traffic.finished()
         if event.finished or event.reported:
             self._remembered.append((now, event))
+        if self._untold and self._untold.request_id in event.finished:
+            self.held_s += self._untold.more_held_s(event, now)
+            self._untold = None
         if self._invocation:
             self._invocation.stored(event, now)
 
@@ -741,7 +747,7 @@ class Machine:
                     route.held_in_vain_s += self._held_s(reason, now)
         if not any(route.claim for route in self.routes):
             self.state = State.WAITING
-            yield FetchNext(reason, self._held_s(reason, now))
+            yield self._let_go(invocation, reason, now)
             yield from self._ship_alongside(now)
             return
         for route in self.routes:
@@ -750,6 +756,14 @@ class Machine:
             elif invocation.finished_at is not None and not self._is_covered(route, invocation):
                 deadline = invocation.hold_ends - REPORT_MARGIN_S
                 yield from self._ship(route, now, deadline, "invocation_finished", is_held=True)
+
+    def _let_go(self, invocation: Invocation, reason: str, now: float) -> FetchNext:
+        """An invocation is held no longer. Where its end is not known, it may be told later how long it was."""
+        held_s = self._held_s(reason, now)
+        self.held_s += held_s
+        if invocation.finished_at is None:
+            self._untold = Untold(invocation.request_id, invocation.began, now, held_s)
+        return FetchNext(reason, held_s)
 
     def _is_covered(self, route: Route, invocation: Invocation) -> bool:
         """Whether the shipment under way is the one that the invocation, which has ended, is held for."""

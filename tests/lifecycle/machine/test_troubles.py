@@ -1,5 +1,7 @@
 """The machine in trouble: backlogs that fill, workers that die, news that come late or never."""
 
+from itertools import chain
+
 import pytest
 
 from lifecycle.machine.backoff import MOST_UNCONNECTED
@@ -421,3 +423,42 @@ def test_hold_whose_end_is_not_told_counts_from_when_the_function_was_last_heard
     (fetch,) = (command for command in pass_time(subject, 3.0) if isinstance(command, FetchNext))
     assert fetch.reason == "end_not_told"
     assert fetch.held_s == pytest.approx(2.75 - 0.475)
+
+
+def test_hold_that_ended_before_its_end_was_told_is_counted_when_it_is() -> None:
+    """A collector that keeps dying cannot tell it; the platform sends it again with the next invocation."""
+    subject = machine("end")
+    invoke(subject, 10.0, "r1")
+    commands = [*chain.from_iterable(subject.handle(WorkerExited("collector"), 10.3) for _ in range(7))]
+    assert reasons_to_fetch(commands) == ["collector_missing"]
+    assert subject.held_s == 0.0
+    pass_time(subject, 20.0)
+    invoke(subject, 20.0, "r2")
+    subject.handle(BatchStored(0, 100, ("r1",), (), 20.05 - 10.06), 20.05)
+    assert subject.held_s == pytest.approx(10.3 - 10.06)
+
+
+@pytest.mark.parametrize("age_s", [None, -1.0, 5.0, 20.05 - 10.4, 20.05 - 9.9])
+def test_end_that_is_told_late_and_lies_outside_the_hold_counts_nothing(age_s: float | None) -> None:
+    """The function went on running, or the clock on the wall jumped."""
+    subject = machine("end")
+    invoke(subject, 10.0, "r1")
+    for _ in range(7):
+        subject.handle(WorkerExited("collector"), 10.3)
+    pass_time(subject, 20.0)
+    invoke(subject, 20.0, "r2")
+    subject.handle(BatchStored(0, 100, ("r1",), (), age_s), 20.05)
+    assert subject.held_s == 0.0
+
+
+def test_end_that_is_told_late_adds_only_what_was_not_counted() -> None:
+    """A hold to the deadline was counted from when the function was last heard of."""
+    subject = machine("end")
+    invoke(subject, 10.0, "r1", timeout_s=3.0)
+    subject.handle(stored(100), 10.5)
+    pass_time(subject, 13.0)
+    counted_s = subject.held_s
+    assert counted_s == pytest.approx(2.75 - 0.475)
+    invoke(subject, 20.0, "r2")
+    subject.handle(BatchStored(100, 200, ("r1",), (), 20.05 - 10.6), 20.05)
+    assert subject.held_s == counted_s
