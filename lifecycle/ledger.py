@@ -5,18 +5,28 @@ two halves.
 """
 
 from lifecycle.contract.counts import Taken
-from lifecycle.contract.wire import Overflowed, Refused, Repeated, Report, Shipped, Stalled, Stored, folded
+from lifecycle.contract.wire import (
+    NO_SIGNAL,
+    UNDELIVERED,
+    UNSUPPORTED,
+    Overflowed,
+    Refused,
+    Repeated,
+    Report,
+    Shipped,
+    Stalled,
+    Stored,
+    folded,
+)
 
 # What is dropped because a setting says so, under the setting's name, and our own lines that came back.
-INTENDED = frozenset(("own_line", "platform_logs", "signals", "min_level", "keep", "drop", "sample", "unsampled"))
+INTENDED = frozenset(("own_line", "platform_logs", NO_SIGNAL, "min_level", "keep", "drop", "sample", "unsampled"))
 
 # A batch answered 503 is still the platform's, and comes again.
 KEPT_BY_PLATFORM = frozenset(("full",))
 
-
 # What a span or a metric that nobody took was made of, and why there was none.
-UNDELIVERED = "undelivered"
-GIVEN_UP = (UNDELIVERED, "untaken")
+GIVEN_UP = (UNDELIVERED, UNSUPPORTED)
 
 # An OTLP request for which there was no room when it came.
 INTAKE_FULL = "intake_full"

@@ -16,6 +16,7 @@ from lifecycle.contract.frames import Frame, OtlpForm
 from lifecycle.contract.log import Log
 from lifecycle.contract.otlp_wire import NAMES
 from lifecycle.contract.schemes import JSON
+from lifecycle.contract.wire import DAMAGED, NO_SIGNAL, UNMAPPABLE, UNREDACTABLE, UNSUPPORTED
 from shipper.delivery.interfaces import Several
 from shipper.model.context import Context
 from shipper.model.log_record import Encoder, LogRecord, Origin
@@ -33,13 +34,6 @@ if TYPE_CHECKING:
 
 else:
     Any = object
-
-# Reasons, as the ledger has them.
-NO_SIGNAL = "signals"
-UNTAKEN = "untaken"
-UNMAPPABLE = "unmappable"
-DAMAGED = "damaged"
-UNREDACTABLE = "unredactable"
 
 # The collector takes a quarter of this, and no more of it inflated.
 MOST_INFLATED_BYTES = 16_777_216
@@ -141,13 +135,13 @@ class Requests:
         selection, shapes = self._selection, self._shapes
         if self._rules is not None and self._rules.sends_nothing:
             return UNREDACTABLE
-        if shapes is not None and signal in shapes.untaken:
-            return UNTAKEN
+        if shapes is not None and signal in shapes.unsupported:
+            return UNSUPPORTED
         is_selected = {LOGS: selection.logs, TRACES: selection.traces, METRICS: selection.metrics}
         if shapes is not None and shapes.passing is not None:
             return "" if is_selected[signal] else NO_SIGNAL
         if signal == METRICS:
-            return UNTAKEN
+            return UNSUPPORTED
         is_asked = not selection.asked or signal in selection.asked
         return "" if is_asked and (is_selected[signal] or is_selected[LOGS]) else NO_SIGNAL
 

@@ -12,6 +12,7 @@ import msgspec
 from lifecycle.contract.backlog import ALL_OF_IT, UnderWay
 from lifecycle.contract.frames import Frame
 from lifecycle.contract.log import Log
+from lifecycle.contract.wire import DAMAGED, NO_SIGNAL, UNMAPPABLE, UNREDACTABLE, UNSUPPORTED
 from shipper.delivery.batch import Batch, Limits, Position
 from shipper.model.context import Context
 from shipper.model.events import AnyEvent, BrokenEvent, Event, as_text, events, is_own, size_of, unread_events
@@ -33,15 +34,10 @@ if TYPE_CHECKING:
 
     Adding = Generator[Batch, None, tuple[Batch, Position, Position]]
 
-# Reasons, as the ledger has them; those that are settings are the settings' names.
+# Further reasons, as the ledger has them; those that are settings are the settings' names.
 OWN_LINE = "own_line"
-UNMAPPABLE = "unmappable"
-DAMAGED = "damaged"
 NO_PLATFORM_LOGS = "platform_logs"
-NO_LOGS = "signals"
 UNSAMPLED = "unsampled"
-UNTAKEN = "untaken"
-UNREDACTABLE = "unredactable"
 
 # What a line has in it that is metrics in CloudWatch's Embedded Metric Format.
 _MEASURES = b"CloudWatchMetrics"
@@ -295,7 +291,7 @@ class Pipeline:
 
         write_text, write_event = text_line or _no_item, encode_event or _no_item
         is_plain = self._rules is None and self._encoder.key is None and self._selection.logs
-        if not is_plain or self._is_untaken(LOGS):
+        if not is_plain or self._is_unsupported(LOGS):
             return _no_item
         return of_line if text_line is not None else _no_item if encode_event is None else of_event
 
@@ -348,13 +344,13 @@ class Pipeline:
         if self.is_final and not is_beginning and (context.open or context.phase):
             context, spans = self._following.finished(context, max(self._observed_ns, context.meters.until_ns))
             for span in spans:
-                if TRACES not in shapes.untaken and self._is_in_sample(span, context):
+                if TRACES not in shapes.unsupported and self._is_in_sample(span, context):
                     try:
                         batch.add(TRACES, shapes.span(self._shown(span)))
                     except Exception as exc:  # noqa: BLE001 - what one event said must not end all the others
                         self._log.error("shipper.span_unmappable", error=type(exc).__name__)
         meters = context.meters
-        if selection.metrics and METRICS not in shapes.untaken and meters.values:
+        if selection.metrics and METRICS not in shapes.unsupported and meters.values:
             from shipper.model.meters import exported, is_due
 
             if is_due(meters, selection.interval_ns) or (self.is_final and not is_beginning):
@@ -398,8 +394,8 @@ class Pipeline:
         say = self._log.debug if self._said_unmapped else self._log.warning
         self._said_unmapped = True
         say("shipper.record_unmapped", error=error, index=index, effect="it is shipped as text, and counted")
-        if not self._selection.logs or self._is_untaken(LOGS):
-            row.reason = UNTAKEN if self._selection.logs else NO_LOGS
+        if not self._selection.logs or self._is_unsupported(LOGS):
+            row.reason = UNSUPPORTED if self._selection.logs else NO_SIGNAL
             return
         shown = event if self._rules is None else self._rules.blanked(event)
         row.is_blanked = shown is not event
@@ -420,15 +416,15 @@ class Pipeline:
 
     def _line(self, event: AnyEvent, index: int, row: Row) -> None:
         """A line of the function or of an extension, or what is no event at all."""
-        is_shipped = self._selection.logs and not self._is_untaken(LOGS)
+        is_shipped = self._selection.logs and not self._is_unsupported(LOGS)
         says_more = isinstance(event, Event) and event.type == "function" and self._says_more(event, row.context)
-        if says_more and self._takes_emf and type(event) is Event and not self._is_untaken(METRICS):
+        if says_more and self._takes_emf and type(event) is Event and not self._is_unsupported(METRICS):
             rest = self._measured(event, row)
             if rest is None or (row.metrics and not is_shipped):
                 return
             event = rest
         if not is_shipped:
-            row.reason = UNTAKEN if self._selection.logs else NO_LOGS
+            row.reason = UNSUPPORTED if self._selection.logs else NO_SIGNAL
             if not says_more:
                 return
         record = self._parser.record(event, index, row.context)
@@ -482,12 +478,12 @@ class Pipeline:
         selection, shapes = self._selection, self._shapes
         if moved.is_unsampled:
             self._say_unsampled()
-        if shapes is not None and TRACES not in shapes.untaken:
+        if shapes is not None and TRACES not in shapes.unsupported:
             row.spans = tuple(shapes.span(self._shown(one)) for one in moved.spans if self._is_in_sample(one, before))
         row.is_blanked = rules is not None and rules.blanked_so_far > blanked
         if (
             selection.logs
-            and not self._is_untaken(LOGS)
+            and not self._is_unsupported(LOGS)
             and (event.type in selection.platform_logs or moved.is_strange)
         ):
             record = self._parser.record(event, index, row.context)
@@ -525,8 +521,8 @@ class Pipeline:
             hint="TAILRACE_TRACE_UNSAMPLED=1 makes a span of every invocation",
         )
 
-    def _is_untaken(self, signal: str) -> bool:
-        return self._shapes is not None and signal in self._shapes.untaken
+    def _is_unsupported(self, signal: str) -> bool:
+        return self._shapes is not None and signal in self._shapes.unsupported
 
     def _is_in_sample(self, span: "Span", context: Context) -> bool:
         return self._rules is None or self._rules.takes_span(span, context)

@@ -200,7 +200,7 @@ class Worker:
             base_s=settings.retry_base_ms / 1000,
             most_s=settings.retry_max_ms / 1000,
             log=log,
-            unsupported=shapes.untaken if shapes is not None else set(),
+            unsupported=shapes.unsupported if shapes is not None else set(),
             counts=counts,
         )
         owes = (selection.traces or selection.metrics) and shapes is not None

@@ -20,7 +20,15 @@ MOST_IDS = 50
 # an answer was late or lost, so soon after; at most a few hundred are on their way in one environment's shutdown.
 RECENT_BATCHES = 64
 
-# Why records are given up that a route lags behind with, while others need their room.
+# Why records are dropped, as the ledger has it, where several modules name it: a setting does not ask for their signal;
+# the destination does not take it; no endpoint took them in time; what holds them is not as it was written, or is no
+# telemetry; a redaction could not be applied; their route lags behind while others need the room.
+NO_SIGNAL = "signals"
+UNSUPPORTED = "unsupported"
+UNDELIVERED = "undelivered"
+DAMAGED = "damaged"
+UNMAPPABLE = "unmappable"
+UNREDACTABLE = "unredactable"
 LAGGING = "lagging"
 
 # Reasons in one message, and bytes of a name, so that it stays one packet with as large a context as there can be.

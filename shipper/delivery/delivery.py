@@ -13,6 +13,7 @@ import msgspec
 
 from lifecycle.contract.counts import Counts
 from lifecycle.contract.log import Log
+from lifecycle.contract.wire import UNDELIVERED, UNSUPPORTED
 from shipper.delivery import retry
 from shipper.delivery.batch import Batch, Limits, Parcel
 from shipper.delivery.health import Health
@@ -25,12 +26,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from shipper.delivery.interfaces import Destination, Endpoint, Request, Timing
 
-# What the ledger calls records that were given up: for what was answered, or because an endpoint took them neither in
-# time nor while there was room to wait.
+# What the ledger calls records that were dropped for what was answered.
 TOO_LARGE = "too_large"
 REFUSED = "refused"
-UNTAKEN = "untaken"
-UNDELIVERED = "undelivered"
 
 # An answer that may be about the records, like 500, is asked for so often in one shipment.
 _MOST_DOUBTS = 2
@@ -231,7 +229,7 @@ class Delivery:
             if parcel.is_done:
                 continue
             if signal in self._unsupported:
-                batch.lose(signal, UNTAKEN)
+                batch.lose(signal, UNSUPPORTED)
                 continue
             health = self._healths[signal]
             if not is_final and (health.is_resting or (health.is_deferred and not with_deferred)):
@@ -505,11 +503,11 @@ class Delivery:
             if outcome is None or not is_unknown or task.health.taken or not self.is_another_well(signal):
                 rest.append(task)
                 continue
-            task.batch.lose(signal, UNTAKEN)
+            task.batch.lose(signal, UNSUPPORTED)
             if signal not in self._unsupported:
                 self._unsupported.add(signal)
                 self._log.warning(
-                    "shipper.signal_untaken",
+                    "shipper.signal_unsupported",
                     signal=signal,
                     answer=outcome.reason,
                     effect="this signal is not sent any more; TAILRACE_SIGNALS says which are",

@@ -156,11 +156,11 @@ class Shapes(Protocol):
     """A destination's way to write what is no log record.
 
     Attributes:
-        untaken: Signals that the destination turned out not to know, as delivery notes them.
+        unsupported: Signals that the destination turned out not to know, as delivery notes them.
         passing: Takes requests of OTLP as they came; None where the destination does not.
     """
 
-    untaken: set[str]
+    unsupported: set[str]
 
     @property
     def passing(self) -> "Passing | None":

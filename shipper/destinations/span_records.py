@@ -34,14 +34,14 @@ class SpanRecords:
         encoder: The destination's.
 
     Attributes:
-        untaken: Signals that the destination turned out not to know.
+        unsupported: Signals that the destination turned out not to know.
         passing: Nothing: it takes no OTLP.
     """
 
     passing = None
 
     def __init__(self, encoder: Encoder) -> None:
-        self.untaken: set[str] = set()
+        self.unsupported: set[str] = set()
         self._encoder = encoder
 
     def span(self, span: "Span") -> bytes:

@@ -171,7 +171,7 @@ def test_what_went_into_a_span_is_shipped_when_that_is_taken() -> None:
     assert (ledger.shipped, ledger.waiting, ledger.dropped) == (5, 0, {})
 
 
-@pytest.mark.parametrize("given_up", [{}, {"undelivered": 1}, {"untaken": 1}])
+@pytest.mark.parametrize("given_up", [{}, {"undelivered": 1}, {"unsupported": 1}])
 def test_what_went_into_a_span_that_nobody_took_is_undelivered_at_the_end(given_up: dict[str, int]) -> None:
     """Whatever was taken before it was given up."""
     ledger = Ledger()

@@ -226,7 +226,7 @@ def test_other_destinations_get_logs_and_spans_as_records() -> None:
     assert log["record"] == {"severity": "ERROR", "body": "hello", "scope": "shop"}
     assert log["time"] == "2001-09-09T01:46:40.000000000Z"
     assert batch.tally_exported(0, batch.rows) == ({"traces": 1, "logs": 1}, {"metrics": 2})
-    assert batch.tally(0, batch.rows) == (2, {"untaken": 2})
+    assert batch.tally(0, batch.rows) == (2, {"unsupported": 2})
 
 
 def test_a_record_belongs_to_the_invocation_whose_trace_it_is_in() -> None:

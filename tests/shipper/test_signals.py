@@ -154,11 +154,11 @@ def test_a_signal_the_destination_does_not_know_is_left_out_and_said(server: Ser
     supervisor = Supervisor(backlog, server.port, TAILRACE_LOG_LEVEL="warning", **EVERY)
     supervisor.command(middle)
     report = settled(supervisor, middle)
-    assert (report.past, report.dropped) == (3, {"untaken": 1})
+    assert (report.past, report.dropped) == (3, {"unsupported": 1})
     supervisor.command(end, since=middle, context=report.context)
     assert settled(supervisor, end).dropped == {}
     assert [backend.count(signal) for signal in ("logs", "traces")] == [2, 1]
-    assert supervisor.lines.events() == ["shipper.signal_untaken"]
+    assert supervisor.lines.events() == ["shipper.signal_unsupported"]
     supervisor.close()
 
 

@@ -13,7 +13,7 @@ SHIPPER = "shipper"
 TROUBLES = {
     *("worker.exited", "worker.failed", "worker.kept_dying", "worker.stuck", "worker.not_started", "breaker.opened"),
     *("shipper.delivery_failing", "shipper.record_dropped", "shipper.records_rejected", "shipper.request_crashed"),
-    *("shipper.signal_untaken", "shipper.signal_deferred", "shipper.frame_broken", "route.lagging", "next.failed"),
+    *("shipper.signal_unsupported", "shipper.signal_deferred", "shipper.frame_broken", "route.lagging", "next.failed"),
     *("next.refused", "rules.redaction_unreadable", "shipper.secret_refused", "settings.value_ignored"),
     "shipper.answers_late",
 }

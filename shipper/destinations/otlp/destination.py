@@ -166,11 +166,11 @@ class Shapes:
         resource: Attributes of the resource.
 
     Attributes:
-        untaken: Signals that the receiver turned out not to know.
+        unsupported: Signals that the receiver turned out not to know.
     """
 
     def __init__(self, encoding_of: Callable[[str], Encoding], resource: Mapping[str, str | int]) -> None:
-        self.untaken: set[str] = set()
+        self.unsupported: set[str] = set()
         self._encoding_of = encoding_of
         self._resource = resource
 

@@ -158,12 +158,12 @@ def test_a_destination_for_spans_alone_gets_them(server: Server, status: int) ->
     supervisor = Supervisor(backlog, server.port, TAILRACE_LOG_LEVEL="warning", **EVERY)
     supervisor.command(middle)
     report = settled(supervisor, middle)
-    assert (report.past, report.dropped) == (3, {"untaken": 1})
+    assert (report.past, report.dropped) == (3, {"unsupported": 1})
     supervisor.command(end, since=middle, context=report.context)
     report = settled(supervisor, end)
-    assert (report.past, report.dropped) == (3, {"untaken": 1})
+    assert (report.past, report.dropped) == (3, {"unsupported": 1})
     assert [backend.count(signal) for signal in ("logs", "traces", "metrics")] == [1, 2, 2]
-    assert supervisor.lines.events() == ["shipper.signal_untaken"]
+    assert supervisor.lines.events() == ["shipper.signal_unsupported"]
     supervisor.close()
 
 

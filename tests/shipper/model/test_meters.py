@@ -175,7 +175,7 @@ def test_all_that_is_measured_fits_a_context() -> None:
     values: dict[int, list[int | float]] = {
         n: [10**6] * (meters.HEAD + len(i.bounds) + 1 if i.bounds else 1) for n, i in enumerate(meters.TABLE)
     }
-    reasons = (*INTENDED, "unmappable", "damaged", "refused", "too_large", "rejected", "untaken")
+    reasons = (*INTENDED, "unmappable", "damaged", "refused", "too_large", "rejected", "unsupported")
     ledger = {f"{what}.{reason}": 10**6 for what in ("dropped", "dropped_bytes") for reason in reasons}
     opened = followed([start(0), done(10), start(20, "r2"), report(30)]).context.open
     context = Context(request_id=R1, open=opened, meters=Meters(BEGIN_NS, BEGIN_NS, values, ledger, BEGIN_NS))
