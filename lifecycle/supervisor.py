@@ -43,8 +43,8 @@ from lifecycle.machine.events import (
     Invoked,
     NextFailed,
     OffsetCommitted,
+    RedactionFailed,
     ShipmentStalled,
-    ShipperMuted,
     ShutdownRequested,
     TimePassed,
     UnknownEventReceived,
@@ -460,8 +460,8 @@ def event_of(report: wire.Report, worker: str, log: Log) -> Event | None:
             return IntakeHeld() if report.reason == "full" else None
         case wire.Ready():
             return WorkerReady(worker)
-        case wire.Muted():
-            return ShipperMuted(worker)
+        case wire.RedactionFailed():
+            return RedactionFailed(worker)
         case wire.Pong():
             return WorkerAnswered(worker)
         case wire.Crowded() | wire.Overflowed():

@@ -99,7 +99,7 @@ def run(
     if rules is not None:
         settings, log.redact = rules.redacted_settings(settings), rules.shown
         if rules.sends_nothing:
-            wire.send(reports, wire.Muted())
+            wire.send(reports, wire.RedactionFailed())
     destination = registry.chosen(settings, heard, log)
     worker = Worker(heard, reports, backlog, settings, destination, log, counts, under_way, rules)
     log.debug("shipper.started", destination=destination.label, batch_bytes=settings.batch_bytes)

@@ -290,16 +290,16 @@ class Stalled(Message, frozen=True):
     is_final: bool = False
 
 
-class Muted(Message, frozen=True):
-    """shipper → supervisor: nothing may leave, whatever it is ordered: no invocation is held for it.
+class RedactionFailed(Message, frozen=True):
+    """shipper → supervisor: what is to be redacted cannot be read, so nothing may leave.
 
-    What it is to keep back cannot be read; it drops every event and reports so.
+    Whatever it is ordered to ship, it drops every event as `unredactable`; no invocation is to be held for it.
     """
 
 
-Report = Ready | Pong | Stored | Settled | Overflowed | Crowded | Repeated | Refused | Shipped | Stalled | Muted
 CollectorReport = Ready | Pong | Stored | Settled | Overflowed | Crowded | Repeated | Refused
-ShipperReport = Ready | Pong | Shipped | Stalled | Muted
+ShipperReport = Ready | Pong | Shipped | Stalled | RedactionFailed
+Report = CollectorReport | ShipperReport
 CollectorCommand = Ping | Restored | Released
 ShipperCommand = Ping | Restored | Ship | GiveUp
 

@@ -103,8 +103,8 @@ class WorkerAnswered(Event, frozen=True):
     worker: str
 
 
-class ShipperMuted(Event, frozen=True):
-    """Nothing may leave, whatever that shipper is ordered: see `wire.Muted`."""
+class RedactionFailed(Event, frozen=True):
+    """What a route is to redact cannot be read: its shipper drops everything."""
 
     worker: str = SHIPPER
 

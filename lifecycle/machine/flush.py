@@ -22,6 +22,7 @@ from enum import Enum
 
 import msgspec
 
+from lifecycle.contract.wire import UNREDACTABLE
 from lifecycle.machine.backoff import Backoff
 
 # Holds in a row that ended without delivery before the breaker opens. One may be a hiccup.
@@ -50,10 +51,6 @@ GAP_WEIGHT = 0.4
 
 # A gap this many times the average is a change of traffic, not a sample of it.
 UNUSUAL_GAP = 8.0
-
-
-# Why nothing is held for a route on which nothing may leave.
-MUTED = "muted"
 
 
 class Choice(Enum):
@@ -128,7 +125,8 @@ class FlushPolicy:
         can_hold: Whether the ends of functions are told to us, and before the budget is spent.
 
     Attributes:
-        is_muted: Nothing may leave on this route: what waits is dropped at once, and nothing held for it.
+        drops_all: The route's redaction cannot be read, and nothing may leave: what waits is dropped at once, and
+            nothing held for it.
     """
 
     def __init__(
@@ -156,7 +154,7 @@ class FlushPolicy:
         self._waiting_share = 0.0
         self._not_before = 0.0
         self._is_quick = False
-        self.is_muted = False
+        self.drops_all = False
 
     @property
     def is_quick(self) -> bool:
@@ -171,7 +169,7 @@ class FlushPolicy:
     @property
     def may_withhold(self) -> bool:
         """Whether /next may be withheld for anything."""
-        return not self._is_open and not self.is_muted and self._can_hold and self._traffic.is_done_trusted
+        return not self._is_open and not self.drops_all and self._can_hold and self._traffic.is_done_trusted
 
     def decide(self, now: float, waiting_since: float | None) -> Decision:
         """What to do about an invocation that just began.
@@ -180,8 +178,8 @@ class FlushPolicy:
             now: Monotonic seconds.
             waiting_since: When the oldest undelivered record was stored; None when nothing waits.
         """
-        if self.is_muted:
-            return Decision(Choice.RELEASE if waiting_since is None else Choice.ALONGSIDE, MUTED)
+        if self.drops_all:
+            return Decision(Choice.RELEASE if waiting_since is None else Choice.ALONGSIDE, UNREDACTABLE)
         if self._is_open:
             if now >= self._probe_at and waiting_since is not None:
                 return Decision(Choice.ALONGSIDE, "breaker_open_probe_due")
@@ -214,7 +212,7 @@ class FlushPolicy:
             waiting_since: When the oldest undelivered record was stored.
             last_tried: When a shipment last ended.
         """
-        if waiting_since is None or self.is_muted:
+        if waiting_since is None or self.drops_all:
             return waiting_since
         return max(max(waiting_since, last_tried) + self.interval_s, self._probe_at)
 

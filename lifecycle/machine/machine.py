@@ -15,7 +15,7 @@ from enum import Enum
 
 import msgspec
 
-from lifecycle.contract.wire import SECRET
+from lifecycle.contract.wire import SECRET, UNREDACTABLE
 from lifecycle.machine.awake import AwakeLimits
 from lifecycle.machine.backoff import NextRetry
 from lifecycle.machine.commands import (
@@ -42,8 +42,8 @@ from lifecycle.machine.events import (
     Invoked,
     NextFailed,
     OffsetCommitted,
+    RedactionFailed,
     ShipmentStalled,
-    ShipperMuted,
     ShutdownRequested,
     TimePassed,
     UnknownEventReceived,
@@ -51,7 +51,7 @@ from lifecycle.machine.events import (
     WorkerExited,
     WorkerReady,
 )
-from lifecycle.machine.flush import MUTED, Choice, Traffic
+from lifecycle.machine.flush import Choice, Traffic
 from lifecycle.machine.invocation import Invocation, Untold
 from lifecycle.machine.restarts import DEATHS_TO_FAIL, Restarts
 from lifecycle.machine.route import Claim, Route
@@ -175,7 +175,7 @@ def _rows(
         ShipmentStalled: usual,
         WorkerExited: _row(leads_to, *orders, WarnOfDeaths, PassBy),
         WorkerReady: usual,
-        ShipperMuted: usual,
+        RedactionFailed: usual,
         WorkerAnswered: usual,
         TimePassed: usual,
     }
@@ -419,14 +419,14 @@ class Machine:
                 yield from self._take_progress(event, now)
             case ShipmentStalled():
                 self._take_stall(event, now)
-            case WorkerReady() | WorkerAnswered() | ShipperMuted():
+            case WorkerReady() | WorkerAnswered() | RedactionFailed():
                 self._take_sign(event, now)
             case WorkerExited():
                 yield from self._take_death(event, now)
             case _:
                 pass  # TimePassed is an occasion to look again
 
-    def _take_sign(self, event: WorkerReady | WorkerAnswered | ShipperMuted, now: float) -> None:
+    def _take_sign(self, event: WorkerReady | WorkerAnswered | RedactionFailed, now: float) -> None:
         """A worker says of itself that it is there, or what may be expected of it."""
         route = self._route_of(event.worker)
         if isinstance(event, WorkerReady):
@@ -434,7 +434,7 @@ class Machine:
         elif isinstance(event, WorkerAnswered):
             self._heard(event.worker, now)
         elif route is not None:
-            route.policy.is_muted = True
+            route.policy.drops_all = True
 
     def _begin_invocation(self, event: Invoked, now: float) -> Iterator[Command]:
         self._invocation = invocation = Invocation(
@@ -779,8 +779,8 @@ class Machine:
         missing = self._missing_at(route, invocation.hold_ends)
         if route.claim is None:
             return ""
-        if route.policy.is_muted:
-            return MUTED
+        if route.policy.drops_all:
+            return UNREDACTABLE
         is_stored = is_finished and not invocation.awaits_exports
         if is_delivery and is_stored and shipments.shipped >= invocation.hold_through:
             return DELIVERED

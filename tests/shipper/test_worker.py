@@ -120,7 +120,7 @@ def test_with_a_redaction_that_cannot_be_read_all_is_dropped_at_once_and_nothing
     """The supervisor is told before anything else, and no connection is made."""
     backlog, end = backlog_of(LINES[:4], LINES[4:])
     supervisor = Supervisor(backlog, server.port, TAILRACE_REDACT="card;[")
-    assert wire.shipper_reports.decode(wire.receive(supervisor.reports_in)) == wire.Muted()
+    assert wire.shipper_reports.decode(wire.receive(supervisor.reports_in)) == wire.RedactionFailed()
     supervisor.command(end, is_final=True)
     report = supervisor.report()
     assert isinstance(report, Shipped)

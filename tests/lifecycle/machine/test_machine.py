@@ -18,8 +18,8 @@ from lifecycle.machine.events import (
     Invoked,
     NextFailed,
     OffsetCommitted,
+    RedactionFailed,
     ShipmentStalled,
-    ShipperMuted,
     ShutdownRequested,
     TimePassed,
     UnknownEventReceived,
@@ -341,7 +341,7 @@ EVENTS: tuple[Event, ...] = (
     WorkerExited("shipper"),
     WorkerReady("collector"),
     WorkerAnswered("collector"),
-    ShipperMuted(),
+    RedactionFailed(),
     TimePassed(),
 )
 

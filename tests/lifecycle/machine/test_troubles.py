@@ -11,8 +11,8 @@ from lifecycle.machine.events import (
     IntakeHeld,
     NextFailed,
     OffsetCommitted,
+    RedactionFailed,
     ShipmentStalled,
-    ShipperMuted,
     ShutdownRequested,
     TimePassed,
     UnknownEventReceived,
@@ -62,15 +62,15 @@ def test_nothing_is_held_where_nothing_may_leave() -> None:
     """Neither what is held already nor what follows; what is there is ordered out at once, so that it is dropped."""
     subject = machine("end")
     invoke(subject, 0.0)
-    assert reasons_to_fetch(subject.handle(ShipperMuted(), 0.1)) == ["muted"]
+    assert reasons_to_fetch(subject.handle(RedactionFailed(), 0.1)) == ["unredactable"]
     assert ships(subject.handle(stored(100), 0.2)) == [(0, 100, "interval_passed")]
     subject.handle(OffsetCommitted(100), 0.21)
     assert ships(subject.handle(stored(200, start=100), 0.3)) == [(100, 200, "interval_passed")]
     subject.handle(OffsetCommitted(200), 0.31)
     subject.handle(stored(300, start=200, finished="r1"), 0.4)
     commands = invoke(subject, 1.0, "r2")
-    assert (reasons_to_fetch(commands), ships(commands)) == (["muted"], [(200, 300, "muted")])
-    assert reasons_to_fetch(invoke(subject, 1.1, "r3")) == ["muted"]
+    assert (reasons_to_fetch(commands), ships(commands)) == (["unredactable"], [(200, 300, "unredactable")])
+    assert reasons_to_fetch(invoke(subject, 1.1, "r3")) == ["unredactable"]
 
 
 def test_one_failure_early_in_an_invocation_does_not_spoil_its_end() -> None:
