@@ -7,9 +7,12 @@ from typing import Any
 
 import msgspec
 
+# What the first route is called.
+FIRST = "default"
+
 
 class Ledger(msgspec.Struct, kw_only=True):
-    """The counts of `lifecycle.ended`, the extension's last line: of the first route, where there are several."""
+    """The counts of `lifecycle.ended`, the extension's last line: of one route, where there are several."""
 
     event: str = ""
     accepted: int = 0
@@ -40,12 +43,12 @@ COUNTS = (
     *("requests", "retried", "wire_bytes", "held_ms"),
 )
 # What each route has for itself.
-OWN = ("shipped", "waiting", "left", "dropped", "dropped_bytes", "requests", "retried", "wire_bytes")
+OWN = ("shipped", "waiting", "left", "dropped", "dropped_bytes", "requests", "retried", "wire_bytes", "otlp")
 BY_REASON = ("left", "dropped", "dropped_bytes", "refused", "refused_bytes")
 
 
-def ledgers(printed: Iterable[str]) -> list[Ledger]:
-    """What each environment's extension said when it ended."""
+def ledgers(printed: Iterable[str], route: str = FIRST) -> list[Ledger]:
+    """What each environment's extension said when it ended, of a route where there are several."""
     found = []
     for line in printed:
         try:
@@ -53,7 +56,7 @@ def ledgers(printed: Iterable[str]) -> list[Ledger]:
         except msgspec.MsgspecError:
             continue
         if ledger.event == "lifecycle.ended":
-            own = json.loads(line).get("routes", {}).get("default", {})
+            own = json.loads(line).get("routes", {}).get(route, {})
             found.append(msgspec.structs.replace(ledger, **{name: own[name] for name in OWN if name in own}))
     return found
 

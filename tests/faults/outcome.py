@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from lifecycle.ledger import INTENDED
-from tests.demo.ledgers import Ledger, ledgers, summed
+from tests.demo.ledgers import FIRST, Ledger, ledgers, summed
 from tests.faults.cell import ANY, BUDGET_MS, NAME, OVER_BUDGET_MS, SHUTDOWN_MS, Required
 from tests.sandbox import Destination, Environment, InvokeResult
 
@@ -108,8 +108,9 @@ def measured(
     by_lines: bool = False,
     late: Sequence[int] = (),
     peak_mb: float = 0.0,
+    route: str = FIRST,
 ) -> Measured:
-    """Reads everything off an environment that has ended."""
+    """Reads everything off an environment that has ended, as far as it is about one route and its backend."""
     stats = env.telemetry(NAME)
     arrived = backend.records()
     unique = len(backend.unique())
@@ -123,7 +124,7 @@ def measured(
     else:
         lost = max(0, len(stats.acknowledged) - unique)
     spans = {span.attributes.get("faas.invocation_id") for span in backend.spans()}
-    parts = ledgers(env.printed(NAME))
+    parts = ledgers(env.printed(NAME), route)
     ends = [*env.resets, *([env.ending] if env.ending else [])]
     # An environment that was reset by its last invocation and never begun again has nobody to end.
     exits = [end.extensions[NAME] for end in ends if NAME in end.extensions]

@@ -88,6 +88,9 @@ def nothing_open(scene: Scene) -> None:
                 scene.problems.append(f"{process.comm} holds {descriptor.readlink()} open")
 
 
+# For 5 MB of lines, also where the machine has other things to do.
+TIMEOUT_S = 10.0
+
 EVENTS = tuple({"lines": 5 * 1024, "bytes": 1024} if number == 2 else LINE for number in range(INVOCATIONS))
 
 
@@ -97,6 +100,7 @@ def crafted(name: str, content: bytes) -> Cell:
         name=f"spool: {name}",
         settings=SETTINGS,
         events=EVENTS,
+        timeout_s=TIMEOUT_S,
         start=with_file(content),
         before=accepting(INVOCATIONS // 2),
     )
@@ -108,6 +112,7 @@ def forbidden(name: str, start: Hook) -> Cell:
         name=f"spool: {name}",
         settings=SETTINGS,
         events=EVENTS,
+        timeout_s=TIMEOUT_S,
         start=start,
         before=left_alone,
     )
@@ -125,6 +130,7 @@ SPOOLS = (
         name="spool: what was delivered is closed",
         settings=SETTINGS,
         events=EVENTS,
+        timeout_s=TIMEOUT_S,
         start=with_file(b""),
         before=accepting(INVOCATIONS // 2),
         ending=nothing_open,

@@ -6,9 +6,21 @@ import socket
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
-from tests.faults.cell import COLLECTOR, NAME, SHIPPER, Required, Scene
+from tests.demo.ledgers import FIRST
+from tests.faults.cell import (
+    BUDGET_MS,
+    COLLECTOR,
+    NAME,
+    OVER_BUDGET_MS,
+    SECOND,
+    SECOND_SHIPPER,
+    SHIPPER,
+    Required,
+    Scene,
+)
 from tests.faults.outcome import Measured, endings, ledger_problems, measured, record_problems
 from tests.faults.play import EXTENSIONS, HANDLER
 from tests.sandbox import Destination, Environment, Function, InvokeResult, Status
@@ -27,7 +39,7 @@ SHORT_S = 0.3
 CROWD = 20
 
 # What the first requests meet: whatever a fault loads is there before the first sample.
-FIRST = (Status(503), Status(503))
+FIRST_ANSWERS = (Status(503), Status(503))
 
 # The share of a life, and the most of it, in which the backend is down before it ends; it is up again when SHUTDOWN
 # comes, so that the breaker is open and all that was gathered leaves in what time there is then.
@@ -43,6 +55,7 @@ class Kind:
         share: Of the soak's time.
         flush: The policy.
         signals: What is made of the telemetry.
+        is_beside: Whether all this is so on a second route: the first one is well, and is held to that, too.
     """
 
     name: str
@@ -51,6 +64,7 @@ class Kind:
     signals: str = "logs"
     kills: bool = False
     resets: bool = False
+    is_beside: bool = False
 
     @property
     def by_lines(self) -> bool:
@@ -59,17 +73,22 @@ class Kind:
 
 
 KINDS = (
-    Kind(name="faults, policy end", share=0.25, flush="end"),
-    Kind(name="faults, policy adaptive", share=0.2, flush="adaptive"),
-    Kind(name="faults, all signals", share=0.15, flush="end", signals="logs,traces,metrics"),
-    Kind(name="faults and kills", share=0.3, flush="end", kills=True),
+    Kind(name="faults, policy end", share=0.2, flush="end"),
+    Kind(name="faults, policy adaptive", share=0.15, flush="adaptive"),
+    Kind(name="faults, all signals", share=0.1, flush="end", signals="logs,traces,metrics"),
+    Kind(name="faults on one of two routes", share=0.2, flush="end", is_beside=True),
+    Kind(name="faults and kills", share=0.25, flush="end", kills=True),
     Kind(name="faults, kills and resets", share=0.1, flush="end", kills=True, resets=True),
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lived:
-    """What a life came to."""
+    """What a life came to.
+
+    Attributes:
+        measured: Of the first route, where there are two.
+    """
 
     kind: Kind
     measured: Measured
@@ -95,12 +114,13 @@ def live(kind: Kind, seed: int, seconds: float, report: Callable[[int], None]) -
     began_s = time.monotonic()
     chance = Chance(seed, kills=kind.kills, resets=kind.resets)
     growth = Growth()
-    with Destination() as backend:
+    with Destination() as backend, Destination() if kind.is_beside else nullcontext(backend) as first:
         function = Function(
             handler="app.handler",
             task_root=HANDLER,
             environ={
-                "OTEL_EXPORTER_OTLP_ENDPOINT": backend.url,
+                "OTEL_EXPORTER_OTLP_ENDPOINT": first.url,
+                **({f"TAILRACE_DESTINATION_{SECOND}": f"otlp+{backend.url}"} if kind.is_beside else {}),
                 "TAILRACE_SIGNALS": kind.signals,
                 "TAILRACE_PLATFORM_LOGS": "0" if kind.by_lines else "1",
                 "TAILRACE_FLUSH": kind.flush,
@@ -112,11 +132,12 @@ def live(kind: Kind, seed: int, seconds: float, report: Callable[[int], None]) -
         )
         with Environment(EXTENSIONS, function) as env:
             env.start()
-            scene = Scene(env, backend)
+            scene = Scene(env, backend, SECOND_SHIPPER if kind.is_beside else SHIPPER)
             growth.begin(env)
             _have_refused(env)
             results: list[InvokeResult] = []
-            backend.faults.script(FIRST)
+            starved_ms: list[float] = []
+            backend.faults.script(FIRST_ANSWERS)
             backend.faults.only(chance.encoding)
             next_sample_s = began_s + WARM * seconds
             down_s = began_s + seconds - min(DOWN * seconds, LONGEST_DOWN_S)
@@ -125,7 +146,9 @@ def live(kind: Kind, seed: int, seconds: float, report: Callable[[int], None]) -
                 if time.monotonic() > down_s and not kind.resets:
                     step = replace(step, script=None, listens=False, hangs_up=False)
                 _do(step, scene)
+                before_ms = _starved_ms(env, kind)
                 results.append(env.invoke(step.event))
+                starved_ms.append(_starved_ms(env, kind) - before_ms)
                 scene.settle()
                 scene.disperse()
                 if time.monotonic() >= next_sample_s:
@@ -136,18 +159,32 @@ def live(kind: Kind, seed: int, seconds: float, report: Callable[[int], None]) -
             backend.accept()
             env.shutdown()
             took_s = time.monotonic() - began_s
-            got = measured(
-                env,
-                backend,
-                results,
-                starved_ms=[0.0] * len(results),
-                kills=scene.kills,
-                took_s=took_s,
-                by_lines=kind.by_lines,
-            )
+            ways = {FIRST: first, SECOND.lower(): backend} if kind.is_beside else {FIRST: backend}
+            got = {
+                route: measured(
+                    env,
+                    reached,
+                    results,
+                    starved_ms=starved_ms,
+                    kills=scene.kills,
+                    took_s=took_s,
+                    by_lines=kind.by_lines,
+                    route=route,
+                )
+                for route, reached in ways.items()
+            }
             growth_problems = () if kind.resets else growth.problems()
-            problems = [*_problems(got, kind), *growth_problems]
-            return Lived(kind=kind, measured=got, growth=growth, problems=problems, printed=env.printed(NAME))
+            problems = [
+                *(f"{route}: {text}" for route, one in got.items() for text in _problems(one, kind)),
+                *(_of_the_well(got[FIRST]) if kind.is_beside else ()),
+                *growth_problems,
+            ]
+            return Lived(kind=kind, measured=got[FIRST], growth=growth, problems=problems, printed=env.printed(NAME))
+
+
+def _starved_ms(env: Environment, kind: Kind) -> float:
+    """How long nobody gave the processes a processor, where somebody asks how long a hold was; that takes a while."""
+    return env.starved_ms(NAME) if kind.is_beside else 0.0
 
 
 def _have_refused(env: Environment) -> None:
@@ -205,3 +242,13 @@ def _problems(got: Measured, kind: Kind) -> Iterable[str]:
     yield from endings(got)
     if not kind.resets and set(got.statuses) != {"success"}:
         yield f"{sum(status != 'success' for status in got.statuses)} invocations failed"
+
+
+def _of_the_well(got: Measured) -> Iterable[str]:
+    """What the trouble of the other route has cost one that was well."""
+    if got.copies:
+        yield f"{FIRST}: {got.copies} copies, expected none"
+    if got.ledger.retried:
+        yield f"{FIRST}: {got.ledger.retried} requests repeated"
+    if max(got.held_ms) > BUDGET_MS + OVER_BUDGET_MS:
+        yield f"{FIRST}: held {max(got.held_ms):.0f} ms, expected no more than {BUDGET_MS + OVER_BUDGET_MS:.0f}"

@@ -10,7 +10,7 @@ from tests.soak.chance import MILD, Chance
 from tests.soak.growth import Growth, Sample
 from tests.soak.life import KINDS, Kind, live
 
-SECONDS = 36.0
+SECONDS = 40.0
 SEED = int(os.environ.get("SOAK_SEED", "3"))
 
 
