@@ -1,15 +1,21 @@
 """What a cell of the matrix is made of: what is set, what is done, and what is required of it."""
 
 import contextlib
+import fcntl
+import os
 import signal
 import socket
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import Any
 
+from lifecycle.contract import wire
 from tests.sandbox import Destination, Environment, Platform
+from tests.sandbox.process_limit import UnavailableError, no_forks
 
 NAME = "tailrace"
 COLLECTOR, SHIPPER = "tr-collector", "tr-shipper"
@@ -40,16 +46,20 @@ class Scene:
         env: The environment.
         backend: Where telemetry goes.
         shipper: The one that is meant where a shipper is.
+        layer: Of the layer that is played.
 
     Attributes:
         kills: Of workers, so far.
         problems: What a hook found that should have been otherwise.
     """
 
-    def __init__(self, env: Environment, backend: Destination, shipper: str = SHIPPER) -> None:
+    def __init__(
+        self, env: Environment, backend: Destination, shipper: str = SHIPPER, layer: Path | None = None
+    ) -> None:
         self.env = env
         self.backend = backend
         self._shipper = shipper
+        self._layer = layer
         self.kills = 0
         self.problems: list[str] = []
         self._under_way: list[threading.Thread] = []
@@ -107,6 +117,39 @@ class Scene:
         self.later(after_s, lambda: self.env.exhaust_descriptors(NAME))
         self.later(after_s + for_s, lambda: self.env.release_descriptors(NAME))
 
+    def short_of_processes(self, after_s: float, for_s: float) -> None:
+        """Likewise, nobody can start a process."""
+
+        def act() -> None:
+            try:
+                with no_forks([process.pid for process in self.env.processes(NAME)]):
+                    time.sleep(for_s)
+            except UnavailableError as exc:
+                self.problems.append(str(exc))
+
+        self.later(after_s, act)
+
+    def fill_commands(self, for_s: float, *comms: str) -> None:
+        """Workers that are frozen stay so for a while longer, with as many commands waiting as there is room for.
+
+        Each of those asks whether it is there.
+        """
+        for comm in comms:
+            _fill(_commands_of(self.env.leave_frozen(NAME, comm)))
+            self.later(for_s, partial(self.signal, comm, signal.SIGCONT))
+
+    def edit(self, module: str, old: str, new: str) -> None:
+        """Changes a text in a module of the cell's own layer, for who loads it from now on."""
+        if self._layer is None:
+            raise LookupError("the cell has no layer of its own")
+        source = self._layer / "tailrace" / module
+        text = source.read_text(encoding="utf-8")
+        if text.count(old) != 1:
+            raise LookupError(f"{old!r} stands {text.count(old)} times in {module}, expected once")
+        source.write_text(text.replace(old, new), encoding="utf-8")
+        for compiled in source.parent.glob(f"__pycache__/{source.stem}.*"):
+            compiled.unlink()
+
     def crowd(self, connections: int) -> None:
         """Connections to where the extension takes telemetry, each of which has said little and says no more."""
         port = self.env.listener(NAME)
@@ -152,6 +195,24 @@ class Scene:
         for thread in self._under_way:
             thread.join()
         self._under_way.clear()
+
+
+def _commands_of(pid: int) -> Path:
+    """The one pipe that a worker reads from."""
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        flags = Path(f"/proc/{pid}/fdinfo", entry.name).read_text().partition("flags:")[2].split()[0]
+        if str(entry.readlink()).startswith("pipe:") and int(flags, 8) & os.O_ACCMODE == os.O_RDONLY:
+            return entry
+    raise LookupError(f"{pid} reads no pipe")
+
+
+def _fill(commands: Path) -> None:
+    with commands.open("wb", buffering=0) as pipe:
+        # A message a packet, as from the supervisor.
+        fcntl.fcntl(pipe, fcntl.F_SETFL, os.O_DIRECT | os.O_NONBLOCK)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                wire.send(pipe.fileno(), wire.Ping())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,6 +294,7 @@ class Cell:
         ending: Done before SHUTDOWN.
         endpoint: Where telemetry goes instead of the backend; given the backend's port.
         required: What it is held to.
+        owns_layer: Whether a copy of the layer is played, which `Scene.edit` may change.
         is_slow: Whether `make faults` alone plays it.
         is_beside: Whether all this is so on a second route: the first one is well, and is what is measured.
     """
@@ -250,5 +312,6 @@ class Cell:
     ending: Hook | None = None
     endpoint: Callable[[int], str] | None = None
     required: Required = field(default_factory=Required)
+    owns_layer: bool = False
     is_slow: bool = False
     is_beside: bool = False

@@ -1,6 +1,12 @@
-"""Connections that only look alive, and addresses that never answer."""
+"""Connections that only look alive, addresses that never answer, and TLS that cannot be had."""
 
+import os
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
+from tempfile import gettempdir
 
 from tests.faults.answers import CRASHES
 from tests.faults.cell import INVOCATIONS, LINES, Cell, PerInvocation, Required, Scene
@@ -37,6 +43,50 @@ def lost(scene: Scene) -> None:
 def said(*texts: str) -> Required:
     """Nothing arrives, and a warning says once how far it came, as does the last line."""
     return Required(lost=None, waits=True, late_p50_ms=LATE_MS, says=texts, unsaid=('"left":{"deadline"', *CRASHES))
+
+
+# Where the extension looks for libraries first, as it does in a function's own lib/.
+LIBRARIES = Path(gettempdir(), f"tailrace-faults-libraries-{os.getpid()}")
+
+
+@contextmanager
+def broken_libraries() -> Iterator[None]:
+    """No library there, but a file of the name of each that TLS takes.
+
+    Raises:
+        LookupError: This Python has it built in.
+    """
+    mapped = {Path(line.split()[-1]).name for line in Path("/proc/self/maps").read_text().splitlines()}
+    names = [name for name in mapped if name.startswith("libssl")]
+    if not names:
+        raise LookupError(f"{ssl.OPENSSL_VERSION} is no library of its own here")
+    LIBRARIES.mkdir()
+    for name in names:
+        (LIBRARIES / name).write_text("this is no library")
+    yield
+    mended()
+
+
+def mended() -> None:
+    """Nothing is found there any more."""
+    for library in LIBRARIES.glob("*"):
+        library.unlink()
+    if LIBRARIES.exists():
+        LIBRARIES.rmdir()
+
+
+def without_libssl(scene: Scene) -> None:
+    """TLS cannot be loaded."""
+    try:
+        scene.keep(broken_libraries())
+    except LookupError as exc:
+        scene.problems.append(str(exc))
+
+
+def with_libssl(_scene: Scene, number: int) -> None:
+    """It can, from the middle on: nothing that failed before is in the way."""
+    if number == INVOCATIONS // 2:
+        mended()
 
 
 CONNECTIONS = (
@@ -87,6 +137,23 @@ CONNECTIONS = (
         name="TLS handshake that hangs is said",
         endpoint=lambda port: f"https://127.0.0.1:{port}",
         required=said('"detail":"handshake with 127.0.0.1:'),
+    ),
+    Cell(
+        name="libssl that cannot be loaded, then can",
+        is_slow=True,
+        backend=partial(Destination, tls=True),
+        settings={"LD_LIBRARY_PATH": str(LIBRARIES)},
+        start=without_libssl,
+        before=with_libssl,
+        required=Required(unsaid=CRASHES),
+    ),
+    Cell(
+        name="libssl that cannot be loaded, for good",
+        is_slow=True,
+        backend=partial(Destination, tls=True),
+        settings={"LD_LIBRARY_PATH": str(LIBRARIES)},
+        start=without_libssl,
+        required=said('"reason":"tls","detail":'),
     ),
     Cell(
         name="answer that never comes is said",

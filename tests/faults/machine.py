@@ -2,7 +2,20 @@
 
 import signal
 
-from tests.faults.cell import ANY, COLLECTOR, INVOCATIONS, LINE, LINES, SHIPPER, Cell, PerInvocation, Required, Scene
+from tests.faults.answers import CRASHES
+from tests.faults.cell import (
+    ANY,
+    COLLECTOR,
+    INVOCATIONS,
+    LINE,
+    LINES,
+    NAME,
+    SHIPPER,
+    Cell,
+    PerInvocation,
+    Required,
+    Scene,
+)
 from tests.faults.hooks import RUNNING, always
 from tests.sandbox import Partial, Platform, Slow
 
@@ -18,6 +31,19 @@ def short_of_descriptors(*comms: str) -> PerInvocation:
         if number == 4:
             scene.short_of_descriptors(0.02, SHORT_S)
             scene.kill_after(0.05, *comms)
+
+    return before
+
+
+def short_of_processes(*comms: str) -> PerInvocation:
+    """Workers die while nobody can start a process, once."""
+
+    def before(scene: Scene, number: int) -> None:
+        if number == 4:
+            scene.short_of_processes(0.02, SHORT_S)
+            scene.kill_after(0.05, *comms)
+        if number == 6 and not any('"worker.not_started"' in line for line in scene.env.printed(NAME)):
+            scene.problems.append("every process could be started")
 
     return before
 
@@ -60,6 +86,20 @@ def crowded(scene: Scene, number: int) -> None:
         scene.later(0.01, lambda: scene.crowd(900))
 
 
+def unread(scene: Scene, number: int) -> None:
+    """There is no room for a command when the snapshot is restored, and none is read for some time."""
+    if number == 0:
+        scene.fill_commands(0.15, COLLECTOR, SHIPPER)
+
+
+def is_one_of_a_kind(scene: Scene) -> None:
+    """Everything that left is of the copy that was restored, as the supervisor says which that is."""
+    restored = [line for line in scene.env.printed(NAME) if '"lifecycle.restored"' in line]
+    found = {str(record.resource["faas.instance"]) for record in scene.backend.unique()}
+    if len(found) != 1 or not any(f'"instance_id":"{instance}"' in line for instance in found for line in restored):
+        scene.problems.append(f"records of {found}, expected of the one that was restored")
+
+
 MACHINE = (
     Cell(
         name="collector killed ×7 while a request is under way",
@@ -79,6 +119,20 @@ MACHINE = (
         name="shipper killed, descriptors short",
         events=LONG,
         before=short_of_descriptors(SHIPPER),
+        required=Required(kills=1),
+    ),
+    Cell(
+        name="collector killed, processes short",
+        is_slow=True,
+        events=LONG,
+        before=short_of_processes(COLLECTOR),
+        required=Required(kills=1),
+    ),
+    Cell(
+        name="shipper killed, processes short",
+        is_slow=True,
+        events=LONG,
+        before=short_of_processes(SHIPPER),
         required=Required(kills=1),
     ),
     Cell(name="descriptors short for a while", is_slow=True, events=LONG, before=short_of_descriptors()),
@@ -118,6 +172,25 @@ MACHINE = (
             "TAILRACE_BUFFER_MS": "100",
         },
         events=tuple({"lines": 140 if number in (2, 5) else LINES, "bytes": 10_000} for number in range(INVOCATIONS)),
+    ),
+    # Offsets are divided into stretches of 2**44; with stretches of 2**23, each delivery that empties the backlog comes
+    # a quarter nearer to the end of one: it costs a lap.
+    Cell(
+        name="offsets that come to the end of a stretch",
+        is_slow=True,
+        owns_layer=True,
+        settings={"TAILRACE_BACKLOG_BYTES": "2097152"},
+        start=lambda scene: scene.edit("lifecycle/contract/frames.py", "STRETCH_BITS = 44", "STRETCH_BITS = 23"),
+        events=({"lines": LINES},) * (2 * INVOCATIONS),
+        required=Required(p50_ms=40.0, resent=False, unsaid=CRASHES),
+    ),
+    Cell(
+        name="restored while the pipes are full",
+        is_slow=True,
+        platform=Platform(flavour="snap-start"),
+        settings={"TAILRACE_LOG_LEVEL": "debug"},
+        before=unread,
+        ending=is_one_of_a_kind,
     ),
     Cell(name="event nested 5,000 deep", platform=Platform(next_faults={4: "deep", 7: "deep"}), required=Required()),
     Cell(

@@ -42,6 +42,13 @@ def dying(comm: str) -> PerInvocation:
     return before
 
 
+def broken_collector(scene: Scene, number: int) -> None:
+    """It cannot even be loaded, from the third invocation on."""
+    if number == 2:
+        scene.edit("collector/server.py", "\nclass Server", "\nraise ImportError\n\n\nclass Server")
+        scene.kill(COLLECTOR)
+
+
 def refusing(scene: Scene) -> None:
     """The backend takes no connection."""
     scene.backend.refuse()
@@ -86,11 +93,22 @@ FURTHER = (
     ),
     killed_while_it_flows(COLLECTOR),
     killed_while_it_flows(SHIPPER),
+    # Nothing is acknowledged: no invocation waits.
     Cell(
         name="collector that dies at once, always",
         is_slow=True,
+        owns_layer=True,
+        events=({"lines": LINES, "sleep_s": 0.2},) * (2 * INVOCATIONS),
+        before=broken_collector,
+        required=Required(platform_keeps=True, late_p50_ms=LATE_MS, says=('"worker.kept_dying"',)),
+    ),
+    # It lives for as long as nobody has seen it, and often long enough to bring an invocation's end: what is delivered
+    # then is waited for as ever.
+    Cell(
+        name="collector killed whenever it is seen",
+        is_slow=True,
         before=dying(COLLECTOR),
-        required=Required(kills=DEATHS_TO_FAIL, platform_keeps=True, late_p50_ms=LATE_MS),
+        required=Required(kills=DEATHS_TO_FAIL, platform_keeps=True),
     ),
     Cell(
         name="shipper that dies at once, always",

@@ -1,7 +1,10 @@
 """Plays one cell: a fresh environment with the built layer, its faults, its invocations, its end."""
 
+import shutil
+import tempfile
 import time
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from tests.faults.cell import NAME, SECOND, SECOND_SHIPPER, SHIPPER, Cell, Scene
@@ -9,7 +12,8 @@ from tests.faults.outcome import Measured, measured, problems
 from tests.sandbox import Destination, Environment, Function, PeakMemory
 
 ROOT = Path(__file__).parents[2]
-EXTENSIONS = ROOT / "build/layer/extensions"
+LAYER = ROOT / "build/layer"
+EXTENSIONS = LAYER / "extensions"
 HANDLER = Path(__file__).parent / "handler"
 
 # Every secret a user may have, each with the mark; the extension needs or sees them all, and may print none.
@@ -65,10 +69,24 @@ def arrived(backend: Destination, tag: str) -> int:
     return len({record.body for record in backend.records() if str(record.body).startswith(tag)})
 
 
+@contextmanager
+def _layer_of(cell: Cell) -> Iterator[Path]:
+    """The layer that is played: the built one, or a copy of it that may be changed."""
+    if not cell.owns_layer:
+        yield LAYER
+        return
+    with tempfile.TemporaryDirectory() as place:
+        yield shutil.copytree(LAYER, Path(place) / "layer")
+
+
 def play(cell: Cell, *, log_level: str = "info") -> Played:
     """Plays a cell to its end."""
     began_s = time.monotonic()
-    with cell.backend() as backend, Destination() if cell.is_beside else nullcontext(backend) as measured_one:
+    with (
+        _layer_of(cell) as layer,
+        cell.backend() as backend,
+        Destination() if cell.is_beside else nullcontext(backend) as measured_one,
+    ):
         scheme, _, authority = backend.url.partition("://")
         port = authority.rpartition(":")[2]
         endpoint = cell.endpoint(int(port)) if cell.endpoint else _with_secrets(backend.url)
@@ -88,8 +106,8 @@ def play(cell: Cell, *, log_level: str = "info") -> Played:
                 **{name: value.replace(PORT, port) for name, value in cell.settings.items()},
             },
         )
-        with Environment(EXTENSIONS, function, cell.platform) as env:
-            scene = Scene(env, backend, SECOND_SHIPPER if cell.is_beside else SHIPPER)
+        with Environment(layer / EXTENSIONS.name, function, cell.platform) as env:
+            scene = Scene(env, backend, SECOND_SHIPPER if cell.is_beside else SHIPPER, layer)
             if cell.start:
                 cell.start(scene)
             with PeakMemory(env, NAME) as memory:

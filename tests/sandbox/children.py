@@ -57,6 +57,8 @@ class Children:
     """Longer lines are cut."""
     all: list[Child] = field(default_factory=list)
     frozen: bool = False
+    left: set[int] = field(default_factory=set)
+    """Processes that stay frozen at the next thaw."""
     _stopped: list[procfs.Process] = field(default_factory=list)
 
     def start(
@@ -125,7 +127,9 @@ class Children:
         if self.frozen:
             self.frozen = False
             # What is stopped starts nothing: those that were stopped are all there are.
-            _signal(sorted(self._stopped, key=lambda p: -p.started_ticks), signal.SIGCONT)
+            thawed = [process for process in self._stopped if process.pid not in self.left]
+            _signal(sorted(thawed, key=lambda p: -p.started_ticks), signal.SIGCONT)
+            self.left.clear()
 
     async def kill(self, child: Child) -> None:
         """SIGKILL one child's process group and wait for its end."""

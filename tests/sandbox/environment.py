@@ -185,6 +185,21 @@ class Environment:
             with contextlib.suppress(ProcessLookupError):
                 resource.prlimit(process.pid, resource.RLIMIT_NOFILE, resource.getrlimit(resource.RLIMIT_NOFILE))
 
+    def leave_frozen(self, name: str, comm: str) -> int:
+        """Let one process of an extension's tree, which is frozen, stay so when the others go on.
+
+        Returns:
+            The process id, to send SIGCONT to.
+
+        Raises:
+            LookupError: No process of that name is there.
+        """
+        for process in self.processes(name):
+            if process.comm == comm:
+                self.world.children.left.add(process.pid)
+                return process.pid
+        raise LookupError(f"no process {comm!r}")
+
     def kill(self, name: str, comm: str, number: int = signal.SIGKILL) -> int:
         """Send a signal to one process of an extension's tree, found by its comm or its command line.
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import socket
 import ssl
-import threading
+import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.sandbox import BlackHole, Destination, Partial, PeakMemory, Raw, Renegotiate, Status
+from tests.sandbox.process_limit import UnavailableError, no_forks
 
 if TYPE_CHECKING:
     from tests.sandbox.conftest import Stage
@@ -214,21 +217,43 @@ def test_descriptors_can_be_had_again(stage: Stage) -> None:
 def test_peak_memory_is_more_than_what_is_left(stage: Stage) -> None:
     """Also of what came and went between two looks."""
     (stage.layer / "extensions").mkdir(parents=True)
-    greedy, seen = stage.layer / "extensions/greedy", stage.layer / "seen"
-    greedy.write_text(f"""#!/usr/bin/env python3
-import os, time
-len(b"x" * 80_000_000)
-while not os.path.exists({str(seen)!r}):
-    time.sleep(0.01)
-""")
+    greedy = stage.layer / "extensions/greedy"
+    greedy.write_text("#!/usr/bin/env python3\nimport time\nlen(b'x' * 80_000_000)\ntime.sleep(2)\n")
     greedy.chmod(0o755)
-    env = stage.environment(init_timeout_s=20.0)
-    starting = threading.Thread(target=env.start)
+    env = stage.environment(init_timeout_s=0.6)
     with PeakMemory(env, "greedy") as memory:
-        starting.start()
-        until = time.monotonic() + 15
-        while memory.peak_bytes <= 80e6 and time.monotonic() < until:
-            time.sleep(0.01)
-        seen.touch()
-        starting.join()
+        env.start()
+        time.sleep(0.05)
     assert 80e6 < memory.peak_bytes < 120e6
+
+
+def test_processes_can_run_short() -> None:
+    """Nobody of those named can start another, for a while."""
+    program = """
+import os, sys
+for _ in sys.stdin:
+    try:
+        print(os.fork() or os._exit(0))
+    except OSError as exc:
+        print(-exc.errno)
+"""
+    with subprocess.Popen(
+        [sys.executable, "-u", "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as forking:
+        told, says = forking.stdin, forking.stdout
+        assert told is not None
+        assert says is not None
+
+        def forked() -> int:
+            told.write(b"\n")
+            told.flush()
+            return int(says.readline())
+
+        try:
+            with no_forks([forking.pid]):
+                assert forked() == -errno.EAGAIN
+        except UnavailableError as exc:
+            pytest.skip(str(exc))
+        finally:
+            assert forked() > 0
+            told.close()
