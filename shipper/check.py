@@ -108,7 +108,7 @@ def route(settings: Settings) -> Route:
             "compression": _each({signal: "gzip" if at.is_compressed else "none" for signal, at in places.items()}),
             "timeout": _each({signal: f"{at.timeout_s:g} s a request" for signal, at in places.items()}),
             "headers": _each({signal: _names(at.headers) for signal, at in places.items()}),
-            **({"secrets": _secrets(destination)} if destination.wants else {}),
+            **({"secrets": _secrets(destination)} if destination.secrets else {}),
             **details,
         }
     return Route(labels, details, [_in_words(line) for line in lines])
@@ -150,13 +150,13 @@ def send(settings: Settings) -> Iterator[Answered]:
 
 def _ask(destination: Destination) -> None:
     """Asks for secrets and credentials, which the extension does between shipments."""
-    for one in destination.wants:
+    for one in destination.secrets:
         if one.due_in_s() <= 0:
-            one.ask()
+            one.refresh()
 
 
 def _secrets(destination: Destination) -> str:
-    return "known" if all(one.is_known for one in destination.wants) else "not known: nothing could be sent"
+    return "known" if all(one.is_known for one in destination.secrets) else "not known: nothing could be sent"
 
 
 def _alike(told: dict[str, Answered]) -> Iterator[Answered]:

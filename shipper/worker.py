@@ -94,47 +94,49 @@ def run(
         under_way: At which event it is, which outlives it, too; likewise.
     """
     counts, under_way = counts or Counts(), under_way or UnderWay()
-    heard = Commands(commands, pong=lambda: wire.send(reports, wire.Pong()))
+    commands_in = Commands(commands, pong=lambda: wire.send(reports, wire.Pong()))
     rules = _rules(settings, log)
     if rules is not None:
         settings, log.redact = rules.redacted_settings(settings), rules.shown
         if rules.sends_nothing:
             wire.send(reports, wire.RedactionFailed())
-    destination = registry.chosen(settings, heard, log)
-    worker = Worker(heard, reports, backlog, settings, destination, log, counts, under_way, rules)
+    destination = registry.chosen(settings, commands_in, log)
+    worker = Worker(commands_in, reports, backlog, settings, destination, log, counts, under_way, rules)
     log.debug("shipper.started", destination=destination.label, batch_bytes=settings.batch_bytes)
     # Of a snapshot there are many copies: what is secret is not asked for before each is itself.
-    may_ask = settings.function.initialization_type != "snap-start"
-    next_order = _orders(heard, destination, reports, may_ask=may_ask)
+    may_refresh = settings.function.initialization_type != "snap-start"
+    next_ship = _next_ship(commands_in, destination, reports, may_refresh=may_refresh)
     try:
         while True:
-            ship = next_order()
-            if heard.restored is not None:
-                settings.function.instance_id = heard.restored.instance_id
-                heard.restored = None
+            ship = next_ship()
+            if commands_in.restored is not None:
+                settings.function.instance_id = commands_in.restored.instance_id
+                commands_in.restored = None
                 destination.close()
                 learnt = destination.learnt
-                destination = registry.chosen(settings, heard, log)
+                destination = registry.chosen(settings, commands_in, log)
                 destination.learn(learnt)
-                worker = Worker(heard, reports, backlog, settings, destination, log, counts, under_way, rules)
-                next_order = _orders(heard, destination, reports, may_ask=True)
+                worker = Worker(commands_in, reports, backlog, settings, destination, log, counts, under_way, rules)
+                next_ship = _next_ship(commands_in, destination, reports, may_refresh=True)
                 log.debug("shipper.restored", instance_id=settings.function.instance_id)
             if ship is not None:
                 worker.ship(ship)
-            if heard.gives_up is not None:
-                worker.give_up(heard.gives_up)
+            if commands_in.gives_up is not None:
+                worker.give_up(commands_in.gives_up)
     except (SupervisorGoneError, BrokenPipeError):
         log.debug("shipper.stopped")
     finally:
         destination.close()
 
 
-def _orders(heard: Commands, destination: "Destination", reports: int, *, may_ask: bool) -> Callable[[], Ship | None]:
-    """What waits for the next order; where there are secrets to ask for, it asks for them meanwhile."""
-    asked = destination.wants
-    if not asked or not may_ask:
-        return heard.next
-    from shipper.asking import Asking
+def _next_ship(
+    commands: Commands, destination: "Destination", reports: int, *, may_refresh: bool
+) -> Callable[[], Ship | None]:
+    """What waits for the next shipment; where there are secrets to fetch, it fetches them meanwhile."""
+    secrets = destination.secrets
+    if not secrets or not may_refresh:
+        return commands.next
+    from shipper.secret_refresh import SecretRefresh
 
     def refuse(ship: Ship) -> None:
         stalled = wire.Stalled(
@@ -142,7 +144,7 @@ def _orders(heard: Commands, destination: "Destination", reports: int, *, may_as
         )
         wire.send(reports, stalled)
 
-    return Asking(heard, asked, lambda: destination.is_ready, refuse).next
+    return SecretRefresh(commands, secrets, lambda: destination.is_ready, refuse).next
 
 
 class Worker:

@@ -69,7 +69,7 @@ _answers = msgspec.json.Decoder(_Answer)
 
 
 class Credentials:
-    """Keys, asked for when they are due. See `interfaces.Asked`.
+    """Keys, asked for when they are due. See `interfaces.Secret`.
 
     Args:
         aws: Says where they are.
@@ -130,7 +130,7 @@ class Credentials:
             self._keys, self._not_before_s = None, -math.inf
         return True
 
-    def ask(self) -> None:
+    def refresh(self) -> None:
         """Asks the endpoint; what it does not tell is said once, and asked for again after a pause."""
         uri = self._aws.credentials_uri
         try:

@@ -20,8 +20,8 @@ class Auth(Protocol):
     """
 
     @property
-    def wants(self) -> "tuple[Asked, ...]":
-        """What it has to ask for before it can say anything."""
+    def secrets(self) -> "tuple[Secret, ...]":
+        """What it has to fetch before it can say anything."""
 
     @property
     def is_ready(self) -> bool:
@@ -37,10 +37,10 @@ class Auth(Protocol):
         """What an answer means, by what is known of who sends: a refusal may be worth another try."""
 
 
-class Asked(Protocol):
-    """What has to be asked for before requests can say who sends them: secrets, credentials.
+class Secret(Protocol):
+    """What has to be fetched before requests can say who sends them: a secret by reference, or credentials.
 
-    It is asked for between shipments, in a time of its own; while it is not known, records wait.
+    It is fetched between shipments, in a time of its own; while it is not known, records wait.
     """
 
     @property
@@ -48,7 +48,7 @@ class Asked(Protocol):
         """Whether requests can be made."""
 
     def due_in_s(self) -> float:
-        """Seconds until it is to be asked for: 0 for now, infinite for never."""
+        """Seconds until it is to be fetched: 0 for now, infinite for never."""
 
-    def ask(self) -> None:
-        """Asks for it; what comes of that is known afterwards, and said. Raises nothing that others do."""
+    def refresh(self) -> None:
+        """Fetches it, and says what came of that; never raises for what a server or a network does."""

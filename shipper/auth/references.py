@@ -120,7 +120,7 @@ class Reference:
 
     Attributes:
         value: What it stands for; None: it was not asked for yet.
-        is_wanted: It is to be asked for, and nothing is sent with it before.
+        is_unresolved: It is to be resolved, and nothing is sent with it before.
         not_before_s: When it may be asked for, on the clock.
     """
 
@@ -136,7 +136,7 @@ class Reference:
         resource = self.service.resource.format(self.name.lstrip("/"))
         self.arn = self.name if arn else f"arn:{partition}:{self.service.host}:{self.region}:{account}:{resource}"
         self.value: str | None = None
-        self.is_wanted = True
+        self.is_unresolved = True
         self.not_before_s = -math.inf
         self._pause_s = self._same_s = 0.0
         self.said = ""
@@ -180,28 +180,28 @@ class Reference:
     def refused(self, now: float) -> bool:
         """A destination did not take the value: whether it is asked for again, now."""
         if now < self.not_before_s:
-            return self.is_wanted
-        self.is_wanted = True
+            return self.is_unresolved
+        self.is_unresolved = True
         return True
 
-    def told(self, value: str, now: float, jitter: float) -> bool:
+    def resolved(self, value: str, now: float, jitter: float) -> bool:
         """It was answered; whether by another value than before."""
         is_same = value == self.value
         self._pause_s = 0.0
         self._same_s = min(2 * self._same_s or _FIRST_SAME_S, _LONGEST_SAME_S) if is_same else 0.0
         self.not_before_s = now + self._same_s * (1 + jitter) / 2
-        self.value, self.is_wanted, self.said = value, False, ""
+        self.value, self.is_unresolved, self.said = value, False, ""
         return not is_same
 
     def failed(self, now: float, jitter: float) -> None:
         """It was not answered. What is known goes on being used: it may be the destination that is wrong."""
         self._pause_s = min(2 * self._pause_s or _FIRST_PAUSE_S, _LONGEST_PAUSE_S)
         self.not_before_s = now + self._pause_s * (1 + jitter) / 2
-        self.is_wanted = self.value is None
+        self.is_unresolved = self.value is None
 
 
 class References:
-    """All the references of a destination. See `interfaces.Asked`.
+    """All the references of a destination. See `interfaces.Secret`.
 
     Args:
         settings: Say which region and account are meant.
@@ -243,7 +243,7 @@ class References:
     @property
     def is_known(self) -> bool:
         """Whether there is a value for each, which no destination has refused since."""
-        return not any(reference.is_wanted for reference in self._found.values())
+        return not any(reference.is_unresolved for reference in self._found.values())
 
     def of(self, texts: Iterable[str]) -> tuple[Reference, ...]:
         """The references in some texts."""
@@ -272,21 +272,21 @@ class References:
 
     def due_in_s(self) -> float:
         """Seconds until one is to be asked for."""
-        wanted = [one.not_before_s for one in self._found.values() if one.is_wanted]
-        if not wanted:
+        due_s = [one.not_before_s for one in self._found.values() if one.is_unresolved]
+        if not due_s:
             return math.inf
-        own_s = max(0.0, min(wanted) - self._clock())
+        own_s = max(0.0, min(due_s) - self._clock())
         # Without credentials there is no way to ask.
         return own_s if self._credentials.is_known else max(own_s, self._credentials.due_in_s())
 
-    def ask(self) -> None:
+    def refresh(self) -> None:
         """Asks for those that are due."""
         if not self._credentials.is_known and self._credentials.due_in_s() <= 0:
-            self._credentials.ask()
+            self._credentials.refresh()
         pools: dict[tuple[str, str], Pool] = {}
         try:
             for one in self._found.values():
-                if one.is_wanted and self._clock() >= one.not_before_s and self._timing.time_left_s() > 0:
+                if one.is_unresolved and self._clock() >= one.not_before_s and self._timing.time_left_s() > 0:
                     self._ask_for(one, pools)
         finally:
             for pool in pools.values():
@@ -320,7 +320,7 @@ class References:
             self._failed(one, exc.reason)
             return
         self.hide(value)
-        is_new = one.told(value, self._clock(), self._jitter())
+        is_new = one.resolved(value, self._clock(), self._jitter())
         self._log.info("shipper.secret_resolved", reference=one.text, is_new=is_new)
 
     def _answer(self, one: Reference, pool: "Pool", place: "Address") -> Response:
@@ -353,7 +353,7 @@ class References:
             **fields,
             action=one.service.action,
             advice=_advice(one, reason, said),
-            effect="records wait" if one.is_wanted else "the value of before is used",
+            effect="records wait" if one.is_unresolved else "the value of before is used",
         )
 
 

@@ -21,7 +21,7 @@ from shipper.transport.response import epoch_s_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from shipper.auth.credentials import Credentials, Keys
-    from shipper.auth.interfaces import Asked, Auth
+    from shipper.auth.interfaces import Auth, Secret
     from shipper.delivery.interfaces import Request
     from shipper.transport.request import Headers
     from shipper.transport.response import Response
@@ -201,9 +201,9 @@ class SigV4:
         self._not_again_before_s = -math.inf
 
     @property
-    def wants(self) -> "tuple[Asked, ...]":
+    def secrets(self) -> "tuple[Secret, ...]":
         """The keys, and what the other headers need."""
-        return (self._credentials, *(self._base.wants if self._base else ()))
+        return (self._credentials, *(self._base.secrets if self._base else ()))
 
     @property
     def is_ready(self) -> bool:

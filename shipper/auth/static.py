@@ -12,7 +12,7 @@ from shipper.transport.request import merged
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from shipper.auth.interfaces import Asked
+    from shipper.auth.interfaces import Secret
     from shipper.auth.references import References
     from shipper.delivery.interfaces import Request
     from shipper.transport.request import Headers
@@ -40,14 +40,14 @@ class StaticAuth:
         self._own = headers
         self._references = references
         self._found = references.of((*user, *headers.values(), target)) if references else ()
-        self.wants: tuple[Asked, ...] = (references,) if references and self._found else ()
+        self.secrets: tuple[Secret, ...] = (references,) if references and self._found else ()
         self._values: tuple[str | None, ...] = ()
         self._headers: Headers = () if self._found else self._made()
 
     @property
     def is_ready(self) -> bool:
         """Whether it is known what the references stand for."""
-        return not any(one.is_wanted for one in self._found)
+        return not any(one.is_unresolved for one in self._found)
 
     def target(self, request: "Request") -> str:
         """Its own."""

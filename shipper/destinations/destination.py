@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Protocol
 
-    from shipper.auth.interfaces import Asked
+    from shipper.auth.interfaces import Secret
     from shipper.destinations.http import Place
 else:
     Protocol = object
@@ -35,8 +35,8 @@ class Sender(Protocol):
         """Where that is, if it is behind HTTP."""
 
     @property
-    def wants(self) -> "tuple[Asked, ...]":
-        """What has to be asked for before anything can be sent."""
+    def secrets(self) -> "tuple[Secret, ...]":
+        """What has to be fetched before anything can be sent."""
 
     @property
     def is_ready(self) -> bool:
@@ -68,13 +68,13 @@ class Endpoint:
         self.label = sender.label
         self.limits = limits
         self.place = sender.place
-        self.wants = sender.wants
+        self.secrets = sender.secrets
         self._build = build
         self._sender = sender
 
     @property
     def is_ready(self) -> bool:
-        """Whether anything can be sent: nothing has to be asked for first."""
+        """Whether anything can be sent: nothing has to be fetched first."""
         return self._sender.is_ready
 
     @property
@@ -145,9 +145,9 @@ class Destination:
                 self.endpoints[signal].learn(text)
 
     @property
-    def wants(self) -> "list[Asked]":
-        """What has to be asked for before everything can be sent, each once."""
-        found = [asked for endpoint in self.endpoints.values() for asked in endpoint.wants]
+    def secrets(self) -> "list[Secret]":
+        """What has to be fetched before everything can be sent, each once."""
+        found = [secret for endpoint in self.endpoints.values() for secret in endpoint.secrets]
         return list(dict.fromkeys(found))
 
     @property

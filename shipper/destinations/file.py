@@ -36,7 +36,7 @@ class FileSender:
     """
 
     place = None
-    wants = ()
+    secrets = ()
     is_ready = True
 
     def __init__(self, path: str) -> None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from shipper.auth.aws import Scope
     from shipper.auth.credentials import Credentials
-    from shipper.auth.interfaces import Asked, Auth
+    from shipper.auth.interfaces import Auth, Secret
     from shipper.auth.references import References
     from shipper.transport.interfaces import Timing
     from shipper.transport.quoting import Quoting
@@ -179,9 +179,9 @@ class HttpSender:
         self._head = b""
 
     @property
-    def wants(self) -> "tuple[Asked, ...]":
+    def secrets(self) -> "tuple[Secret, ...]":
         """What has to be asked for before anything can be sent."""
-        return self._auth.wants
+        return self._auth.secrets
 
     @property
     def is_ready(self) -> bool:

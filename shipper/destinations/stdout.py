@@ -47,7 +47,7 @@ class StdoutSender:
 
     label = "stdout:"
     place = None
-    wants = ()
+    secrets = ()
     is_ready = True
 
     def __init__(self, timing: "Timing", fd: int = 1, clock: Callable[[], float] = time.monotonic) -> None:

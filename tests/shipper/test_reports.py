@@ -92,7 +92,7 @@ class ScriptedSender:
 
     label = "memory:"
     place = None
-    wants = ()
+    secrets = ()
     is_ready = True
 
     def __init__(self, script: Script) -> None:

@@ -75,7 +75,7 @@ def test_the_endpoint_is_asked_again_before_they_expire(server: Server) -> None:
     assert not scene.credentials.is_known
     assert not server.requests
     assert scene.credentials.due_in_s() == 0
-    scene.credentials.ask()
+    scene.credentials.refresh()
     (head, _), *_ = server.requests
     assert head.startswith(b"GET /v2/credentials HTTP/1.1\r\n")
     assert b"Authorization: let-me-in" in head
@@ -84,7 +84,7 @@ def test_the_endpoint_is_asked_again_before_they_expire(server: Server) -> None:
     scene.passes(3300)
     assert scene.credentials.due_in_s() == 0
     assert scene.credentials.is_known
-    scene.credentials.ask()
+    scene.credentials.refresh()
     keys = scene.credentials.keys
     assert keys is not None
     assert keys.access_key == "two"
@@ -93,7 +93,7 @@ def test_the_endpoint_is_asked_again_before_they_expire(server: Server) -> None:
 def test_expired_ones_sign_nothing(server: Server) -> None:
     server.behaviours = [server.answering(told("one", "2026-01-02T04:04:05Z"))]
     scene = Scene(server)
-    scene.credentials.ask()
+    scene.credentials.refresh()
     scene.passes(3601)
     assert not scene.credentials.is_known
     assert scene.credentials.due_in_s() == 0
@@ -102,7 +102,7 @@ def test_expired_ones_sign_nothing(server: Server) -> None:
 def test_those_that_aws_refuses_are_asked_for_again(server: Server) -> None:
     server.behaviours = [server.answering(told("one", "2026-01-02T04:04:05Z"))]
     scene = Scene(server)
-    scene.credentials.ask()
+    scene.credentials.refresh()
     keys = scene.credentials.keys
     assert keys is not None
     assert scene.credentials.refused(keys)
@@ -117,7 +117,7 @@ def test_an_endpoint_that_fails_is_asked_again_after_pauses(server: Server, answ
     scene = Scene(server)
     pauses = []
     for _ in range(8):
-        scene.credentials.ask()
+        scene.credentials.refresh()
         pauses.append(scene.credentials.due_in_s())
         scene.passes(pauses[-1])
     assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
@@ -128,8 +128,8 @@ def test_an_endpoint_that_fails_is_asked_again_after_pauses(server: Server, answ
 def test_an_endpoint_that_is_none_is_said(server: Server, uri: str) -> None:
     """Once."""
     scene = Scene(server, AWS_CONTAINER_CREDENTIALS_FULL_URI=uri)
-    scene.credentials.ask()
-    scene.credentials.ask()
+    scene.credentials.refresh()
+    scene.credentials.refresh()
     assert scene.lines.events("warning") == ["shipper.credentials_missing"]
 
 
@@ -141,7 +141,7 @@ def test_a_token_is_not_said_aloud_to_strangers(server: Server) -> None:
         AWS_CONTAINER_AUTHORIZATION_TOKEN="let-me-in",  # noqa: S106 - none
     )
     began = time.monotonic()
-    scene.credentials.ask()
+    scene.credentials.refresh()
     assert time.monotonic() - began < 1
     (line,) = [line for line in scene.lines.written if line["level"] == "warning"]
     assert line["reason"] == "not_near"

@@ -16,13 +16,14 @@ from lifecycle.contract.settings import Settings
 from shipper import worker
 from shipper.destinations.registry import chosen
 from shipper.commands import Commands
-heard = Commands(os.pipe()[0])
-worker._orders(heard, chosen(Settings({environ!r}), heard, Log("x")), 0, may_ask=True)
-print(*sorted(name for name in sys.modules if name.startswith(("shipper.auth.", "hashlib", "hmac", "shipper.asking"))))
+commands = Commands(os.pipe()[0])
+worker._next_ship(commands, chosen(Settings({environ!r}), commands, Log("x")), 0, may_refresh=True)
+looked_for = ("shipper.auth.", "hashlib", "hmac", "shipper.secret_refresh")
+print(*sorted(name for name in sys.modules if name.startswith(looked_for)))
 """
 
 PLAIN = "shipper.auth.static"
-SIGNS = f"hashlib hmac shipper.asking shipper.auth.aws shipper.auth.credentials shipper.auth.sigv4 {PLAIN}"
+SIGNS = f"hashlib hmac shipper.auth.aws shipper.auth.credentials shipper.auth.sigv4 {PLAIN} shipper.secret_refresh"
 ASKS = SIGNS.replace("credentials", "credentials shipper.auth.references")
 
 

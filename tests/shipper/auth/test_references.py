@@ -132,17 +132,17 @@ class TestValues:
     def test_a_value_that_is_the_same_is_asked_for_ever_more_rarely(self) -> None:
         """From a minute to an hour, half of it by chance; another value ends that."""
         reference = Reference("@{ssm:/a}", settings_of())
-        reference.told("one", 0.0, 1.0)
+        reference.resolved("one", 0.0, 1.0)
         now, pauses = 0.0, []
         for _ in range(8):
             assert reference.refused(now)
-            assert not reference.told("one", now, 1.0)
+            assert not reference.resolved("one", now, 1.0)
             pauses.append(reference.not_before_s - now)
             assert not reference.refused(now + 1)
             now = reference.not_before_s
         assert pauses == [60, 120, 240, 480, 960, 1920, 3600, 3600]
         assert reference.refused(now)
-        assert reference.told("two", now, 0.0)
+        assert reference.resolved("two", now, 0.0)
         assert reference.refused(now)
 
 

@@ -37,7 +37,7 @@ class Receiver:
 
     label = "http://h/v1/logs"
     place = None
-    wants = ()
+    secrets = ()
     is_ready = True
 
     def __init__(self, answer: Callable[[str, list[str]], Outcome]) -> None:
