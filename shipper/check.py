@@ -18,7 +18,7 @@ from lifecycle.contract.setting_types import FIRST_ROUTE
 from lifecycle.contract.settings import Settings
 from shipper.delivery.outcome import Outcome, Verdict
 from shipper.destinations.destination import Destination, Endpoint
-from shipper.destinations.registry import chosen, kind_of
+from shipper.destinations.registry import create, kind_of
 from shipper.model.context import NOTHING, Meters
 from shipper.model.events import Event
 from shipper.model.metrics import export_of
@@ -94,7 +94,7 @@ def route(settings: Settings) -> Route:
     """Where telemetry would go."""
     lines: list[bytes] = []
     quoting = Quoting(settings.secrets())
-    destination = chosen(settings, _Unhurried(), Log("check", "warning", settings.secrets(), lines.append))
+    destination = create(settings, _Unhurried(), Log("check", "warning", settings.secrets(), lines.append))
     destination.warm()  # files that cannot be used are found then
     _ask(destination)
     destination.close()
@@ -118,7 +118,7 @@ def send(settings: Settings) -> Iterator[Answered]:
     """Delivers one record of each signal, once; tells of each as soon as its answer is there."""
     responses: list[Response] = []
     log = Log("check", "error", settings.secrets(), lambda _line: None)
-    destination = chosen(settings, _Unhurried(), log, responses.append)
+    destination = create(settings, _Unhurried(), log, responses.append)
     _ask(destination)
     # What references stand for is blanked as well, now that it is known.
     quoting = Quoting((*settings.secrets(), *log.secrets))

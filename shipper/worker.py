@@ -100,7 +100,7 @@ def run(
         settings, log.redact = rules.redacted_settings(settings), rules.shown
         if rules.sends_nothing:
             wire.send(reports, wire.RedactionFailed())
-    destination = registry.chosen(settings, commands_in, log)
+    destination = registry.create(settings, commands_in, log)
     worker = Worker(commands_in, reports, backlog, settings, destination, log, counts, under_way, rules)
     log.debug("shipper.started", destination=destination.label, batch_bytes=settings.batch_bytes)
     # Of a snapshot there are many copies: what is secret is not asked for before each is itself.
@@ -114,7 +114,7 @@ def run(
                 commands_in.restored = None
                 destination.close()
                 learnt = destination.learnt
-                destination = registry.chosen(settings, commands_in, log)
+                destination = registry.create(settings, commands_in, log)
                 destination.learn(learnt)
                 worker = Worker(commands_in, reports, backlog, settings, destination, log, counts, under_way, rules)
                 next_ship = _next_ship(commands_in, destination, reports, may_refresh=True)

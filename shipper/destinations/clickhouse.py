@@ -16,9 +16,9 @@ from lifecycle.contract.log import Log
 from lifecycle.contract.settings import Settings
 from shipper.delivery.interfaces import Request
 from shipper.delivery.outcome import Outcome, Verdict
-from shipper.destinations.destination import Destination, Endpoint
-from shipper.destinations.flat import Names, Said, composed, members_of, message_of, moment_of, text_of
-from shipper.destinations.http import Bodies, Listener, Place, Senders, outcome_of, place_of
+from shipper.destinations.destination import Destination, Endpoint, of_records
+from shipper.destinations.fields import FieldNames, Fields, members_of, message_of, moment_of, text_of
+from shipper.destinations.http import Bodies, OnResponse, Place, Senders, outcome_of, place_of
 from shipper.model.log_record import Encoder, LogRecord
 from shipper.model.resource import attributes, service_name
 from shipper.transport import address
@@ -49,24 +49,24 @@ _ABOUT_SETTINGS = frozenset((36, 47, 48, 60, 62, 80, 81, 115, 192, 193, 194, 195
 _LONGEST_CODE = 5
 _SAID = b"Code: "
 
-_NAMES = Names(level="", trace_id="", span_id="", logger="")
+_NAMES = FieldNames(level="", trace_id="", span_id="", logger="")
 
 _to_json = msgspec.json.Encoder().encode
 
 
-def made(settings: Settings, timing: "Timing", log: Log, heard: Listener | None = None) -> Destination:
-    """The destination of an address like clickhouse+https://HOST:8443/DATABASE/TABLE; see `registry.chosen`."""
+def create(settings: Settings, timing: "Timing", log: Log, on_response: OnResponse | None = None) -> Destination:
+    """The destination of an address like clickhouse+https://HOST:8443/DATABASE/TABLE; see `registry.create`."""
     place = place_of(settings, address.parse(settings.destination.partition("+")[2]))
-    sender = Senders(settings, timing, log, heard).sender(place, read)
+    sender = Senders(settings, timing, log, on_response).sender(place, read)
     inserts = Inserts(place)
-    return composed(settings, Rows(settings), lambda: Endpoint(inserts, sender))
+    return of_records(settings, Rows(settings), lambda: Endpoint(inserts, sender))
 
 
 class Inserts:
     """Makes requests of rows.
 
     Args:
-        place: Names server, database and table.
+        place: FieldNames server, database and table.
     """
 
     def __init__(self, place: Place) -> None:
@@ -101,7 +101,7 @@ class Rows(Encoder):
         where = {name: str(value) for name, value in attributes(settings).items()}
         columns = {"ServiceName": service_name(settings), "ResourceAttributes": where}
         self._tail = b",%b}\n" % _to_json(columns)[1:-1]
-        self._said = Said(_NAMES)
+        self._fields = Fields(_NAMES)
 
     def log(self, record: LogRecord) -> bytes:
         """One row."""
@@ -116,7 +116,7 @@ class Rows(Encoder):
             pieces.append(b',"SpanId":"%b"' % origin.span_id.encode())
         if record.scope:
             pieces.append(b',"ScopeName":%b' % _to_json(record.scope))
-        pairs = (*self._said(record), *self._said.of_line(record))
+        pairs = (*self._fields(record), *self._fields.of_line(record))
         said = members_of((name, text_of(raw)) for name, raw in pairs)
         return b"".join((*pieces, b',"LogAttributes":{%b}' % said, self._tail))
 

@@ -11,9 +11,9 @@ import msgspec
 from lifecycle.contract.log import Log
 from lifecycle.contract.settings import Settings
 from shipper.delivery.interfaces import Limits
-from shipper.destinations.destination import Destination, Endpoint
-from shipper.destinations.flat import Names, Said, composed, members_of, message_of, where_from
-from shipper.destinations.http import Bodies, Listener, Senders, by_status, place_of
+from shipper.destinations.destination import Destination, Endpoint, of_records
+from shipper.destinations.fields import FieldNames, Fields, members_of, message_of, resource_fields
+from shipper.destinations.http import Bodies, OnResponse, Senders, by_status, place_of
 from shipper.model import semconv, severity
 from shipper.model.log_record import Encoder, LogRecord
 from shipper.model.resource import service_name
@@ -45,7 +45,7 @@ _STATUSES = (
     (severity.TRACE, "debug"),
 )
 
-_NAMES = Names(
+_NAMES = FieldNames(
     level="", logger="logger.name", error_type="error.kind", error_message="error.message", error_stack="error.stack"
 )
 _RESERVED = (
@@ -60,13 +60,13 @@ _ID_DIGITS = 16
 _to_json = msgspec.json.Encoder().encode
 
 
-def made(settings: Settings, timing: "Timing", log: Log, heard: Listener | None = None) -> Destination:
-    """The destination of an address like datadog+https://http-intake.logs.SITE; see `registry.chosen`."""
+def create(settings: Settings, timing: "Timing", log: Log, on_response: OnResponse | None = None) -> Destination:
+    """The destination of an address like datadog+https://http-intake.logs.SITE; see `registry.create`."""
     url = settings.destination.partition("+")[2]
     place = place_of(settings, address.parse(url, suffix=PATH, instead_of=(PATH,)))
     bodies = Bodies(place, "application/json", around=(b"[", b",", b"]"))
-    sender = Senders(settings, timing, log, heard).sender(place, by_status)
-    return composed(settings, Logs(settings), lambda: Endpoint(bodies, sender, LIMITS))
+    sender = Senders(settings, timing, log, on_response).sender(place, by_status)
+    return of_records(settings, Logs(settings), lambda: Endpoint(bodies, sender, LIMITS))
 
 
 class Logs(Encoder):
@@ -77,7 +77,7 @@ class Logs(Encoder):
     """
 
     def __init__(self, settings: Settings) -> None:
-        found = where_from(settings)
+        found = resource_fields(settings)
         tags = {tag: next((found[name] for name in names if name in found), "") for tag, names in _TAGS.items()}
         known = {
             "ddsource": _SOURCE,
@@ -87,13 +87,13 @@ class Logs(Encoder):
             **{name: value for name, value in found.items() if name != semconv.SERVICE_NAME},
         }
         self._tail = b",%b}" % _to_json(known)[1:-1]
-        self._said = Said(_NAMES, (*_RESERVED, *known))
+        self._fields = Fields(_NAMES, (*_RESERVED, *known))
 
     def log(self, record: LogRecord) -> bytes:
         """One log."""
         origin = record.origin
         moment_ms = (record.time_ns or origin.observed_ns) // _NS_PER_MS
-        pairs = [*self._said(record), *self._said.of_line(record)]
+        pairs = [*self._fields(record), *self._fields.of_line(record)]
         number = record.severity_number
         if number:
             status = next(text for least, text in _STATUSES if number >= least)

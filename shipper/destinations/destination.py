@@ -6,9 +6,11 @@ became of them. What is behind HTTP has further parts (`http`).
 
 from collections.abc import Callable, Mapping, Sequence
 
+from lifecycle.contract.settings import Settings
 from shipper.delivery.interfaces import NO_LIMITS, Limits, Request, Shapes
 from shipper.delivery.outcome import Outcome
 from shipper.model.log_record import Encoder
+from shipper.model.signals import LOGS, TRACES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -169,3 +171,20 @@ class Destination:
         """Lets go of what is open."""
         for endpoint in self.endpoints.values():
             endpoint.close()
+
+
+def of_records(settings: Settings, encoder: Encoder, endpoint: Callable[[], Endpoint]) -> Destination:
+    """A destination of records alone: a span is one of them, where spans are asked for.
+
+    Args:
+        settings: Say which signals there are.
+        encoder: Writes records.
+        endpoint: Makes the endpoint of a signal; all go to the same place.
+    """
+    signals = settings.exported_signals() or (LOGS,)
+    shapes = None
+    if TRACES in signals:
+        from shipper.destinations.span_records import SpanRecords
+
+        shapes = SpanRecords(encoder)
+    return Destination(encoder, {signal: endpoint() for signal in signals}, shapes)

@@ -14,9 +14,9 @@ from lifecycle.contract.log import Log
 from lifecycle.contract.settings import Settings
 from shipper.delivery.interfaces import Limits, Request
 from shipper.delivery.outcome import DONE, Outcome, Verdict
-from shipper.destinations.destination import Destination, Endpoint
-from shipper.destinations.flat import Names, Said, composed, members_of, message_of, moment_of
-from shipper.destinations.http import Bodies, Listener, Senders, outcome_of, place_of
+from shipper.destinations.destination import Destination, Endpoint, of_records
+from shipper.destinations.fields import FieldNames, Fields, members_of, message_of, moment_of
+from shipper.destinations.http import Bodies, OnResponse, Senders, outcome_of, place_of
 from shipper.model.log_record import Encoder, LogRecord
 from shipper.model.resource import attributes
 from shipper.transport import address
@@ -37,7 +37,7 @@ _FIELDS = (
     "service.name service.version faas.name faas.version faas.instance cloud.provider cloud.region cloud.account.id"
 )
 
-_NAMES = Names(
+_NAMES = FieldNames(
     level="log.level",
     logger="log.logger",
     event_type="event.action",
@@ -59,14 +59,14 @@ _OK, _CONFLICT, _CONFIGURATION, _TOO_MANY, _SERVER_ERROR = (200, 201), 409, (401
 _to_json = msgspec.json.Encoder().encode
 
 
-def made(settings: Settings, timing: "Timing", log: Log, heard: Listener | None = None) -> Destination:
-    """The destination of an address like elasticsearch+https://HOST/DATA-STREAM; see `registry.chosen`."""
+def create(settings: Settings, timing: "Timing", log: Log, on_response: OnResponse | None = None) -> Destination:
+    """The destination of an address like elasticsearch+https://HOST/DATA-STREAM; see `registry.create`."""
     place = place_of(settings, address.parse(settings.destination.partition("+")[2]))
     path, _, query = place.address.target.partition("?")
     bodies = Bodies(place, "application/x-ndjson", f"{path.rstrip('/')}/_bulk?{query and query + '&'}{_ANSWER}")
-    sender = Senders(settings, timing, log, heard).sender(place, read, most_body=MOST_RESPONSE)
+    sender = Senders(settings, timing, log, on_response).sender(place, read, most_body=MOST_RESPONSE)
     documents = Documents(settings, has_ids=not place.address.host.endswith(_WITHOUT_IDS))
-    return composed(settings, documents, lambda: Endpoint(bodies, sender, LIMITS))
+    return of_records(settings, documents, lambda: Endpoint(bodies, sender, LIMITS))
 
 
 class Documents(Encoder):
@@ -82,7 +82,7 @@ class Documents(Encoder):
         fields = {name: found[name] for name in _FIELDS.split() if name in found}
         labels = {name: str(value) for name, value in found.items() if name not in fields}
         self._tail = b",%b}\n" % _to_json({**fields, "labels": labels})[1:-1]
-        self._said = Said(_NAMES)
+        self._fields = Fields(_NAMES)
         self._has_ids = has_ids
 
     def log(self, record: LogRecord) -> bytes:
@@ -90,7 +90,7 @@ class Documents(Encoder):
         action = b'{"_id":"%b"}' % record.uid.encode() if self._has_ids else b"{}"
         pieces = [
             b'{"create":%b}\n{"@timestamp":"%b","message":%b,' % (action, moment_of(record), message_of(record)),
-            members_of(self._said(record)),
+            members_of(self._fields(record)),
         ]
         if record.attributes:
             pieces.append(b',"attributes":{%b}' % members_of(record.attributes))

@@ -14,13 +14,13 @@ from shipper.model.signals import LOGS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from shipper.destinations.http import Listener
+    from shipper.destinations.http import OnResponse
     from shipper.transport.interfaces import Timing
 
 
-def made(settings: Settings, timing: "Timing", log: Log, heard: "Listener | None" = None) -> Destination:
-    """The destination of an address like file:/tmp/x; see `registry.chosen`."""
-    del timing, log, heard
+def create(settings: Settings, timing: "Timing", log: Log, on_response: "OnResponse | None" = None) -> Destination:
+    """The destination of an address like file:/tmp/x; see `registry.create`."""
+    del timing, log, on_response
     sender = FileSender(settings.destination.partition(":")[2])
     return Destination(Lines(settings), {LOGS: Endpoint(joined, sender)})
 

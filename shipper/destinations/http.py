@@ -51,7 +51,7 @@ _UNAUTHORISED = (401, 403)
 _TOO_LARGE = 413
 
 AnswerReader = Callable[[Request, Response], Outcome]
-Listener = Callable[[Response], object]
+OnResponse = Callable[[Response], object]
 
 
 class TlsFiles(msgspec.Struct, frozen=True, kw_only=True):
@@ -151,7 +151,7 @@ class HttpSender:
         quoting: Makes what a server says fit to be shown; called when it is needed.
         log: Tells of requests and answers.
         clock: Monotonic seconds.
-        heard: Takes every answer, whatever is made of it.
+        on_response: Takes every answer, whatever is made of it.
     """
 
     def __init__(
@@ -164,7 +164,7 @@ class HttpSender:
         log: Log,
         *,
         clock: Callable[[], float] = time.monotonic,
-        heard: Listener | None = None,
+        on_response: OnResponse | None = None,
     ) -> None:
         self.place = place
         self.label = place.address.label
@@ -174,7 +174,7 @@ class HttpSender:
         self._quoting = quoting
         self._log = log
         self._clock = clock
-        self._heard = heard
+        self._on_response = on_response
         self._says: tuple[object, ...] = ()
         self._head = b""
 
@@ -235,8 +235,8 @@ class HttpSender:
             # No retry makes a certificate valid, nor more time; what is not delivered is kept.
             verdict = Verdict.HELD if exc.reason in ("certificate", "deadline") else Verdict.RETRY
             return Outcome(verdict=verdict, reason=exc.reason, detail=exc.detail)
-        if self._heard is not None:
-            self._heard(response)
+        if self._on_response is not None:
+            self._on_response(response)
         if self._log.is_debug:
             took_ms = round((self._clock() - started) * 1000, 1)
             self._log.debug("shipper.answer_received", destination=self.label, status=response.status, took_ms=took_ms)
@@ -272,14 +272,14 @@ class Senders:
         settings: Name the proxy.
         timing: Bounds every wait.
         log: The shipper's.
-        heard: Takes every answer.
+        on_response: Takes every answer.
     """
 
-    def __init__(self, settings: Settings, timing: "Timing", log: Log, heard: Listener | None = None) -> None:
+    def __init__(self, settings: Settings, timing: "Timing", log: Log, on_response: OnResponse | None = None) -> None:
         self._settings = settings
         self._timing = timing
         self._log = log
-        self._heard = heard
+        self._on_response = on_response
         self._pools: dict[tuple[str, str, int, TlsFiles], Pool] = {}
         self._said: set[Unusable] = set()
         self._quoting_of: tuple[tuple[str, ...], Quoting] | None = None
@@ -301,7 +301,7 @@ class Senders:
         if pool is None:
             pool = self._pools[key] = self._pool_to(address, place.tls_files, most_body)
         auth = self._auth(place, scope)
-        return HttpSender(place, pool, auth, read, lambda: self._quoting, self._log, heard=self._heard)
+        return HttpSender(place, pool, auth, read, lambda: self._quoting, self._log, on_response=self._on_response)
 
     def _pool_to(self, address: Address, tls_files: TlsFiles = NO_FILES, most_body: int = MOST_BODY) -> Pool:
         return Pool(

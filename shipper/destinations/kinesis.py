@@ -4,7 +4,7 @@ from lifecycle.contract.log import Log
 from lifecycle.contract.settings import Settings
 from shipper.delivery.interfaces import Limits
 from shipper.destinations.destination import Destination
-from shipper.destinations.http import Listener
+from shipper.destinations.http import OnResponse
 from shipper.destinations.rows import Rows
 from shipper.destinations.streams import Stream, destination
 from shipper.model.log_record import LogRecord
@@ -28,9 +28,9 @@ STREAM = Stream(
 _MOST_KEY = 128
 
 
-def made(settings: Settings, timing: "Timing", log: Log, heard: Listener | None = None) -> Destination:
-    """The destination of an address like kinesis://STREAM; see `registry.chosen`."""
-    return destination(settings, timing, log, heard, stream=STREAM, encoder=KeyedRows(settings))
+def create(settings: Settings, timing: "Timing", log: Log, on_response: OnResponse | None = None) -> Destination:
+    """The destination of an address like kinesis://STREAM; see `registry.create`."""
+    return destination(settings, timing, log, on_response, stream=STREAM, encoder=KeyedRows(settings))
 
 
 class KeyedRows(Rows):

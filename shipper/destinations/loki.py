@@ -21,9 +21,17 @@ from lifecycle.contract.log import Log
 from lifecycle.contract.settings import Settings
 from shipper.delivery.interfaces import Limits, Request
 from shipper.delivery.outcome import Outcome, Verdict
-from shipper.destinations.destination import Destination, Endpoint
-from shipper.destinations.flat import Names, Pairs, Said, composed, members_of, message_of, text_of, where_from
-from shipper.destinations.http import Bodies, Listener, Senders, outcome_of, place_of
+from shipper.destinations.destination import Destination, Endpoint, of_records
+from shipper.destinations.fields import (
+    FieldNames,
+    Fields,
+    Pairs,
+    members_of,
+    message_of,
+    resource_fields,
+    text_of,
+)
+from shipper.destinations.http import Bodies, OnResponse, Senders, outcome_of, place_of
 from shipper.model import semconv
 from shipper.model.log_record import Encoder, LogRecord
 from shipper.transport import address
@@ -53,7 +61,7 @@ MOST_ENTRIES = 128
 MOST_BYTES = 65_536
 
 # A level by this name is what Loki shows as the line's (`discover_log_levels`).
-_NAMES = Names(
+_NAMES = FieldNames(
     level="level",
     logger="logger",
     event_type="event_type",
@@ -97,15 +105,15 @@ class Push(msgspec.Struct):
 _pushed = msgspec.json.Decoder(Push)
 
 
-def made(settings: Settings, timing: "Timing", log: Log, heard: Listener | None = None) -> Destination:
-    """The destination of an address like loki+https://HOST; see `registry.chosen`."""
+def create(settings: Settings, timing: "Timing", log: Log, on_response: OnResponse | None = None) -> Destination:
+    """The destination of an address like loki+https://HOST; see `registry.create`."""
     url = settings.destination.partition("+")[2]
     place = place_of(settings, address.parse(url, suffix=PATH, instead_of=(PATH,)))
     entries = Entries(settings)
     head = b'{"streams":[{"stream":{%b},"values":[' % members_of(entries.labels)
     bodies = Bodies(place, "application/json", around=(head, b",", b"]}]}"))
-    sender = Senders(settings, timing, log, heard).sender(place, read, most_body=MOST_RESPONSE)
-    return composed(settings, entries, lambda: Endpoint(bodies, sender, LIMITS))
+    sender = Senders(settings, timing, log, on_response).sender(place, read, most_body=MOST_RESPONSE)
+    return of_records(settings, entries, lambda: Endpoint(bodies, sender, LIMITS))
 
 
 class Entries(Encoder):
@@ -119,16 +127,16 @@ class Entries(Encoder):
     """
 
     def __init__(self, settings: Settings) -> None:
-        found = where_from(settings)
+        found = resource_fields(settings)
         self.labels = [(_name_of(name), _to_json(str(found[name]))) for name in LABELS if name in found]
         self._where = [(name, _to_json(str(value))) for name, value in found.items() if name not in LABELS]
-        self._said = Said(_NAMES, ("structuredMetadata", "parsed"))
+        self._fields = Fields(_NAMES, ("structuredMetadata", "parsed"))
         self._names: dict[str, str] = {}
 
     def log(self, record: LogRecord) -> bytes:
         """One entry."""
-        own = [*self._said(record), *self._where]
-        pairs = own if record.body[:1] == b"{" else [*own, *self._said.of_line(record)]
+        own = [*self._fields(record), *self._where]
+        pairs = own if record.body[:1] == b"{" else [*own, *self._fields.of_line(record)]
         line = message_of(record)
         fitting, rest = self._fitting(pairs)
         if rest:

@@ -10,9 +10,9 @@ import msgspec
 from lifecycle.contract.json_text import one_line
 from lifecycle.contract.log import Log
 from lifecycle.contract.settings import Settings
-from shipper.destinations.destination import Destination, Endpoint
-from shipper.destinations.flat import Names, Said, composed, members_of, message_of, moment_of
-from shipper.destinations.http import Bodies, Listener, Senders, by_status, place_of
+from shipper.destinations.destination import Destination, Endpoint, of_records
+from shipper.destinations.fields import FieldNames, Fields, members_of, message_of, moment_of
+from shipper.destinations.http import Bodies, OnResponse, Senders, by_status, place_of
 from shipper.model.log_record import Encoder, LogRecord
 from shipper.model.resource import readable, service_name
 from shipper.transport import address
@@ -27,7 +27,7 @@ _FORMS = {
     "array": ("application/json", (b"[", b",", b"]")),
 }
 
-_NAMES = Names(event_type="", request_id="requestId", trace_id="traceId", span_id="spanId", uid="uid")
+_NAMES = FieldNames(event_type="", request_id="requestId", trace_id="traceId", span_id="spanId", uid="uid")
 
 # All that an event of the platform says.
 _RECORD = "aws.lambda.event.record"
@@ -38,13 +38,13 @@ _WHOLE_MS = b"000000Z"
 _to_json = msgspec.json.Encoder().encode
 
 
-def made(settings: Settings, timing: "Timing", log: Log, heard: Listener | None = None) -> Destination:
-    """The destination of an address like https://…; see `registry.chosen`."""
+def create(settings: Settings, timing: "Timing", log: Log, on_response: OnResponse | None = None) -> Destination:
+    """The destination of an address like https://…; see `registry.create`."""
     place = place_of(settings, address.parse(settings.destination))
-    sender = Senders(settings, timing, log, heard).sender(place, by_status)
+    sender = Senders(settings, timing, log, on_response).sender(place, by_status)
     content_type, around = _FORMS[settings.format]
     bodies = Bodies(place, content_type, around=around)
-    return composed(settings, Objects(settings), lambda: Endpoint(bodies, sender))
+    return of_records(settings, Objects(settings), lambda: Endpoint(bodies, sender))
 
 
 class Objects(Encoder):
@@ -57,7 +57,7 @@ class Objects(Encoder):
     def __init__(self, settings: Settings) -> None:
         known = {"service": service_name(settings), "function": readable(settings.function.name)}
         self._tail = b",%b}" % _to_json({name: text for name, text in known.items() if text})[1:-1]
-        self._said = Said(_NAMES)
+        self._fields = Fields(_NAMES)
 
     def log(self, record: LogRecord) -> bytes:
         """One object."""
@@ -69,7 +69,7 @@ class Objects(Encoder):
         is_object = record.body[:1] == b"{"
         if not is_object:
             pieces.append(b',"message":%b' % message_of(record))
-        pieces.append(b",%b" % members_of(self._said(record)))
+        pieces.append(b",%b" % members_of(self._fields(record)))
         others = [pair for pair in record.attributes if pair[0] != _RECORD]
         if others:
             pieces.append(b',"attributes":{%b}' % members_of(others))

@@ -13,9 +13,9 @@ from lifecycle.contract.json_text import as_text
 from lifecycle.contract.log import Log
 from lifecycle.contract.settings import Settings
 from shipper.delivery.interfaces import Limits
-from shipper.destinations.destination import Destination, Endpoint
-from shipper.destinations.flat import Names, Said, composed, members_of, message_of, where_from
-from shipper.destinations.http import Bodies, Listener, Senders, by_status, place_of
+from shipper.destinations.destination import Destination, Endpoint, of_records
+from shipper.destinations.fields import FieldNames, Fields, members_of, message_of, resource_fields
+from shipper.destinations.http import Bodies, OnResponse, Senders, by_status, place_of
 from shipper.model.log_record import Encoder, LogRecord
 from shipper.transport import address
 
@@ -34,7 +34,7 @@ MOST_NAME = 255
 # What there is no room for, all of it together.
 REST = "attributes.rest"
 
-_NAMES = Names(
+_NAMES = FieldNames(
     logger="logger.name",
     trace_id="trace.id",
     span_id="span.id",
@@ -50,15 +50,15 @@ _NS_PER_MS = 1_000_000
 _to_json = msgspec.json.Encoder().encode
 
 
-def made(settings: Settings, timing: "Timing", log: Log, heard: Listener | None = None) -> Destination:
-    """The destination of an address like newrelic+https://log-api.newrelic.com; see `registry.chosen`."""
+def create(settings: Settings, timing: "Timing", log: Log, on_response: OnResponse | None = None) -> Destination:
+    """The destination of an address like newrelic+https://log-api.newrelic.com; see `registry.create`."""
     url = settings.destination.partition("+")[2]
     place = place_of(settings, address.parse(url, suffix=PATH, instead_of=(PATH,)))
     logs = Logs(settings)
     head = b'[{"common":{"attributes":%b},"logs":[' % _to_json(logs.common)
     bodies = Bodies(place, "application/json", around=(head, b",", b"]}]"))
-    sender = Senders(settings, timing, log, heard).sender(place, by_status)
-    return composed(settings, logs, lambda: Endpoint(bodies, sender, LIMITS))
+    sender = Senders(settings, timing, log, on_response).sender(place, by_status)
+    return of_records(settings, logs, lambda: Endpoint(bodies, sender, LIMITS))
 
 
 class Logs(Encoder):
@@ -72,14 +72,14 @@ class Logs(Encoder):
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.common = where_from(settings)
+        self.common = resource_fields(settings)
         self._most = MOST_ATTRIBUTES - len(self.common)
-        self._said = Said(_NAMES, (*_RESERVED, *self.common))
+        self._fields = Fields(_NAMES, (*_RESERVED, *self.common))
 
     def log(self, record: LogRecord) -> bytes:
         """One log."""
         moment_ms = (record.time_ns or record.origin.observed_ns) // _NS_PER_MS
-        pairs = [*self._said(record), *self._said.of_line(record)]
+        pairs = [*self._fields(record), *self._fields.of_line(record)]
         if len(pairs) > self._most or any(len(name) > MOST_NAME for name, _ in pairs):
             fitting = [pair for pair in pairs if len(pair[0]) <= MOST_NAME][: self._most - 1]
             kept = {name for name, _ in fitting}

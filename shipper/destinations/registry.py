@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from shipper.destinations.destination import Destination
-    from shipper.destinations.http import Listener
+    from shipper.destinations.http import OnResponse
     from shipper.transport.interfaces import Timing
 
-    Maker = Callable[[Settings, Timing, Log, Listener | None], Destination]
+    Factory = Callable[[Settings, Timing, Log, OnResponse | None], Destination]
 
 
 class Kind(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,93 +27,93 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
         schemes: How addresses of it begin.
         about: What it is, in a few words.
         takes: What it is sent, as a person would call it.
-        load: Loads its module; returns what makes the destination.
+        load: Loads its module; returns what creates the destination.
         paths: What to know of its paths, for who is told that there is nothing at one.
     """
 
     schemes: tuple[str, ...]
     about: str
     takes: str
-    load: "Callable[[], Maker]"
+    load: "Callable[[], Factory]"
     paths: str = ""
 
 
-def _otlp() -> "Maker":
-    from shipper.destinations.otlp.destination import made
+def _otlp() -> "Factory":
+    from shipper.destinations.otlp.destination import create
 
-    return made
-
-
-def _ndjson() -> "Maker":
-    from shipper.destinations.ndjson import made
-
-    return made
+    return create
 
 
-def _elasticsearch() -> "Maker":
-    from shipper.destinations.elasticsearch import made
+def _ndjson() -> "Factory":
+    from shipper.destinations.ndjson import create
 
-    return made
-
-
-def _loki() -> "Maker":
-    from shipper.destinations.loki import made
-
-    return made
+    return create
 
 
-def _splunk() -> "Maker":
-    from shipper.destinations.splunk import made
+def _elasticsearch() -> "Factory":
+    from shipper.destinations.elasticsearch import create
 
-    return made
-
-
-def _datadog() -> "Maker":
-    from shipper.destinations.datadog import made
-
-    return made
+    return create
 
 
-def _newrelic() -> "Maker":
-    from shipper.destinations.newrelic import made
+def _loki() -> "Factory":
+    from shipper.destinations.loki import create
 
-    return made
-
-
-def _clickhouse() -> "Maker":
-    from shipper.destinations.clickhouse import made
-
-    return made
+    return create
 
 
-def _s3() -> "Maker":
-    from shipper.destinations.s3 import made
+def _splunk() -> "Factory":
+    from shipper.destinations.splunk import create
 
-    return made
-
-
-def _firehose() -> "Maker":
-    from shipper.destinations.firehose import made
-
-    return made
+    return create
 
 
-def _kinesis() -> "Maker":
-    from shipper.destinations.kinesis import made
+def _datadog() -> "Factory":
+    from shipper.destinations.datadog import create
 
-    return made
-
-
-def _file() -> "Maker":
-    from shipper.destinations.file import made
-
-    return made
+    return create
 
 
-def _stdout() -> "Maker":
-    from shipper.destinations.stdout import made
+def _newrelic() -> "Factory":
+    from shipper.destinations.newrelic import create
 
-    return made
+    return create
+
+
+def _clickhouse() -> "Factory":
+    from shipper.destinations.clickhouse import create
+
+    return create
+
+
+def _s3() -> "Factory":
+    from shipper.destinations.s3 import create
+
+    return create
+
+
+def _firehose() -> "Factory":
+    from shipper.destinations.firehose import create
+
+    return create
+
+
+def _kinesis() -> "Factory":
+    from shipper.destinations.kinesis import create
+
+    return create
+
+
+def _file() -> "Factory":
+    from shipper.destinations.file import create
+
+    return create
+
+
+def _stdout() -> "Factory":
+    from shipper.destinations.stdout import create
+
+    return create
 
 
 KINDS = (
@@ -185,16 +185,16 @@ def kind_of(settings: Settings) -> Kind:
     return BY_SCHEME[scheme or "otlp"]
 
 
-def chosen(settings: Settings, timing: "Timing", log: Log, heard: "Listener | None" = None) -> "Destination":
+def create(settings: Settings, timing: "Timing", log: Log, on_response: "OnResponse | None" = None) -> "Destination":
     """Makes the destination that the settings name; connects to nothing yet.
 
     Args:
         settings: Of the environment.
         timing: Bounds every wait of it.
         log: The shipper's.
-        heard: Takes every answer of a server, whatever is made of it.
+        on_response: Takes every answer of a server, whatever is made of it.
     """
-    return kind_of(settings).load()(settings, timing, log, heard)
+    return kind_of(settings).load()(settings, timing, log, on_response)
 
 
 def load(settings: Settings) -> None:
@@ -210,7 +210,7 @@ def warm(settings: Settings) -> None:
 
 
 def _unused(settings: Settings) -> "Destination":
-    return chosen(settings, _NoTime(), Log("shipper", "error", write=lambda _line: None))
+    return create(settings, _NoTime(), Log("shipper", "error", write=lambda _line: None))
 
 
 class _NoTime:

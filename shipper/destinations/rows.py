@@ -9,7 +9,7 @@ import time
 import msgspec
 
 from lifecycle.contract.settings import Settings
-from shipper.destinations.flat import Names, Said, members_of, message_of, text_of, where_from
+from shipper.destinations.fields import FieldNames, Fields, members_of, message_of, resource_fields, text_of
 from shipper.model import semconv
 from shipper.model.log_record import Encoder, LogRecord
 from shipper.model.resource import service_name
@@ -20,7 +20,7 @@ _TIME_BEHIND_UID = len('","time":"')
 _HOUR_LENGTH = len("2026-01-02T03")
 _MOMENT_LENGTH = len("2026-01-02T03:04:05.123")
 
-_NAMES = Names(
+_NAMES = FieldNames(
     event_type="event_type",
     request_id="request_id",
     error_type="error_type",
@@ -51,12 +51,12 @@ class Rows(Encoder):
     """
 
     def __init__(self, settings: Settings) -> None:
-        found = {name: str(value) for name, value in where_from(settings).items()}
+        found = {name: str(value) for name, value in resource_fields(settings).items()}
         known = {"service": service_name(settings)}
         known |= {column: found.pop(name) for column, name in _COLUMNS.items() if name in found}
         found.pop(semconv.SERVICE_NAME, None)
         self._tail = b",%b}\n" % _to_json({**known, "resource": found})[1:-1]
-        self._said = Said(_NAMES)
+        self._fields = Fields(_NAMES)
 
     def log(self, record: LogRecord) -> bytes:
         """One row, newline included."""
@@ -64,10 +64,10 @@ class Rows(Encoder):
         moment = time.strftime(f"%Y-%m-%dT%H:%M:%S.{ns:09}Z", time.gmtime(second))
         head = f'{{"uid":"{record.uid}","time":"{moment}","message":'.encode()
         pieces = [head, message_of(record)]
-        own = members_of(self._said(record))
+        own = members_of(self._fields(record))
         if own:
             pieces += [b",", own]
-        said = members_of((name, text_of(raw)) for name, raw in self._said.of_line(record))
+        said = members_of((name, text_of(raw)) for name, raw in self._fields.of_line(record))
         return b"".join((*pieces, b',"attributes":{%b}' % said, self._tail))
 
 

@@ -14,9 +14,8 @@ from shipper.auth.aws import Scope, address_of, region_of
 from shipper.auth.sigv4 import encoded
 from shipper.delivery.interfaces import Request
 from shipper.delivery.outcome import DONE, Outcome, Verdict
-from shipper.destinations.destination import Destination, Endpoint
-from shipper.destinations.flat import composed
-from shipper.destinations.http import Listener, Place, Senders, outcome_of, place_of
+from shipper.destinations.destination import Destination, Endpoint, of_records
+from shipper.destinations.http import OnResponse, Place, Senders, outcome_of, place_of
 from shipper.destinations.rows import Rows, moment_of, uid_of
 from shipper.model.log_record import LogRecord
 from shipper.model.resource import service_name
@@ -44,15 +43,15 @@ _CONFLICT = 409
 _ELSEWHERE = (301, 307, 308, 400)
 
 
-def made(settings: Settings, timing: "Timing", log: Log, heard: Listener | None = None) -> Destination:
-    """The destination of an address like s3://BUCKET/PREFIX; see `registry.chosen`."""
+def create(settings: Settings, timing: "Timing", log: Log, on_response: OnResponse | None = None) -> Destination:
+    """The destination of an address like s3://BUCKET/PREFIX; see `registry.create`."""
     rest, _, query = settings.destination.partition("://")[2].partition("?")
     bucket, _, prefix = rest.partition("/")
     region = region_of(query, settings.aws, log)
     place = place_of(settings, _address(settings, bucket, prefix.strip("/"), region))
-    sender = Senders(settings, timing, log, heard).sender(place, read, scope=Scope("s3", region))
+    sender = Senders(settings, timing, log, on_response).sender(place, read, scope=Scope("s3", region))
     objects = Objects(place, service_name(settings), settings.function.instance_id)
-    return composed(settings, PartitionedRows(settings), lambda: Endpoint(objects, sender))
+    return of_records(settings, PartitionedRows(settings), lambda: Endpoint(objects, sender))
 
 
 def _address(settings: Settings, bucket: str, prefix: str, region: str) -> Address:

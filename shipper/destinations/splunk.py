@@ -20,9 +20,9 @@ from lifecycle.contract.setting_types import percent_decoded
 from lifecycle.contract.settings import Settings
 from shipper.delivery.interfaces import Limits, Request
 from shipper.delivery.outcome import DONE, Outcome, Verdict
-from shipper.destinations.destination import Destination, Endpoint
-from shipper.destinations.flat import Names, Said, composed, members_of, message_of, where_from
-from shipper.destinations.http import Bodies, Listener, Senders, outcome_of, place_of
+from shipper.destinations.destination import Destination, Endpoint, of_records
+from shipper.destinations.fields import FieldNames, Fields, members_of, message_of, resource_fields
+from shipper.destinations.http import Bodies, OnResponse, Senders, outcome_of, place_of
 from shipper.model.log_record import Encoder, LogRecord
 from shipper.model.resource import service_name
 from shipper.transport import address
@@ -39,8 +39,8 @@ _ALIASES = (f"{PATH}/1.0", PATH, "/services/collector")
 # What Splunk Cloud recommends for a request.
 LIMITS = Limits(request_bytes=1_000_000)
 
-_IN_EVENT = Names(request_id="", trace_id="", span_id="", uid="", event_type="event_type")
-_INDEXED = Names(
+_IN_EVENT = FieldNames(request_id="", trace_id="", span_id="", uid="", event_type="event_type")
+_INDEXED = FieldNames(
     level="", logger="", event_type="", request_id="request_id", error_type="", error_message="", error_stack="",
     uid="uid",
 )  # fmt: skip
@@ -56,8 +56,8 @@ _SUCCESS = (0, 17)
 _to_json = msgspec.json.Encoder().encode
 
 
-def made(settings: Settings, timing: "Timing", log: Log, heard: Listener | None = None) -> Destination:
-    """The destination of an address like splunk+https://HOST:8088?index=main; see `registry.chosen`."""
+def create(settings: Settings, timing: "Timing", log: Log, on_response: OnResponse | None = None) -> Destination:
+    """The destination of an address like splunk+https://HOST:8088?index=main; see `registry.create`."""
     url, _, query = settings.destination.partition("+")[2].partition("#")[0].partition("?")
     pairs = [pair.partition("=")[::2] for pair in query.split("&")]
     metadata = {name: percent_decoded(value) for name, value in pairs if name in HEC_METADATA and value}
@@ -68,9 +68,9 @@ def made(settings: Settings, timing: "Timing", log: Log, heard: Listener | None 
     channel = "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
     named = {"X-Splunk-Request-Channel": channel}
     place = msgspec.structs.replace(place, headers={**named, **place.headers})
-    sender = Senders(settings, timing, log, heard).sender(place, read)
+    sender = Senders(settings, timing, log, on_response).sender(place, read)
     bodies = Bodies(place, "application/json")
-    return composed(settings, Events(settings, metadata), lambda: Endpoint(bodies, sender, LIMITS))
+    return of_records(settings, Events(settings, metadata), lambda: Endpoint(bodies, sender, LIMITS))
 
 
 class Events(Encoder):
@@ -85,16 +85,16 @@ class Events(Encoder):
         function = service_name(settings)
         usual = {"host": function, "source": f"lambda:{function}", "sourcetype": "_json"}
         shared = members_of((name, _to_json(value)) for name, value in {**usual, **metadata}.items())
-        where = members_of((name, _to_json(str(value))) for name, value in where_from(settings).items())
+        where = members_of((name, _to_json(str(value))) for name, value in resource_fields(settings).items())
         self._head = b',%b,"event":{' % shared
         self._tail = b'},"fields":{%b' % where
-        self._said = Said(_IN_EVENT, ("message",))
-        self._indexed = Said(_INDEXED)
+        self._fields = Fields(_IN_EVENT, ("message",))
+        self._indexed = Fields(_INDEXED)
 
     def log(self, record: LogRecord) -> bytes:
         """One event."""
         second, ns = divmod(record.time_ns or record.origin.observed_ns, 1_000_000_000)
-        pairs = [*self._said(record), *self._said.of_line(record)]
+        pairs = [*self._fields(record), *self._fields.of_line(record)]
         # An object is the event, not its text as well.
         if record.body[:1] != b"{" or not pairs:
             pairs.insert(0, ("message", message_of(record)))

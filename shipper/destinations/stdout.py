@@ -19,7 +19,7 @@ from shipper.model.signals import LOGS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from shipper.destinations.http import Listener
+    from shipper.destinations.http import OnResponse
     from shipper.transport.interfaces import Timing
 
 LOGGER = "tailrace.stdout"
@@ -30,9 +30,9 @@ _PIECE_BYTES = 4096
 _TIMEOUT_S = 5.0
 
 
-def made(settings: Settings, timing: "Timing", log: Log, heard: "Listener | None" = None) -> Destination:
-    """The destination `stdout:`; see `registry.chosen`."""
-    del log, heard
+def create(settings: Settings, timing: "Timing", log: Log, on_response: "OnResponse | None" = None) -> Destination:
+    """The destination `stdout:`; see `registry.create`."""
+    del log, on_response
     return Destination(Lines(settings, LOGGER), {LOGS: Endpoint(joined, StdoutSender(timing))})
 
 

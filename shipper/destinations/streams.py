@@ -16,9 +16,8 @@ from lifecycle.contract.settings import Settings
 from shipper.auth.aws import Scope, address_of, region_of
 from shipper.delivery.interfaces import Limits, Request
 from shipper.delivery.outcome import DONE, Outcome, Verdict
-from shipper.destinations.destination import Destination, Endpoint
-from shipper.destinations.flat import composed
-from shipper.destinations.http import Listener, Senders, outcome_of, place_of
+from shipper.destinations.destination import Destination, Endpoint, of_records
+from shipper.destinations.http import OnResponse, Senders, outcome_of, place_of
 from shipper.model.log_record import Encoder
 from shipper.transport.response import MOST_RESPONSE, Response
 
@@ -55,7 +54,7 @@ def destination(
     settings: Settings,
     timing: "Timing",
     log: Log,
-    heard: Listener | None,
+    on_response: OnResponse | None,
     *,
     stream: Stream,
     encoder: Encoder,
@@ -66,9 +65,9 @@ def destination(
     address = address_of(settings.aws, stream.service, variable=stream.variable, region=region)
     place = msgspec.structs.replace(place_of(settings, address), is_compressed=False)
     scope = Scope(stream.service, region)
-    sender = Senders(settings, timing, log, heard).sender(place, read, scope=scope, most_body=MOST_RESPONSE)
+    sender = Senders(settings, timing, log, on_response).sender(place, read, scope=scope, most_body=MOST_RESPONSE)
     packs = Packs(stream, name.rstrip("/"), address.target)
-    return composed(settings, encoder, lambda: Endpoint(packs, sender, stream.limits))
+    return of_records(settings, encoder, lambda: Endpoint(packs, sender, stream.limits))
 
 
 class PackedRequest(Request, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from shipper.errors import ExchangeError
 from shipper.transport.connection import Connection
-from shipper.transport.resolver import Names, SockAddress
+from shipper.transport.resolver import Resolver, SockAddress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Dialer:
         host: Name or numeric address.
         port: Where it listens.
         timing: Bounds every wait.
-        names: Looks up names.
+        resolver: Looks up names.
         clock: Monotonic seconds.
     """
 
@@ -43,13 +43,13 @@ class Dialer:
         host: str,
         port: int,
         timing: "Timing",
-        names: Names,
+        resolver: Resolver,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._host = host
         self._port = port
         self._timing = timing
-        self._names = names
+        self._resolver = resolver
         self._clock = clock
         self._last_good: SockAddress | None = None
 
@@ -59,7 +59,7 @@ class Dialer:
         Raises:
             ExchangeError: `resolve`, `connect` or `timeout`.
         """
-        addresses = self._names.addresses(self._host, self._port, until)
+        addresses = self._resolver.addresses(self._host, self._port, until)
         order = alternating(addresses)[:MOST_ADDRESSES]
         if self._last_good in order:
             order.remove(self._last_good)
@@ -68,7 +68,7 @@ class Dialer:
             sock, address = self._raced(order, until)
         except ExchangeError:
             self._last_good = None
-            self._names.forget(self._host, self._port)
+            self._resolver.forget(self._host, self._port)
             raise
         self._last_good = address
         return Connection(sock, self._timing, shown(address))

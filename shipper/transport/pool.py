@@ -16,7 +16,7 @@ from shipper.errors import ExchangeError, PendingError
 from shipper.transport.address import Address
 from shipper.transport.dialer import Dialer
 from shipper.transport.proxy import connect_request
-from shipper.transport.resolver import Names
+from shipper.transport.resolver import Resolver
 from shipper.transport.response import MOST_BODY, Response, ResponseReader
 
 TYPE_CHECKING = False
@@ -78,7 +78,7 @@ class Pool:
         clock: Monotonic seconds.
         wall_clock: Seconds since the epoch; tells a freeze that the monotonic clock slept through.
         tls_context: Makes the TLS context; the default one verifies certificate and name.
-        names: Looks up names.
+        resolver: Looks up names.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Pool:
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
         tls_context: "Callable[[], ssl.SSLContext] | None" = None,
-        names: Names | None = None,
+        resolver: Resolver | None = None,
     ) -> None:
         self._address = address
         self._proxy = proxy
@@ -103,7 +103,7 @@ class Pool:
         self._wall_clock = wall_clock
         self._tls_context = tls_context
         server = proxy or address
-        self._dialer = Dialer(server.host, server.port, timing, names or Names(timing, clock), clock)
+        self._dialer = Dialer(server.host, server.port, timing, resolver or Resolver(timing, clock), clock)
         # Those that are idle, the last used last, each with the moment since when: monotonic, and on the wall.
         self._kept: list[tuple[Stream, float, float]] = []
         self._busy: set[Stream] = set()

@@ -26,7 +26,7 @@ KEPT_S = 300.0
 SockAddress = tuple[int, tuple[object, ...]]
 
 
-class Names:
+class Resolver:
     """Looks up names and remembers the answers.
 
     Args:

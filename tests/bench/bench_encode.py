@@ -21,7 +21,7 @@ from lifecycle.contract.settings import Settings
 from shipper.delivery.batch import Limits, Position
 from shipper.destinations.lines import Lines
 from shipper.destinations.otlp import json_logs, protobuf_logs
-from shipper.destinations.registry import chosen
+from shipper.destinations.registry import create
 from shipper.model.context import NOTHING
 from shipper.model.events import Event, events
 from shipper.model.log_record import Encoder, LogRecord, TextLine
@@ -88,7 +88,7 @@ def bench(name: str, body: bytes, rounds: int) -> None:
     settings = {
         name: Settings({**environ, "OTEL_EXPORTER_OTLP_PROTOCOL": f"http/{name}"}) for name in ("protobuf", "json")
     }
-    destinations = {name: chosen(found, Waits(), log) for name, found in settings.items()}
+    destinations = {name: create(found, Waits(), log) for name, found in settings.items()}
     decoded = [event for event in events(frame) if isinstance(event, Event)]
 
     def mapped(encoder: Encoder) -> list[bytes]:

@@ -12,7 +12,7 @@ from lifecycle.contract.log import Log
 from lifecycle.contract.settings import Settings
 from shipper.delivery.interfaces import Endpoint
 from shipper.delivery.outcome import Outcome, Verdict
-from shipper.destinations.registry import chosen
+from shipper.destinations.registry import create
 from tests.shipper.support import Waits
 
 SECRET = "pl4nted-pl4nted"  # noqa: S105
@@ -65,7 +65,7 @@ def _started(destination: str) -> tuple[Server, Endpoint, list[bytes]]:
         }
     )
     log = Log("fuzz", "debug", settings.secrets(), write=said.append)
-    made = chosen(settings, Waits(_ready), log)
+    made = create(settings, Waits(_ready), log)
     return server, made.endpoints["logs"], said
 
 

@@ -11,7 +11,7 @@ from lifecycle.machine.deadlines import LONGEST_TIMEOUT_S, Deadlines
 from shipper.auth.static import StaticAuth
 from shipper.check import record_of
 from shipper.destinations.http import HttpSender, by_status
-from shipper.destinations.registry import chosen
+from shipper.destinations.registry import create
 from shipper.transport.pool import Pool
 from shipper.transport.quoting import Quoting
 from tests.fuzz.pipeline import SILENT
@@ -38,7 +38,7 @@ def environment(environ: Mapping[str, str]) -> None:
     head, _, body = request.partition(b"\r\n\r\n")
     assert json.loads(body)["buffering"]["timeoutMs"] == settings.buffer_ms
     assert b"Content-Length: %d" % len(body) in head
-    destination = chosen(settings, Waits(), SILENT)
+    destination = create(settings, Waits(), SILENT)
     for signal, endpoint in destination.endpoints.items():
         made = endpoint.build(record_of(destination, signal, "a line", is_cumulative=False))
         if endpoint.place is None:

@@ -12,7 +12,7 @@ from google.protobuf.json_format import MessageToDict, Parse  # type: ignore[imp
 
 from lifecycle.contract.settings import Settings
 from shipper.delivery.batch import Limits, Position
-from shipper.destinations.registry import chosen
+from shipper.destinations.registry import create
 from shipper.model.context import NOTHING, Context, packed, unpacked
 from shipper.model.signals import selected_by
 from shipper.pipeline import Pipeline
@@ -139,7 +139,7 @@ def _shipped(
     has_rules = any(getattr(settings, name) for name in ("min_level", "keep", "drop", "redact")) or settings.sample < 1
     rules = Rules(settings, lines.log) if has_rules else None
     settings = settings if rules is None else rules.redacted_settings(settings)
-    destination = chosen(settings, Waits(), lines.log)
+    destination = create(settings, Waits(), lines.log)
     limits = Limits(settings.batch_bytes, batch_records)
     pipeline = Pipeline(destination.encoder, limits, lines.log, selected_by(settings), destination.shapes, rules)
     pipeline.is_final, pipeline.ledger = is_final, ledger or {}

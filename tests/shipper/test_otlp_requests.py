@@ -13,7 +13,7 @@ from lifecycle.contract.backlog import UnderWay
 from lifecycle.contract.wire import Shipped
 from shipper.delivery.batch import Batch, Limits, Position
 from shipper.destinations.lines import Lines as LineEncoder
-from shipper.destinations.registry import chosen
+from shipper.destinations.registry import create
 from shipper.model.context import Context, Invocation
 from shipper.model.signals import selected_by
 from shipper.pipeline import Pipeline
@@ -402,7 +402,7 @@ def test_memory_for_a_large_request_is_bounded_by_its_size(protocol: str) -> Non
         OTEL_EXPORTER_OTLP_PROTOCOL=protocol,
         TAILRACE_BATCH_BYTES="65536",
     )
-    destination = chosen(settings, Waits(), Lines().log)
+    destination = create(settings, Waits(), Lines().log)
     limits, selection = Limits(settings.batch_bytes, 1000), selected_by(settings)
     pipeline = Pipeline(destination.encoder, limits, Lines().log, selection, destination.shapes)
     made = list(pipeline.batches(stream.backlog.frames(0, stream.end), Position(0)))

@@ -19,7 +19,7 @@ from shipper.delivery.interfaces import Request
 from shipper.delivery.outcome import DONE, Outcome, Verdict
 from shipper.destinations.destination import Destination, Endpoint
 from shipper.destinations.lines import joined
-from shipper.destinations.registry import chosen
+from shipper.destinations.registry import create
 from shipper.model.signals import SIGNALS
 from shipper.worker import Worker
 from tests.shipper.backend import EVERY
@@ -61,7 +61,7 @@ class Script:
     def __init__(self, commands: Commands, script: Iterator[tuple[Outcome, str]], *, is_several: bool) -> None:
         environ = {"TAILRACE_DESTINATION": "otlp+http://localhost:1", "TAILRACE_RETRY_BASE_MS": "1"}
         self.settings = settings_of(**environ, **EVERY)
-        otlp = chosen(self.settings, commands, Lines("error").log)
+        otlp = create(self.settings, commands, Lines("error").log)
         assert otlp.shapes is not None
         self.shapes = otlp.shapes
         self.is_several = is_several

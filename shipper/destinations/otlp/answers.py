@@ -6,7 +6,7 @@ Source: OTLP specification, "OTLP/HTTP Response"; opentelemetry/proto/collector/
 import msgspec
 
 
-class Said(msgspec.Struct, frozen=True):
+class Answer(msgspec.Struct, frozen=True):
     """What an answer says beside its status.
 
     Attributes:
@@ -35,7 +35,7 @@ class Body(msgspec.Struct):
     message: str | None = ""
 
 
-NOTHING = Said()
+NOTHING = Answer()
 
 # Tags of fields: of a response and of its partial success, and of a Status.
 _PARTIAL_SUCCESS, _REJECTED, _ERROR_MESSAGE = 0x0A, 0x08, 0x12
@@ -47,7 +47,7 @@ _MOST = 2**63
 _bodies = msgspec.json.Decoder(Body)
 
 
-def said(body: bytes, *, is_success: bool) -> Said:
+def answer_of(body: bytes, *, is_success: bool) -> Answer:
     """What an answer's body says; nothing, if it is none of OTLP's.
 
     Args:
@@ -66,27 +66,27 @@ def said(body: bytes, *, is_success: bool) -> Said:
         return NOTHING
 
 
-def _in_json(body: bytes, *, is_success: bool) -> Said:
+def _in_json(body: bytes, *, is_success: bool) -> Answer:
     found = _bodies.decode(body)
     if not is_success:
-        return Said(0, found.message or "")
+        return Answer(0, found.message or "")
     partial = found.partialSuccess
     if partial is None:
         return NOTHING
     counts = (partial.rejectedLogRecords, partial.rejectedSpans, partial.rejectedDataPoints)
-    return Said(max(0, *(int(count or 0) for count in counts)), partial.errorMessage or "")
+    return Answer(max(0, *(int(count or 0) for count in counts)), partial.errorMessage or "")
 
 
-def _in_protobuf(body: bytes, *, is_success: bool) -> Said:
+def _in_protobuf(body: bytes, *, is_success: bool) -> Answer:
     from lifecycle.contract.otlp_wire import fields, varint_at
 
     found = {tag: body[start:end] for tag, _, start, end in fields(body)}
     if not is_success:
-        return Said(0, _text(found, _MESSAGE))
+        return Answer(0, _text(found, _MESSAGE))
     partial = found.get(_PARTIAL_SUCCESS, b"")
     inner = {tag: partial[start:end] for tag, _, start, end in fields(partial)}
     rejected = varint_at(inner.get(_REJECTED, b"\0"), 0)[0]
-    return Said(rejected if rejected < _MOST else 0, _text(inner, _ERROR_MESSAGE))
+    return Answer(rejected if rejected < _MOST else 0, _text(inner, _ERROR_MESSAGE))
 
 
 def _text(found: dict[int, bytes], tag: int) -> str:

@@ -18,7 +18,7 @@ from lifecycle.contract.settings import DEFAULT_OTLP_ENDPOINT, GRPC_PORT, HTTP_P
 from shipper.delivery.interfaces import Request
 from shipper.delivery.outcome import Outcome, Verdict
 from shipper.destinations.destination import Destination
-from shipper.destinations.http import DEFAULT_TIMEOUT_MS, Listener, Place, Senders, TlsFiles, outcome_of, user_for
+from shipper.destinations.http import DEFAULT_TIMEOUT_MS, OnResponse, Place, Senders, TlsFiles, outcome_of, user_for
 from shipper.destinations.otlp.encodings import Encoding, Encodings, Form, Negotiation
 from shipper.model.log_record import Encoder, LogRecord
 from shipper.model.resource import attributes
@@ -40,9 +40,9 @@ PATHS = {LOGS: "/v1/logs", TRACES: "/v1/traces", METRICS: "/v1/metrics"}
 _UNKNOWN_PATH = ("status_404", "status_405", "status_501")
 
 
-def made(settings: Settings, timing: "Timing", log: Log, heard: Listener | None = None) -> Destination:
-    """The receiver that OTLP's variables, or an address like otlp+https://…, name; see `registry.chosen`."""
-    senders = Senders(settings, timing, log, heard)
+def create(settings: Settings, timing: "Timing", log: Log, on_response: OnResponse | None = None) -> Destination:
+    """The receiver that OTLP's variables, or an address like otlp+https://…, name; see `registry.create`."""
+    senders = Senders(settings, timing, log, on_response)
     resource = attributes(settings)
     encodings = Encodings(resource)
     negotiations: dict[str, Negotiation] = {}
@@ -199,9 +199,9 @@ def outcome_of_export(request: Request, response: Response) -> Outcome:
         outcome = Outcome(verdict=Verdict.UNSUPPORTED, reason=outcome.reason)
     if not response.body:
         return outcome
-    from shipper.destinations.otlp.answers import NOTHING, said
+    from shipper.destinations.otlp.answers import NOTHING, answer_of
 
-    answer = said(response.body, is_success=is_success)
+    answer = answer_of(response.body, is_success=is_success)
     if answer == NOTHING:
         return outcome
     return msgspec.structs.replace(outcome, rejected=answer.rejected, said=answer.message)

@@ -14,10 +14,10 @@ sys.path.insert(0, {root!r})
 from lifecycle.contract.log import Log
 from lifecycle.contract.settings import Settings
 from shipper import worker
-from shipper.destinations.registry import chosen
+from shipper.destinations.registry import create
 from shipper.commands import Commands
 commands = Commands(os.pipe()[0])
-worker._next_ship(commands, chosen(Settings({environ!r}), commands, Log("x")), 0, may_refresh=True)
+worker._next_ship(commands, create(Settings({environ!r}), commands, Log("x")), 0, may_refresh=True)
 looked_for = ("shipper.auth.", "hashlib", "hmac", "shipper.secret_refresh")
 print(*sorted(name for name in sys.modules if name.startswith(looked_for)))
 """

@@ -15,7 +15,7 @@ from lifecycle.contract.settings import Settings
 from shipper.auth.aws import Scope
 from shipper.auth.sigv4 import SigV4
 from shipper.destinations.http import Senders, by_status, place_of
-from shipper.destinations.registry import chosen
+from shipper.destinations.registry import create
 from shipper.model.signals import LOGS, METRICS, SIGNALS, TRACES
 from shipper.transport import address
 from tests.sandbox.otlp import decoded
@@ -82,7 +82,7 @@ def test_an_address_for_aws_that_is_none_is_said_and_not_used(address: str) -> N
     settings = Settings({**KEYS, "AWS_ENDPOINT_URL_S3": address, "TAILRACE_DESTINATION": "s3://bucket"})
     (problem,) = settings.problems
     assert (problem.variable, problem.used, problem.is_fatal) == ("AWS_ENDPOINT_URL_S3", "AWS's own address", False)
-    place = chosen(settings, Waits(), Lines().log).endpoints[LOGS].place
+    place = create(settings, Waits(), Lines().log).endpoints[LOGS].place
     assert place is not None
     assert place.address.host == "bucket.s3.eu-west-1.amazonaws.com"
 
@@ -115,7 +115,7 @@ def signed_otlp(server: Server) -> Iterator[Any]:
         OTEL_EXPORTER_OTLP_HEADERS="x-aws-log-group=My Group,x-aws-log-stream=s",
         TAILRACE_SIGV4="logs/us-east-1",
     )
-    destination = chosen(settings, Waits(), Lines().log)
+    destination = create(settings, Waits(), Lines().log)
     yield destination
     destination.close()
 

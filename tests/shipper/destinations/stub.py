@@ -120,7 +120,7 @@ SPAN = Span(
 def made(address: str, **environ: str) -> Destination:
     """A destination."""
     settings = settings_of(TAILRACE_DESTINATION=address, **environ)
-    return registry.chosen(settings, Waits(_polled), Lines().log)
+    return registry.create(settings, Waits(_polled), Lines().log)
 
 
 def sent(destination: Destination, *records: LogRecord) -> Outcome:

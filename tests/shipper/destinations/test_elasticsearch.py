@@ -51,7 +51,7 @@ def server() -> Iterator[BulkServer]:
 def destination_of(server: BulkServer, user: str = "", **environ: str) -> Destination:
     url = f"elasticsearch+http://{user}127.0.0.1:{server.port}/{STREAM}"
     settings = settings_of(TAILRACE_DESTINATION=url, **environ)
-    return registry.chosen(settings, Waits(polled), Lines().log)
+    return registry.create(settings, Waits(polled), Lines().log)
 
 
 def polled(fd: int, events: int, until: float) -> int:
@@ -164,7 +164,7 @@ class TestRequests:
         """An ingest pipeline, say."""
         url = "opensearch+https://h/a/b/logs-x/?pipeline=p"
         settings = settings_of(TAILRACE_DESTINATION=url)
-        destination = registry.chosen(settings, Waits(), Lines().log)
+        destination = registry.create(settings, Waits(), Lines().log)
         target = destination.endpoints["logs"].build([b"{}\n{}\n"]).target
         assert target.startswith("/a/b/logs-x/_bulk?pipeline=p&filter_path=")
         assert destination.label == "https://h/a/b/logs-x/"
@@ -192,7 +192,7 @@ class TestRequests:
     def test_serverless_is_given_no_ids(self) -> None:
         """Its time series take none."""
         url = "opensearch+https://x.eu-central-1.aoss.amazonaws.com/logs"
-        destination = registry.chosen(settings_of(TAILRACE_DESTINATION=url), Waits(), Lines().log)
+        destination = registry.create(settings_of(TAILRACE_DESTINATION=url), Waits(), Lines().log)
         action, source, _ = destination.encoder.log(record(3)).split(b"\n")
         assert (json.loads(action), json.loads(source)["event.id"]) == ({"create": {}}, "uid-3")
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from shipper.delivery.outcome import DONE, Outcome, Verdict
 from shipper.destinations.destination import Destination
 from shipper.destinations.http import outcome_of
-from shipper.destinations.registry import chosen
+from shipper.destinations.registry import create
 from shipper.transport.quoting import HIDDEN, MOST_SHOWN
 from shipper.transport.response import Response
 from tests.shipper.support import Lines, Server, http, settings_of
@@ -76,7 +76,7 @@ class TestSaid:
         settings = settings_of(
             TAILRACE_DESTINATION=f"otlp+http://127.0.0.1:{server.port}/", TAILRACE_HEADERS="api-key=hunter22222"
         )
-        destination = chosen(settings, client.commands, Lines().log)
+        destination = create(settings, client.commands, Lines().log)
         yield destination
         destination.close()
         client.close()
@@ -114,7 +114,7 @@ def test_what_was_waited_for_and_where_leaves_with_the_outcome(server: Server) -
     client = Client("http://unused/")
     where = f"127.0.0.1:{server.port}"
     settings = settings_of(TAILRACE_DESTINATION=f"http://{where}/", TAILRACE_REQUEST_TIMEOUT_MS="200")
-    destination = chosen(settings, client.commands, Lines().log)
+    destination = create(settings, client.commands, Lines().log)
     endpoint = destination.endpoints["logs"]
     outcome = endpoint.send(endpoint.build([b"{}"]))
     assert (outcome.verdict, outcome.reason) == (Verdict.RETRY, "timeout")

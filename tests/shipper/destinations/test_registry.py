@@ -49,7 +49,7 @@ OTLP, LINES, OBJECTS = "OTLP over HTTP", "a JSON object a line", "JSON objects, 
 def test_the_settings_name_the_destination(environ: dict[str, str], takes: str, label: str) -> None:
     """And its label holds nothing that must not be logged."""
     settings = settings_of(**environ)
-    destination = registry.chosen(settings, Waits(), LogLines().log)
+    destination = registry.create(settings, Waits(), LogLines().log)
     assert (registry.kind_of(settings).takes, destination.label) == (takes, label)
 
 
@@ -69,7 +69,7 @@ def test_no_setting_keeps_the_shipper_from_starting(environ: dict[str, str]) -> 
     """Nonsense and bytes that are not UTF-8 included; no value is said."""
     lines = LogLines()
     settings = settings_of(**{"TAILRACE_DESTINATION": "otlp+https://h"} | environ)
-    destination = registry.chosen(settings, Waits(), lines.log)
+    destination = registry.create(settings, Waits(), lines.log)
     destination.endpoints["logs"].build([b"{}"])
     assert lines.events() == (["shipper.proxy_ignored"] if "HTTPS_PROXY" in environ else [])
     assert "hunter" not in str(lines.written)
@@ -84,7 +84,7 @@ def test_the_settings_know_the_schemes_that_there_are() -> None:
 def test_a_destination_takes_the_signals_that_the_settings_say(scheme: str) -> None:
     """Each has an endpoint, and all are warmed without a word to anybody."""
     settings = settings_of(TAILRACE_DESTINATION=ADDRESSES[scheme], TAILRACE_HEADERS=",".join(KEYS))
-    destination = registry.chosen(settings, Waits(), LogLines().log)
+    destination = registry.create(settings, Waits(), LogLines().log)
     assert set(destination.endpoints) == set(settings.exported_signals()) == set(SCHEMES[scheme].usual)
     assert (destination.shapes is None) == (SCHEMES[scheme].usual == ("logs",))
     registry.warm(settings)

@@ -12,7 +12,7 @@ import pytest
 from shipper.delivery.batch import Limits, Position
 from shipper.delivery.delivery import Delivery
 from shipper.delivery.outcome import Verdict
-from shipper.destinations.registry import chosen
+from shipper.destinations.registry import create
 from shipper.destinations.s3 import read
 from shipper.model.context import Context
 from shipper.model.signals import LOGS, selected_by
@@ -51,7 +51,7 @@ class Archive:
         )
         self.settings.function.instance_id = "00112233aabbccdd"
         self.lines = Lines()
-        self.destination = chosen(self.settings, Waits(), self.lines.log)
+        self.destination = create(self.settings, Waits(), self.lines.log)
 
     def deliver(self, *events: object) -> None:
         """Delivers events as the shipper would."""
@@ -137,7 +137,7 @@ def test_names_and_headers_are_as_s3_and_those_who_read_it_want_them(aws: Aws) -
 def target_of(destination: str, **environ: str) -> tuple[str, str]:
     """Host and path of an object."""
     settings = settings_of(TAILRACE_DESTINATION=destination, AWS_REGION=REGION, **environ)
-    made = chosen(settings, Waits(), Lines().log)
+    made = create(settings, Waits(), Lines().log)
     endpoint = made.endpoints[LOGS]
     assert endpoint.place is not None
     request = endpoint.build([b'{"uid":"00-1","time":"2026-01-02T03:04:05.123456789Z","message":"x"}\n'])
@@ -178,7 +178,7 @@ def test_a_bucket_is_where_its_certificate_fits(destination: str, host: str, pat
 def test_a_region_that_is_none_is_said(destination: str, environ: dict[str, str], said: str, host: str) -> None:
     """And the function's is used."""
     lines = Lines("warning")
-    made = chosen(settings_of(TAILRACE_DESTINATION=destination, **environ), Waits(), lines.log)
+    made = create(settings_of(TAILRACE_DESTINATION=destination, **environ), Waits(), lines.log)
     place = made.endpoints[LOGS].place
     assert place is not None
     assert place.address.host == host
@@ -208,7 +208,7 @@ def test_answers(status: int, headers: dict[bytes, bytes], verdict: Verdict, rea
 def test_lines_that_name_a_time_far_off_are_filed_under_when_they_came() -> None:
     """They would have objects of their own, where nobody looks."""
     settings = settings_of(TAILRACE_DESTINATION="s3://bucket", AWS_REGION=REGION)
-    destination = chosen(settings, Waits(), Lines().log)
+    destination = create(settings, Waits(), Lines().log)
     pipeline = Pipeline(destination.encoder, Limits(1_000_000, 1000), Lines().log)
     far = event({"timestamp": "1999-01-01T00:00:00Z", "message": "x"})
     (batch,) = pipeline.batches(iter([frame(far, event("y"))]), Position(0, 0, Context()))
@@ -227,7 +227,7 @@ def test_what_aws_says_of_a_missing_bucket_is_shown(server: Server) -> None:
         AWS_SECRET_ACCESS_KEY="s",  # noqa: S106 - none
         AWS_ENDPOINT_URL_S3=f"http://127.0.0.1:{server.port}",
     )
-    destination = chosen(settings, Waits(), Lines().log)
+    destination = create(settings, Waits(), Lines().log)
     endpoint = destination.endpoints[LOGS]
     outcome = endpoint.send(endpoint.build([b'{"uid":"00-1","time":"2026-01-02T03:04:05.123456789Z"}\n']))
     destination.close()

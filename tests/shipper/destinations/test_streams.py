@@ -12,7 +12,7 @@ from shipper.delivery.batch import Batch, Limits, Position
 from shipper.delivery.delivery import Delivery
 from shipper.delivery.outcome import Outcome, Verdict
 from shipper.destinations import firehose, kinesis
-from shipper.destinations.registry import chosen
+from shipper.destinations.registry import create
 from shipper.destinations.streams import PackedRequest, Packs, read
 from shipper.errors import HeldError
 from shipper.model.context import Context
@@ -32,7 +32,7 @@ def delivered(scheme: str, events: Sequence[object], **environ: str) -> tuple[Ba
     settings = settings_of(TAILRACE_DESTINATION=f"{scheme}://stream", **environ)
     settings.function.instance_id = "00112233aabbccdd"
     lines = Lines()
-    destination = chosen(settings, Waits(), lines.log)
+    destination = create(settings, Waits(), lines.log)
     limits = Limits(8_000_000, 5000)
     pipeline = Pipeline(destination.encoder, limits, lines.log, selected_by(settings))
     (batch,) = pipeline.batches(iter([frame(*events)]), Position(0, 0, Context()))

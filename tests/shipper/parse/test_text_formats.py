@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shipper.destinations.flat import message_of
+from shipper.destinations.fields import message_of
 from shipper.model.context import NOTHING
 from shipper.model.events import Event
 from shipper.model.log_record import ExceptionInfo

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lifecycle.contract.schemes import SCHEMES
 from lifecycle.contract.settings import Settings
 from shipper.delivery.batch import Limits, Position
-from shipper.destinations.registry import chosen
+from shipper.destinations.registry import create
 from shipper.model.signals import selected_by
 from shipper.pipeline import Pipeline
 from shipper.rules.patterns import BLANK, Patterns, TooSlowError
@@ -40,7 +40,7 @@ def leaving(events: list[Any], environ: dict[str, str], forms: Sequence[dict[str
         lines = Lines("error")
         rules = Rules(settings, lines.log)
         settings = rules.redacted_settings(settings)
-        destination = chosen(settings, Waits(), lines.log)
+        destination = create(settings, Waits(), lines.log)
         limits = Limits(settings.batch_bytes, settings.batch_records)
         pipeline = Pipeline(destination.encoder, limits, lines.log, selected_by(settings), destination.shapes, rules)
         pipeline.is_final, pipeline.ledger = True, {"accepted": 1}

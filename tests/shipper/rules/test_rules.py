@@ -209,10 +209,10 @@ def test_without_rules_nothing_of_them_is_loaded() -> None:
         from lifecycle.contract.log import Log
         from lifecycle.contract.settings import Settings
         from shipper import worker
-        from shipper.destinations.registry import chosen
+        from shipper.destinations.registry import create
         log = Log("x")
         settings = Settings({"TAILRACE_DESTINATION": "otlp"})
-        chosen(settings, lambda *_: 0, log)
+        create(settings, lambda *_: 0, log)
         assert worker._rules(settings, log) is None
         late = ["rules." + name for name in "rules patterns sampling redaction".split()]
         late += ["invocations.phases", "model.platform_records", "model.meters", "model.metrics"]

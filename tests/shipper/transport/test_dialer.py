@@ -8,7 +8,7 @@ import pytest
 
 from shipper.errors import ExchangeError
 from shipper.transport.dialer import ATTEMPT_DELAY_S, MOST_ADDRESSES, Dialer, alternating, shown
-from shipper.transport.resolver import Names
+from shipper.transport.resolver import Resolver
 from tests.shipper.transport.client import Client
 from tests.shipper.transport.listeners import full_listener
 
@@ -29,8 +29,8 @@ def dialer_of(client: Client, port: int, *hosts: str) -> tuple[Dialer, list[str]
         asked.append(host)
         return [(V4, socket.SOCK_STREAM, 6, "", (host, port)) for host in hosts]
 
-    names = Names(client.commands, getaddrinfo=getaddrinfo, hosts="")
-    return Dialer("backend.example", port, client.commands, names), asked
+    resolver = Resolver(client.commands, getaddrinfo=getaddrinfo, hosts="")
+    return Dialer("backend.example", port, client.commands, resolver), asked
 
 
 def test_an_address_that_drops_packets_costs_a_moment(listener: socket.socket, client: Client) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from shipper.commands import Commands
 from shipper.errors import ExchangeError
-from shipper.transport.resolver import Names
+from shipper.transport.resolver import Resolver
 from tests.shipper.support import Waits
 
 
@@ -28,17 +28,17 @@ def test_a_name_that_takes_long_to_resolve_costs_the_timeout(tmp_path: Path) -> 
     pipe, supervisor = os.pipe()
     commands = Commands(pipe)
     commands.deadline = time.monotonic() + 10
-    names = Names(commands, getaddrinfo=getaddrinfo, hosts=str(tmp_path / "none"))
+    resolver = Resolver(commands, getaddrinfo=getaddrinfo, hosts=str(tmp_path / "none"))
     with pytest.raises(ExchangeError) as error:
-        names.addresses("backend.example", 443, time.monotonic() + 0.05)
+        resolver.addresses("backend.example", 443, time.monotonic() + 0.05)
     assert error.value.reason == "timeout"
     proceed.set()
     expected = [(socket.AF_INET, ("127.0.0.1", 443))]
-    assert names.addresses("backend.example", 443, time.monotonic() + 5) == expected
-    assert names.addresses("backend.example", 443, 0.0) == expected
+    assert resolver.addresses("backend.example", 443, time.monotonic() + 5) == expected
+    assert resolver.addresses("backend.example", 443, 0.0) == expected
     assert asked == ["backend.example"]
-    names.forget("backend.example", 443)
-    assert names.addresses("backend.example", 443, time.monotonic() + 5) == expected
+    resolver.forget("backend.example", 443)
+    assert resolver.addresses("backend.example", 443, time.monotonic() + 5) == expected
     assert len(asked) == 2
     os.close(pipe)
     os.close(supervisor)
@@ -59,8 +59,8 @@ def test_a_name_is_looked_up_at_once_only_where_no_name_server_is_asked(tmp_path
     hosts = tmp_path / "hosts"
     hosts.write_text("127.0.0.1 localhost here # elsewhere\n")
     for host in ("10.0.0.1", "::1", "localhost", "here", "elsewhere"):
-        Names(Waits(wait), getaddrinfo=getaddrinfo, hosts=str(hosts)).addresses(host, 80, 1.0)
-    Names(Waits(wait), getaddrinfo=getaddrinfo, hosts=str(tmp_path / "none")).addresses("localhost", 80, 1.0)
+        Resolver(Waits(wait), getaddrinfo=getaddrinfo, hosts=str(hosts)).addresses(host, 80, 1.0)
+    Resolver(Waits(wait), getaddrinfo=getaddrinfo, hosts=str(tmp_path / "none")).addresses("localhost", 80, 1.0)
     assert [name == "MainThread" for name in threads] == [True, True, True, True, False, False]
 
 
@@ -72,7 +72,7 @@ def test_a_name_that_does_not_resolve_is_said_to() -> None:
         select.select([fd], [], [])
         return 1
 
-    names = Names(Waits(wait), getaddrinfo=getaddrinfo)
+    resolver = Resolver(Waits(wait), getaddrinfo=getaddrinfo)
     with pytest.raises(ExchangeError) as error:
-        names.addresses("nowhere.example", 80, 1.0)
+        resolver.addresses("nowhere.example", 80, 1.0)
     assert (error.value.reason, error.value.detail) == ("resolve", "Name or service not known")

@@ -19,7 +19,7 @@ from shipper.errors import ExchangeError
 from shipper.transport import address
 from shipper.transport.dialer import Dialer
 from shipper.transport.pool import SET_UP_SHARE, Pool
-from shipper.transport.resolver import Names
+from shipper.transport.resolver import Resolver
 from shipper.transport.tls import TlsConnection
 from tests.shipper.support import Behaviour, Server, Waits, http
 from tests.shipper.transport.answers import answers
@@ -53,7 +53,7 @@ def test_unread_session_tickets_do_not_make_a_connection_look_used(server: Serve
     """They come after the handshake, on their own."""
     server.behaviours = [tls(certificate, server.hanging)]
     client = Client("http://unused/")
-    dialer = Dialer("127.0.0.1", server.port, client.commands, Names(client.commands))
+    dialer = Dialer("127.0.0.1", server.port, client.commands, Resolver(client.commands))
     connection = dialer.connected(time.monotonic() + 5)
     context = ssl.create_default_context(cafile=certificate / "cert.pem")
     stream = TlsConnection(connection, lambda: context, "localhost", time.monotonic() + 5)
@@ -118,9 +118,9 @@ def test_one_time_bounds_lookup_handshake_request_and_answer(server: Server, cer
 
     trusting = ssl.create_default_context(cafile=certificate / "cert.pem")
     trusting.check_hostname = False
-    names = Names(Waits(wait), getaddrinfo=getaddrinfo, hosts="")
+    resolver = Resolver(Waits(wait), getaddrinfo=getaddrinfo, hosts="")
     where = address.parse(f"https://backend.example:{server.port}/")
-    pool = Pool(where, None, Waits(wait), client.lines.log, tls_context=lambda: trusting, names=names)
+    pool = Pool(where, None, Waits(wait), client.lines.log, tls_context=lambda: trusting, resolver=resolver)
     started = time.monotonic()
     with pytest.raises(ExchangeError) as error:
         pool.exchange(lambda: [REQUEST], 0.5)
@@ -257,7 +257,7 @@ def test_a_server_that_renegotiates_is_followed(certificate: Path) -> None:
         assert process.stdin is not None
         assert process.stdout is not None
         client = Client("http://unused/")
-        dialer = Dialer("127.0.0.1", port, client.commands, Names(client.commands))
+        dialer = Dialer("127.0.0.1", port, client.commands, Resolver(client.commands))
         context = ssl.create_default_context(cafile=certificate / "cert.pem")
         while b"ACCEPT" not in process.stdout.readline():
             pass

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from shipper.destinations.otlp.answers import Said, said
+from shipper.destinations.otlp.answers import Answer, answer_of
 
 
 @pytest.mark.parametrize(
@@ -31,16 +31,18 @@ from shipper.destinations.otlp.answers import Said, said
 )
 def test_partial_success_is_read_leniently(body: bytes, rejected: int) -> None:
     """What is no such answer says nothing."""
-    assert said(body, is_success=True).rejected == rejected
+    assert answer_of(body, is_success=True).rejected == rejected
 
 
 def test_why_records_were_rejected_is_read() -> None:
     """In both encodings; also where none was, which is a warning."""
-    assert said(bytes.fromhex("0a0708031203776879"), is_success=True) == Said(3, "why")
-    assert said(b'{"partialSuccess":{"rejectedSpans":3,"errorMessage":"why"}}', is_success=True) == Said(3, "why")
+    assert answer_of(bytes.fromhex("0a0708031203776879"), is_success=True) == Answer(3, "why")
+    assert answer_of(b'{"partialSuccess":{"rejectedSpans":3,"errorMessage":"why"}}', is_success=True) == Answer(
+        3, "why"
+    )
     answer = ExportTraceServiceResponse()
     answer.partial_success.error_message = "soon"
-    assert said(answer.SerializeToString(), is_success=True) == Said(0, "soon")
+    assert answer_of(answer.SerializeToString(), is_success=True) == Answer(0, "soon")
 
 
 def test_why_a_request_failed_is_read() -> None:
@@ -49,13 +51,13 @@ def test_why_a_request_failed_is_read() -> None:
         "080e1204627573791a300a28747970652e676f6f676c65617069732e636f6d2f676f6f676c652e7270632e5265747279496e666f12040a"
         "020805"
     )
-    assert said(golden, is_success=False) == Said(0, "busy")
-    assert said(b'{"code":14,"message":"busy"}', is_success=False) == Said(0, "busy")
-    assert said(b"no Status", is_success=False) == Said()
-    assert said(b'{"partialSuccess":{"rejectedSpans":3}}', is_success=False) == Said()
+    assert answer_of(golden, is_success=False) == Answer(0, "busy")
+    assert answer_of(b'{"code":14,"message":"busy"}', is_success=False) == Answer(0, "busy")
+    assert answer_of(b"no Status", is_success=False) == Answer()
+    assert answer_of(b'{"partialSuccess":{"rejectedSpans":3}}', is_success=False) == Answer()
 
 
 @given(st.binary(max_size=60), st.booleans())
 def test_any_body_is_read(body: bytes, is_success: bool) -> None:  # noqa: FBT001
     """Nothing that a server says raises."""
-    assert said(body, is_success=is_success).rejected >= 0
+    assert answer_of(body, is_success=is_success).rejected >= 0

@@ -6,7 +6,7 @@ from lifecycle.contract.settings import Settings
 from shipper.destinations.http import TlsFiles
 from shipper.destinations.http import place_of as place_of_others
 from shipper.destinations.otlp.destination import forms_of, place_of
-from shipper.destinations.registry import chosen
+from shipper.destinations.registry import create
 from shipper.transport import address
 from tests.shipper.support import Lines, Waits, settings_of
 
@@ -95,7 +95,7 @@ def test_a_file_of_tls_that_cannot_be_used_is_said_once() -> None:
     """By its variable and its name, whatever number of signals it is for."""
     lines = Lines()
     settings = settings_of(OTEL_EXPORTER_OTLP_ENDPOINT="https://h", OTEL_EXPORTER_OTLP_CERTIFICATE="/nowhere.pem")
-    destination = chosen(settings, Waits(), lines.log)
+    destination = create(settings, Waits(), lines.log)
     destination.warm()
     destination.warm()
     (line,) = [line for line in lines.written if line["event"] == "shipper.certificate_ignored"]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from shipper.destinations.otlp import json_values as anyvalue
 from shipper.destinations.otlp.json_logs import LogRecords
 from shipper.destinations.otlp.values import MOST_DEPTH
-from shipper.destinations.registry import chosen
+from shipper.destinations.registry import create
 from shipper.model import resource
 from shipper.model.context import NOTHING, Context, Past
 from tests.shipper.model.test_events import JSON, RECORDED
@@ -253,7 +253,7 @@ def test_a_request_is_an_export_request_of_one_resource() -> None:
         AWS_LAMBDA_FUNCTION_MEMORY_SIZE="128",
         AWS_REGION="eu-north-1",
     )
-    destination = chosen(settings, Waits(), LogLines().log)
+    destination = create(settings, Waits(), LogLines().log)
     request = json.loads(gzip.decompress(destination.endpoints["logs"].build([b'{"a":1}'] * 70).body))
     ((resource_logs,),) = request.values()
     attributes = {pair["key"]: pair["value"] for pair in resource_logs["resource"]["attributes"]}
@@ -267,7 +267,7 @@ def test_a_request_is_an_export_request_of_one_resource() -> None:
 def test_a_small_body_takes_little_memory_to_compress(records: int) -> None:
     """The usual 256 KB would be had from the kernel, and given back, for every request."""
     settings = settings_of(TAILRACE_DESTINATION="otlp", OTEL_EXPORTER_OTLP_PROTOCOL="http/json")
-    destination = chosen(settings, Waits(), LogLines().log)
+    destination = create(settings, Waits(), LogLines().log)
     sent = [b'{"a":"%d","b":"%b"}' % (number, b"x" * 300) for number in range(records)]
     tracemalloc.start()
     body = destination.endpoints["logs"].build(sent).body

@@ -1,21 +1,19 @@
-"""What a record says, as pairs of name and raw JSON value: what destinations that take JSON objects have in common.
+"""A record's fields, as pairs of name and raw JSON value: what destinations that take JSON objects have in common.
 
-A destination says how it calls what every record says (`Names`). What a line says beside that keeps its own name, and
-gets `log.` before it where the name is taken: a line's `status` is no status of ours.
+A destination says how it names the fields that every record may have (`FieldNames`). What a line says beside those
+keeps its own name, and gets `log.` before it where the name is taken: a line's `status` is no status of ours.
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import msgspec
 
 from lifecycle.contract.json_text import as_text, one_line
 from lifecycle.contract.settings import Settings
-from shipper.destinations.destination import Destination, Endpoint
 from shipper.model import semconv
-from shipper.model.log_record import Encoder, LogRecord, Origin
+from shipper.model.log_record import LogRecord, Origin
 from shipper.model.resource import attributes
-from shipper.model.signals import LOGS, TRACES
 
 Pairs = list[tuple[str, bytes]]
 
@@ -39,8 +37,8 @@ _names: dict[str, bytes] = {}
 _seconds: dict[int, bytes] = {}
 
 
-class Names(msgspec.Struct, frozen=True, kw_only=True):
-    """How a destination calls what every record may say; "" for what it takes elsewhere, or not at all."""
+class FieldNames(msgspec.Struct, frozen=True, kw_only=True):
+    """How a destination names what every record may say; "" for what it takes elsewhere, or not at all."""
 
     level: str = "level"
     logger: str = "logger"
@@ -54,37 +52,37 @@ class Names(msgspec.Struct, frozen=True, kw_only=True):
     uid: str = semconv.LOG_RECORD_UID
 
 
-class Said:
-    """Tells what a record says, its body and time aside.
+class Fields:
+    """The fields of a record, its body and time aside.
 
     Args:
-        names: How that is called.
+        names: How they are called.
         reserved: Further names that no member of a line may have.
     """
 
-    def __init__(self, names: Names, reserved: Iterable[str] = ()) -> None:
+    def __init__(self, names: FieldNames, reserved: Iterable[str] = ()) -> None:
         self._names = names
         self._reserved = frozenset(reserved) | {name for name in msgspec.structs.astuple(names) if name}
         self._origins: dict[Origin, Pairs] = {}
 
     def __call__(self, record: LogRecord) -> Pairs:
-        """What Tailrace knows of it."""
+        """What Tailrace knows of a record."""
         names = self._names
-        said = [(names.level, _to_json(record.severity_text))] if record.severity_text and names.level else []
+        found = [(names.level, _to_json(record.severity_text))] if record.severity_text and names.level else []
         known = self._origins.get(record.origin)
-        said += self._of_origin(record.origin) if known is None else known
+        found += self._of_origin(record.origin) if known is None else known
         if names.uid:
-            said.append((names.uid, b'"%b"' % record.uid.encode()))
+            found.append((names.uid, b'"%b"' % record.uid.encode()))
         if record.scope and names.logger:
-            said.append((names.logger, _to_json(record.scope)))
+            found.append((names.logger, _to_json(record.scope)))
         if record.exception is not None:
             of_error = (
                 (names.error_type, record.exception.type),
                 (names.error_message, record.exception.message),
                 (names.error_stack, record.exception.stack),
             )
-            said += [(name, _to_json(text)) for name, text in of_error if text and name]
-        return said
+            found += [(name, _to_json(text)) for name, text in of_error if text and name]
+        return found
 
     def of_line(self, record: LogRecord) -> Pairs:
         """What the line says beside its message: of a body that is an object, its members."""
@@ -100,9 +98,9 @@ class Said:
         taken = names - self._reserved
         given: set[str] = set()
         found: Pairs = []
-        for wanted, raw in pairs:
-            name = wanted
-            while name in self._reserved or name in given or (name != wanted and name in taken):
+        for own, raw in pairs:
+            name = own
+            while name in self._reserved or name in given or (name != own and name in taken):
                 name = f"log.{name}"
             given.add(name)
             found.append((name, raw))
@@ -158,23 +156,6 @@ def moment_of(record: LogRecord) -> bytes:
     return b"%b%09dZ" % (text, ns)
 
 
-def where_from(settings: Settings) -> dict[str, str | int]:
+def resource_fields(settings: Settings) -> dict[str, str | int]:
     """What is known of the function, by OpenTelemetry's names, less what tells nothing."""
     return {name: value for name, value in attributes(settings).items() if name not in _NOISE}
-
-
-def composed(settings: Settings, encoder: Encoder, endpoint: Callable[[], Endpoint]) -> Destination:
-    """A destination of records alone: a span is one of them, where spans are asked for.
-
-    Args:
-        settings: Say which signals there are.
-        encoder: Writes records.
-        endpoint: Makes the endpoint of a signal; all go to the same place.
-    """
-    signals = settings.exported_signals() or (LOGS,)
-    shapes = None
-    if TRACES in signals:
-        from shipper.destinations.span_records import SpanRecords
-
-        shapes = SpanRecords(encoder)
-    return Destination(encoder, {signal: endpoint() for signal in signals}, shapes)

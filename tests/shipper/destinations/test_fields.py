@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lifecycle.contract.schemes import SCHEMES
-from shipper.destinations.flat import Names, Said
+from shipper.destinations.fields import FieldNames, Fields
 from shipper.destinations.span_records import record_of
 from shipper.model.log_record import ExceptionInfo, LogRecord
 from shipper.model.span import Span
@@ -81,14 +81,14 @@ def test_span_that_failed_says_so() -> None:
 
 def test_names_that_are_taken_get_another_one() -> None:
     """Also where that is taken as well; nothing else does."""
-    said = Said(Names(), ("message",))
+    fields = Fields(FieldNames(), ("message",))
     names = ("message", "log.message", "level", "other")
-    pairs = said.of_line(record(attributes=tuple((name, b"1") for name in names)))
+    pairs = fields.of_line(record(attributes=tuple((name, b"1") for name in names)))
     assert [name for name, _ in pairs] == ["log.log.message", "log.message", "log.level", "other"]
 
 
 def test_each_origin_has_its_own_ids() -> None:
     """However many there are."""
-    said = Said(Names())
+    fields = Fields(FieldNames())
     for number in range(600):
-        assert ("trace_id", b'"%d"' % number) in said(record(origin={"trace_id": str(number)}))
+        assert ("trace_id", b'"%d"' % number) in fields(record(origin={"trace_id": str(number)}))
