@@ -9,7 +9,7 @@ from tools import contents, layer, pythons, sbom, wheels
 from tools.target import TargetError, dotted, read_architectures, read_versions, real_interpreter
 
 # Promised: Lambda fetches the layer at every cold start of a new host.
-MOST_BYTES = 6_500_000
+MOST_BYTES = 6_000_000
 MOST_BYTES_OF_ONE = 1_500_000
 
 

@@ -19,6 +19,9 @@ from pathlib import Path
 OURS = frozenset({"lifecycle", "collector", "shipper"})
 WITHOUT_DOCSTRINGS = 2
 
+# What people run and no environment ever loads: bytecode of five Pythons is 80 KB of what Lambda fetches.
+FOR_PEOPLE = frozenset({"lifecycle/check.py", "shipper/check.py"})
+
 # The second word of a file of bytecode (PEP 552): it goes by the source's hash, and is not checked.
 UNCHECKED = (0b01).to_bytes(4, "little")
 
@@ -114,7 +117,7 @@ def _compile_ours(source: Path, target: str, name: str) -> None:
 
 
 def compile_tree(tree: Path, prefix: str) -> None:
-    """Writes `__pycache__` beside every module.
+    """Writes `__pycache__` beside every module that an environment may load.
 
     The bytecode carries its source's hash and is never checked against it (PEP 552): it stays valid whatever
     times the files are unpacked with, and no source is read to import it.
@@ -129,6 +132,8 @@ def compile_tree(tree: Path, prefix: str) -> None:
     """
     for source in sorted(tree.rglob("*.py")):
         inside = source.relative_to(tree)
+        if inside.as_posix() in FOR_PEOPLE:
+            continue
         # Named, because the default name tells the level and -IS looks for level 0 only.
         target, name = cache_from_source(str(source), optimization=""), f"{prefix}/{inside.as_posix()}"
         if inside.parts[0] in OURS:

@@ -7,7 +7,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools import sbom
+from tools import bytecode, sbom
 from tools.layer import LAUNCHER, LIBRARY, first_line_of
 from tools.target import Version, dotted
 
@@ -106,9 +106,9 @@ def read(path: Path) -> Contents:
 
 
 def _compiled(names: frozenset[str], version: Version) -> bool:
-    """Whether every module has the bytecode of a version."""
+    """Whether every module that an environment may load has the bytecode of a version."""
     tag = f"cpython-{version[0]}{version[1]}"
-    for name in names:
+    for name in names - {f"{LIBRARY}/{module}" for module in bytecode.FOR_PEOPLE}:
         folder, _, module = name.rpartition("/")
         if module.endswith(".py") and f"{folder}/__pycache__/{module.removesuffix('.py')}.{tag}.pyc" not in names:
             return False

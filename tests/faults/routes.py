@@ -35,6 +35,9 @@ HEALTHY_MS = 60.0
 # Memory of one process more, which may be at anything.
 SECOND_MB = 14.0
 
+# Of a function that is not to fail: bursts are shipped twice, and the machine may have other things to do.
+TIMEOUT_S = 10.0
+
 # Of the workers that die in a cell. The second shipper is not there yet when the first invocation begins, and where
 # nobody is held for it any more there is less time awake in which one that died is replaced, so that it may die again.
 KILLED = 0.75
@@ -69,6 +72,7 @@ def beside(cell: Cell) -> Cell:
         cell,
         name=f"{cell.name}, on one of two routes",
         settings=settings,
+        timeout_s=cell.timeout_s if was.failing or was.unending else TIMEOUT_S,
         required=required,
         is_beside=True,
         is_slow=cell.name not in QUICK,
@@ -93,7 +97,6 @@ FULL = Cell(
     name="more than the backlog",
     settings={"TAILRACE_BACKLOG_BYTES": "2097152"},
     events=({"lines": 600, "bytes": 1000},) * INVOCATIONS,
-    timeout_s=10.0,
 )
 
 
