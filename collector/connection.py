@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 else:
     Protocol = object
 
+# Reads of a request before others are served again: a body of 256 KiB is taken in one turn, if it is there.
+MOST_READS = 5
+
 
 class Parser(Protocol):
     """What turns a connection's bytes into items."""
@@ -134,17 +137,23 @@ class Connection:
         return not (self.items or self.waiting or self.unsent)
 
     def receive(self, buffer: memoryview, now_s: float) -> None:
-        """Reads once; what it completes is added to `items`."""
+        """Reads what is there of one request, up to `MOST_READS`; what that completes is added to `items`."""
+        for _ in range(MOST_READS):
+            if not self._read(buffer, now_s) or self.items or not self.parser.is_within:
+                return
+
+    def _read(self, buffer: memoryview, now_s: float) -> bool:
+        """Reads once; whether there may be more."""
         most = len(buffer) if self.lingering_s is not None else min(len(buffer), self.parser.read_bytes)
         try:
             count = self.sock.recv_into(buffer, most)
         except BlockingIOError:
-            return
+            return False
         except OSError:
             count = 0
         if self.lingering_s is not None:
             self.has_finished = self.has_finished or not count
-            return
+            return False
         self.progress_s = now_s
         self.has_spoken = True
         if count:
@@ -157,6 +166,7 @@ class Connection:
         elif self.started_s is None or self.items:  # a new request
             self.started_s = now_s
             self._acknowledge()
+        return bool(count)
 
     def _acknowledge(self) -> None:
         """Acknowledges what came at once, since more is to come.

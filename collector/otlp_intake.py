@@ -8,7 +8,6 @@ part and counted.
 Source: OTLP specification 1.9, "OTLP/HTTP".
 """
 
-import _blake2
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -20,9 +19,9 @@ from collector.handler import CONTINUE, MOST_LINES, MOST_REFUSED
 from collector.http_parser import HttpParser
 from collector.limits import Connections
 from collector.messages import Batch, Body, CollectorError, Continue, Problem
+from collector.store import digest_of
 from lifecycle.contract.backlog import Writer
 from lifecycle.contract.frames import (
-    DIGEST_BYTES,
     BacklogFullError,
     BrokenFrameError,
     FrameTooLargeError,
@@ -295,9 +294,7 @@ class Intake:
         done = b"{}" if form.encoding == JSON else b""
         if not items:
             return done
-        digest = _blake2.blake2b(export.path, digest_size=DIGEST_BYTES, key=self.digest_key)
-        digest.update(body)
-        named = digest.digest()
+        named = digest_of(body, self.digest_key, export.path)
         if named in self._recent:
             self._report(Repeated(events=items, digest=named))
             self._follow("collector.export_repeated", connection, export, items, since_ns)

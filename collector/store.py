@@ -21,6 +21,9 @@ from lifecycle.contract.wire import RECENT_BATCHES, Message, Repeated, Stored
 # Lines of one read that are refused one by one; beyond these they are counted together.
 MOST_PROBLEMS = 16
 
+# Of a body at once, for its digest.
+_HASHED_BYTES = 65_536
+
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     """A batch that is ready to be written.
@@ -86,7 +89,7 @@ class Store:
         since_ns = time.perf_counter_ns()
         if len(body) >= LARGE_BYTES:
             give_back_large_blocks()
-        digest = self._digest(body)
+        digest = digest_of(body, self.digest_key)
         envelope = read(body)
         if not envelope.events or envelope.is_own:
             return None
@@ -106,7 +109,7 @@ class Store:
         if len(envelope.payload) >= LARGE_BYTES:
             give_back_large_blocks()
         # Not looked for again, so it may be of the moment: the same text twice in a millisecond is two records.
-        digest = self._digest(envelope.payload, salt=since_ns.to_bytes(8, "little"))
+        digest = digest_of(envelope.payload, self.digest_key, since_ns.to_bytes(8, "little"))
         return Prepared(
             envelope=envelope, digest=digest, once=False, connection=connection, since_ns=since_ns
         ), problems
@@ -188,9 +191,6 @@ class Store:
                 took_us=(time.perf_counter_ns() - prepared.since_ns) // 1000,
             )
 
-    def _digest(self, body: Body, salt: bytes = b"") -> bytes:
-        return _blake2.blake2b(body, digest_size=DIGEST_BYTES, key=self.digest_key, salt=salt).digest()
-
     def _is_repeated(self, prepared: Prepared) -> bool:
         """Whether a batch was kept before, which is then reported."""
         if not prepared.once or prepared.digest not in self._recent:
@@ -206,6 +206,24 @@ class Store:
                 digest=prepared.digest.hex(),
             )
         return True
+
+
+def digest_of(body: Body, key: bytes, further: bytes = b"") -> bytes:
+    """What tells a body from others, in this environment.
+
+    The body itself goes through Python's own hash: SipHash with a secret of the process, which all that are forked of
+    it share, takes a quarter of BLAKE2's time or less. In pieces, so that no more than one is in memory once more.
+
+    Args:
+        body: What came.
+        key: Of the environment: copies of a snapshot have the same secret, and each has its own key.
+        further: What else tells it from others.
+    """
+    digest = _blake2.blake2b(further, digest_size=DIGEST_BYTES, key=key)
+    whole = memoryview(body)
+    for at in range(0, len(whole), _HASHED_BYTES):
+        digest.update(hash(bytes(whole[at : at + _HASHED_BYTES])).to_bytes(8, "little", signed=True))
+    return digest.digest()
 
 
 def _counted(frame: Frame) -> int:

@@ -7,6 +7,7 @@ import _signal  # type: ignore[import-not-found]
 import gc
 import os
 import select
+from collections.abc import Iterable, Iterator
 from time import monotonic, sleep, time
 
 from lifecycle.boot import Booted
@@ -73,6 +74,10 @@ SAID_BEFORE = ("start", "reported")
 # How long a worker that is to exit has for its last line before it is ended.
 EXIT_S = 0.1
 
+# After an export was told, what the collector tells next may wait so long while a function runs: exporters come one
+# after another, and to wake this process for each would cost more than all else that is done with it.
+EXPORTS_TOGETHER_S = 0.005
+
 
 def supervise(booted: Booted) -> int:
     """Runs the extension until SHUTDOWN or a signal.
@@ -116,6 +121,8 @@ class Supervisor:
         self._ledgers = {worker: Ledger() for worker in self._routes}
         self._next_reader = NextReader(self._log)
         self._exit_status: int | None = None
+        # Until when the collector may wait to be heard.
+        self._hears_at = 0.0
         # A snapshot's copies would all be alike; each makes itself one of a kind at its first invocation.
         self._is_snapshot = settings.function.initialization_type == "snap-start"
         now = monotonic()
@@ -188,8 +195,12 @@ class Supervisor:
         poll.register(self._signals, select.POLLIN)
         if connection.awaiting:
             poll.register(connection.fileno(), select.POLLIN)
-        self._pool.watch(poll)
-        timeout_ms = None if until is None else max(0.0, until - monotonic()) * MS_PER_S
+        now = monotonic()
+        hears_all = now >= self._hears_at or not self._machine.may_hear_late
+        self._pool.watch(poll, but="" if hears_all else COLLECTOR)
+        if not hears_all:
+            until = self._hears_at if until is None else min(until, self._hears_at)
+        timeout_ms = None if until is None else max(0.0, until - now) * MS_PER_S
         ready = {fd for fd, _ in poll.poll(timeout_ms)}
         self._pool.flush()
         for name in self._pool.names:
@@ -203,6 +214,15 @@ class Supervisor:
             self._handle(TimePassed())
 
     def _read_reports(self, name: str) -> None:
+        events = self._told(name)
+        # What a predecessor had of a spool is looked for frame by frame.
+        for event in events if self._spool is not None else together(events):
+            self._handle(event)
+            if isinstance(event, ExportStored):
+                self._hears_at = monotonic() + EXPORTS_TOGETHER_S
+
+    def _told(self, name: str) -> Iterator[Event]:
+        """What a worker has reported, counted, as events."""
         for report in self._pool.reports(name):
             for worker, ledger in self._ledgers.items():
                 if name in (COLLECTOR, worker):
@@ -211,7 +231,7 @@ class Supervisor:
                 self._note_spooled(self._spool, report, name)
             event = event_of(report, name, self._log)
             if event is not None:
-                self._handle(event)
+                yield event
 
     def _note_spooled(self, spool: "Spool", report: wire.Report, name: str) -> None:
         """Keeps how far a route is with what lies in files, before these are let go; counts what it was with before."""
@@ -434,6 +454,21 @@ class NextReader:
             case unknown:
                 self._log.warning("next.unknown", event_type=unknown[:100], effect="the next event is asked for")
                 return UnknownEventReceived()
+
+
+def together(events: Iterable[Event]) -> Iterator[Event]:
+    """Events with exports that follow one another as one: the machine has to look but once at what they come to."""
+    exports: ExportStored | None = None
+    for event in events:
+        if isinstance(event, ExportStored):
+            exports = ExportStored(exports.start, event.end) if exports else event
+            continue
+        if exports:
+            yield exports
+            exports = None
+        yield event
+    if exports:
+        yield exports
 
 
 def event_of(report: wire.Report, worker: str, log: Log) -> Event | None:

@@ -349,10 +349,15 @@ class WorkerPool:
 
     # What they report.
 
-    def watch(self, poll: "select.poll") -> None:
-        """Registers the descriptors on which they report, and those on which a command waits for room."""
+    def watch(self, poll: "select.poll", *, but: str = "") -> None:
+        """Registers the descriptors on which they report, and those on which a command waits for room.
+
+        Args:
+            poll: Where.
+            but: The one whose reports can wait.
+        """
         for worker in self._workers.values():
-            if worker.reports >= 0:
+            if worker.reports >= 0 and worker.name != but:
                 poll.register(worker.reports, select.POLLIN)
             if worker.has_unsent:
                 poll.register(worker.commands, select.POLLOUT)

@@ -246,6 +246,8 @@ class Machine:
         self._limits = AwakeLimits(now)
         self._heard_at = dict.fromkeys(self._workers, now)
         self._handled_at = now
+        # What `wakes_at` came to, in a tuple, since the last event.
+        self._wakes_at: tuple[float | None, ...] = ()
 
     def handle(self, event: Event, now: float) -> list[Command]:
         """Takes one event.
@@ -260,6 +262,7 @@ class Machine:
         row = TABLE[self.state].get(type(event))
         if row is None:
             raise IllegalEventError(f"{type(event).__name__} while {self.state.value}")
+        self._wakes_at = ()
         self._limits.pass_time(now)
         commands = list(self._take(event, now))
         if self._restarts.later:
@@ -278,6 +281,11 @@ class Machine:
     @property
     def wakes_at(self) -> float | None:
         """When `TimePassed` is to be handled if nothing else happens before; None: there is no need."""
+        if not self._wakes_at:
+            self._wakes_at = (self._earliest(),)
+        return self._wakes_at[0]
+
+    def _earliest(self) -> float | None:
         moments = [self._restarts.wakes_at, self._limits.wakes_at, self._collector_asked_at]
         for route in self.routes:
             moments += self._moments_of(route)
@@ -307,6 +315,11 @@ class Machine:
                 collects=self.state is State.DRAINING,
                 is_quick=route.policy.is_quick,
             )
+
+    @property
+    def may_hear_late(self) -> bool:
+        """Whether it does no harm to hear some milliseconds later what was stored: a function runs."""
+        return self._is_running and not self._is_shutting_down
 
     @property
     def released(self) -> int:

@@ -116,10 +116,12 @@ class Connection:
         self._sock.close()
 
     def _sent(self, view: memoryview, until: float, flags: int) -> bool:
-        # What comes before all is written is no answer to it, or one that more of it will not change.
+        # What comes before all is written is no answer to it, or one that more of it will not change. Looked for before
+        # each piece: a server that reads on while it answers could be given megabytes by one call of the kernel.
         while not self._readable.poll(0):
+            is_more = len(view) > PIECE_BYTES
             try:
-                view = view[self._sock.send(view, flags) :]
+                view = view[self._sock.send(view[:PIECE_BYTES], _socket.MSG_MORE if is_more else flags) :]
             except BlockingIOError:
                 pass
             except OSError:  # what the server said before it hung up can still be read

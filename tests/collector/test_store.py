@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from collector.batch import BadBatchError
-from collector.store import Store
+from collector.store import Store, digest_of
 from lifecycle.contract import wire
 from lifecycle.contract.backlog import Backlog, Writer
 from lifecycle.contract.frames import BacklogFullError
@@ -127,3 +127,12 @@ def test_events_found_in_files_are_counted_not_believed(tmp_path: Path) -> None:
     again = Backlog(1000, backlog.spool)
     Store(Writer(again, end=0, released=0), sent.append, [], KEY, Log("collector")).recover()
     assert [one.events for one in sent if isinstance(one, wire.Stored)] == [2, 1]
+
+
+def test_digest_is_of_every_byte_of_the_key_and_of_what_is_said_beside() -> None:
+    body = bytes(200_000)
+    changed = [body[:at] + b"x" + body[at + 1 :] for at in (0, 65_535, 65_536, 199_999)]
+    digests = [digest_of(one, KEY) for one in (body, *changed, body[:-1])]
+    digests += [digest_of(body, KEY[::-1]), digest_of(body, KEY, b"/v1/logs")]
+    assert len(set(digests)) == len(digests)
+    assert digest_of(bytearray(body), KEY) == digests[0]

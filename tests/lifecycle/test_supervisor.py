@@ -8,8 +8,16 @@ import pytest
 from lifecycle.contract.log import Log
 from lifecycle.contract.wire import Stored
 from lifecycle.extensions_api import Answer
-from lifecycle.machine.events import BatchStored, Invoked, NextFailed, ShutdownRequested, UnknownEventReceived
-from lifecycle.supervisor import NextReader, event_of
+from lifecycle.machine.events import (
+    BatchStored,
+    ExportsSettled,
+    ExportStored,
+    Invoked,
+    NextFailed,
+    ShutdownRequested,
+    UnknownEventReceived,
+)
+from lifecycle.supervisor import NextReader, event_of, together
 
 
 def reader() -> tuple[NextReader, list[bytes]]:
@@ -96,3 +104,10 @@ def test_what_the_platform_gave_up_is_said() -> None:
         *("platform.logs_dropped", "warning"),
         *(2, 99),
     )
+
+
+def test_exports_that_follow_one_another_are_one_event_and_nothing_changes_places() -> None:
+    """Each event has the machine look at everything: for a flush of an SDK once is enough."""
+    told = [ExportStored(0, 10), ExportStored(10, 30), BatchStored(30, 40), ExportStored(50, 60), ExportsSettled(60)]
+    assert list(together(told)) == [ExportStored(0, 30), BatchStored(30, 40), ExportStored(50, 60), ExportsSettled(60)]
+    assert list(together([ExportStored(0, 10), ExportStored(10, 20)])) == [ExportStored(0, 20)]

@@ -55,7 +55,7 @@ class PeakMemory:
     @property
     def peak_bytes(self) -> int:
         """The largest proportional set size of the whole tree."""
-        unseen = (highest - self._seen[pid] for pid, highest in self._highest.items())
+        unseen = (highest - self._seen[pid] for pid, highest in list(self._highest.items()))
         return self._together_bytes + max(unseen, default=0)
 
     def _watch(self) -> None:
@@ -69,8 +69,9 @@ class PeakMemory:
     def _look(self, pids: list[int]) -> None:
         together = 0
         for pid in pids:
-            together += procfs.pss_bytes(pid)
-            resident, highest = procfs.resident_bytes(pid)
+            # Of one moment: what came between two readings would be in neither.
+            share, resident = procfs.shares_bytes(pid)
+            together += share
             self._seen[pid] = max(self._seen.get(pid, 0), resident)
-            self._highest[pid] = max(self._highest.get(pid, 0), highest, resident)
+            self._highest[pid] = max(self._highest.get(pid, 0), procfs.highest_bytes(pid), resident)
         self._together_bytes = max(self._together_bytes, together)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,24 +95,27 @@ def cmdline(pid: int) -> str:
 
 def pss_bytes(pid: int) -> int:
     """Proportional set size: shared pages count in parts, so a tree's sum is what it really takes."""
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return 0
-    for line in lines:
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) * 1024
-    return 0
+    return shares_bytes(pid)[0]
 
 
-def resident_bytes(pid: int) -> tuple[int, int]:
-    """The resident set size, and the largest it ever was; zeros when the process has gone."""
+def shares_bytes(pid: int) -> tuple[int, int]:
+    """The proportional set size and the resident one, of the same moment; zeros when the process has gone."""
+    fields = _fields(pid, "smaps_rollup")
+    return fields.get("Pss", 0), fields.get("Rss", 0)
+
+
+def highest_bytes(pid: int) -> int:
+    """The largest that the resident set ever was; 0 when the process has gone."""
+    return _fields(pid, "status").get("VmHWM", 0)
+
+
+def _fields(pid: int, name: str) -> dict[str, int]:
+    """The sizes that a file of a process tells, in bytes."""
     try:
-        text = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+        text = Path(f"/proc/{pid}/{name}").read_text(encoding="utf-8")
     except OSError:
-        return 0, 0
-    fields = dict(line.split(":", 1) for line in text.splitlines())
-    return int(fields.get("VmRSS", "0").split()[0]) * 1024, int(fields.get("VmHWM", "0").split()[0]) * 1024
+        return {}
+    return {key: int(size) * 1024 for key, size in re.findall(r"^(\w+):\s+(\d+) kB$", text, re.MULTILINE)}
 
 
 def starved_ms(pid: int, thread: int | None = None) -> float:

@@ -8,6 +8,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -217,13 +218,23 @@ def test_descriptors_can_be_had_again(stage: Stage) -> None:
 def test_peak_memory_is_more_than_what_is_left(stage: Stage) -> None:
     """Also of what came and went between two looks."""
     (stage.layer / "extensions").mkdir(parents=True)
-    greedy = stage.layer / "extensions/greedy"
-    greedy.write_text("#!/usr/bin/env python3\nimport time\nlen(b'x' * 80_000_000)\ntime.sleep(2)\n")
+    greedy, seen = stage.layer / "extensions/greedy", stage.layer / "seen"
+    greedy.write_text(f"""#!/usr/bin/env python3
+import os, time
+len(b"x" * 80_000_000)
+while not os.path.exists({str(seen)!r}):
+    time.sleep(0.01)
+""")
     greedy.chmod(0o755)
-    env = stage.environment(init_timeout_s=0.6)
+    env = stage.environment(init_timeout_s=20.0)
+    starting = threading.Thread(target=env.start)
     with PeakMemory(env, "greedy") as memory:
-        env.start()
-        time.sleep(0.05)
+        starting.start()
+        until = time.monotonic() + 15
+        while memory.peak_bytes <= 80e6 and time.monotonic() < until:
+            time.sleep(0.01)
+        seen.touch()
+        starting.join()
     assert 80e6 < memory.peak_bytes < 120e6
 
 

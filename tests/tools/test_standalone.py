@@ -19,11 +19,11 @@ from cyclonedx.validation.json import JsonStrictValidator
 from moto import mock_aws
 
 from tests.e2e.conftest import NAME
-from tests.sandbox import Destination, Environment, Function, Platform, Status
+from tests.sandbox import Destination, Environment, Function, Status
 from tests.tools import slash_opt
 from tests.tools.conftest import ROOT
 from tests.tools.test_elf import shared_object
-from tests.tools.test_every_python import AARCH64, life
+from tests.tools.test_every_python import AARCH64, ON_DEMAND, life
 from tests.tools.test_layer import COLUMNS_SINCE, LEAN, POSITIONS
 from tools import archive, contents, debian, elf, publish, pythons, sources, standalone
 from tools.target import Target, dotted, real_interpreter
@@ -316,7 +316,7 @@ def test_on_an_emulated_aarch64_everything_is_delivered(tmp_path: Path) -> None:
     opt = slash_opt.unpacked(tmp_path / "standalone.zip", tmp_path / "opt")
     emulator = (str(FOREIGN / "bin" / debian.EMULATOR), "-L", str(FOREIGN / "root"))
     command = (*emulator, f"/opt/{standalone.PROGRAM}", "-ISv", "/opt/extensions/tailrace")
-    said = "\n".join(life(slash_opt.entered(tmp_path / "extensions", opt, tmp_path, *command), Platform(), 8.0))
+    said = "\n".join(life(slash_opt.entered(tmp_path / "extensions", opt, tmp_path, *command), ON_DEMAND))
     assert "/opt/tailrace/msgspec/_core.cpython-314-aarch64-linux-gnu.so" in said
     assert re.findall(r"^# code object from '?(/\S+\.py)'?$", said, re.MULTILINE) == []
 

@@ -51,6 +51,21 @@ def test_export_that_does_not_end_holds_no_longer_than_the_budget() -> None:
     assert reasons_to_fetch(pass_time(subject, 2.5)) == ["budget_spent"]
 
 
+def test_what_is_stored_may_be_heard_late_only_while_a_function_runs() -> None:
+    """What is told of its end, and at shutdown, somebody waits for."""
+    subject = machine()
+    assert subject.may_hear_late  # an init runs
+    invoke(subject, 1.0)
+    assert subject.may_hear_late
+    subject.handle(finished(100), 1.1)
+    assert not subject.may_hear_late
+    subject.handle(OffsetCommitted(100), 1.2)
+    invoke(subject, 2.0, "r2")
+    assert subject.may_hear_late
+    subject.handle(ShutdownRequested("spindown", 5.0), 3.0)
+    assert not subject.may_hear_late
+
+
 def test_export_that_begins_after_the_end_extends_no_hold() -> None:
     """It is stored, and leaves with the next shipment."""
     subject = machine()
