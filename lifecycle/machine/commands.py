@@ -1,4 +1,4 @@
-"""What the machine orders: imperatives. Offsets are positions in the backlog, moments are monotonic seconds."""
+"""What the supervisor is to do: imperatives. Offsets are positions in the backlog, moments are monotonic seconds."""
 
 import msgspec
 

@@ -1,7 +1,7 @@
 """The supervisor's state machine: events in, commands out. No clock, no socket, no logger.
 
 It knows offsets and moments, never records. Every moment is monotonic seconds, passed in. `TABLE` says for each state
-and event where it may lead and what it may order; `Machine` decides which, and cannot leave the table.
+and event where it may lead and which commands it may bring; `Machine` decides which, and cannot leave the table.
 
 There is one function, one platform and one collector; what there is of each route is in `route`.
 
@@ -57,7 +57,7 @@ from lifecycle.machine.restarts import DEATHS_TO_FAIL, Restarts
 from lifecycle.machine.route import Claim, Route
 from lifecycle.machine.shutdown import GONE_S, SHUTDOWN_MARGIN_S, Shutdown, Step
 
-# A held shipment is ordered to end this long before the hold does, so that its last report arrives in time.
+# A held shipment is to end this long before the hold does, so that its last report arrives in time.
 REPORT_MARGIN_S = 0.02
 
 # Share of the time that a hold has at best for an answer: so long without one is a whole hold without one.
@@ -130,10 +130,10 @@ class State(Enum):
 
 
 class Row(msgspec.Struct, frozen=True):
-    """What may come of an event: the states it may lead to, and the commands it may order."""
+    """What may come of an event: the states it may lead to, and the commands it may bring."""
 
     leads_to: frozenset[State]
-    orders: frozenset[type[Command]]
+    commands: frozenset[type[Command]]
 
     def check(self, state: State, commands: Collection[Command]) -> None:
         """Holds what an event came to against the row.
@@ -141,14 +141,14 @@ class Row(msgspec.Struct, frozen=True):
         Raises:
             UnlistedError: The row does not have it.
         """
-        if state not in self.leads_to or not self.orders.issuperset(map(type, commands)):
+        if state not in self.leads_to or not self.commands.issuperset(map(type, commands)):
             named = ", ".join(type(command).__name__ for command in commands)
             raise UnlistedError(f"got {named or 'nothing'} and then {state.value}, expected what the table lists")
 
 
-def _row(leads_to: Iterable[State], *orders: type[Command]) -> Row:
+def _row(leads_to: Iterable[State], *commands: type[Command]) -> Row:
     at_any_time = (StartWorker, Ping, KillWorker)  # workers die, and hang, whatever the state is
-    return Row(frozenset(leads_to), frozenset((*at_any_time, *orders)))
+    return Row(frozenset(leads_to), frozenset((*at_any_time, *commands)))
 
 
 _WAITING, _HOLDING, _OVERLAPPING, _REFUSED = State.WAITING, State.HOLDING, State.OVERLAPPING, State.REFUSED
@@ -157,23 +157,23 @@ _CLOSING = (State.CLOSING, State.CLOSED)
 
 
 def _rows(
-    leads_to: Iterable[State], *orders: type[Command], at_shutdown: Iterable[State] = _END
+    leads_to: Iterable[State], *commands: type[Command], at_shutdown: Iterable[State] = _END
 ) -> dict[type[Event], Row]:
     """What may come of the events that are legal in every state but the last.
 
     A signal stands for a SHUTDOWN at any time, so that one is legal while /next is withheld, too.
     """
-    usual = _row(leads_to, *orders)
+    usual = _row(leads_to, *commands)
     return {
         ShutdownRequested: _row(at_shutdown, Ship, Exit),
         BatchStored: usual,
         ExportStored: usual,
         ExportsSettled: usual,
         IntakeHeld: usual,
-        BacklogCrowded: _row(leads_to, *orders, GiveUp, PassBy),
-        OffsetCommitted: _row(leads_to, *orders, Release),
+        BacklogCrowded: _row(leads_to, *commands, GiveUp, PassBy),
+        OffsetCommitted: _row(leads_to, *commands, Release),
         ShipmentStalled: usual,
-        WorkerExited: _row(leads_to, *orders, WarnOfDeaths, PassBy),
+        WorkerExited: _row(leads_to, *commands, WarnOfDeaths, PassBy),
         WorkerReady: usual,
         RedactionFailed: usual,
         WorkerAnswered: usual,
@@ -329,7 +329,7 @@ class Machine:
     # What follows from what is known.
 
     def _can_ship(self, route: Route) -> bool:
-        """Whether there is a shipper to take orders."""
+        """Whether there is a shipper to take commands."""
         return self._restarts.is_alive(route.worker) and route.lagging is None
 
     def _route_of(self, worker: str) -> Route | None:
@@ -852,7 +852,7 @@ class Machine:
         """A shipment of all that waits, if anything does and somebody can make it."""
         if route.shipments.waiting_bytes and self._can_ship(route):
             is_final = self.state is State.CLOSING
-            yield route.shipments.order(now, deadline, reason, is_held=is_held, is_final=is_final)
+            yield route.shipments.begin(now, deadline, reason, is_held=is_held, is_final=is_final)
 
     def _shut_down(self, now: float) -> Iterator[Command]:
         """Collects what still comes, ships what there is, and ends."""
@@ -884,7 +884,7 @@ class Machine:
                 case Step.SHIP:
                     yield from self._ship(route, now, ends_at, "shutdown")
                 case Step.SETTLE:
-                    yield shipments.order(now, ends_at, "shutdown", is_held=False, is_final=True)
+                    yield shipments.begin(now, ends_at, "shutdown", is_held=False, is_final=True)
                 case Step.CUT:
                     self._limits.end(route.late)
                     yield shipments.cut(now, "stale")

@@ -188,7 +188,7 @@ class Shipments:
         """Whatever came of the last shipment, the next one is another matter."""
         self.has_stalled = False
 
-    def order(self, now: float, deadline: float, reason: str, *, is_held: bool, is_final: bool = False) -> Ship:
+    def begin(self, now: float, deadline: float, reason: str, *, is_held: bool, is_final: bool = False) -> Ship:
         """A shipment of all that waits; it replaces the one under way."""
         began = self.current.began if self.current else now
         self.has_stalled = False
@@ -204,7 +204,7 @@ class Shipments:
 
     def cut(self, now: float, reason: str) -> Ship:
         """An end to the shipment under way; it is answered as one that stalled."""
-        ship = self.order(now, now, reason, is_held=False)
+        ship = self.begin(now, now, reason, is_held=False)
         if self.current:
             self.current = msgspec.structs.replace(self.current, is_cut=True)
         return ship

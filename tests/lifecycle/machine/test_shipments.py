@@ -36,9 +36,9 @@ def test_ring_that_began_anew_leaves_no_gap() -> None:
 def test_order_covers_all_that_waits_and_keeps_when_the_shipment_began() -> None:
     """One that replaces another goes on with it."""
     subject = shipments(100)
-    assert subject.order(2.0, 12.0, "interval_passed", is_held=False) == Ship(0, 0, 100, 12.0, "interval_passed")
+    assert subject.begin(2.0, 12.0, "interval_passed", is_held=False) == Ship(0, 0, 100, 12.0, "interval_passed")
     subject.stored(100, 200, 3.0)
-    assert subject.order(4.0, 5.0, "invocation_finished", is_held=True).until == 200
+    assert subject.begin(4.0, 5.0, "invocation_finished", is_held=True).until == 200
     assert subject.current is not None
     assert (subject.current.began, subject.current.deadline, subject.current.is_held) == (2.0, 5.0, True)
 
@@ -46,7 +46,7 @@ def test_order_covers_all_that_waits_and_keeps_when_the_shipment_began() -> None
 def test_shipment_ends_where_it_was_to_get() -> None:
     """A part of it ends nothing, but is an answer."""
     subject = shipments(100, 200)
-    subject.order(3.0, 13.0, "interval_passed", is_held=False)
+    subject.begin(3.0, 13.0, "interval_passed", is_held=False)
     assert subject.unanswered_s(3.5) == 0.5
     assert not subject.committed(100, 0, 4.0)
     assert subject.current is not None
@@ -60,7 +60,7 @@ def test_shipment_ends_where_it_was_to_get() -> None:
 def test_shipment_that_waits_for_more_telemetry_ends_and_counts_as_stalled() -> None:
     """Nothing is to be held for the rest."""
     subject = shipments(100)
-    subject.order(2.0, 12.0, "invocation_finished", is_held=True)
+    subject.begin(2.0, 12.0, "invocation_finished", is_held=True)
     assert subject.committed(40, 0, 3.0, waits=True)
     assert (subject.current, subject.has_stalled) == (None, True)
     subject.forget_stall()
@@ -70,10 +70,10 @@ def test_shipment_that_waits_for_more_telemetry_ends_and_counts_as_stalled() -> 
 def test_shipper_has_some_time_after_its_deadline_and_less_when_it_was_cut() -> None:
     """At shutdown its successor needs the time; where it may have been frozen it has all that it was to have."""
     subject = shipments(100)
-    subject.order(2.0, 12.0, "interval_passed", is_held=False)
+    subject.begin(2.0, 12.0, "interval_passed", is_held=False)
     assert subject.current is not None
     assert subject.current.grace_s == STUCK_AFTER_S - LATE_AFTER_S + 10.0
-    subject.order(2.0, 12.0, "invocation_finished", is_held=True)
+    subject.begin(2.0, 12.0, "invocation_finished", is_held=True)
     assert subject.current.grace_s == STUCK_AFTER_S - LATE_AFTER_S
     assert subject.cut(5.0, "stale").deadline == 5.0
     assert subject.current.is_cut

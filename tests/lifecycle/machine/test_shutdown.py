@@ -474,10 +474,10 @@ def test_what_waits_is_shipped_once_for_every_end_of_the_backlog_and_once_as_the
     """No command is repeated."""
     subject, shipments = shutdown()
     assert next_step(subject, shipments, 10.1, is_collected=False) is Step.SHIP
-    shipments.order(10.1, 12.0, "shutdown", is_held=False)
+    shipments.begin(10.1, 12.0, "shutdown", is_held=False)
     assert next_step(subject, shipments, 10.1, is_collected=False) is Step.WAIT
     assert next_step(subject, shipments, 10.2) is Step.SHIP
-    shipments.order(10.2, 12.0, "shutdown", is_held=False, is_final=True)
+    shipments.begin(10.2, 12.0, "shutdown", is_held=False, is_final=True)
     assert next_step(subject, shipments, 10.2) is Step.WAIT
     assert next_step(subject, shipments, 12.0) is Step.WAIT
     assert next_step(subject, shipments, 12.0 + LAST_REPORT_S) is Step.EXIT
@@ -496,7 +496,7 @@ def test_what_the_shipper_owes_is_settled_when_all_is_collected_and_delivered() 
     shipments.committed(100, 0, 10.1, owes=True)
     assert next_step(subject, shipments, 10.1) is Step.SETTLE
     assert next_step(subject, shipments, 10.1, can_ship=False) is Step.WAIT
-    shipments.order(10.1, 12.0, "shutdown", is_held=False, is_final=True)
+    shipments.begin(10.1, 12.0, "shutdown", is_held=False, is_final=True)
     shipments.committed(100, 0, 10.2)
     assert next_step(subject, shipments, 10.2) is Step.EXIT
 
