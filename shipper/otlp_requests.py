@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from shipper.delivery.batch import Limits
+    from shipper.delivery.batch import BatchLimits
     from shipper.delivery.interfaces import Passing, Shapes
     from shipper.rules.rules import Rules
 
@@ -88,7 +88,7 @@ class Requests:
     def __init__(
         self,
         encoder: Encoder,
-        limits: "Limits",
+        limits: "BatchLimits",
         log: Log,
         selection: Selection,
         shapes: "Shapes | None",

@@ -13,7 +13,7 @@ from lifecycle.contract.backlog import ALL_OF_IT, UnderWay
 from lifecycle.contract.frames import Frame
 from lifecycle.contract.log import Log
 from lifecycle.contract.wire import DAMAGED, NO_SIGNAL, UNMAPPABLE, UNREDACTABLE, UNSUPPORTED
-from shipper.delivery.batch import Batch, Limits, Position
+from shipper.delivery.batch import Batch, BatchLimits, Position
 from shipper.model.context import Context
 from shipper.model.events import AnyEvent, BrokenEvent, Event, as_text, events, is_own, size_of, unread_events
 from shipper.model.log_record import Encoder, LogRecord, TextLine
@@ -101,7 +101,7 @@ class Pipeline:
     def __init__(
         self,
         encoder: Encoder,
-        limits: Limits,
+        limits: BatchLimits,
         log: Log,
         selection: Selection | None = None,
         shapes: "Shapes | None" = None,

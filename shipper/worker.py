@@ -18,7 +18,7 @@ from lifecycle.contract.log import Log
 from lifecycle.contract.settings import Settings
 from lifecycle.contract.wire import LAGGING, SECRET, GiveUp, Ship
 from shipper.commands import Commands
-from shipper.delivery.batch import Batch, Limits, Position
+from shipper.delivery.batch import Batch, BatchLimits, Position
 from shipper.delivery.delivery import Delivery
 from shipper.destinations import registry
 from shipper.errors import HeldError, SupervisorGoneError
@@ -177,7 +177,7 @@ class Worker:
         self._commands = commands
         self._backlog = backlog
         self._log = log
-        limits = Limits(settings.batch_bytes, settings.batch_records)
+        limits = BatchLimits(settings.batch_bytes, settings.batch_records)
         selection = selected_by(settings)
         shapes = destination.shapes
         self._pipeline = Pipeline(destination.encoder, limits, log, selection, shapes, rules, under_way)

@@ -33,7 +33,7 @@ class Position(msgspec.Struct, frozen=True):
     context: Context = NOTHING
 
 
-class Limits:
+class BatchLimits:
     """How large a batch may grow; smaller once the destination found one too large."""
 
     def __init__(self, batch_bytes: int, batch_records: int) -> None:

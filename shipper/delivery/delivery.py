@@ -15,7 +15,7 @@ from lifecycle.contract.counts import Counts
 from lifecycle.contract.log import Log
 from lifecycle.contract.wire import UNDELIVERED, UNSUPPORTED
 from shipper.delivery import retry
-from shipper.delivery.batch import Batch, Limits, Parcel
+from shipper.delivery.batch import Batch, BatchLimits, Parcel
 from shipper.delivery.health import Health
 from shipper.delivery.interfaces import Several, items_of
 from shipper.delivery.outcome import Outcome, Verdict
@@ -135,7 +135,7 @@ class Delivery:
         self,
         destination: "Destination",
         timing: "Timing",
-        limits: Limits,
+        limits: BatchLimits,
         *,
         base_s: float,
         most_s: float,

@@ -18,7 +18,7 @@ import msgspec
 from lifecycle.contract.backlog import Backlog, Writer
 from lifecycle.contract.log import Log
 from lifecycle.contract.settings import Settings
-from shipper.delivery.batch import Limits, Position
+from shipper.delivery.batch import BatchLimits, Position
 from shipper.destinations.lines import Lines
 from shipper.destinations.otlp import json_logs, protobuf_logs
 from shipper.destinations.registry import create
@@ -108,7 +108,7 @@ def bench(name: str, body: bytes, rounds: int) -> None:
 
     def shipped(name: str) -> int:
         destination, limits = destinations[name], settings[name]
-        pipeline = Pipeline(destination.encoder, Limits(limits.batch_bytes, limits.batch_records), log)
+        pipeline = Pipeline(destination.encoder, BatchLimits(limits.batch_bytes, limits.batch_records), log)
         sizes = 0
         for batch in pipeline.batches(backlog.frames(0, writer.end), Position(0)):
             for signal, parcel in batch.parcels.items():

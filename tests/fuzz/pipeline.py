@@ -18,7 +18,7 @@ from collector.messages import Batch, Continue, Item, Lines, Problem
 from collector.store import MOST_PROBLEMS, Store
 from lifecycle.contract.log import Log
 from lifecycle.contract.settings import Settings
-from shipper.delivery.batch import Limits, Position
+from shipper.delivery.batch import BatchLimits, Position
 from shipper.destinations.lines import Lines as LineEncoder
 from shipper.destinations.otlp.json_logs import LogRecords
 from shipper.destinations.otlp.protobuf_logs import LogRecords as ProtobufRecords
@@ -150,7 +150,7 @@ def _encoded(encoder: Encoder, payload: bytes, events: int) -> None:
     frame = frame_of(payload, events)
     rows = records = own = 0
     uids = set()
-    for cut in Pipeline(encoder, Limits(65_536, 100), SILENT).batches(iter([frame]), Position(0)):
+    for cut in Pipeline(encoder, BatchLimits(65_536, 100), SILENT).batches(iter([frame]), Position(0)):
         if "unmappable" in cut.lost.values():
             raise UnmappableError(payload[:200])
         delivered, dropped = cut.tally(0, cut.rows)

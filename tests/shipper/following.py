@@ -11,7 +11,7 @@ from typing import Any
 from google.protobuf.json_format import MessageToDict, Parse  # type: ignore[import-untyped]
 
 from lifecycle.contract.settings import Settings
-from shipper.delivery.batch import Limits, Position
+from shipper.delivery.batch import BatchLimits, Position
 from shipper.destinations.registry import create
 from shipper.model.context import NOTHING, Context, packed, unpacked
 from shipper.model.signals import selected_by
@@ -140,7 +140,7 @@ def _shipped(
     rules = Rules(settings, lines.log) if has_rules else None
     settings = settings if rules is None else rules.redacted_settings(settings)
     destination = create(settings, Waits(), lines.log)
-    limits = Limits(settings.batch_bytes, batch_records)
+    limits = BatchLimits(settings.batch_bytes, batch_records)
     pipeline = Pipeline(destination.encoder, limits, lines.log, selected_by(settings), destination.shapes, rules)
     pipeline.is_final, pipeline.ledger = is_final, ledger or {}
     backlog, end = backlog_of(*frames)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from lifecycle.contract.backlog import Backlog, Writer
-from shipper.delivery.batch import Batch, Limits, Position
+from shipper.delivery.batch import Batch, BatchLimits, Position
 from shipper.destinations.lines import Lines as LineEncoder
 from shipper.destinations.otlp import json_logs, protobuf_logs
 from shipper.model.log_record import Encoder
@@ -23,7 +23,7 @@ ENCODERS: dict[str, Callable[[], Encoder]] = {
     "lines": lambda: LineEncoder(settings_of()),
 }
 MB = 1_000_000
-MANY = Limits(10**9, 10**9)
+MANY = BatchLimits(10**9, 10**9)
 
 # Records of about so many bytes, each dear in its own way.
 SHAPES: dict[str, Callable[[int], bytes]] = {

@@ -11,7 +11,7 @@ import pytest
 
 from lifecycle.contract.backlog import UnderWay
 from lifecycle.contract.wire import Shipped
-from shipper.delivery.batch import Batch, Limits, Position
+from shipper.delivery.batch import Batch, BatchLimits, Position
 from shipper.destinations.lines import Lines as LineEncoder
 from shipper.destinations.registry import create
 from shipper.model.context import Context, Invocation
@@ -206,7 +206,9 @@ def lines_of(stream: Stream, context: Context | None = None, **environ: str) -> 
     """What a destination of lines is sent."""
     settings = settings_of(TAILRACE_DESTINATION="stdout:", **environ)
     rules = Rules(settings, Lines().log) if environ else None
-    pipeline = Pipeline(LineEncoder(settings), Limits(10**6, 1000), Lines().log, selected_by(settings), None, rules)
+    pipeline = Pipeline(
+        LineEncoder(settings), BatchLimits(10**6, 1000), Lines().log, selected_by(settings), None, rules
+    )
     begin = Position(0, 0, context or Context())
     (batch,) = pipeline.batches(stream.backlog.frames(0, stream.end), begin)
     return [json.loads(line) for parcel in batch.parcels.values() for line in parcel.records], batch
@@ -403,7 +405,7 @@ def test_memory_for_a_large_request_is_bounded_by_its_size(protocol: str) -> Non
         TAILRACE_BATCH_BYTES="65536",
     )
     destination = create(settings, Waits(), Lines().log)
-    limits, selection = Limits(settings.batch_bytes, 1000), selected_by(settings)
+    limits, selection = BatchLimits(settings.batch_bytes, 1000), selected_by(settings)
     pipeline = Pipeline(destination.encoder, limits, Lines().log, selection, destination.shapes)
     made = list(pipeline.batches(stream.backlog.frames(0, stream.end), Position(0)))
     assert sum(sum(batch.weights.values()) for batch in made) == 2000
@@ -423,7 +425,7 @@ def test_a_request_that_shippers_died_of_is_given_up_and_said() -> None:
     stream = Stream().request(spans("a", "b")).request(spans("c"))
     settings = settings_of(TAILRACE_DESTINATION="stdout:")
     said, under_way = Lines("error"), UnderWay()
-    encoder, limits, selection = LineEncoder(settings), Limits(10**6, 1000), selected_by(settings)
+    encoder, limits, selection = LineEncoder(settings), BatchLimits(10**6, 1000), selected_by(settings)
     for deaths in range(3):
         pipeline = Pipeline(encoder, limits, said.log, selection, None, None, under_way)
         (batch,) = pipeline.batches(stream.backlog.frames(0, stream.end), Position(0))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lifecycle.contract.backlog import Backlog, UnderWay
 from lifecycle.contract.frames import Frame
-from shipper.delivery.batch import Batch, Limits, Position
+from shipper.delivery.batch import Batch, BatchLimits, Position
 from shipper.destinations.lines import Lines as LineEncoder
 from shipper.destinations.otlp.json_logs import LogRecords
 from shipper.errors import HeldError
@@ -39,7 +39,7 @@ class Words(Encoder):
         return b"%b/%d/%b" % (record.origin.request_id.encode(), bytes.fromhex(batch_id)[0], index.encode())
 
 
-def cut(limits: Limits, *frames: list[object], at: Position | None = None) -> tuple[list[Batch], int]:
+def cut(limits: BatchLimits, *frames: list[object], at: Position | None = None) -> tuple[list[Batch], int]:
     backlog, end = backlog_of(*frames)
     at = at or Position(0)
     return list(Pipeline(Words(), limits, Lines().log).batches(backlog.frames(at.through, end), at)), end
@@ -50,21 +50,21 @@ def records(batches: list[Batch]) -> list[list[bytes]]:
 
 
 def test_small_frames_share_a_batch() -> None:
-    batches, end = cut(Limits(10_000, 100), [event("a")], [event("b"), event("c")])
+    batches, end = cut(BatchLimits(10_000, 100), [event("a")], [event("b"), event("c")])
     assert records(batches) == [[b"/0/0", b"/1/0", b"/1/1"]]
     assert batches[0].end == Position(end)
 
 
 def test_a_large_frame_is_split_by_records_and_by_bytes() -> None:
     lines: list[object] = [event("x")] * 7
-    assert [batch.rows for batch in cut(Limits(10_000, 3), lines)[0]] == [3, 3, 1]
-    assert [batch.rows for batch in cut(Limits(15, 100), lines)[0]] == [3, 3, 1]
-    batches, end = cut(Limits(10_000, 3), lines)
+    assert [batch.rows for batch in cut(BatchLimits(10_000, 3), lines)[0]] == [3, 3, 1]
+    assert [batch.rows for batch in cut(BatchLimits(15, 100), lines)[0]] == [3, 3, 1]
+    batches, end = cut(BatchLimits(10_000, 3), lines)
     assert [batch.end for batch in batches] == [Position(0, 3), Position(0, 6), Position(end)]
 
 
 def test_a_record_larger_than_a_batch_goes_alone() -> None:
-    batches, _ = cut(Limits(1, 100), [event("a"), event("b")])
+    batches, _ = cut(BatchLimits(1, 100), [event("a"), event("b")])
     assert [batch.rows for batch in batches] == [1, 1]
 
 
@@ -72,37 +72,39 @@ def test_lines_belong_to_the_invocation_before_them() -> None:
     """To none before the first start, and to the init after an initStart."""
     init = event({"initializationType": "on-demand"}, "platform.initStart")
     done = event({"requestId": "r1"}, "platform.runtimeDone")
-    batches, _ = cut(Limits(10_000, 100), [event("a"), start("r1"), event("b"), done, event("c"), init, event("d")])
+    batches, _ = cut(
+        BatchLimits(10_000, 100), [event("a"), start("r1"), event("b"), done, event("c"), init, event("d")]
+    )
     assert records(batches) == [[b"/0/0", b"r1/0/1", b"r1/0/2", b"r1/0/3", b"r1/0/4", b"/0/5", b"/0/6"]]
 
 
 def test_where_invocations_interleave_no_line_is_given_to_one() -> None:
     backlog, end = backlog_of([start("r1"), event("b")])
-    pipeline = Pipeline(Words(), Limits(10_000, 100), Lines().log, Selection(interleaved=True))
+    pipeline = Pipeline(Words(), BatchLimits(10_000, 100), Lines().log, Selection(interleaved=True))
     assert records(list(pipeline.batches(backlog.frames(0, end), Position(0)))) == [[b"r1/0/0", b"/0/1"]]
 
 
 def test_own_lines_are_dropped_and_counted() -> None:
-    (batch,), end = cut(Limits(10_000, 100), [OWN, event("a"), OWN])
+    (batch,), end = cut(BatchLimits(10_000, 100), [OWN, event("a"), OWN])
     assert records([batch]) == [[b"/0/1"]]
     assert (batch.tally(0, 3), batch.end) == ((1, {"own_line": 2}), Position(end))
 
 
 def test_what_cannot_be_written_is_dropped_counted_and_said() -> None:
     """A bug in the mapping must not stop the stream."""
-    (batch,), _ = cut(Limits(10_000, 100), [event("a"), event("crash"), event("b")])
+    (batch,), _ = cut(BatchLimits(10_000, 100), [event("a"), event("crash"), event("b")])
     assert batch.tally(0, 3) == (2, {"unmappable": 1})
 
 
 def test_what_the_mapping_fails_at_is_written_as_it_came() -> None:
     """Before it is given up."""
-    (batch,), _ = cut(Limits(10_000, 100), [event("a"), event("strange"), event("b")])
+    (batch,), _ = cut(BatchLimits(10_000, 100), [event("a"), event("strange"), event("b")])
     assert batch.tally(0, 3) == (3, {})
     assert records([batch]) == [[b"/0/0", b"/0/1", b"/0/2"]]
 
 
 def test_a_broken_frame_stands_for_all_its_events() -> None:
-    pipeline = Pipeline(Words(), Limits(10_000, 100), Lines().log)
+    pipeline = Pipeline(Words(), BatchLimits(10_000, 100), Lines().log)
     (batch,) = pipeline.batches(iter([frame_of(b"garbage", 7)]), Position(0))
     assert batch.tally(0, batch.rows) == (7, {})
 
@@ -110,7 +112,7 @@ def test_a_broken_frame_stands_for_all_its_events() -> None:
 def test_a_damaged_frame_is_dropped_whole_and_by_its_size() -> None:
     """Nothing is left of it that could be shipped, but how many events it held."""
     damaged = Frame(0, 900, 7, 1, bytes(8), memoryview(b""), 850)
-    (batch,) = Pipeline(Words(), Limits(10_000, 100), Lines().log).batches(iter([damaged]), Position(0))
+    (batch,) = Pipeline(Words(), BatchLimits(10_000, 100), Lines().log).batches(iter([damaged]), Position(0))
     assert (batch.tally(0, batch.rows), batch.tally_bytes(0, batch.rows)) == ((0, {"damaged": 7}), {"damaged": 850})
     assert (batch.parcels, batch.end) == ({}, Position(900))
 
@@ -126,7 +128,7 @@ def test_going_on_from_any_row_gives_the_same_rest(frames: list[list[str]], size
     for number, words in enumerate(frames):
         kinds = {"line": event("a"), "own": OWN, "start": start(f"r{number}")}
         made.append([json.loads(json.dumps(kinds[word])) for word in words])
-    batches, _ = cut(Limits(10_000, size), *made)
+    batches, _ = cut(BatchLimits(10_000, size), *made)
     whole = [record for batch in records(batches) for record in batch]
     total = sum(batch.rows for batch in batches)
     row = min(row, total)
@@ -138,7 +140,7 @@ def test_going_on_from_any_row_gives_the_same_rest(frames: list[list[str]], size
                 r for p in batch.parcels.values() for r, n in zip(p.records, p.rows, strict=True) if n < row - before
             ]
             done = [r for b in records(batches[: batches.index(batch)]) for r in b] + settled
-            rest, _ = cut(Limits(10_000, 3), *made, at=at)
+            rest, _ = cut(BatchLimits(10_000, 3), *made, at=at)
             assert done + [record for one in records(rest) for record in one] == whole
             return
         before += batch.rows
@@ -156,14 +158,14 @@ def lives(backlog: Backlog, end: int, encoder: Encoder, under_way: UnderWay) -> 
     """What a shipper's process makes of a backlog; None when it dies."""
     pid = os.fork()
     if pid == 0:
-        for _ in Pipeline(encoder, Limits(10_000, 100), Lines().log, under_way=under_way).batches(
+        for _ in Pipeline(encoder, BatchLimits(10_000, 100), Lines().log, under_way=under_way).batches(
             backlog.frames(0, end), Position(0)
         ):
             pass
         os._exit(0)
     if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]):
         return None
-    pipeline = Pipeline(encoder, Limits(10_000, 100), Lines().log, under_way=under_way)
+    pipeline = Pipeline(encoder, BatchLimits(10_000, 100), Lines().log, under_way=under_way)
     return list(pipeline.batches(backlog.frames(0, end), Position(0)))
 
 
@@ -198,7 +200,7 @@ def test_what_is_passed_through_is_blanked_where_something_is_redacted() -> None
     encoder = LineEncoder(settings_of())
     under_way = UnderWay()
     under_way.enter(0, 1)
-    pipeline = Pipeline(encoder, Limits(10_000, 100), Lines().log, rules=rules, under_way=under_way)
+    pipeline = Pipeline(encoder, BatchLimits(10_000, 100), Lines().log, rules=rules, under_way=under_way)
     (batch,) = pipeline.batches(backlog.frames(0, end), Position(0))
     assert [json.loads(record)["record"] for record in records([batch])[0]] == ["a", "***"]
 
@@ -210,7 +212,7 @@ def test_a_frame_that_kills_before_any_event_of_it_is_begun_is_told_apart_undeco
     under_way = UnderWay()
     for _ in range(2):
         under_way.enter(second.start, 0)
-        pipeline = Pipeline(LogRecords(), Limits(10_000, 100), Lines().log, under_way=under_way)
+        pipeline = Pipeline(LogRecords(), BatchLimits(10_000, 100), Lines().log, under_way=under_way)
     (batch,) = pipeline.batches(backlog.frames(0, end), Position(0))
     texts = [json.loads(record)["body"]["stringValue"] for record in records([batch])[0]]
     assert texts[0] == "a"
@@ -222,7 +224,7 @@ def test_a_shipper_that_is_at_nothing_died_of_nothing() -> None:
     """Whether it waits for an answer, or has made all there was."""
     backlog, end = backlog_of([event("a"), event("b")])
     under_way = UnderWay()
-    pipeline = Pipeline(Words(), Limits(10_000, 1), Lines().log, under_way=under_way)
+    pipeline = Pipeline(Words(), BatchLimits(10_000, 1), Lines().log, under_way=under_way)
     batches = pipeline.batches(backlog.frames(0, end), Position(0))
     for _ in range(2):
         next(batches)
@@ -235,7 +237,7 @@ def test_a_shipper_that_is_at_nothing_died_of_nothing() -> None:
 def test_between_any_two_records_others_have_their_turn(line: object) -> None:
     """Long ones one by one, short ones by the dozen; whoever has the turn may end the batch, or all of it."""
     backlog, end = backlog_of([event(line), event(line), event(line)], [event("short")] * 200)
-    pipeline = Pipeline(LogRecords(), Limits(10**9, 10**9), Lines().log)
+    pipeline = Pipeline(LogRecords(), BatchLimits(10**9, 10**9), Lines().log)
     turns: list[int] = []
 
     def second_turn() -> bool:
@@ -259,7 +261,7 @@ def test_between_any_two_records_others_have_their_turn(line: object) -> None:
 def test_a_look_ahead_lets_others_have_their_turn() -> None:
     rules = Rules(settings_of(TAILRACE_SAMPLE="0.5"), Lines().log)
     backlog, end = backlog_of(*[[event("a")]] * 5)
-    pipeline = Pipeline(Words(), Limits(10_000, 100), Lines().log, rules=rules)
+    pipeline = Pipeline(Words(), BatchLimits(10_000, 100), Lines().log, rules=rules)
     turns: list[int] = []
 
     def turn() -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from shipper.delivery.batch import Batch, Limits, Position
+from shipper.delivery.batch import Batch, BatchLimits, Position
 from shipper.delivery.delivery import Delivery
 from shipper.delivery.outcome import DONE, Outcome, Verdict
 from tests.shipper.support import Inbox, Lines, Timing
@@ -31,7 +31,7 @@ class Scene:
         self.inbox = Inbox(answer)
         self.timing = Timing(budget_s)
         self.lines = Lines(level)
-        self.limits = Limits(1_000_000, 1000)
+        self.limits = BatchLimits(1_000_000, 1000)
         self.settled: list[int] = []
         self.delivery = Delivery(
             self.inbox,

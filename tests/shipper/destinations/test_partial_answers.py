@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from shipper.delivery.batch import Batch, Limits
+from shipper.delivery.batch import Batch, BatchLimits
 from shipper.delivery.delivery import Delivery
 from shipper.destinations.destination import Destination
 from tests.shipper.delivery.scene import batch_of
@@ -22,7 +22,7 @@ def delivered(destination: Destination, *items: bytes) -> tuple[Batch, Lines]:
     lines, batch = Lines("info"), batch_of(*items)
     timing = Timing()
     delivery = Delivery(
-        destination, timing, Limits(1_000_000, 1000), base_s=0.05, most_s=5.0, log=lines.log, clock=timing
+        destination, timing, BatchLimits(1_000_000, 1000), base_s=0.05, most_s=5.0, log=lines.log, clock=timing
     )
     delivery.begin_shipment()
     delivery.deliver([batch], lambda _batch: None)

@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from shipper.delivery.batch import Limits, Position
+from shipper.delivery.batch import BatchLimits, Position
 from shipper.delivery.delivery import Delivery
 from shipper.delivery.outcome import Verdict
 from shipper.destinations.registry import create
@@ -55,7 +55,7 @@ class Archive:
 
     def deliver(self, *events: object) -> None:
         """Delivers events as the shipper would."""
-        limits = Limits(1_000_000, 1000)
+        limits = BatchLimits(1_000_000, 1000)
         pipeline = Pipeline(self.destination.encoder, limits, self.lines.log, selected_by(self.settings))
         (batch,) = pipeline.batches(iter([frame(*events)]), Position(0, 0, Context()))
         delivery = Delivery(self.destination, Timing(), limits, base_s=0.01, most_s=0.01, log=self.lines.log)
@@ -209,7 +209,7 @@ def test_lines_that_name_a_time_far_off_are_filed_under_when_they_came() -> None
     """They would have objects of their own, where nobody looks."""
     settings = settings_of(TAILRACE_DESTINATION="s3://bucket", AWS_REGION=REGION)
     destination = create(settings, Waits(), Lines().log)
-    pipeline = Pipeline(destination.encoder, Limits(1_000_000, 1000), Lines().log)
+    pipeline = Pipeline(destination.encoder, BatchLimits(1_000_000, 1000), Lines().log)
     far = event({"timestamp": "1999-01-01T00:00:00Z", "message": "x"})
     (batch,) = pipeline.batches(iter([frame(far, event("y"))]), Position(0, 0, Context()))
     assert [parcel.key for parcel in batch.parcels.values()] == [TIME[:13]]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shipper.delivery.batch import Batch, Limits, Position
+from shipper.delivery.batch import Batch, BatchLimits, Position
 from shipper.delivery.delivery import Delivery
 from shipper.delivery.outcome import Outcome, Verdict
 from shipper.destinations import firehose, kinesis
@@ -33,7 +33,7 @@ def delivered(scheme: str, events: Sequence[object], **environ: str) -> tuple[Ba
     settings.function.instance_id = "00112233aabbccdd"
     lines = Lines()
     destination = create(settings, Waits(), lines.log)
-    limits = Limits(8_000_000, 5000)
+    limits = BatchLimits(8_000_000, 5000)
     pipeline = Pipeline(destination.encoder, limits, lines.log, selected_by(settings))
     (batch,) = pipeline.batches(iter([frame(*events)]), Position(0, 0, Context()))
     delivery = Delivery(destination, Timing(), limits, base_s=0.01, most_s=0.01, log=lines.log)

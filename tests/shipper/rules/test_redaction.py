@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from lifecycle.contract.schemes import SCHEMES
 from lifecycle.contract.settings import Settings
-from shipper.delivery.batch import Limits, Position
+from shipper.delivery.batch import BatchLimits, Position
 from shipper.destinations.registry import create
 from shipper.model.signals import selected_by
 from shipper.pipeline import Pipeline
@@ -41,7 +41,7 @@ def leaving(events: list[Any], environ: dict[str, str], forms: Sequence[dict[str
         rules = Rules(settings, lines.log)
         settings = rules.redacted_settings(settings)
         destination = create(settings, Waits(), lines.log)
-        limits = Limits(settings.batch_bytes, settings.batch_records)
+        limits = BatchLimits(settings.batch_bytes, settings.batch_records)
         pipeline = Pipeline(destination.encoder, limits, lines.log, selected_by(settings), destination.shapes, rules)
         pipeline.is_final, pipeline.ledger = True, {"accepted": 1}
         backlog, end = backlog_of(events)
