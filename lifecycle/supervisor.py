@@ -170,10 +170,8 @@ class Supervisor:
         """
         gc.freeze()  # what is shared with the workers stays shared
         gc.enable()
-        for name in self._pool.names if self._booted.warms_first else (COLLECTOR, SHIPPER):
+        for name in self._pool.names if self._booted.warms_first else (COLLECTOR,):
             self._spawn(name)
-            if name == COLLECTOR:
-                self._pool.share()
         self._say_started()
         if self._booted.warms_first:
             warm_by = monotonic() + WARM_LIMIT_S

@@ -257,6 +257,7 @@ class WorkerPool:
         self._recent: deque[bytes] = deque(maxlen=wire.RECENT_BATCHES)
         self._recent_exports: deque[bytes] = deque(maxlen=wire.RECENT_BATCHES)
         self._digest_key = os.urandom(DIGEST_KEY_BYTES)
+        self._have_loaded = False
         self._collector = Worker(COLLECTOR, self._run_collector, log)
         self._shippers = {
             name: Shipper(name, route, self._run_shipper, log, fields={"route": route.route} if len(routes) > 1 else {})
@@ -283,14 +284,6 @@ class WorkerPool:
         """Whether one of them is not yet reaped."""
         return any(worker.pid for worker in self._workers.values())
 
-    def share(self) -> None:
-        """Loads what shippers need before they are forked, where there are several: they have it in memory once."""
-        if len(self._shippers) > 1:
-            from shipper import worker
-
-            worker.load(shipper.settings for shipper in self._shippers.values())
-            gc.freeze()
-
     def spawn(self, name: str, released: int) -> None:
         """Forks one; everything before `released` is delivered.
 
@@ -299,8 +292,19 @@ class WorkerPool:
         """
         self._released = released
         worker = self._workers[name]
+        if worker is not self._collector and len(self._shippers) > 1:
+            self._share()
         worker.spawn(self._close_in_child)
         self._log.debug("worker.started", worker=name, worker_pid=worker.pid)
+
+    def _share(self) -> None:
+        """Loads what shippers begin with before the first of several is forked: they have it in memory once."""
+        if not self._have_loaded:
+            from shipper import worker
+
+            self._have_loaded = True
+            worker.load(shipper.settings for shipper in self._shippers.values())
+            gc.freeze()
 
     def _close_in_child(self) -> None:
         self._close()
@@ -334,7 +338,7 @@ class WorkerPool:
 
         if self._warms:
             worker.warm(shipper.settings)
-        elif shipper.name != SHIPPER:  # it is started when there is time for it, which is not when it is to ship
+        else:  # it is started when there is time for that, which is not when it is to ship
             worker.warm_connections(shipper.settings)
         wire.send(their_reports, wire.Ready())
         worker.run(

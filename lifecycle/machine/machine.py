@@ -211,7 +211,7 @@ class Machine:
         buffer_s: How long the platform holds a batch back.
         freezes: Whether the environment is frozen between invocations.
         now: The present moment.
-        starts_all: Whether all shippers are started with the collector; otherwise only the first one is.
+        starts_all: Whether all shippers are started with the collector; otherwise when there is something to ship.
 
     Attributes:
         state: What is waited for; changed by `handle` alone.
@@ -237,7 +237,7 @@ class Machine:
         self._buffer_s = buffer_s
         self._freezes = freezes
         self._workers = (COLLECTOR, *(route.worker for route in self.routes))
-        self._restarts = Restarts(now, () if starts_all else [route.worker for route in self.routes[1:]])
+        self._restarts = Restarts(now, () if starts_all else [route.worker for route in self.routes])
         self._next_retry = NextRetry()
         self._ask_at = 0.0
         self._invocation: Invocation | None = None
@@ -266,8 +266,8 @@ class Machine:
         self._limits.pass_time(now)
         commands = list(self._take(event, now))
         if self._restarts.later:
-            self._start_further(now)
-        commands += [StartWorker(worker) for worker in self._restarts.due(now)]
+            self._start_later(now)
+        commands += self._started(now)
         for route in self.routes:
             route.policy.filled(route.shipments.waiting_share)
         commands += self._go_on(now)
@@ -332,6 +332,10 @@ class Machine:
         """Whether there is a shipper to take commands."""
         return self._restarts.is_alive(route.worker) and route.lagging is None
 
+    def _is_first_to_start(self, route: Route) -> bool:
+        """Whether its shipper is the one that the first shipment starts: none has been started yet."""
+        return route is self.routes[0] and route.worker in self._restarts.later
+
     def _route_of(self, worker: str) -> Route | None:
         """The route that a worker ships for; None: it is the collector."""
         return next((route for route in self.routes if route.worker == worker), None)
@@ -381,7 +385,7 @@ class Machine:
         may_run = self.state in (State.WAITING, State.REFUSED) and self._is_running
         if self.state in (State.HOLDING, State.OVERLAPPING) and invocation:
             may_run = invocation.finished_at is None and route.claim is not Claim.SHIPMENT
-        if not may_run or not self._can_ship(route) or not shipments.waiting_bytes:
+        if not may_run or not shipments.waiting_bytes or not (self._can_ship(route) or self._is_first_to_start(route)):
             return None
         last_call_at = invocation.last_call_at if invocation and not route.is_called_last else None
         timed = None
@@ -457,7 +461,9 @@ class Machine:
             invocation.stored(batch, stored_at)
         self._next_retry.answered()
         self._traffic.invoked(now)
-        ships: list[Command] = []
+        if self._is_first_to_start(self.routes[0]):
+            self._restarts.begin(self.routes[0].worker, now)
+        ships: list[Command] = [*self._started(now)]
         reasons = []
         for route in self.routes:
             route.is_called_last = False
@@ -659,11 +665,22 @@ class Machine:
 
     # What to do about it.
 
-    def _start_further(self, now: float) -> None:
-        """Starts the next shipper beside a running function, once there is something to ship and the last one is ready.
+    def _started(self, now: float) -> Iterator[Command]:
+        """The starts of workers that are due."""
+        return (StartWorker(worker) for worker in self._restarts.due(now))
 
-        Nobody waits for it there, as he would in a hold or at shutdown.
+    def _start_later(self, now: float) -> None:
+        """Starts shippers that were left for later, beside a running function: nobody waits for them there.
+
+        The first one is started with the first invocation, whose init it would have slowed down, or sooner if a shipment
+        is due; the next once there is something to ship and the last one is ready.
         """
+        first = self.routes[0]
+        if self._is_first_to_start(first):
+            due_at = self._due_at(first)
+            if self._fills(first, now) or (due_at is not None and now >= due_at):
+                self._restarts.begin(first.worker, now)
+            return
         invocation = self._invocation
         is_running = invocation is not None and invocation.finished_at is None and not self._is_shutting_down
         has_come = self.routes[0].shipments.end > 0

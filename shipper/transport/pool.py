@@ -8,6 +8,7 @@ connection from before that is silent makes way for a new one while there is tim
 import functools
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import msgspec
 
@@ -149,11 +150,15 @@ class Pool:
         return self._begun_anew(write, request.until, sent_by)
 
     def warm(self) -> None:
-        """Loads now what the first connection would load: TLS, and the authorities that are trusted."""
-        if self._address.is_tls:
-            from shipper.transport import tls, trust  # noqa: F401
+        """Loads now what the first connection would load: TLS, and the authorities that are trusted.
 
-            (self._tls_context or trust.context_of)()
+        What keeps it from that is the first connection's to meet and to say.
+        """
+        if self._address.is_tls:
+            with suppress(Exception):
+                from shipper.transport import tls, trust  # noqa: F401
+
+                (self._tls_context or trust.context_of)()
 
     def close(self) -> None:
         """Hangs up."""

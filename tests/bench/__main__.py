@@ -62,6 +62,10 @@ def per_invocation(flush: str) -> tuple[float, float]:
     return statistics.median(alone for alone, _ in pairs), statistics.median(every - alone for alone, every in pairs)
 
 
+def _pss_mb(used: Sequence[measures.Used]) -> float:
+    return statistics.median(one.pss_mb for one in used)
+
+
 def main() -> int:  # noqa: PLR0915 - a table has many rows
     """Runs everything.
 
@@ -76,6 +80,9 @@ def main() -> int:  # noqa: PLR0915 - a table has many rows
             pairs.append((measures.bare(), measures.boot()))
         status.update("Cold starts on every Python …")
         versions = cold_starts(pythons.running_and_others(VERSIONS))
+        status.update("The first twenty invocations …")
+        used = [measures.used(20) for _ in range(PAIRS)]
+        used_tls = [measures.used(20, tls=True) for _ in range(PAIRS)]
         status.update("60,000 lines in three invocations …")
         loads = [measures.load(flush=flush) for flush in ("adaptive", "end")]
         status.update("60,000 lines of JSON …")
@@ -120,6 +127,9 @@ def main() -> int:  # noqa: PLR0915 - a table has many rows
         ("exec to first /next", next_ms, "ms", next_ms / wall_ms, 1.8),
         ("CPU of all processes until idle", boot_cpu_ms, "ms", boot_cpu_ms / cpu_ms, 8.0),
         idle_row,
+        ("PSS of all processes, after 20 invocations", _pss_mb(used), "MB", None, 17.0),
+        ("PSS of all processes, after 20 invocations over TLS", _pss_mb(used_tls), "MB", None, 22.0),
+        ("first invocation held", statistics.median(one.first_held_ms for one in used), "ms", None, None),
         load_row,
         json_row,
         ("CPU per record in that run, all of them shipped", loads[-1].cpu_us_per_record, "µs", None, 6.0),

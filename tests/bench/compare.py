@@ -42,6 +42,7 @@ print(sum(name.partition(".")[0] in ("lifecycle", "collector", "shipper") for na
 def figures(extensions: Path) -> dict[str, float]:
     """One measurement of each figure."""
     boot = measures.boot(extensions)
+    used = measures.used(1, extensions)
     text = measures.load(flush="end", extensions=extensions)
     json = measures.load(flush="end", is_json=True, extensions=extensions)
     return {
@@ -49,6 +50,9 @@ def figures(extensions: Path) -> dict[str, float]:
         "exec to first /next, ms": boot.next_ms,
         "CPU until idle, ms": boot.cpu_ms,
         "PSS idle, MB": boot.pss_mb,
+        "first invocation held, ms": used.first_held_ms,
+        "CPU until idle after it, ms": used.cpu_ms,
+        "PSS idle after it, MB": used.pss_mb,
         "CPU for a text line, µs": text.cpu_us_per_record,
         "CPU for a JSON line, µs": json.cpu_us_per_record,
         "peak PSS, text, MB": text.peak_pss_mb,

@@ -75,6 +75,14 @@ class Idle(NamedTuple):
     pss_mb: float
 
 
+class Used(NamedTuple):
+    """The first invocations of an environment: how long the first was held, and what has been used when all is idle."""
+
+    first_held_ms: float
+    cpu_ms: float
+    pss_mb: float
+
+
 class Exports(NamedTuple):
     """What the function itself exports: how soon it is answered, and what a span costs on its way to the backend."""
 
@@ -111,6 +119,16 @@ def idle(environ: Mapping[str, str] = {}) -> Idle:
         pss_mb = env.memory_pss_bytes(NAME) / 1e6
         env.shutdown()
     return Idle(cpu_ms, pss_mb)
+
+
+def used(invocations: int, extensions: Path = EXTENSIONS, *, tls: bool = False) -> Used:
+    """Some invocations of 20 lines, by the default policy, and then nothing any more."""
+    with _environment(freeze=False, extensions=extensions, tls=tls) as (_, env):
+        held_ms = [env.invoke({"lines": 20, "bytes": 150}).held_ms for _ in range(invocations)]
+        cpu_ms = _settled_cpu_ms(env)
+        pss_mb = env.memory_pss_bytes(NAME) / 1e6
+        env.shutdown()
+    return Used(held_ms[0], cpu_ms, pss_mb)
 
 
 def asked(extensions: Path, environ: Mapping[str, str]) -> tuple[float, float]:
@@ -263,17 +281,25 @@ def _environment(
     timeout_s: float = 3.0,
     runtime_command: list[str] | None = None,
     extensions: Path = EXTENSIONS,
+    tls: bool = False,
     environ: Mapping[str, str] = {},
     **further: str,
 ) -> Iterator[tuple[Destination, Environment]]:
-    with Destination() as backend:
+    with Destination(tls=tls) as backend:
+        trusted = {"SSL_CERT_FILE": str(backend.ca_path)} if tls else {}
         function = Function(
             handler="app.handler",
             task_root=HANDLER,
             timeout_s=timeout_s,
             runtime_command=runtime_command,
             # Each event is a record then: what was delivered can be counted.
-            environ={"OTEL_EXPORTER_OTLP_ENDPOINT": backend.url, "TAILRACE_PLATFORM_LOGS": "1", **environ, **further},
+            environ={
+                "OTEL_EXPORTER_OTLP_ENDPOINT": backend.url,
+                "TAILRACE_PLATFORM_LOGS": "1",
+                **trusted,
+                **environ,
+                **further,
+            },
         )
         # The platform's own buffer must not be what overflows: how large it is on Lambda is not public.
         platform = Platform(freeze=freeze, buffer_bytes=64 * 1024 * 1024)

@@ -390,9 +390,9 @@ def test_killed_supervisor_leaves_no_orphan(start: Start, *, is_busy: bool) -> N
     run = start(platform=Platform(freeze=False), TAILRACE_FLUSH_BUDGET_MS="0", TAILRACE_FLUSH_INTERVAL_MS="100")
     run.invoke(lines=2)
     if is_busy:
+        seen = len(run.backend.requests)
         run.backend.faults.always(Hang())
         run.env.idle(0.2)
-        seen = len(run.backend.requests)
         run.invoke(lines=2)
         _wait_until(lambda: len(run.backend.requests) > seen)
     pids = [process.pid for process in run.env.processes(NAME)]

@@ -289,12 +289,20 @@ NO_PROBLEM = ("lifecycle.idled", "lifecycle.ended")
 
 
 def said_by_the_extension(environ: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The lines of the whole extension in an environment, from its start to a SHUTDOWN that comes at once."""
+    """The lines of the whole extension in an environment, from its start to a SHUTDOWN that comes at once.
+
+    Where init is on nobody's path it asks for the first event when its shippers have loaded, and said, everything.
+    """
     body = b'{"eventType":"SHUTDOWN","shutdownReason":"spindown","deadlineMs":%d}' % ((time.time() + 10) * 1000)
     answers = [OK_REGISTER, OK, refusal(200, body)] if "TAILRACE_ENABLED" not in environ else [OK_REGISTER]
     program = "from lifecycle.__main__ import main; main('tailrace')"
     with PlatformStub(*answers, refusal(200, body)) as platform:
-        environ = {"AWS_LAMBDA_RUNTIME_API": platform.host_port, "TAILRACE_LOG_LEVEL": "info", **environ}
+        environ = {
+            "AWS_LAMBDA_RUNTIME_API": platform.host_port,
+            "AWS_LAMBDA_INITIALIZATION_TYPE": "provisioned-concurrency",
+            "TAILRACE_LOG_LEVEL": "info",
+            **environ,
+        }
         done = subprocess.run(
             [sys.executable, "-c", program],
             cwd=ROOT,

@@ -58,7 +58,7 @@ class Life:
         mode: Of the flush policy.
         budget_s: Likewise.
         freezes: Whether the environment is frozen between invocations.
-        routes: How many there are; all but the first shipper are started later.
+        routes: How many there are; their shippers are started later.
     """
 
     def __init__(self, mode: str, *, budget_s: float = 0.5, freezes: bool = True, routes: int = 1) -> None:
@@ -73,8 +73,8 @@ class Life:
         self._is_asked = True
         self._invocations = 0
         self._times_out_at = 0.0
-        self._alive = {"collector", "shipper"}
-        self._later = {route.worker for route in self.machine.routes[1:]}
+        self._alive = {COLLECTOR}
+        self._later = {route.worker for route in self.machine.routes}
         self._is_finished = False
         self._stuck: set[str] = set()
         self._to_come: deque[Event] = deque()

@@ -33,6 +33,7 @@ from tests.lifecycle.machine.conversation import (
     machine,
     pass_time,
     reasons_to_fetch,
+    ships,
     stored,
 )
 
@@ -163,18 +164,67 @@ def test_exit_waits_for_every_route_and_for_none_past_the_deadline() -> None:
 # Started one at a time.
 
 
-def starting(routes: int = 3) -> Machine:
-    """A machine whose first shipper alone is there, and ready, as the collector is."""
-    subject = machine(routes=routes, starts_all=False)
+def starting(routes: int = 3, *, mode: str = "end", interval_s: float = 10.0) -> Machine:
+    """A machine whose collector is ready, and that has no shipper yet."""
+    subject = machine(mode, routes=routes, interval_s=interval_s, starts_all=False)
     subject.handle(WorkerReady("collector"), 0.1)
-    subject.handle(WorkerReady(SHIPPER), 0.1)
     return subject
+
+
+def first_ready(routes: int = 3) -> Machine:
+    """Likewise, in its first invocation; the first shipper is ready."""
+    subject = starting(routes)
+    assert StartWorker(SHIPPER) in invoke(subject, 1.0)
+    subject.handle(WorkerReady(SHIPPER), 1.05)
+    return subject
+
+
+@pytest.mark.parametrize("mode", ["end", "interval", "adaptive"])
+def test_first_shipper_is_started_with_the_first_invocation(mode: str) -> None:
+    """Not beside the function's init, which it would slow down; the question for the next event comes before it."""
+    subject = starting(mode=mode)
+    assert subject.handle(stored(100), 0.2) == []
+    commands = invoke(subject, 1.0)
+    assert [type(command) for command in commands] == [*([FetchNext] * (mode == "interval")), StartWorker]
+    subject.handle(stored(200, finished="r1"), 1.1)
+    subject.handle(OffsetCommitted(200), 1.2)
+    assert StartWorker(SHIPPER) not in invoke(subject, 5.0, "r2")
+
+
+def test_first_invocation_is_held_for_a_shipper_that_begins_with_it() -> None:
+    """It is there by then."""
+    subject = starting()
+    invoke(subject, 1.0)
+    assert ships(subject.handle(stored(100, finished="r1"), 1.1)) == [(0, 100, "invocation_finished")]
+
+
+def test_shipment_that_is_due_in_a_long_init_starts_the_first_shipper() -> None:
+    """What a function says at its start is no older than the interval either; nor does it fill the backlog."""
+    subject = starting(mode="interval", interval_s=2.0)
+    subject.handle(stored(100), 0.2)
+    assert subject.wakes_at == 2.2
+    commands = subject.handle(TimePassed(), 2.2)
+    assert commands[0] == StartWorker(SHIPPER)
+    assert ships(commands) == [(0, 100, "interval_passed")]
+
+    subject = starting()
+    commands = subject.handle(stored(CAPACITY // 2 + 1, start=0), 0.2)
+    assert commands[0] == StartWorker(SHIPPER)
+    assert [reason for *_, reason in ships(commands)] == ["backlog_half_full"]
+
+
+def test_environment_without_an_invocation_ships_at_its_end() -> None:
+    """Its init may have failed, and said why."""
+    subject = starting(1)
+    subject.handle(stored(100), 0.2)
+    commands = [*subject.handle(ShutdownRequested("failure", 4.0), 2.0), *pass_time(subject, 2.5)]
+    assert StartWorker(SHIPPER) in commands
+    assert ships(commands)[0][:2] == (0, 100)
 
 
 def test_further_shippers_are_started_beside_the_first_invocation_after_its_first_batch() -> None:
     """One at a time: the next when the last is ready."""
-    subject = starting()
-    assert StartWorker(SECOND) not in invoke(subject, 1.0)
+    subject = first_ready()
     assert subject.handle(stored(100), 1.1) == [StartWorker(SECOND)]
     assert StartWorker(THIRD) not in subject.handle(stored(200, start=100), 1.2)
     assert StartWorker(THIRD) in subject.handle(WorkerReady(SECOND), 1.3)
@@ -182,8 +232,7 @@ def test_further_shippers_are_started_beside_the_first_invocation_after_its_firs
 
 def test_no_shipper_is_started_in_a_hold() -> None:
     """Whoever pays for it is the function; the next invocation's run is as good."""
-    subject = starting()
-    invoke(subject, 1.0)
+    subject = first_ready()
     assert StartWorker(SECOND) not in subject.handle(stored(100, finished="r1"), 1.1)
     subject.handle(OffsetCommitted(100), 1.2)
     assert StartWorker(SECOND) in invoke(subject, 5.0, "r2")
@@ -191,8 +240,7 @@ def test_no_shipper_is_started_in_a_hold() -> None:
 
 def test_shipper_that_dies_at_its_start_holds_the_next_one_up_no_longer() -> None:
     """It is started again with pauses; the others are not to wait for these."""
-    subject = starting()
-    invoke(subject, 1.0)
+    subject = first_ready()
     subject.handle(stored(100), 1.1)
     commands = [subject.handle(WorkerExited(SECOND, was_ready=False), 1.2) for _ in range(4)]
     assert commands[3] == [StartWorker(THIRD)]
@@ -208,8 +256,7 @@ def test_where_init_is_on_nobodys_path_nothing_is_left_to_start() -> None:
 
 def test_shipper_that_was_never_started_is_at_shutdown() -> None:
     """It would have been earlier in any life of more than an instant; what waits for it is not left for that."""
-    subject = starting()
-    invoke(subject, 1.0)
+    subject = first_ready()
     subject.handle(stored(100, finished="r1"), 1.1)
     subject.handle(OffsetCommitted(100), 1.2)
     commands = subject.handle(ShutdownRequested("spindown", 4.0), 2.0)
@@ -218,8 +265,7 @@ def test_shipper_that_was_never_started_is_at_shutdown() -> None:
 
 def test_nobody_is_held_for_a_shipper_that_is_not_started_yet() -> None:
     """What waits for it leaves later."""
-    subject = starting()
-    invoke(subject, 1.0)
+    subject = first_ready()
     subject.handle(stored(100, finished="r1"), 1.1)
     assert reasons_to_fetch(subject.handle(OffsetCommitted(100), 1.12)) == ["delivered"]
 
