@@ -672,8 +672,8 @@ class Machine:
     def _start_later(self, now: float) -> None:
         """Starts shippers that were left for later, beside a running function: nobody waits for them there.
 
-        The first one is started with the first invocation, whose init it would have slowed down, or sooner if a shipment
-        is due; the next once there is something to ship and the last one is ready.
+        The first one is started with the first invocation, whose init it would have slowed down, or sooner if a
+        shipment is due; the next once there is something to ship and the last one is ready.
         """
         first = self.routes[0]
         if self._is_first_to_start(first):
