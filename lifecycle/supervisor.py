@@ -261,9 +261,10 @@ class Supervisor:
         was_ready = self._pool.forget(worker)
         if worker in self._ledgers:
             self._ledgers[worker].note_unreported(self._pool.unreported(worker))
-        if self._exit_status is None:
-            self._log.warning("worker.exited", worker=worker, exit_status=exit_status)
+        is_wanted = self._exit_status is None
         self._handle(WorkerExited(worker, was_ready))
+        if is_wanted:  # said when a successor is started, for whom somebody may wait: a first line takes 12 ms
+            self._log.warning("worker.exited", worker=worker, exit_status=exit_status)
 
     def _read_next(self) -> None:
         try:
@@ -335,8 +336,8 @@ class Supervisor:
             case Ping():
                 self._pool.ping(command.worker)
             case KillWorker():
-                self._log.warning("worker.stuck", worker=command.worker, effect="it is replaced")
                 self._pool.kill(command.worker)
+                self._log.warning("worker.stuck", worker=command.worker, effect="it is replaced")
             case WarnOfDeaths():
                 effect = "it is started again, with pauses; no invocation is held meanwhile"
                 self._log.error("worker.kept_dying", worker=command.worker, effect=effect)

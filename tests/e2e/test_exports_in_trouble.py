@@ -81,3 +81,15 @@ def test_every_span_arrives_and_the_ledger_adds_up(start: Start, intake: dict[st
     assert trouble is killing or set(arrived.values()) == {1}
     total = len(expected)
     assert accepted(run).get("traces") == {"accepted": total, "shipped": total}, run.lines()
+
+
+def test_successor_is_started_before_anything_is_said_of_the_death(start: Start, intake: dict[str, str]) -> None:
+    """Who exports meanwhile waits for the successor; the first line costs as much time as it needs to start."""
+    run = start(handler=HANDLER, TAILRACE_FLUSH="end", **{**intake, "TAILRACE_LOG_LEVEL": "debug"})
+    run.invoke(requests=[request("/v1/traces", spans(1, "before"))])
+    run.env.kill(NAME, COLLECTOR, signal.SIGKILL)
+    run.invoke(requests=[request("/v1/traces", spans(1, "after"))])
+    run.end()
+    said = [line["event"] for line in run.lines() if line.get("worker") == COLLECTOR.removeprefix("tr-")]
+    told = [event for event in said if event in ("worker.started", "worker.exited")]
+    assert told == ["worker.started", "worker.started", "worker.exited"]
