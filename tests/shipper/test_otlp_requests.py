@@ -319,6 +319,66 @@ def test_a_secret_leaves_in_no_part_of_a_request(server: Server, is_json: bool) 
     assert MAIL not in repr(lines)
 
 
+# Field 1000 of a message: what a proto that is newer than ours may bring.
+NEWER = b"\xc2\x3e\x0cfrom 2030 on"
+
+
+def with_newer_fields(message: Any) -> Any:
+    """The same request, with a field that nobody knows in everything that is in it."""
+
+    def add(one: Any) -> None:
+        one.MergeFromString(NEWER)
+        for field, value in one.ListFields():
+            if field.message_type is not None:
+                for found in [*value] if hasattr(value, "add") else [value]:
+                    add(found)
+
+    for resource in (*getattr(message, "resource_spans", ()), *getattr(message, "resource_logs", ())):
+        add(resource)
+    return message
+
+
+def newer_fields(messages: list[Any]) -> int:
+    """How many of these fields have arrived, but for those of resources and scopes, which may arrive several times."""
+    scopes = [scope for message in messages for one in message.resource_spans for scope in one.scope_spans]
+    return sum(span.SerializeToString().count(NEWER) for scope in scopes for span in scope.spans)
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [{}, {"TAILRACE_DROP": "noise"}, {"TAILRACE_SAMPLE": "0.5"}],
+    ids=["as they came", "judged", "sampled"],
+)
+@pytest.mark.parametrize("most", [9, 2], ids=["together", "divided"])
+def test_fields_that_are_newer_than_ours_pass_through(server: Server, environ: dict[str, Any], most: int) -> None:
+    """From protobuf to protobuf, also where rules have looked at them and where 413 has divided them."""
+    request = spans("a", "b", "c", "d")
+    for span in spans_in(request):
+        span.attributes.add(key="k").value.string_value = "v"
+    stream = Stream().request(with_newer_fields(request)).request(with_newer_fields(logs("fine")), is_gzip=True)
+    receiver = Receiver(server, lambda _, message: http(413 if _spans(message) > most else 200))
+    assert counted(shipped(stream, server, **environ)) == ({"traces": 4, "logs": 1}, {}, {})
+    assert newer_fields(receiver.taken["traces"]) == newer_fields([request]) == 4 * 3
+    for message in receiver.taken["traces"]:
+        found = message.resource_spans[0]
+        for one in (found, found.resource, found.scope_spans[0], found.scope_spans[0].scope):
+            assert NEWER in one.SerializeToString()
+    assert receiver.taken["logs"][0].SerializeToString().count(NEWER) == 5
+
+
+def _spans(message: Any) -> int:
+    return len(spans_in(message)) if hasattr(message, "resource_spans") else 0
+
+
+def test_fields_that_nobody_can_look_into_do_not_leave_where_something_is_redacted(server: Server) -> None:
+    """Who could say that a secret is not in them? What the layer knows arrives."""
+    receiver = Receiver(server)
+    stream = Stream().request(with_newer_fields(spans("a", "b")))
+    assert counted(shipped(stream, server, TAILRACE_REDACT="secret")) == ({"traces": 2}, {}, {})
+    assert receiver.names() == ["a", "b"]
+    assert newer_fields(receiver.taken["traces"]) == 0
+
+
 def test_sampling_goes_by_the_invocation_that_is_named(server: Server) -> None:
     """Or whose trace it is in; what belongs to none leaves."""
     named = spans("sampled out", "too")
