@@ -1,6 +1,7 @@
 """Imports run one way, and there are no circles: read from the syntax trees, late imports and types included."""
 
 import ast
+import re
 from functools import cache
 from pathlib import Path
 
@@ -131,3 +132,14 @@ def test_only_settings_reads_the_environment() -> None:
             if isinstance(node, ast.Attribute) and node.attr in ("environ", "environb", "getenv"):
                 readers.add(name)
     assert readers == {"lifecycle.__main__", "lifecycle.check"}
+
+
+def test_every_module_is_named_by_a_test() -> None:
+    """A unit that no test names is not a unit: one is called after it, or imports it. The entry point is run."""
+    named = {"lifecycle.__main__"}
+    for path in (ROOT / "tests").rglob("*.py"):
+        mirrored = path.relative_to(ROOT / "tests").with_suffix("")
+        named.add(".".join((*mirrored.parts[:-1], mirrored.name.removeprefix("test_"))))
+        for module, names in re.findall(r"^ *from ([\w.]+) import ([\w, ]*)", path.read_text(), re.MULTILINE):
+            named |= {module, *(f"{module}.{name}" for name in re.split(r"[, ]+", names))}
+    assert sorted(set(MODULES) - EMPTY - named) == []
