@@ -1,4 +1,4 @@
-"""Check before you ship: `python -m lifecycle.check [--send] [--all]`.
+"""Check before you ship: `python -m lifecycle.check [--send] [--all] [--file PATH]`.
 
 Reads the settings from the environment as the extension would, by its own code, and tells a person what it would do:
 from a checkout, or from the unpacked layer's `tailrace` directory. What matters comes first: what would be shipped and
@@ -60,7 +60,10 @@ def main(environ: Mapping[str, str], arguments: list[str], write: Callable[[str]
         "--send", action="store_true", help="deliver one test record of each signal and say what was answered"
     )
     parser.add_argument("--all", action="store_true", help="show every setting, also what is not set")
+    parser.add_argument("--file", metavar="PATH", help="read TAILRACE_SETTINGS_FILE here, and not where it will lie")
     options = parser.parse_args(arguments)
+    if options.file:
+        environ = {**environ, "TAILRACE_SETTINGS_FILE": options.file}
     settings = Settings(environ)
     fatal = refused_by(settings)
     if not settings.strict:
@@ -244,9 +247,14 @@ def origin(setting: Setting, route: Settings, variable: str, environ: Mapping[st
     is_wrong = any(problem.variable == variable and not problem.is_met for problem in route.problems)
     if is_wrong and not isinstance(setting, Patterns):
         is_used = route.values[setting.attribute] != setting.default
-        return "environment, mended" if is_used else "default, not usable"
-    is_set = environ.get(variable, "").strip() or environ.get(setting.also, "").strip()
-    return "environment" if is_set else "default"
+        return f"{_where(setting, variable, environ)}, mended" if is_used else "default, not usable"
+    return _where(setting, variable, environ) if setting.attribute in route.given else "default"
+
+
+def _where(setting: Setting, variable: str, environ: Mapping[str, str]) -> str:
+    """Where a setting that is set was found."""
+    is_in_environ = environ.get(variable, "").strip() or environ.get(setting.also, "").strip()
+    return "environment" if is_in_environ else "file"
 
 
 def shown(setting: Setting, value: object) -> str:

@@ -28,7 +28,33 @@ says so once and stays out of the way.
 - `{PREFIX}DESTINATION_ARCHIVE` makes a further [route](routes.md) of the name `archive`. What is marked *of each
   route* may end in such a name, and is then that route's; without one it is for all. What is marked *of one route* is
   never for all: without a name it is the first route's alone.
-- A value marked *secret* appears in no log line, error or crash report."""
+- A value marked *secret* appears in no log line, error or crash report.
+
+## In a file
+
+Lambda gives all of a function's variables together 4 KB. What does not fit may stand in a file beside the code or in a
+layer, which `{PREFIX}SETTINGS_FILE=/var/task/tailrace.env` names:
+
+```
+# of every function
+{PREFIX}DESTINATION=otlp+https://collector.example.com
+{PREFIX}HEADERS=api-key=@{{secretsmanager:tailrace/api-key}}
+{PREFIX}DESTINATION_ARCHIVE=s3://archive/lambda
+```
+
+- A line is `NAME=VALUE`; quotes around a value are no part of it. Blank lines, and those that begin with `#`, are none.
+  Of a name that stands there twice the last is used.
+- What the environment has is used, and not what the file has.
+- Every setting on this page is taken, with a route's name behind it where that may stand, and nothing else. A line that
+  is none, and a name that is no setting, is a warning with the line's number. A file that cannot be read, or has more
+  than 64 KB, is one warning, and nothing of it is used.
+- **What others read stays in the environment**: `AWS_LAMBDA_EXEC_WRAPPER`, what the wrapper and the function's own
+  OpenTelemetry SDK are to see (`{PREFIX}OTLP_PORT`, `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`, its exporters),
+  and every `AWS_…`. In the file the first three of these are the extension's alone.
+- A secret as it is gets a hint: the file is in every archive and checkout of the function. A [reference](secrets.md)
+  says nothing.
+
+`python -m lifecycle.check --file tailrace.env` reads it where it lies here."""
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from lifecycle.contract.schemes import Scheme
 
     class Values(Protocol):
-        """Where rows keep what they were given, by attribute."""
+        """Where rows keep what they were given, by attribute, and the variable that gave it."""
 
+        given: dict[str, str]
         values: dict[str, Any]
 
 

@@ -159,6 +159,7 @@ class Settings:
 
     enabled = Flag(default=True, about="0 keeps the extension registered and otherwise idle.")
     strict = Flag(default=False, about="1 turns a bad setting into an init error; meant for staging.")
+    settings_file = Text("", "File of further settings, NAME=VALUE a line, under those of the environment.")
     log_level = OwnLevel(
         "warning",
         "The extension's own log.",
@@ -497,6 +498,10 @@ class Settings:
         self.values: dict[str, Any] = {}
         self.given: dict[str, str] = {}
         self.problems: list[Problem] = []
+        in_file: Mapping[str, str] = {}
+        if environ.get("TAILRACE_SETTINGS_FILE", "").strip():
+            in_file = self._in_file(environ)
+            environ = {**environ, **in_file}
         known = set()
         for setting in self.table():
             known.add(setting.variable)
@@ -528,7 +533,29 @@ class Settings:
             self.values["api"] = "telemetry"
             self.problems.append(Problem("TAILRACE_API", "logs", "telemetry: there is no Logs API here", "telemetry"))
         self._bound_buffer()
+        if in_file:
+            self._hint_at_secrets(in_file)
         self.api_host_port = environ.get("AWS_LAMBDA_RUNTIME_API", "")
+
+    def _in_file(self, environ: "Mapping[str, str]") -> "Mapping[str, str]":
+        """What the file has that the environment names, and that has not; what is wrong with it is a problem."""
+        from lifecycle.contract import settings_file
+
+        found, unusable = settings_file.read(environ["TAILRACE_SETTINGS_FILE"].strip(), self.table())
+        self.problems += [Problem("TAILRACE_SETTINGS_FILE", one.where, one.expected, one.used) for one in unusable]
+        return settings_file.left_by(environ, found, self.table())
+
+    def _hint_at_secrets(self, in_file: "Mapping[str, str]") -> None:
+        """Says of secrets as they are in the file what could stand there instead."""
+        from lifecycle.contract.settings_file import plain_secrets
+
+        routes = (self, *self.routes)
+        named = {variable for route in routes for variable in plain_secrets(route, self.table(), in_file)}
+        expected = "a secret by reference, @{secretsmanager:NAME#KEY} or @{ssm:/PATH}: the file lies beside the code"
+        self.problems += [
+            Problem(variable, "(hidden)", expected, "the secret, as it stands there", is_met=True)
+            for variable in sorted(named)
+        ]
 
     def _read(self, setting: "Setting", variable: str, given: str) -> None:
         """Takes what a variable holds; what is not usable is a problem, and changes nothing."""

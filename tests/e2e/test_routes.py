@@ -1,6 +1,7 @@
 """Lives from the built layer with two routes: what arrives at both, and that nothing of one reaches the other."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -52,6 +53,27 @@ def test_everything_arrives_at_both_once(start: Start, archive: Destination) -> 
     assert {line["route"] for line in said} == {"default", "archive"}
     ordered = [line["worker"] for line in run.events("machine.ordered") if line["what"] == "Ship"]
     assert set(ordered) == {"shipper", "shipper-archive"}
+
+
+def test_settings_in_a_file_are_what_variables_are(start: Start, archive: Destination, tmp_path: Path) -> None:
+    """A route with its key and its rule; the environment's own word counts, and a line that is none is said."""
+    file = tmp_path / "tailrace.env"
+    file.write_text(
+        f"# of all functions\nTAILRACE_DESTINATION_ARCHIVE={to(archive)}\nTAILRACE_HEADERS_ARCHIVE=api-key=pl4nted\n"
+        "TAILRACE_MIN_LEVEL_ARCHIVE=error\nTAILRACE_PLATFORM_LOGS=0\nnonsense\n"
+    )
+    run = start(TAILRACE_SETTINGS_FILE=str(file))
+    run.invoke(lines=2, sleep_s=0.2)
+    run.invoke(json={"level": "ERROR", "message": "broken"}, sleep_s=0.1)
+    run.end()
+    assert len(run.backend.unique()) == len(run.env.telemetry(NAME).emitted)
+    assert "broken" in [record.body for record in archive.records()]
+    assert {request.headers["api-key"] for request in archive.requests} == {"pl4nted"}
+    assert "pl4nted" not in "".join(run.said())
+    ignored = run.events("settings.value_ignored")
+    assert [(line["variable"], line["value"]) for line in ignored if "by reference" not in line["expected"]] == [
+        ("TAILRACE_SETTINGS_FILE", "line 6")
+    ]
 
 
 def test_a_redaction_that_cannot_be_read_stops_its_own_route_alone(start: Start, archive: Destination) -> None:

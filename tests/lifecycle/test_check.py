@@ -789,3 +789,16 @@ class TestRoutes:
         assert status == check.OK
         assert "\nDestination\n  stdout" in text
         assert row(text, "TAILRACE_DESTINATION_ARCHIVE") == ["stdout:", "environment", "unset"]
+
+
+def test_file_of_settings_is_read_where_it_lies_here(tmp_path: Path) -> None:
+    """Under the variable that says where it will lie, and each value says whence it is."""
+    path = tmp_path / "tailrace.env"
+    path.write_text("TAILRACE_DESTINATION=stdout:\nTAILRACE_FLUSH=end\nTAILRACE_MIN_LEVEL=warn\nnonsense\n")
+    environ = {"TAILRACE_SETTINGS_FILE": "/var/task/tailrace.env", "TAILRACE_FLUSH": "adaptive"}
+    status, text = told(environ, "--file", str(path))
+    assert status == check.HAS_PROBLEMS
+    assert "\nDestination\n  stdout" in text
+    assert row(text, "TAILRACE_MIN_LEVEL")[:2] == ["warn", "file"]
+    assert row(text, "TAILRACE_FLUSH")[:2] == ["adaptive", "environment"]
+    assert "TAILRACE_SETTINGS_FILE: got 'line 4', expected NAME=VALUE, or a comment behind #" in text
