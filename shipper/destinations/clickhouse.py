@@ -18,10 +18,9 @@ from shipper.delivery.interfaces import Request
 from shipper.delivery.outcome import Outcome, Verdict
 from shipper.destinations.destination import Destination, Endpoint, of_records
 from shipper.destinations.fields import FieldNames, Fields, members_of, message_of, moment_of, text_of
-from shipper.destinations.http import Bodies, OnResponse, Place, Senders, outcome_of, place_of
+from shipper.destinations.http import Bodies, OnResponse, Place, Senders, outcome_of, place_behind
 from shipper.model.log_record import Encoder, LogRecord
 from shipper.model.resource import attributes, service_name
-from shipper.transport import address
 from shipper.transport.response import Response
 
 TYPE_CHECKING = False
@@ -56,7 +55,7 @@ _to_json = msgspec.json.Encoder().encode
 
 def create(settings: Settings, timing: "Timing", log: Log, on_response: OnResponse | None = None) -> Destination:
     """The destination of an address like clickhouse+https://HOST:8443/DATABASE/TABLE; see `registry.create`."""
-    place = place_of(settings, address.parse(settings.destination.partition("+")[2]))
+    place = place_behind(settings)
     sender = Senders(settings, timing, log, on_response).sender(place, read)
     inserts = Inserts(place)
     return of_records(settings, Rows(settings), lambda: Endpoint(inserts, sender))

@@ -13,11 +13,10 @@ from lifecycle.contract.settings import Settings
 from shipper.delivery.interfaces import Limits
 from shipper.destinations.destination import Destination, Endpoint, of_records
 from shipper.destinations.fields import FieldNames, Fields, members_of, message_of, resource_fields
-from shipper.destinations.http import Bodies, OnResponse, Senders, by_status, place_of
+from shipper.destinations.http import Bodies, OnResponse, Senders, by_status, place_behind
 from shipper.model import semconv, severity
 from shipper.model.log_record import Encoder, LogRecord
 from shipper.model.resource import service_name
-from shipper.transport import address
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,8 +61,7 @@ _to_json = msgspec.json.Encoder().encode
 
 def create(settings: Settings, timing: "Timing", log: Log, on_response: OnResponse | None = None) -> Destination:
     """The destination of an address like datadog+https://http-intake.logs.SITE; see `registry.create`."""
-    url = settings.destination.partition("+")[2]
-    place = place_of(settings, address.parse(url, suffix=PATH, instead_of=(PATH,)))
+    place = place_behind(settings, PATH)
     bodies = Bodies(place, "application/json", around=(b"[", b",", b"]"))
     sender = Senders(settings, timing, log, on_response).sender(place, by_status)
     return of_records(settings, Logs(settings), lambda: Endpoint(bodies, sender, LIMITS))

@@ -16,10 +16,9 @@ from shipper.delivery.interfaces import Limits, Request
 from shipper.delivery.outcome import DONE, Outcome, Verdict
 from shipper.destinations.destination import Destination, Endpoint, of_records
 from shipper.destinations.fields import FieldNames, Fields, members_of, message_of, moment_of
-from shipper.destinations.http import Bodies, OnResponse, Senders, outcome_of, place_of
+from shipper.destinations.http import Bodies, OnResponse, Senders, outcome_of, place_behind
 from shipper.model.log_record import Encoder, LogRecord
 from shipper.model.resource import attributes
-from shipper.transport import address
 from shipper.transport.response import MOST_RESPONSE, Response
 
 TYPE_CHECKING = False
@@ -56,12 +55,10 @@ _WITHOUT_IDS = ".aoss.amazonaws.com"
 # 409: a document of this id, which nobody else makes, is there.
 _OK, _CONFLICT, _CONFIGURATION, _TOO_MANY, _SERVER_ERROR = (200, 201), 409, (401, 403, 404), 429, 500
 
-_to_json = msgspec.json.Encoder().encode
-
 
 def create(settings: Settings, timing: "Timing", log: Log, on_response: OnResponse | None = None) -> Destination:
     """The destination of an address like elasticsearch+https://HOST/DATA-STREAM; see `registry.create`."""
-    place = place_of(settings, address.parse(settings.destination.partition("+")[2]))
+    place = place_behind(settings)
     path, _, query = place.address.target.partition("?")
     bodies = Bodies(place, "application/x-ndjson", f"{path.rstrip('/')}/_bulk?{query and query + '&'}{_ANSWER}")
     sender = Senders(settings, timing, log, on_response).sender(place, read, most_body=MOST_RESPONSE)
@@ -81,17 +78,15 @@ class Documents(Encoder):
         found = attributes(settings)
         fields = {name: found[name] for name in _FIELDS.split() if name in found}
         labels = {name: str(value) for name, value in found.items() if name not in fields}
-        self._tail = b",%b}\n" % _to_json({**fields, "labels": labels})[1:-1]
+        self._tail = b",%b}\n" % msgspec.json.encode({**fields, "labels": labels})[1:-1]
         self._fields = Fields(_NAMES)
         self._has_ids = has_ids
 
     def log(self, record: LogRecord) -> bytes:
         """A record's two lines."""
         action = b'{"_id":"%b"}' % record.uid.encode() if self._has_ids else b"{}"
-        pieces = [
-            b'{"create":%b}\n{"@timestamp":"%b","message":%b,' % (action, moment_of(record), message_of(record)),
-            members_of(self._fields(record)),
-        ]
+        head = b'{"create":%b}\n{"@timestamp":"%b","message":%b,' % (action, moment_of(record), message_of(record))
+        pieces = [head, members_of(self._fields(record))]
         if record.attributes:
             pieces.append(b',"attributes":{%b}' % members_of(record.attributes))
         elif record.body[:1] == b"{":
@@ -138,22 +133,18 @@ def read(request: Request, response: Response) -> Outcome:
     outcomes = [_outcome_of(result) for result in results[: request.items]]
     # A document that nothing is said of may or may not be there: it can be sent again.
     outcomes += [Outcome(verdict=Verdict.RETRY, reason="unanswered")] * (request.items - len(outcomes))
-    for outcome in outcomes:
-        if outcome.verdict is Verdict.HELD:
-            return outcome
-    return Outcome(verdict=Verdict.DONE, items={at: one for at, one in enumerate(outcomes) if one is not DONE})
+    held = next((one for one in outcomes if one.verdict is Verdict.HELD), None)
+    return held or Outcome(verdict=Verdict.DONE, items={at: one for at, one in enumerate(outcomes) if one is not DONE})
 
 
 def _outcome_of(result: Result) -> Outcome:
-    error = result.error or Error()
-    said, status = error.reason or "", result.status
+    error, status = result.error or Error(), result.status
     # A name is shown as it is, and nothing else in a name's place.
     reason = error.type[:64] if error.type.isascii() and error.type.isidentifier() else f"status_{status}"
     # Some who speak `_bulk` call it 200, and say beside it that a document was not taken.
     if status == _CONFLICT or (status in _OK and not (error.type or error.reason)):
         return DONE
+    verdict = Verdict.HELD if status in _CONFIGURATION else Verdict.REFUSED
     if status == _TOO_MANY or status >= _SERVER_ERROR or error.type == "cluster_block_exception":
-        return Outcome(verdict=Verdict.RETRY, reason=reason, said=said)
-    if status in _CONFIGURATION:
-        return Outcome(verdict=Verdict.HELD, reason=reason, said=said)
-    return Outcome(verdict=Verdict.REFUSED, reason=reason, said=said)
+        verdict = Verdict.RETRY
+    return Outcome(verdict=verdict, reason=reason, said=error.reason or "")

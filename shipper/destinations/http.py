@@ -17,7 +17,7 @@ from shipper.auth.static import StaticAuth
 from shipper.delivery.interfaces import Request
 from shipper.delivery.outcome import DONE, Outcome, Verdict
 from shipper.errors import ExchangeError, PendingError
-from shipper.transport.address import Address, user_of
+from shipper.transport.address import Address, parse, user_of
 from shipper.transport.pool import Pool
 from shipper.transport.request import ended, gzipped, head_of, joined, merged
 from shipper.transport.response import MOST_BODY, Response, retry_after_s
@@ -106,6 +106,17 @@ def place_of(settings: Settings, address: Address) -> Place:
         timeout_s=(settings.request_timeout_ms or DEFAULT_TIMEOUT_MS) / 1000,
         user=user_for(settings, address),
     )
+
+
+def place_behind(settings: Settings, suffix: str = "") -> Place:
+    """The place of a destination like SCHEME+https://…, or of a plain address.
+
+    Args:
+        settings: Name the destination.
+        suffix: What its path ends with, whether or not the address says so.
+    """
+    scheme, _, rest = settings.destination.partition("://")
+    return place_of(settings, parse(f"{scheme.rpartition('+')[2]}://{rest}", suffix=suffix, instead_of=(suffix,)))
 
 
 class Bodies:

@@ -31,10 +31,9 @@ from shipper.destinations.fields import (
     resource_fields,
     text_of,
 )
-from shipper.destinations.http import Bodies, OnResponse, Senders, outcome_of, place_of
+from shipper.destinations.http import Bodies, OnResponse, Senders, outcome_of, place_behind
 from shipper.model import semconv
 from shipper.model.log_record import Encoder, LogRecord
-from shipper.transport import address
 from shipper.transport.response import MOST_RESPONSE, Response
 
 TYPE_CHECKING = False
@@ -107,8 +106,7 @@ _pushed = msgspec.json.Decoder(Push)
 
 def create(settings: Settings, timing: "Timing", log: Log, on_response: OnResponse | None = None) -> Destination:
     """The destination of an address like loki+https://HOST; see `registry.create`."""
-    url = settings.destination.partition("+")[2]
-    place = place_of(settings, address.parse(url, suffix=PATH, instead_of=(PATH,)))
+    place = place_behind(settings, PATH)
     entries = Entries(settings)
     head = b'{"streams":[{"stream":{%b},"values":[' % members_of(entries.labels)
     bodies = Bodies(place, "application/json", around=(head, b",", b"]}]}"))

@@ -12,10 +12,9 @@ from lifecycle.contract.log import Log
 from lifecycle.contract.settings import Settings
 from shipper.destinations.destination import Destination, Endpoint, of_records
 from shipper.destinations.fields import FieldNames, Fields, members_of, message_of, moment_of
-from shipper.destinations.http import Bodies, OnResponse, Senders, by_status, place_of
+from shipper.destinations.http import Bodies, OnResponse, Senders, by_status, place_behind
 from shipper.model.log_record import Encoder, LogRecord
 from shipper.model.resource import readable, service_name
-from shipper.transport import address
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ _to_json = msgspec.json.Encoder().encode
 
 def create(settings: Settings, timing: "Timing", log: Log, on_response: OnResponse | None = None) -> Destination:
     """The destination of an address like https://…; see `registry.create`."""
-    place = place_of(settings, address.parse(settings.destination))
+    place = place_behind(settings)
     sender = Senders(settings, timing, log, on_response).sender(place, by_status)
     content_type, around = _FORMS[settings.format]
     bodies = Bodies(place, content_type, around=around)
