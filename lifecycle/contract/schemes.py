@@ -79,8 +79,11 @@ class Scheme:
         return rest == self.form
 
 
+# The destination that OpenTelemetry's own variables name.
+OTLP = "otlp"
+
 SCHEMES = {
-    "otlp": Scheme("", EVERY_SIGNAL),
+    OTLP: Scheme("", EVERY_SIGNAL),
     "otlp+http": Scheme(_SERVER, EVERY_SIGNAL),
     "otlp+https": Scheme(_SERVER, EVERY_SIGNAL),
     "http": Scheme(_SERVER, RECORDS, (LOGS,), path_is_secret=True),
@@ -149,6 +152,13 @@ SERVERS = {name: Scheme(_SERVER, EVERY_SIGNAL) for name in ("http", "https")}
 def scheme_of(address: str) -> "Scheme | None":
     """The scheme of a destination's address; None: there is none such."""
     return SCHEMES.get(address.partition(":")[0])
+
+
+def otlp_endpoint(address: str) -> "str | None":
+    """The receiver of OTLP that a destination names; "": OTLP's own variables do. None: it is no OTLP."""
+    if address in ("", OTLP):
+        return ""
+    return address[len(OTLP) + 1 :] if address.startswith(f"{OTLP}+") else None
 
 
 def preset_of(address: str) -> "Preset | None":

@@ -8,7 +8,18 @@ default is used instead.
 Runs before the first call to the platform, so it imports nothing but the kinds.
 """
 
-from lifecycle.contract.schemes import LOGS, METRICS, SCHEMES, SERVERS, TRACES, forms, preset_of, scheme_of
+from lifecycle.contract.schemes import (
+    LOGS,
+    METRICS,
+    OTLP,
+    SCHEMES,
+    SERVERS,
+    TRACES,
+    forms,
+    otlp_endpoint,
+    preset_of,
+    scheme_of,
+)
 from lifecycle.contract.setting_types import (
     ENVIRONMENT,
     EVERY_ROUTE,
@@ -613,8 +624,9 @@ class Settings:
     def _suit_destination(self) -> None:
         """Takes the destination's own defaults for what is not set, and says what it will want to know."""
         scheme = scheme_of(self.destination)
-        if self.destination.partition("+")[0] in ("", "otlp"):
-            self._suit_backend("destination" if self.destination.startswith("otlp+") else "otlp_endpoint")
+        endpoint = otlp_endpoint(self.destination)
+        if endpoint is not None:
+            self._suit_backend("destination" if endpoint else "otlp_endpoint")
         if scheme is None:
             return
         if "flush" not in self.given:
@@ -727,8 +739,8 @@ class Settings:
                 if shown:
                     self.values[row.attribute] = ""
                     left = self.given[row.attribute], shown
-        shown = self._at_intake(self.destination.removeprefix("otlp+"))
-        if shown or (self.destination == "otlp" and not self._has_otlp):
+        shown = self._at_intake(otlp_endpoint(self.destination) or self.destination)
+        if shown or (self.destination == OTLP and not self._has_otlp):
             left = self.given["destination"], shown or self.destination
             self.values["destination"] = ""
         if not any(left) or self.has_destination:

@@ -7,6 +7,7 @@ know of it, before anything is loaded, stands in `lifecycle.contract.schemes`. O
 import msgspec
 
 from lifecycle.contract.log import Log
+from lifecycle.contract.schemes import OTLP
 from lifecycle.contract.settings import Settings
 
 TYPE_CHECKING = False
@@ -118,7 +119,7 @@ def _stdout() -> "Factory":
 
 KINDS = (
     Kind(
-        schemes=("otlp", "otlp+http", "otlp+https"),
+        schemes=(OTLP, "otlp+http", "otlp+https"),
         about="a receiver of OTLP",
         takes="OTLP over HTTP",
         load=_otlp,
@@ -182,7 +183,7 @@ BY_SCHEME = {scheme: kind for kind in KINDS for scheme in kind.schemes}
 def kind_of(settings: Settings) -> Kind:
     """The kind of the destination that the settings name: OTLP's, where OTLP's own variables do."""
     scheme = settings.destination.partition(":")[0]
-    return BY_SCHEME[scheme or "otlp"]
+    return BY_SCHEME[scheme or OTLP]
 
 
 def create(settings: Settings, timing: "Timing", log: Log, on_response: "OnResponse | None" = None) -> "Destination":

@@ -2,11 +2,10 @@
 
 import msgspec
 
+from lifecycle.contract import schemes
 from lifecycle.contract.settings import OF_PLATFORM, PLATFORM_EVENTS, Settings
 
-LOGS = "logs"
-TRACES = "traces"
-METRICS = "metrics"
+LOGS, TRACES, METRICS = schemes.LOGS, schemes.TRACES, schemes.METRICS
 
 # In this order a batch's signals are sent: a destination that takes only some of them has had the lines by then.
 SIGNALS = (LOGS, TRACES, METRICS)

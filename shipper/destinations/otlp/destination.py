@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from lifecycle.contract.log import Log
-from lifecycle.contract.schemes import JSON, PROTOBUF
+from lifecycle.contract.schemes import JSON, PROTOBUF, otlp_endpoint
 from lifecycle.contract.setting_types import GRPC
 from lifecycle.contract.settings import DEFAULT_OTLP_ENDPOINT, GRPC_PORT, HTTP_PORT, Settings
 from shipper.delivery.interfaces import Request
@@ -125,14 +125,14 @@ def _address(settings: Settings, own: _Own, path: str) -> address.Address:
     A base that is given as the address of one signal is the base of all. What was meant for gRPC has no path, and a
     port at which HTTP is not spoken.
     """
-    _, plus, url = settings.destination.partition("+")
-    is_grpc = (own.protocol or settings.otlp_protocol) == GRPC and not plus
-    if own.endpoint and not plus:
+    endpoint = otlp_endpoint(settings.destination)
+    is_grpc = (own.protocol or settings.otlp_protocol) == GRPC and not endpoint
+    if own.endpoint and not endpoint:
         found = address.parse(own.endpoint)
         if is_grpc and found.target == "/":
             found = address.parse(own.endpoint, suffix=path)
     else:
-        base = url if plus else settings.otlp_endpoint or DEFAULT_OTLP_ENDPOINT
+        base = endpoint or settings.otlp_endpoint or DEFAULT_OTLP_ENDPOINT
         found = address.parse(base, suffix=path, instead_of=tuple(PATHS.values()))
     return msgspec.structs.replace(found, port=HTTP_PORT) if is_grpc and found.port == GRPC_PORT else found
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lifecycle.contract.schemes import EVERY_SIGNAL, SCHEMES, SERVERS, forms, preset_of, scheme_of
+from lifecycle.contract.schemes import EVERY_SIGNAL, SCHEMES, SERVERS, forms, otlp_endpoint, preset_of, scheme_of
 from lifecycle.contract.settings import Settings
 
 
@@ -53,6 +53,12 @@ def test_unknown_scheme_is_none() -> None:
     """Nothing stands in for it."""
     assert scheme_of("ftp://x") is None
     assert scheme_of("") is None
+
+
+def test_receiver_of_otlp_is_told_by_its_address() -> None:
+    """Or by OTLP's own variables; what is no OTLP has none."""
+    assert (otlp_endpoint("otlp+https://h/x"), otlp_endpoint("otlp"), otlp_endpoint("")) == ("https://h/x", "", "")
+    assert otlp_endpoint("https://otlp+h") is otlp_endpoint("loki+http://h") is None
 
 
 def test_forms_are_told_as_people_write_them() -> None:
