@@ -1,5 +1,7 @@
 """OpenTelemetry's SDK for Node.js, inside a function beside the built layer: whichever exporters it has, all arrives.
 
+On the sandbox, and under AWS's own emulator.
+
 Run by `make examples`, not with the other tests: its packages come from the network.
 """
 
@@ -14,14 +16,16 @@ import pytest
 
 from tests.e2e.conftest import ROOT, Start
 from tests.e2e.test_otlp_intake import accepted, intake
+from tests.e2e.test_second_opinion import layer, started
 from tests.sandbox import Destination
+from tests.sandbox.rie import Emulator
 
 pytestmark = [pytest.mark.e2e, pytest.mark.synth]
 
 PACKAGE = Path(__file__).parent / "node" / "package.json"
 HANDLER = Path(__file__).parent / "handler" / "sdk.js"
 
-__all__ = ["intake"]
+__all__ = ["intake", "layer"]
 
 
 @pytest.fixture(scope="session")
@@ -76,6 +80,44 @@ def test_all_that_it_exports_arrives_once_in_the_encoding_that_is_asked_for(
     assert {request.headers["content-type"] for request in backend.requests} == {content_type}
     _are_in_one_trace(backend, {result.request_id for result in results})
     assert min(result.payload["took_ms"] for result in results) < 50
+
+
+@pytest.mark.parametrize("concurrency", [None, 2])
+@pytest.mark.parametrize("exporters", ["proto", "http"])
+def test_all_that_it_exports_under_the_emulator_arrives_once(
+    layer: Path, intake: dict[str, str], packages: Path, tmp_path: Path, exporters: str, concurrency: int | None
+) -> None:
+    """Classic and on managed instances, in both encodings, through the wrapper."""
+    (tmp_path / "sdk.js").write_bytes(HANDLER.read_bytes())
+    (tmp_path / "node_modules").symlink_to(packages)
+    with Destination() as backend:
+        environ = {
+            **intake,
+            "AWS_LAMBDA_EXEC_WRAPPER": "/opt/tailrace/wrap",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": backend.url,
+            "OTLP_EXPORTERS": exporters,
+            "TAILRACE_FLUSH_INTERVAL_MS": "200",
+        }
+        emulator = started(
+            Emulator(
+                layer=layer, task_root=tmp_path, runtime="node /var/task/sdk.js", concurrency=concurrency,
+                environ=environ, timeout_s=20,
+            )
+        )  # fmt: skip
+        try:
+            told = [emulator.invoke({"say": f"call {number}", "spans": 2, "count": 5}) for number in range(3)]
+        finally:
+            emulator.stop()
+    said = "".join(emulator.output)
+    assert all("took_ms" in answer for answer in told), said
+    calls = [f"call {number}" for number in range(3)]
+    names = Counter(str(span.body) for span in backend.spans() if str(span.body).startswith("call"))
+    assert names == Counter(f"{call} {what}" for call in calls for what in ("handler", 0, 1)), said
+    assert sorted(str(one.body) for one in backend.records() if str(one.body).endswith("said")) == [
+        f"{call} said" for call in calls
+    ]
+    points = [point for one in backend.metrics() if one.body == "app.calls" for point in one.raw["sum"]["dataPoints"]]
+    assert max(float(point.get("asInt", point.get("asDouble"))) for point in points) >= 5
 
 
 def _are_in_one_trace(backend: Destination, ids: set[str]) -> None:

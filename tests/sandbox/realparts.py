@@ -1,6 +1,7 @@
-"""AWS's own emulator and a real collector, fetched from PyPI once, pinned by version and by digest.
+"""AWS's own emulator and a real collector, fetched from PyPI once, pinned by version and by digest; and a database.
 
-They come out of wheels (`aws-sam-cli` carries the emulator, `rotel` the collector) into `build/real/`.
+They come out of wheels (`aws-sam-cli` carries the emulator, `rotel` the collector) into `build/real/`. VictoriaMetrics
+comes from Debian's unstable suite, whatever version that has: apt checks the signatures.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+
+from tools.debian import DebianError, Suite, site
 
 CACHE = Path(__file__).resolve().parents[2] / "build" / "real"
 DOWNLOAD_LIMIT_S = 180.0
@@ -76,6 +79,27 @@ def rotel_path() -> Path:
     path = _executable(ROTEL, ROTEL.member)
     require_loadable(path)
     return path
+
+
+def victoria_path() -> Path:
+    """VictoriaMetrics, a database of metrics that takes OTLP in protobuf alone.
+
+    Raises:
+        UnavailableError: This machine is no Debian, has no network, or cannot run what is made for a newer one.
+    """
+    target = CACHE / "victoria-metrics"
+    if not target.exists():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=CACHE) as directory:
+            try:
+                suite = Suite(Path(directory) / "debian", site(), platform.machine())
+                suite.prepare()
+                suite.unpack(target.name)
+            except (DebianError, KeyError) as exc:
+                raise UnavailableError(f"{target.name}: {exc}") from exc
+            (suite.root / "usr/bin" / target.name).replace(target)
+    require_loadable(target)
+    return target
 
 
 def require_loadable(program: Path) -> None:

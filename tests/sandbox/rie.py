@@ -50,14 +50,14 @@ cp -rL "$SANDBOX_TASK/." /mnt/task
 cp "$SANDBOX_RIE" /mnt/runtime/rie
 mount --bind "$SANDBOX_PREFIX" /mnt/lang
 mount --bind "$SANDBOX_SITE" /mnt/runtime/site
-printf '#!/bin/sh\\nPYTHONPATH=/var/runtime/site exec %s /var/lang/bin/python3 -m awslambdaric %s\\n' \
-    "${AWS_LAMBDA_EXEC_WRAPPER:-}" "$SANDBOX_HANDLER" > /mnt/runtime/bootstrap
+printf '#!/bin/sh\\nPYTHONPATH=/var/runtime/site exec %s %s\\n' \
+    "${AWS_LAMBDA_EXEC_WRAPPER:-}" "$SANDBOX_RUNTIME" > /mnt/runtime/bootstrap
 chmod 755 /mnt/runtime/bootstrap /mnt/runtime/rie
 mount -t tmpfs -o mode=755 sandbox /opt
 cp -rL "$SANDBOX_LAYER/." /opt
 chmod -R a+rX /mnt/task /opt
 mount --rbind /mnt /var
-unset SANDBOX_TASK SANDBOX_RIE SANDBOX_PREFIX SANDBOX_SITE SANDBOX_HANDLER SANDBOX_LAYER
+unset SANDBOX_TASK SANDBOX_RIE SANDBOX_PREFIX SANDBOX_SITE SANDBOX_RUNTIME SANDBOX_LAYER
 cd /var/task
 exec /var/runtime/rie "$@"
 """
@@ -71,6 +71,7 @@ class Emulator:
         layer: A directory as it unpacks to /opt: `extensions/` and what lies beside it.
         task_root: The function's code, copied to /var/task.
         handler: For the real Python runtime client.
+        runtime: A command that runs the handler in place of that client; "" for none.
         concurrency: Run as Lambda Managed Instances with this many runtime workers; None for classic.
         environ: The function's own variables.
         python: The interpreter whose installation becomes /var/lang.
@@ -79,6 +80,7 @@ class Emulator:
     layer: Path
     task_root: Path
     handler: str = "app.handler"
+    runtime: str = ""
     concurrency: int | None = None
     environ: Mapping[str, str] = field(default_factory=dict)
     timeout_s: int = 3
@@ -230,7 +232,7 @@ class Emulator:
             "SANDBOX_RIE": str(binary),
             "SANDBOX_PREFIX": str(prefix),
             "SANDBOX_SITE": str(_site_packages()),
-            "SANDBOX_HANDLER": self.handler,
+            "SANDBOX_RUNTIME": self.runtime or f"/var/lang/bin/python3 -m awslambdaric {self.handler}",
         }
         if self.concurrency is not None:
             environ["AWS_LAMBDA_MAX_CONCURRENCY"] = str(self.concurrency)

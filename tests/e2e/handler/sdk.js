@@ -23,6 +23,7 @@ const runtime = `http://${process.env.AWS_LAMBDA_RUNTIME_API}/2018-06-01/runtime
 
 // OpenTelemetry's X-Ray propagator does this; it is a package of its own.
 function caller(header) {
+  if (!header?.includes("Root=1-")) return context.active(); // AWS's emulator names no trace unless it is given one
   const fields = Object.fromEntries(header.split(";").map((part) => part.split("=")));
   const traceId = fields.Root.slice(2).replace("-", "");
   const parent = { traceId, spanId: fields.Parent, traceFlags: Number(fields.Sampled), isRemote: true };
