@@ -17,7 +17,8 @@ from tests.sandbox import BlackHole, Destination, Hang
 
 # Listens on the backend's port and takes no connection. The resolver prefers neither to the other.
 DEAD, ALIVE = "127.0.0.2", "127.0.0.3"
-TWO_ADDRESSES = (f"{DEAD} backend.test", f"{ALIVE} backend.test")
+NAME_OF_TWO = "backend.test"
+TWO_ADDRESSES = (f"{DEAD} {NAME_OF_TWO}", f"{ALIVE} {NAME_OF_TWO}")
 
 
 def black_hole(scene: Scene) -> None:
@@ -104,7 +105,7 @@ CONNECTIONS = (
         name="two addresses, the first a black hole",
         backend=partial(Destination, host=ALIVE),
         hosts=TWO_ADDRESSES,
-        endpoint=lambda port: f"http://{USER}@backend.test:{port}",
+        endpoint=lambda port: f"http://{USER}@{NAME_OF_TWO}:{port}",
         start=black_hole,
         required=Required(resent=False, p50_ms=40.0),
     ),
@@ -113,7 +114,7 @@ CONNECTIONS = (
         is_default=True,
         backend=partial(Destination, host=ALIVE),
         hosts=TWO_ADDRESSES,
-        endpoint=lambda port: f"http://{USER}@backend.test:{port}",
+        endpoint=lambda port: f"http://{USER}@{NAME_OF_TWO}:{port}",
         start=black_hole,
         required=Required(by_lines=True, resent=False, has_spans=True),
     ),

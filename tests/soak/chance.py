@@ -1,14 +1,17 @@
 """What happens next: drawn from a seed, so that a run can be had again. Pure."""
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from tests.faults.answers import BARE_PAGE, PAGE, UPGRADE
 from tests.faults.cell import COLLECTOR, SHIPPER
 from tests.faults.records import PANICS, nested, zeros
-from tests.sandbox import Hang, Raw, Reset, Slow, Status
+from tests.sandbox import Hang, Raw, Renegotiate, Reset, Slow, Status
 from tests.sandbox.backend_faults import Action, Partial, retry_after
+from tests.sandbox.http1 import Request
+from tests.sandbox.model import NextFault
 
 # How often the backend gets a new fault, something else happens, a line is a hard one, and a worker is killed.
 FAULTS, MISHAPS, HARD_LINES, KILLS, RESETS = 0.05, 0.02, 0.02, 0.05, 0.03
@@ -20,6 +23,9 @@ LEAST_BETWEEN_KILLS = 50
 # A burst of a megabyte now and then, and one at first: no batch that comes later takes more memory. Most functions say
 # little.
 BURSTS = 0.002
+
+# What is drawn for the backend below this, and not for its connections, is for one signal's requests.
+ONE_SIGNAL = 0.5
 
 # How long functions run: a minute is thousands of invocations.
 RUNS_S = (0.005, 0.01)
@@ -53,7 +59,16 @@ ACTIONS: tuple[tuple[float, Action], ...] = (
 
 # What happens beside the backend, by name (`life`); what a worker does not outlive only where workers are killed.
 MILD = ("connections_lost", "frozen", "crowded", "unheard")
-DEADLY = ("shipper_stopped", "collector_stopped", "descriptors_short")
+DEADLY = ("shipper_stopped", "collector_stopped", "descriptors_short", "processes_short")
+
+# What happens when the environment ends, likewise.
+MILD_ENDINGS = ("", "frozen", "asked_to_wait", "terminated")
+DEADLY_ENDINGS = ("shipper_stopped", "collector_stopped")
+
+# Within so many invocations, so many of which the platform delivers nothing, or that it announces in odd words.
+ODD, WITHIN = 10, 10_000
+
+SIGNALS = ("logs", "traces", "metrics")
 
 # Lines that take more than others: time, memory, or room.
 HARD = (
@@ -63,7 +78,25 @@ HARD = (
     ('{"message":"m","%s":1}' % ("k" * 30_000),),
     ('{"message":"m","level":"%s"}' % ("l" * 100_000),),
     ("\x1b[31m\udcff\x00" * 1000,),
+    # What the patterns of `RULES` find the longest way to nothing in.
+    ("7" * 256_000,),
+    ("a" * 64_000,),
 )
+
+# Nothing is dropped or changed by these, however long they look.
+RULES = {"TAILRACE_DROP": r"\d+,never", "TAILRACE_REDACT": "email"}
+
+
+@dataclass(frozen=True)
+class Of:
+    """What only the requests of one signal meet."""
+
+    signal: str
+    action: Action
+
+    def __call__(self, request: Request, _body: bytes) -> Action | None:
+        """What a request meets."""
+        return self.action if request.path.partition("?")[0].endswith(self.signal) else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +114,7 @@ class Step:
     """
 
     event: dict[str, Any]
-    script: list[Action] | None = None
+    script: list[Action] | Of | None = None
     listens: bool | None = None
     hangs_up: bool = False
     kills: tuple[str, ...] = ()
@@ -97,11 +130,15 @@ class Chance:
         seed: Of everything.
         kills: Whether workers are killed.
         resets: Whether the function crashes now and then.
+        is_tls: Whether the backend speaks TLS, and may ask for another handshake.
+        has_all: Whether there are all signals, one of which may be in trouble alone.
     """
 
     seed: int
     kills: bool = False
     resets: bool = False
+    is_tls: bool = False
+    has_all: bool = False
     _dice: random.Random = field(init=False)
     _down_for: int = 0
     _killed_at: int = -LEAST_BETWEEN_KILLS
@@ -119,6 +156,22 @@ class Chance:
         """The one encoding of OTLP that the backend takes, as long as it has troubles; None: either."""
         return random.Random(f"{self.seed} encoding").choice((None, "json", "protobuf"))
 
+    @property
+    def ending(self) -> str:
+        """What happens when the environment ends."""
+        endings = MILD_ENDINGS + DEADLY_ENDINGS if self.kills else MILD_ENDINGS
+        return random.Random(f"{self.seed} ending").choice(endings)
+
+    @property
+    def withheld(self) -> frozenset[int]:
+        """Invocations of which the platform delivers nothing while they run."""
+        return frozenset(random.Random(f"{self.seed} withheld").sample(range(WITHIN), ODD))
+
+    @property
+    def odd_answers(self) -> Mapping[int, NextFault]:
+        """Calls of /next that are answered in odd words."""
+        return dict.fromkeys(random.Random(f"{self.seed} odd").sample(range(2, WITHIN), ODD), "deep")
+
     def step(self, number: int) -> Step:
         """The next one."""
         dice = self._dice
@@ -133,7 +186,8 @@ class Chance:
             event["dies"] = True
         if dice.random() < HARD_LINES:
             event["rows"] = dice.choice(HARD)
-        script, listens, hangs_up = None, None, False
+        script: list[Action] | Of | None = None
+        listens, hangs_up = None, False
         self._down_for -= 1
         if "dies" in event:
             # What waits in an environment that ends while the backend is down is lost, and that is documented.
@@ -147,8 +201,11 @@ class Chance:
             elif what < 0.3:
                 hangs_up = True
             else:
-                (action,) = dice.choices([a for _, a in ACTIONS], [weight for weight, _ in ACTIONS])
+                actions = (*ACTIONS, (2, Renegotiate())) if self.is_tls else ACTIONS
+                (action,) = dice.choices([a for _, a in actions], [weight for weight, _ in actions])
                 script = [action] * dice.randint(1, 4)
+                if self.has_all and what < ONE_SIGNAL:
+                    script = Of(dice.choice(SIGNALS), action)
         kills: tuple[str, ...] = ()
         kill_after_s = None
         mishap = dice.choice(MILD) if dice.random() < MISHAPS and "dies" not in event else ""

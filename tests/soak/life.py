@@ -3,6 +3,7 @@
 import json
 import signal
 import socket
+import ssl
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -21,10 +22,13 @@ from tests.faults.cell import (
     Required,
     Scene,
 )
+from tests.faults.connections import ALIVE, DEAD, NAME_OF_TWO, TWO_ADDRESSES
 from tests.faults.outcome import Measured, endings, ledger_problems, measured, record_problems
 from tests.faults.play import EXTENSIONS, HANDLER
-from tests.sandbox import Destination, Environment, Function, InvokeResult, Status
-from tests.soak.chance import Chance, Step
+from tests.faults.spools import SETTINGS as SPOOLED
+from tests.faults.spools import free
+from tests.sandbox import BlackHole, Destination, Environment, Function, InvokeResult, Platform, Status, retry_after
+from tests.soak.chance import RULES, Chance, Step
 from tests.soak.growth import Growth
 
 # The share of a life after which everything has been loaded that ever is, and a burst or two have been.
@@ -33,6 +37,9 @@ WARM = 0.2
 SAMPLES = 120
 
 OK = 200
+
+# More than is ever there at a time.
+SPOOL_BYTES = 256 * 1024 * 1024
 
 # How long nobody reads, or nothing can be opened; how many connections of the function's own there are.
 SHORT_S = 0.3
@@ -56,6 +63,11 @@ class Kind:
         flush: The policy.
         signals: What is made of the telemetry.
         is_beside: Whether all this is so on a second route: the first one is well, and is held to that, too.
+        has_rules: Whether there are patterns, which take long to find nothing in some lines.
+        has_spool: Whether the backlog is small and files take what it does not.
+        is_tls: Whether the backend speaks TLS.
+        has_two_addresses: Whether its name has another address before its own, which swallows everything.
+        dials_anew: Whether the platform delivers every batch by a connection of its own.
     """
 
     name: str
@@ -65,19 +77,44 @@ class Kind:
     kills: bool = False
     resets: bool = False
     is_beside: bool = False
+    has_rules: bool = False
+    has_spool: bool = False
+    is_tls: bool = False
+    has_two_addresses: bool = False
+    dials_anew: bool = False
 
     @property
     def by_lines(self) -> bool:
         """Whether the platform's events become spans and metrics, so that only the function's lines are looked for."""
         return self.signals != "logs"
 
+    def settings(self) -> Mapping[str, str]:
+        """Of the extension."""
+        return {
+            "TAILRACE_SIGNALS": self.signals,
+            "TAILRACE_PLATFORM_LOGS": "0" if self.by_lines else "1",
+            "TAILRACE_FLUSH": self.flush,
+            "TAILRACE_FLUSH_INTERVAL_MS": "500",
+            "TAILRACE_LOG_LEVEL": "info",
+            # Unknown: the supervisor complains of it, and has the log loaded before any sample, too.
+            "TAILRACE_SOAK": self.name,
+            **(RULES if self.has_rules else {}),
+            **({**SPOOLED, "TAILRACE_SPOOL_BYTES": str(SPOOL_BYTES)} if self.has_spool else {}),
+        }
+
+    def backend(self) -> Destination:
+        """Where telemetry goes."""
+        if self.is_tls:  # the last version in which a server may ask for another handshake
+            return Destination(tls=True, most_tls=ssl.TLSVersion.TLSv1_2)
+        return Destination(host=ALIVE) if self.has_two_addresses else Destination()
+
 
 KINDS = (
     Kind(name="faults, policy end", share=0.2, flush="end"),
-    Kind(name="faults, policy adaptive", share=0.15, flush="adaptive"),
-    Kind(name="faults, all signals", share=0.1, flush="end", signals="logs,traces,metrics"),
+    Kind(name="faults, policy adaptive", share=0.15, flush="adaptive", has_two_addresses=True, has_rules=True),
+    Kind(name="faults, all signals", share=0.1, flush="end", signals="logs,traces,metrics", is_tls=True),
     Kind(name="faults on one of two routes", share=0.2, flush="end", is_beside=True),
-    Kind(name="faults and kills", share=0.25, flush="end", kills=True),
+    Kind(name="faults and kills", share=0.25, flush="end", kills=True, has_spool=True, dials_anew=True),
     Kind(name="faults, kills and resets", share=0.1, flush="end", kills=True, resets=True),
 )
 
@@ -112,25 +149,33 @@ def live(kind: Kind, seed: int, seconds: float, report: Callable[[int], None]) -
         report: Called with the number of invocations now and then.
     """
     began_s = time.monotonic()
-    chance = Chance(seed, kills=kind.kills, resets=kind.resets)
+    chance = Chance(seed, kills=kind.kills, resets=kind.resets, is_tls=kind.is_tls, has_all=kind.by_lines)
     growth = Growth()
-    with Destination() as backend, Destination() if kind.is_beside else nullcontext(backend) as first:
+    with (
+        free(),
+        kind.backend() as backend,
+        Destination() if kind.is_beside else nullcontext(backend) as first,
+        BlackHole(DEAD, int(backend.url.rpartition(":")[2])) if kind.has_two_addresses else nullcontext(),
+    ):
+        url = backend.url.replace(ALIVE, NAME_OF_TWO)
         function = Function(
             handler="app.handler",
             task_root=HANDLER,
             environ={
-                "OTEL_EXPORTER_OTLP_ENDPOINT": first.url,
-                **({f"TAILRACE_DESTINATION_{SECOND}": f"otlp+{backend.url}"} if kind.is_beside else {}),
-                "TAILRACE_SIGNALS": kind.signals,
-                "TAILRACE_PLATFORM_LOGS": "0" if kind.by_lines else "1",
-                "TAILRACE_FLUSH": kind.flush,
-                "TAILRACE_FLUSH_INTERVAL_MS": "500",
-                "TAILRACE_LOG_LEVEL": "info",
-                # Unknown: the supervisor complains of it, and has the log loaded before any sample, too.
-                "TAILRACE_SOAK": kind.name,
+                "OTEL_EXPORTER_OTLP_ENDPOINT": first.url if kind.is_beside else url,
+                **({f"TAILRACE_DESTINATION_{SECOND}": f"otlp+{url}"} if kind.is_beside else {}),
+                **({"SSL_CERT_FILE": str(backend.ca_path)} if kind.is_tls else {}),
+                **kind.settings(),
             },
+            hosts=TWO_ADDRESSES if kind.has_two_addresses else (),
         )
-        with Environment(EXTENSIONS, function) as env:
+        # Where another route is held to what it is when well, nothing happens to both.
+        platform = Platform()
+        if not kind.is_beside:
+            platform = replace(
+                platform, dials_anew=kind.dials_anew, withheld=chance.withheld, next_faults=chance.odd_answers
+            )
+        with Environment(EXTENSIONS, function, platform) as env:
             env.start()
             scene = Scene(env, backend, SECOND_SHIPPER if kind.is_beside else SHIPPER)
             growth.begin(env)
@@ -157,7 +202,9 @@ def live(kind: Kind, seed: int, seconds: float, report: Callable[[int], None]) -
                     report(len(results))
             backend.faults.clear()
             backend.accept()
+            ENDINGS[chance.ending](scene)
             env.shutdown()
+            scene.settle()
             took_s = time.monotonic() - began_s
             ways = {FIRST: first, SECOND.lower(): backend} if kind.is_beside else {FIRST: backend}
             got = {
@@ -224,6 +271,12 @@ def _descriptors_short(scene: Scene) -> None:
     scene.kill_after(0.01, SHIPPER)
 
 
+def _processes_short(scene: Scene) -> None:
+    """No process can be started for a moment, in which the shipper dies."""
+    scene.short_of_processes(0.005, SHORT_S)
+    scene.kill_after(0.01, SHIPPER)
+
+
 MISHAPS: Mapping[str, Callable[[Scene], object]] = {
     "connections_lost": lambda scene: scene.backend.leave_alone(),
     "frozen": lambda scene: scene.env.idle(1.0),
@@ -232,6 +285,17 @@ MISHAPS: Mapping[str, Callable[[Scene], object]] = {
     "shipper_stopped": lambda scene: scene.later(0.01, lambda: scene.signal(SHIPPER, signal.SIGSTOP)),
     "collector_stopped": lambda scene: scene.later(0.01, lambda: scene.signal(COLLECTOR, signal.SIGSTOP)),
     "descriptors_short": _descriptors_short,
+    "processes_short": _processes_short,
+}
+
+# What happens in the last moments.
+ENDINGS: Mapping[str, Callable[[Scene], object]] = {
+    "": lambda _scene: None,
+    "frozen": lambda scene: scene.env.idle(1.0),
+    "asked_to_wait": lambda scene: scene.backend.faults.script([retry_after(5)]),
+    "terminated": lambda scene: scene.later(0.3, lambda: scene.supervisor(signal.SIGTERM)),
+    "shipper_stopped": lambda scene: scene.signal(SHIPPER, signal.SIGSTOP),
+    "collector_stopped": lambda scene: scene.signal(COLLECTOR, signal.SIGSTOP),
 }
 
 

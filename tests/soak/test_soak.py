@@ -6,7 +6,8 @@ import pytest
 
 from tests.faults.cell import NAME
 from tests.faults.play import EXTENSIONS
-from tests.soak.chance import MILD, Chance
+from tests.sandbox import Renegotiate
+from tests.soak.chance import DEADLY_ENDINGS, MILD, MILD_ENDINGS, SIGNALS, Chance, Of
 from tests.soak.growth import Growth, Sample
 from tests.soak.life import KINDS, Kind, live
 
@@ -35,6 +36,16 @@ def test_the_same_seed_brings_the_same() -> None:
     assert any(step.script for step in steps)
     assert any(step.listens is False for step in steps)
     assert {step.mishap for step in steps} > {"", *MILD}
+    assert (one.ending, one.withheld, one.odd_answers) == (same.ending, same.withheld, same.odd_answers)
+    assert {Chance(seed, kills=True).ending for seed in range(100)} == {*MILD_ENDINGS, *DEADLY_ENDINGS}
+
+
+def test_one_signal_alone_may_be_in_trouble() -> None:
+    """Its requests meet what the others do not."""
+    chance = Chance(5, has_all=True, is_tls=True)
+    scripts = [step.script for step in (chance.step(number) for number in range(2000)) if step.script]
+    assert {script.signal for script in scripts if isinstance(script, Of)} == set(SIGNALS)
+    assert any(Renegotiate() in script for script in scripts if isinstance(script, list))
 
 
 def grown(*anonymous_mb: float) -> list[str]:
