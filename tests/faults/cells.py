@@ -6,13 +6,12 @@ import time
 from collections.abc import Iterator
 from email.utils import formatdate
 
-from tests.faults.cell import COLLECTOR, INVOCATIONS, LINES, SHIPPER, Cell, Required, Scene
+from tests.faults.cell import COLLECTOR, INVOCATIONS, LATE_MS, LINES, SHIPPER, Cell, Required, Scene
 from tests.faults.hooks import RUNNING, accepting, always, first, killing, killing_always, well_again, with_event
 from tests.sandbox import Hang, Platform, Reset, Slow, Status
 from tests.sandbox.backend_faults import Action, retry_after
 
 HEALTHY = Required(p50_ms=40.0)
-LATE_MS = 5.0
 
 BURST = {"lines": 5 * 1024, "bytes": 1024}
 

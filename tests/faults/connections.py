@@ -9,8 +9,7 @@ from pathlib import Path
 from tempfile import gettempdir
 
 from tests.faults.answers import CRASHES
-from tests.faults.cell import INVOCATIONS, LINES, Cell, PerInvocation, Required, Scene
-from tests.faults.cells import LATE_MS
+from tests.faults.cell import INVOCATIONS, LATE_MS, LINES, Cell, PerInvocation, Required, Scene
 from tests.faults.hooks import always, well_again
 from tests.faults.play import USER
 from tests.sandbox import BlackHole, Destination, Hang

@@ -2,7 +2,7 @@
 
 import socket
 
-from tests.faults.cell import COLLECTOR, INVOCATIONS, LINES, SHIPPER, Cell, Required, Scene
+from tests.faults.cell import COLLECTOR, INVOCATIONS, LATE_MS, LINES, SHIPPER, Cell, Required, Scene
 from tests.faults.hooks import accepting, always, killing, killing_always, well_again
 from tests.sandbox import Hang, Slow
 
@@ -57,7 +57,7 @@ EXPORTING = (
         settings=INTAKE,
         events=EVENTS,
         start=always(Slow(1.5)),
-        required=Required(answered_p50_ms=5.0, answered_ms=ANSWERED_MS),
+        required=Required(answered_p50_ms=5.0, answered_ms=ANSWERED_MS, late_p50_ms=LATE_MS),
         is_slow=True,
     ),
     Cell(
@@ -66,7 +66,7 @@ EXPORTING = (
         events=EVENTS,
         start=always(Hang()),
         ending=well_again,
-        required=Required(answered_p50_ms=5.0, answered_ms=ANSWERED_MS),
+        required=Required(answered_p50_ms=5.0, answered_ms=ANSWERED_MS, late_p50_ms=LATE_MS),
         is_slow=True,
     ),
     Cell(

@@ -3,8 +3,19 @@
 import os
 
 from lifecycle.machine.restarts import DEATHS_TO_FAIL
-from tests.faults.cell import COLLECTOR, INVOCATIONS, LINE, LINES, SHIPPER, Cell, PerInvocation, Required, Scene
-from tests.faults.cells import BURST, LATE_MS
+from tests.faults.cell import (
+    COLLECTOR,
+    INVOCATIONS,
+    LATE_MS,
+    LINE,
+    LINES,
+    SHIPPER,
+    Cell,
+    PerInvocation,
+    Required,
+    Scene,
+)
+from tests.faults.cells import BURST
 from tests.faults.hooks import RUNNING, accepting, always, first, killing_always, well_again, well_again_at, with_event
 from tests.sandbox import Hang, Platform, Reset, Slow, Status
 from tests.sandbox.backend_faults import Partial

@@ -8,7 +8,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from tests.faults.cell import NAME, SECOND, SECOND_SHIPPER, SHIPPER, Cell, Scene
-from tests.faults.outcome import Measured, measured, problems
+from tests.faults.outcome import OK, Measured, measured, problems
 from tests.sandbox import Destination, Environment, Function, PeakMemory
 
 ROOT = Path(__file__).parents[2]
@@ -122,6 +122,7 @@ def play(cell: Cell, *, log_level: str = "info") -> Played:
                     if results[-1].ok and arrived(measured_one, f"{number}: ") < event["lines"]:
                         late.append(number)
                     scene.settle()
+                in_time = sum(request.stored and request.status == OK for request in measured_one.requests)
                 if cell.ending:
                     cell.ending(scene)
                 env.shutdown()
@@ -137,6 +138,7 @@ def play(cell: Cell, *, log_level: str = "info") -> Played:
                 took_s=took_s,
                 by_lines=cell.required.by_lines,
                 late=late,
+                in_time=in_time,
                 peak_mb=memory.peak_bytes / 1e6,
             )
             headers = [request.headers for request in measured_one.requests if request.path.startswith("/")]

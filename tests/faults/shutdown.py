@@ -3,7 +3,7 @@
 import signal
 
 from tests.faults.answers import ALL_SIGNALS
-from tests.faults.cell import COLLECTOR, INVOCATIONS, LINE, LINES, SHIPPER, Cell, Hook, Required, Scene
+from tests.faults.cell import COLLECTOR, INVOCATIONS, LATE_MS, LINE, LINES, SHIPPER, Cell, Hook, Required, Scene
 from tests.faults.hooks import always
 from tests.sandbox import Slow
 
@@ -117,12 +117,12 @@ SHUTDOWN = (
         settings={**ALL_SIGNALS, "TAILRACE_FLUSH": "interval"},
         events=({"lines": LINES, "sleep_s": 0.1},) * INVOCATIONS,
         start=always(Slow(1.5)),
-        required=Required(by_lines=True, has_spans=True),
+        required=Required(by_lines=True, has_spans=True, late_p50_ms=LATE_MS),
     ),
     Cell(
         name="adaptive, all signals, 1.5 s slow",
         is_default=True,
         start=always(Slow(1.5)),
-        required=Required(by_lines=True, has_spans=True),
+        required=Required(by_lines=True, has_spans=True, late_p50_ms=LATE_MS),
     ),
 )

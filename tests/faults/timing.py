@@ -3,7 +3,7 @@
 import signal
 
 from tests.faults.answers import ALL_SIGNALS
-from tests.faults.cell import INVOCATIONS, LINE, LINES, Cell, PerInvocation, Required, Scene
+from tests.faults.cell import INVOCATIONS, LATE_MS, LINE, LINES, Cell, PerInvocation, Required, Scene
 from tests.faults.hooks import always
 from tests.sandbox import Slow
 from tests.sandbox.backend_faults import retry_after
@@ -44,7 +44,7 @@ TIMING = (
         start=always(Slow(0.6)),
         before=idle(1.0),
         ending=lambda scene: scene.env.idle(1.0),
-        required=Required(most_copies=SENT_WHILE_HELD),
+        required=Required(most_copies=SENT_WHILE_HELD, late_p50_ms=LATE_MS),
     ),
     Cell(
         name="frozen within each request, default",
@@ -53,7 +53,7 @@ TIMING = (
         start=always(Slow(0.6)),
         before=idle(1.0),
         ending=lambda scene: scene.env.idle(1.0),
-        required=Required(by_lines=True, most_copies=SENT_WHILE_HELD, has_spans=True),
+        required=Required(by_lines=True, most_copies=SENT_WHILE_HELD, has_spans=True, late_p50_ms=LATE_MS),
     ),
     Cell(
         name="frozen within each request, budget 0",
@@ -62,7 +62,7 @@ TIMING = (
         start=always(Slow(0.3)),
         before=idle(1.0),
         ending=lambda scene: scene.env.idle(1.0),
-        required=Required(resent=False),
+        required=Required(resent=False, late_p50_ms=LATE_MS),
     ),
     Cell(
         name="init within an invocation",
