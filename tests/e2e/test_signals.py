@@ -313,15 +313,16 @@ def test_rules_are_counted_and_what_they_stop_never_leaves(start: Start) -> None
 def test_with_a_redaction_that_cannot_be_read_nothing_leaves_and_nobody_waits(start: Start) -> None:
     """Every event is dropped at once and counted; the budget is not touched."""
     run = start(TAILRACE_REDACT="email;[", TAILRACE_FLUSH="end", TAILRACE_LOG_LEVEL="info", **BARE)
-    for _ in range(3):
-        assert run.invoke(lines=3).status == "success"
+    results = [run.invoke(lines=3) for _ in range(3)]
     run.end()
+    assert {result.status for result in results} == {"success"}
     assert run.backend.requests == []
     (ledger,) = run.events("lifecycle.ended")
     assert (ledger["shipped"], ledger["waiting"], ledger["requests"]) == (0, 0, 0)
     assert ledger["dropped"] == {"unredactable": ledger["accepted"]}
     assert ledger["level"] == "warning"
-    assert ledger["held_ms"] < 250  # one that began before the shipper had looked at its rules
+    # Beside the first one the shipper is still to look at its rules.
+    assert max(result.held_ms for result in results[1:]) < 200
     (said,) = run.events("rules.redaction_unreadable")
     assert (said["level"], said["variable"]) == ("error", "TAILRACE_REDACT")
 
