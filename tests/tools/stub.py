@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+FINDER = Path(__file__).parents[2] / "lifecycle" / "finder.py"
+
 MAIN = '''\
 """Says how it was started."""
 
@@ -34,6 +36,7 @@ def write_source(root: Path) -> Path:
     for name, text in {
         "lifecycle/__init__.py": "",
         "lifecycle/__main__.py": MAIN,
+        "lifecycle/finder.py": FINDER.read_text(encoding="utf-8"),
         "lifecycle/notes.txt": "not a module",
         "lifecycle/__pycache__/stale.cpython-39.pyc": "not to be carried",
         "collector/__init__.py": COLLECTOR,

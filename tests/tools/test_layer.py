@@ -97,6 +97,8 @@ class TestContent:
             "tailrace/lifecycle/__main__.py",
             f"tailrace/lifecycle/__pycache__/__init__.{TAG}.pyc",
             f"tailrace/lifecycle/__pycache__/__main__.{TAG}.pyc",
+            f"tailrace/lifecycle/__pycache__/finder.{TAG}.pyc",
+            "tailrace/lifecycle/finder.py",
             "tailrace/shipper/__init__.py",
             f"tailrace/shipper/__pycache__/__init__.{TAG}.pyc",
             "tailrace/shipper/destinations/__init__.py",
@@ -289,11 +291,11 @@ class TestLauncher:
         with pytest.raises(layer.LayerError, match="expected"):
             layer.first_line(interpreter)
 
-    def test_it_imports_nothing_but_sys_and_the_entry(self) -> None:
+    def test_it_imports_nothing_but_sys_the_finder_and_the_entry(self) -> None:
         """Every import is paid for at every cold start."""
         tree = ast.parse(layer.launcher_text("/python"))
         imports = [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
-        assert imports == ["import sys", "from lifecycle.__main__ import main"]
+        assert imports == ["import sys", "from lifecycle import finder", "from lifecycle.__main__ import main"]
 
     def test_started_by_the_kernel_it_calls_the_entry_with_its_name(self, stub_layer: Path) -> None:
         """As Lambda starts it."""
