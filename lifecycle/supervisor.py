@@ -126,12 +126,17 @@ class Supervisor:
         # A snapshot's copies would all be alike; each makes itself one of a kind at its first invocation.
         self._is_snapshot = settings.function.initialization_type == "snap-start"
         now = monotonic()
-        is_told = booted.listener is not None
+        tells_ends = booted.listener is not None
         traffic = Traffic(max(route.flush_interval_ms for route in self._routes.values()) / MS_PER_S)
         self._machine = Machine(
             traffic,
             [
-                Route(worker, _policy(traffic, route, is_told=is_told), capacity_bytes=settings.backlog_bytes, now=now)
+                Route(
+                    worker,
+                    _policy(traffic, route, tells_ends=tells_ends),
+                    capacity_bytes=settings.backlog_bytes,
+                    now=now,
+                )
                 for worker, route in self._routes.items()
             ],
             buffer_s=settings.buffer_ms / MS_PER_S,
@@ -212,14 +217,14 @@ class Supervisor:
             self._handle(TimePassed())
 
     def _read_reports(self, name: str) -> None:
-        events = self._told(name)
+        events = self._events_of(name)
         # What a predecessor had of a spool is looked for frame by frame.
         for event in events if self._spool is not None else together(events):
             self._handle(event)
             if isinstance(event, ExportStored):
                 self._hears_at = monotonic() + EXPORTS_TOGETHER_S
 
-    def _told(self, name: str) -> Iterator[Event]:
+    def _events_of(self, name: str) -> Iterator[Event]:
         """What a worker has reported, counted, as events."""
         for report in self._pool.reports(name):
             for worker, ledger in self._ledgers.items():
@@ -519,15 +524,15 @@ def _event_of_stored(report: wire.Stored, log: Log) -> Event:
     return BatchStored(report.start, report.end, report.finished, report.reported, age_s, report.begun)
 
 
-def _policy(traffic: Traffic, settings: Settings, *, is_told: bool) -> FlushPolicy:
-    """When to ship by a route. `is_told`: the platform tells of ends of invocations."""
+def _policy(traffic: Traffic, settings: Settings, *, tells_ends: bool) -> FlushPolicy:
+    """When to ship by a route. `tells_ends`: the platform tells of the ends of invocations."""
     return FlushPolicy(
         traffic,
         settings.flush,
         interval_s=settings.flush_interval_ms / MS_PER_S,
         budget_s=settings.flush_budget_ms / MS_PER_S,
         jitter=_uniform,
-        can_hold=is_told and settings.can_hold,
+        can_hold=tells_ends and settings.can_hold,
     )
 
 

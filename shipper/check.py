@@ -129,7 +129,7 @@ def send(settings: Settings) -> Iterator[Answered]:
             if endpoint is None:
                 continue
             forms = endpoint.forms()
-            told: dict[str, Answered] = {}
+            answers: dict[str, Answered] = {}
             for form, alone in forms.items():
                 responses.clear()
                 text = f"{TEXT}, {form}" if len(forms) > 1 else TEXT
@@ -139,11 +139,11 @@ def send(settings: Settings) -> Iterator[Answered]:
                 took_ms = (time.monotonic() - started) * 1000
                 response = responses[-1] if responses else None
                 asked_as = Asked(settings, signal, form, has_others=len(forms) > 1, place=alone.place)
-                told[form] = _answered(asked_as, outcome, response, took_ms, quoting)
+                answers[form] = _answered(asked_as, outcome, response, took_ms, quoting)
                 # What is refused for another reason than its form is refused in every one.
                 if outcome.verdict is not Verdict.DONE and outcome.reason not in _ABOUT_FORM:
                     break
-            yield from _alike(told)
+            yield from _alike(answers)
     finally:
         destination.close()
 
@@ -159,11 +159,11 @@ def _secrets(destination: Destination) -> str:
     return "known" if all(one.is_known for one in destination.secrets) else "not known: nothing could be sent"
 
 
-def _alike(told: dict[str, Answered]) -> Iterator[Answered]:
+def _alike(answers: dict[str, Answered]) -> Iterator[Answered]:
     """What was answered to one record in several forms: one that is taken is enough, the extension finds it out."""
-    is_well = any(answered.is_well for answered in told.values())
-    for form, answered in told.items():
-        said = f"{answered.said} to {form}" if len(told) > 1 else answered.said
+    is_well = any(answered.is_well for answered in answers.values())
+    for form, answered in answers.items():
+        said = f"{answered.said} to {form}" if len(answers) > 1 else answered.said
         yield msgspec.structs.replace(answered, said=said, is_well=is_well)
 
 

@@ -74,7 +74,7 @@ class SecretRefresh:
         """Fetches all that is due; returns the command that came before or meanwhile, and waits."""
         self._ship = ship
         limit_s = _LIMIT_S if ship is None else max(0.0, ship.deadline - self._clock()) * _LAST_SHARE
-        self._commands.aside(limit_s, self._came)
+        self._commands.aside(limit_s, self._on_ship)
         for one in self._secrets:
             if one.due_in_s() <= 0 and self._commands.time_left_s() > 0:
                 one.refresh()
@@ -83,7 +83,7 @@ class SecretRefresh:
         self._commands.between = None
         return self._ship
 
-    def _came(self, ship: wire.Ship) -> None:
+    def _on_ship(self, ship: wire.Ship) -> None:
         """A command while something is fetched."""
         if not (ship.is_final or self._is_ready() or self._may_wait()):
             self._refuse(ship)
@@ -92,7 +92,7 @@ class SecretRefresh:
         # What is known already is used, and what is being fetched is fetched again.
         is_last = ship.is_final or not self._is_ready()
         limit_s = (ship.deadline - self._clock()) * _LAST_SHARE if is_last else 0.0
-        self._commands.aside(max(0.0, min(self._commands.time_left_s(), limit_s)), self._came)
+        self._commands.aside(max(0.0, min(self._commands.time_left_s(), limit_s)), self._on_ship)
 
     def _may_wait(self) -> bool:
         self._refused += 1

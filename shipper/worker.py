@@ -243,17 +243,17 @@ class Worker:
             self._begin_anew()
             self._reports.stall("crashed")
 
-    def give_up(self, order: GiveUp) -> None:
+    def give_up(self, command: GiveUp) -> None:
         """Passes by what others need the room of: it is read, and nothing of it is sent.
 
         Raises:
             SupervisorGoneError: Nobody waits for it any more.
         """
         reports, commands, pipeline = self._reports, self._commands, self._pipeline
-        self._begin_at(order)
+        self._begin_at(command)
         began = reports.position
-        through = self._backlog.boundary(order.since, order.at_least, order.at_most)
-        commands.until = max(commands.until, order.at_most)
+        through = self._backlog.boundary(command.since, command.at_least, command.at_most)
+        commands.until = max(commands.until, command.at_most)
         self._destination.close()  # an answer that is still owed would be taken for another's
         self._cut_anew()
         reports.gives_up = True
@@ -281,13 +281,13 @@ class Worker:
         self._commands.look()
         return False
 
-    def _begin_at(self, order: Ship | GiveUp) -> None:
+    def _begin_at(self, command: Ship | GiveUp) -> None:
         """Goes on from where the supervisor says, unless we are further: our report crossed it on the way."""
-        if (order.since, order.skip) > (self._reports.position.through, self._reports.position.skip):
-            context = unpacked(order.context)
-            if order.has_gap:
+        if (command.since, command.skip) > (self._reports.position.through, self._reports.position.skip):
+            context = unpacked(command.context)
+            if command.has_gap:
                 context = msgspec.structs.replace(context, open=(), phase=None, request_id="", kept="")
-            self._cut = Position(order.since, order.skip, context)
+            self._cut = Position(command.since, command.skip, context)
             self._learn(self._cut.context.learnt)
             self._reports.begin_at(self._cut)
             self._unfinished.clear()

@@ -76,7 +76,7 @@ class Scope(msgspec.Struct, frozen=True):
     region: str
 
 
-class Trouble(msgspec.Struct, frozen=True):
+class Refusal(msgspec.Struct, frozen=True):
     """What a service says of why.
 
     Attributes:
@@ -140,13 +140,13 @@ def scope_of(says: str, host: str, region: str) -> Scope | None:
     return None
 
 
-def trouble_of(response: Response) -> Trouble:
+def refusal_of(response: Response) -> Refusal:
     """What an answer that is no success says of why."""
     body = response.body
     if body.lstrip()[:1] == b"<":
         code, message = _XML_CODE.search(body), _XML_MESSAGE.search(body)
         said = message[1].decode("utf-8", "replace") if message else ""
-        return Trouble(code[1].decode() if code else "", said)
+        return Refusal(code[1].decode() if code else "", said)
     try:
         error = _errors.decode(body)
     except (msgspec.MsgspecError, ValueError, RecursionError):
@@ -154,15 +154,15 @@ def trouble_of(response: Response) -> Trouble:
     header = response.headers.get(b"x-amzn-errortype", b"").decode("latin-1")
     name = (error.type or error.code or header).partition(":")[0].rpartition("#")[2].strip()
     is_name = name.isascii() and name.isidentifier() and len(name) <= 64  # noqa: PLR2004 - none is longer
-    return Trouble(name if is_name else "", error.message or error.Message or "")
+    return Refusal(name if is_name else "", error.message or error.Message or "")
 
 
 def judged(outcome: Outcome, response: Response) -> Outcome:
     """An outcome by the name of what went wrong: AWS says much with 400 that others say with another status."""
     if outcome.verdict is Verdict.DONE:
         return outcome
-    trouble = trouble_of(response)
-    name, said = trouble.name, trouble.message
+    refusal = refusal_of(response)
+    name, said = refusal.name, refusal.message
     if not name:
         return outcome
     if name in THROTTLES:

@@ -17,7 +17,7 @@ import msgspec
 from lifecycle.contract.log import Log
 from lifecycle.contract.setting_types import references_in
 from lifecycle.contract.settings import Settings
-from shipper.auth.aws import DENIED, THROTTLES, Scope, address_of, trouble_of
+from shipper.auth.aws import DENIED, THROTTLES, Scope, address_of, refusal_of
 from shipper.auth.sigv4 import SigV4
 from shipper.delivery.interfaces import Request
 from shipper.delivery.outcome import Outcome, Verdict
@@ -311,8 +311,8 @@ class References:
                 self._failed(one, exc.reason, exc.detail or place.authority)
             return
         if response.status != _OK:
-            trouble = trouble_of(response)
-            self._failed(one, trouble.name or f"status_{response.status}", self._quoted(trouble.message.encode()))
+            refusal = refusal_of(response)
+            self._failed(one, refusal.name or f"status_{response.status}", self._quoted(refusal.message.encode()))
             return
         try:
             value = one.read(response.body)

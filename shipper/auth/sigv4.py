@@ -170,7 +170,7 @@ class Clock:
         """Seconds, which no server sets."""
         return self._monotonic()
 
-    def heard(self, date: float) -> None:
+    def adjust(self, date: float) -> None:
         """A server's own time, with an answer that doubts ours."""
         skew_s = date - self._wall_clock()
         self._skew_s = skew_s if abs(skew_s) >= _LEAST_SKEW_S else 0.0
@@ -251,6 +251,6 @@ class SigV4:
             return outcome
         date = epoch_s_of(response.headers.get(b"date", b"").strip().decode("latin-1"))
         if not is_again and date is not None and abs(date - self._signed_at) >= _LEAST_SKEW_S:
-            self._clock.heard(date)
+            self._clock.adjust(date)
             return Outcome(verdict=Verdict.RETRY, reason="stale_signature", detail=outcome.detail, said=outcome.said)
         return base.judged(outcome, response) if base else outcome

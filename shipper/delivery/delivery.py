@@ -264,7 +264,7 @@ class Delivery:
                     if task.answered is not None:
                         task.parcel.pending = task.piece, task.answered
                     task.request = None
-                    task.isolation.heard(
+                    task.isolation.answered(
                         task.piece, Outcome(verdict=Verdict.HELD, reason=task.health.reason or "deadline")
                     )
                 else:
@@ -426,7 +426,7 @@ class Delivery:
         if outcome.reason == "request_bytes" and len(piece) == 1 and items_of(task.parcel.records[piece[0]]) == 1:
             task.isolation.drop(piece, outcome)
         else:
-            task.isolation.heard(piece, outcome)
+            task.isolation.answered(piece, outcome)
         self._count_dropped(task)
 
     def _repeat(self, tasks: Sequence[_Task], failing: list[_Task], settled: Callable[[Batch], None]) -> list[_Task]:

@@ -108,10 +108,10 @@ class Isolation:
         """What failed is to be tried again."""
         self.failed = None
 
-    def heard(self, piece: Sequence[int], outcome: Outcome) -> None:
+    def answered(self, piece: Sequence[int], outcome: Outcome) -> None:
         """Takes note of what became of some records."""
         if outcome.items:
-            self._heard_of_each(piece, outcome)
+            self._answered_each(piece, outcome)
         elif outcome.verdict is Verdict.DONE:
             self._settle(piece)
         elif self._is_about(outcome):
@@ -129,7 +129,7 @@ class Isolation:
         """Whether an outcome is taken to speak of the records."""
         return outcome.is_refusal or (self._is_searching and outcome.may_be_records)
 
-    def _heard_of_each(self, piece: Sequence[int], outcome: Outcome) -> None:
+    def _answered_each(self, piece: Sequence[int], outcome: Outcome) -> None:
         """What was taken is settled, what was refused beside it is given up, the rest is sent again."""
         rest = msgspec.structs.replace(outcome, items={})
         outcomes = {at: outcome.items.get(place, rest) for place, at in enumerate(piece)}
