@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from shipper.delivery.batch import BatchLimits
     from shipper.delivery.interfaces import Passing, Shapes
-    from shipper.rules.rules import Rules
+    from shipper.rules.rule_set import Rules
 
 else:
     Any = object
@@ -218,7 +218,7 @@ class Requests:
             those of which something could not be redacted, and is blanked.
         """
         from shipper.parse.otlp_items import containers_of, items_of
-        from shipper.rules.rules import UnredactableError
+        from shipper.rules.rule_set import UnredactableError
 
         signal, count = part.form.signal, part.request.items
         if signal == METRICS:
@@ -305,7 +305,7 @@ def _records(part: Part, message: dict[str, Any]) -> "Iterator[LogRecord]":
 
 def _redacted(rules: "Rules", item: dict[str, Any], place: int, blanked: set[int]) -> str:
     """Redacts an item; why it is given up, if it cannot be."""
-    from shipper.rules.rules import UnredactableError
+    from shipper.rules.rule_set import UnredactableError
 
     try:
         if rules.redact_message(item):

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from shipper.invocations.phases import Phases
     from shipper.model.span import Span
     from shipper.otlp_requests import ItemRow, Requests
-    from shipper.rules.rules import Rules
+    from shipper.rules.rule_set import Rules
 
     Adding = Generator[Batch, None, tuple[Batch, Position, Position]]
 

@@ -30,7 +30,7 @@ from shipper.reports import NOWHERE, Reports
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from shipper.destinations.destination import Destination
-    from shipper.rules.rules import Rules
+    from shipper.rules.rule_set import Rules
 
 # In the last shipment so much is under way at once, as far as there is memory for it.
 _MOST_TOGETHER = 4
@@ -459,6 +459,6 @@ def _rules(settings: Settings, log: Log) -> "Rules | None":
     is_whole = settings.sample >= 1 and not (settings.min_level or settings.drop or settings.keep or settings.redact)
     if is_whole:
         return None
-    from shipper.rules.rules import Rules
+    from shipper.rules.rule_set import Rules
 
     return Rules(settings, log)

@@ -16,7 +16,7 @@ from shipper.destinations.registry import create
 from shipper.model.context import NOTHING, Context, packed, unpacked
 from shipper.model.signals import selected_by
 from shipper.pipeline import Pipeline
-from shipper.rules.rules import Rules
+from shipper.rules.rule_set import Rules
 from tests.sandbox.otlp import REQUESTS, from_json, from_protobuf, without_nulls
 from tests.sandbox.received import attributes_of, value_of
 from tests.shipper.support import Lines, Waits, backlog_of, settings_of

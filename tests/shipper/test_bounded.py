@@ -13,7 +13,7 @@ from shipper.destinations.lines import Lines as LineEncoder
 from shipper.destinations.otlp import json_logs, protobuf_logs
 from shipper.model.log_record import Encoder
 from shipper.pipeline import Pipeline
-from shipper.rules.rules import Rules
+from shipper.rules.rule_set import Rules
 from tests.sandbox.received import value_of
 from tests.shipper.support import REQUEST_ID, TIME, Lines, settings_of
 

@@ -17,7 +17,7 @@ from shipper.destinations.registry import create
 from shipper.model.context import Context, Invocation
 from shipper.model.signals import selected_by
 from shipper.pipeline import Pipeline
-from shipper.rules.rules import Rules
+from shipper.rules.rule_set import Rules
 from tests.shipper.exports import TRACE_ID, Receiver, Stream, logs, points, spans, spans_in
 from tests.shipper.support import REQUEST_ID, Lines, Server, Waits, event, http, settings_of, start
 from tests.shipper.test_worker import Supervisor

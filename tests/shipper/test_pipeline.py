@@ -19,7 +19,7 @@ from shipper.model.events import Event
 from shipper.model.log_record import Encoder, LogRecord
 from shipper.model.signals import Selection
 from shipper.pipeline import Pipeline
-from shipper.rules.rules import Rules
+from shipper.rules.rule_set import Rules
 from tests.shipper.support import Lines, backlog_of, event, frame_of, settings_of, start
 
 OWN = event('{"logger":"tailrace.shipper"}\n', "extension")

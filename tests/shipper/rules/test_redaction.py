@@ -18,7 +18,7 @@ from shipper.model.signals import selected_by
 from shipper.pipeline import Pipeline
 from shipper.rules.patterns import BLANK, Patterns, TooSlowError
 from shipper.rules.redaction import MOST_LEVELS, Redaction
-from shipper.rules.rules import Rules
+from shipper.rules.rule_set import Rules
 from tests.shipper.following import attributes, followed
 from tests.shipper.model.test_events import JSON
 from tests.shipper.story import R1, done, line, report, start

@@ -214,7 +214,7 @@ def test_without_rules_nothing_of_them_is_loaded() -> None:
         settings = Settings({"TAILRACE_DESTINATION": "otlp"})
         create(settings, lambda *_: 0, log)
         assert worker._rules(settings, log) is None
-        late = ["rules." + name for name in "rules patterns sampling redaction".split()]
+        late = ["rules." + name for name in "rule_set patterns sampling redaction".split()]
         late += ["invocations.phases", "model.platform_records", "model.meters", "model.metrics"]
         late += ["parse." + name for name in "exceptions json_lines platform_lines".split()]
         import os
