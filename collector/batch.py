@@ -22,6 +22,7 @@ from collector.messages import Body, CollectorError
 from lifecycle.contract.json_text import SplitError, elements, is_own_line, is_utf8, with_valid_escapes
 from lifecycle.contract.wire import MOST_IDS
 
+START = "platform.start"
 RUNTIME_DONE = "platform.runtimeDone"
 REPORT = "platform.report"
 LOGS_DROPPED = "platform.logsDropped"
@@ -51,6 +52,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
         finished: Request ids whose platform.runtimeDone is in it, the last `MOST_IDS`.
         finished_epoch_s: When the last of these ended, by the platform's clock; 0: it does not say.
         reported: Request ids whose platform.report is in it, likewise.
+        started: Request id of the last platform.start in it; "": there is none.
         lost_events: Records that platform.logsDropped says the platform gave up.
         lost_bytes: Likewise, bytes.
         is_own: Nothing but our own log lines, coming back.
@@ -61,6 +63,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     finished: tuple[str, ...] = ()
     finished_epoch_s: float = 0.0
     reported: tuple[str, ...] = ()
+    started: str = ""
     lost_events: int = 0
     lost_bytes: int = 0
     is_own: bool = False
@@ -179,10 +182,11 @@ def _read_event(element: msgspec.Raw | bytes) -> _Event:
 
 
 def _summary(body: Body, events: list[_Event]) -> Envelope:
+    started: list[msgspec.Raw] = []
     finished: list[msgspec.Raw] = []
     reported: list[msgspec.Raw] = []
     lost: list[msgspec.Raw] = []
-    noted = {RUNTIME_DONE: finished, REPORT: reported, LOGS_DROPPED: lost}
+    noted = {START: started, RUNTIME_DONE: finished, REPORT: reported, LOGS_DROPPED: lost}
     for event in events:
         if event.type in noted:
             noted[event.type].append(event.record)
@@ -193,6 +197,7 @@ def _summary(body: Body, events: list[_Event]) -> Envelope:
         finished=_last_ids(finished),
         finished_epoch_s=_last_end_epoch_s(body) if finished else 0.0,
         reported=_last_ids(reported),
+        started="".join(_last_ids(started[-1:])),
         lost_events=min(sum(records for records, _ in losses), MOST_LOST),
         lost_bytes=min(sum(size for _, size in losses), MOST_LOST),
         is_own=bool(events) and all(event.type == EXTENSION and is_own_line(event.record) for event in events),

@@ -13,6 +13,7 @@ import msgspec
 from collector.messages import Item, payload_bytes
 from collector.store import Prepared
 from collector.timeouts import Timeouts
+from lifecycle.contract.log import Log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class Connection:
         unsent: Bytes of answers the peer has not taken.
         is_ending: The last answer is given.
         has_finished: The peer sends no more.
-        is_named: The log knows of it.
+        log: Bound to it; None: the log does not know of it yet.
         has_spoken: It has sent something.
         has_kept: A batch of it was stored: it is the platform's, or as good as.
         is_lines: It sends lines, not requests.
@@ -94,7 +95,7 @@ class Connection:
 
     __slots__ = (
         "accepted_s", "counted_bytes", "fd", "has_finished", "has_kept", "has_spoken", "is_ending", "is_lines",
-        "is_named", "items", "lingering_s", "mask", "number", "parser", "paused_s", "progress_s", "refused", "sock",
+        "items", "lingering_s", "log", "mask", "number", "parser", "paused_s", "progress_s", "refused", "sock",
         "started_s", "unsent", "waiting",
     )  # fmt: skip
 
@@ -111,7 +112,7 @@ class Connection:
         self.has_finished = False
         self.has_spoken = False
         self.has_kept = False
-        self.is_named = False
+        self.log: Log | None = None
         self.accepted_s = self.progress_s = now_s
         self.started_s: float | None = None
         self.paused_s: float | None = None
@@ -119,6 +120,13 @@ class Connection:
         self.refused = 0
         self.mask = 0
         self.counted_bytes = 0
+
+    def named_in(self, log: Log) -> Log:
+        """The log bound to this connection, which it names once it is of interest: one with our own lines never is."""
+        if self.log is None:
+            self.log = log.bind(connection=self.number)
+            self.log.debug("collector.connection_accepted")
+        return self.log
 
     @property
     def buffered_bytes(self) -> int:

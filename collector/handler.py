@@ -103,7 +103,7 @@ class Handler:
                 case Batch(body, keep_alive):
                     self._take_batch(connection, body, now_s, keep_alive=keep_alive)
                 case Lines(lines):
-                    prepared, problems = self._store.prepare_lines(lines, connection=connection.number)
+                    prepared, problems = self._store.prepare_lines(lines, lambda: connection.named_in(self._log))
                     for problem in problems:
                         self.refuse(connection, problem)
                     if prepared is not None:
@@ -144,8 +144,7 @@ class Handler:
 
     def refuse(self, connection: Connection, problem: Problem) -> None:
         """Reports a problem, and answers it where there are answers."""
-        self._name_in_log(connection)
-        self._note(problem, connection=connection.number)
+        self._note(problem, connection.named_in(self._log))
         if problem.status:
             connection.refused += problem.reason != "full"  # that one is ours
             if connection.refused >= MOST_REFUSED:
@@ -153,10 +152,10 @@ class Handler:
             connection.unsent += refusal(problem)
         connection.is_ending = not problem.keep_alive
 
-    def _note(self, problem: Problem, *, connection: int) -> None:
+    def _note(self, problem: Problem, log: Log) -> None:
         self._report(Refused(reason=problem.reason, status=problem.status, body_bytes=problem.body_bytes))
         seen = self._refused[problem.reason] = self._refused.get(problem.reason, 0) + 1
-        say = self._log.warning if seen <= MOST_LINES else self._log.debug
+        say = log.warning if seen <= MOST_LINES else log.debug
         extra = {"further_lines": "at debug only"} if seen == MOST_LINES else {}
         say(
             "collector.request_refused",
@@ -165,13 +164,12 @@ class Handler:
             got=problem.got,
             expected=problem.expected,
             body_bytes=problem.body_bytes,
-            connection=connection,
             **extra,
         )
 
     def _take_batch(self, connection: Connection, body: Body, now_s: float, *, keep_alive: bool) -> None:
         try:
-            prepared = self._store.prepare(body, connection=connection.number)
+            prepared = self._store.prepare(body, lambda: connection.named_in(self._log))
         except BadBatchError as error:
             self._refuse_batch(connection, error, len(body), keep_alive=keep_alive)
             return
@@ -182,15 +180,14 @@ class Handler:
 
     def _keep(self, connection: Connection, batch: WaitingBatch) -> None:
         """Stores a batch, at once or when those before it are stored."""
-        self._name_in_log(connection)
+        log = connection.named_in(self._log)
         if not self._queue and self._try_to_keep(connection, batch):
             return
         connection.waiting = batch
         self._queue.append(connection)
-        if self._log.is_debug:
-            self._log.debug(
+        if log.is_debug:
+            log.debug(
                 "collector.batch_held",
-                connection=connection.number,
                 body_bytes=len(batch.prepared.envelope.payload),
                 reason="full" if len(self._queue) == 1 else "behind_another",
                 waiting=len(self._queue),
@@ -224,12 +221,6 @@ class Handler:
     def _refuse_batch(self, connection: Connection, error: BadBatchError, body_bytes: int, *, keep_alive: bool) -> None:
         status = 0 if connection.is_lines else _STATUS.get(error.reason, 400)
         self.refuse(connection, Problem(error.reason, status, error.got, error.expected, body_bytes, keep_alive))
-
-    def _name_in_log(self, connection: Connection) -> None:
-        """Names a connection in the log once it is of interest: one that brings our own lines never is."""
-        if self._log.is_debug and not connection.is_named:
-            connection.is_named = True
-            self._log.debug("collector.connection_accepted", connection=connection.number)
 
 
 def refusal(problem: Problem) -> bytes:

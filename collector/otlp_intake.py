@@ -282,7 +282,7 @@ class Intake:
             BadExportError: It is not one that is taken.
         """
         since_ns = time.perf_counter_ns()
-        self._name_in_log(connection)
+        log = connection.named_in(self._log)
         form = _form(export)
         body = self._inflated(export) if form.is_gzip else export.body
         if len(body) >= LARGE_BYTES:
@@ -297,16 +297,16 @@ class Intake:
         named = digest_of(body, self.digest_key, export.path)
         if named in self._recent:
             self._report(Repeated(events=items, digest=named))
-            self._follow("collector.export_repeated", connection, export, items, since_ns)
+            self._follow("collector.export_repeated", log, export, items, since_ns)
             return done
         try:
             self._append(export, form, items, named)
         except BacklogFullError as exc:
-            self._drop(export, form, items, exc)
+            self._drop(log, export, form, items, exc)
             return _partial(form, items)
         if connection.parser in self._awaited:
             self._through = self._writer.end
-        self._follow("collector.export_stored", connection, export, items, since_ns)
+        self._follow("collector.export_stored", log, export, items, since_ns)
         return done
 
     def _inflated(self, export: Export) -> bytes:
@@ -350,10 +350,11 @@ class Intake:
         self._kept.append((end, size))
         self._kept_bytes += size
 
-    def _drop(self, export: Export, form: OtlpForm, items: int, error: BacklogFullError) -> None:
+    def _drop(self, log: Log, export: Export, form: OtlpForm, items: int, error: BacklogFullError) -> None:
         self._report(Overflowed(signal=form.signal, items=items, body_bytes=len(export.body)))
         self._say(
             "collector.export_dropped",
+            log,
             reason="intake_full",
             signal=form.signal,
             items=items,
@@ -364,16 +365,15 @@ class Intake:
 
     def _refuse(self, connection: Connection, problem: Problem, encoding: str) -> None:
         """Reports and answers a request that is not taken."""
-        self._name_in_log(connection)
         self._report(Refused(reason=problem.reason, status=problem.status, body_bytes=problem.body_bytes))
         self._say(
             "collector.export_refused",
+            connection.named_in(self._log),
             reason=problem.reason,
             status=problem.status,
             got=problem.got,
             expected=problem.expected,
             body_bytes=problem.body_bytes,
-            connection=connection.number,
         )
         connection.refused += 1
         keep_alive = problem.keep_alive and connection.refused < MOST_REFUSED
@@ -383,22 +383,16 @@ class Intake:
 
     # What is said of it.
 
-    def _say(self, event: str, *, reason: str, **fields: object) -> None:
+    def _say(self, event: str, log: Log, *, reason: str, **fields: object) -> None:
         seen = self._said[reason] = self._said.get(reason, 0) + 1
-        say = self._log.warning if seen <= MOST_LINES else self._log.debug
+        say = log.warning if seen <= MOST_LINES else log.debug
         extra = {"further_lines": "at debug only"} if seen == MOST_LINES else {}
         say(event, reason=reason, **fields, **extra)
 
-    def _name_in_log(self, connection: Connection) -> None:
-        if self._log.is_debug and not connection.is_named:
-            connection.is_named = True
-            self._log.debug("collector.connection_accepted", connection=connection.number)
-
-    def _follow(self, event: str, connection: Connection, export: Export, items: int, since_ns: int) -> None:
-        if self._log.is_debug:
-            self._log.debug(
+    def _follow(self, event: str, log: Log, export: Export, items: int, since_ns: int) -> None:
+        if log.is_debug:
+            log.debug(
                 event,
-                connection=connection.number,
                 end=self._writer.end,
                 path=export.path.decode("ascii", "replace"),
                 items=items,

@@ -470,5 +470,5 @@ class Server:
         self._unwatch(connection)
         door.connections.remove(connection)
         connection.close()
-        if connection.is_named:
-            self._log.debug("collector.connection_closed", connection=connection.number, reason=reason)
+        if connection.log is not None:
+            connection.log.debug("collector.connection_closed", reason=reason)

@@ -32,14 +32,14 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
         envelope: The batch and what it says at a glance.
         digest: What tells it from others.
         once: Whether the same batch is not kept twice.
-        connection: Number of the connection it came by.
+        log: Bound to the connection it came by.
         since_ns: When its reading began, for the log.
     """
 
     envelope: Envelope
     digest: bytes
     once: bool
-    connection: int
+    log: Callable[[], Log]
     since_ns: int
 
 
@@ -80,8 +80,12 @@ class Store:
             used = self._writer.end - self._writer.released
             self._log.debug("collector.backlog_released", through=through, used_bytes=used)
 
-    def prepare(self, body: Body, *, connection: int) -> Prepared | None:
+    def prepare(self, body: Body, log: Callable[[], Log] | None = None) -> Prepared | None:
         """Reads a request body; None when there is nothing to keep of it, and it is to be acknowledged.
+
+        Args:
+            body: Of the request.
+            log: Makes a log bound to the connection it came by; called when something is said.
 
         Raises:
             BadBatchError: It is not a JSON array.
@@ -93,10 +97,12 @@ class Store:
         envelope = read(body)
         if not envelope.events or envelope.is_own:
             return None
-        prepared = Prepared(envelope=envelope, digest=digest, once=True, connection=connection, since_ns=since_ns)
+        prepared = self._prepared(envelope, digest, log, since_ns, once=True)
         return None if self._is_repeated(prepared) else prepared
 
-    def prepare_lines(self, lines: list[bytes], *, connection: int) -> tuple[Prepared | None, list[Problem]]:
+    def prepare_lines(
+        self, lines: list[bytes], log: Callable[[], Log] | None = None
+    ) -> tuple[Prepared | None, list[Problem]]:
         """Joins lines into one array; None when nothing is to be kept. Malformed lines are refused one by one."""
         since_ns = time.perf_counter_ns()
         problems: list[Problem] = []
@@ -110,9 +116,15 @@ class Store:
             give_back_large_blocks()
         # Not looked for again, so it may be of the moment: the same text twice in a millisecond is two records.
         digest = digest_of(envelope.payload, self.digest_key, since_ns.to_bytes(8, "little"))
-        return Prepared(
-            envelope=envelope, digest=digest, once=False, connection=connection, since_ns=since_ns
-        ), problems
+        return self._prepared(envelope, digest, log, since_ns, once=False), problems
+
+    def _prepared(
+        self, envelope: Envelope, digest: bytes, log: Callable[[], Log] | None, since_ns: int, *, once: bool
+    ) -> Prepared:
+        if envelope.started:  # whose lines these are, and what follows, until another one starts
+            self._log.bind_process(request_id=envelope.started)
+        log = log or (lambda: self._log)
+        return Prepared(envelope=envelope, digest=digest, once=once, log=log, since_ns=since_ns)
 
     @property
     def can_spill(self) -> bool:
@@ -178,9 +190,8 @@ class Store:
             while len(self._recent) > RECENT_BATCHES:
                 del self._recent[next(iter(self._recent))]
         if self._log.is_debug:
-            self._log.debug(
+            prepared.log().debug(
                 "collector.batch_stored",
-                connection=prepared.connection,
                 start=start,
                 end=end,
                 events=envelope.events,
@@ -198,9 +209,8 @@ class Store:
         events = prepared.envelope.events
         self._send(Repeated(events=events, digest=prepared.digest))
         if self._log.is_debug:
-            self._log.debug(
+            prepared.log().debug(
                 "collector.batch_repeated",
-                connection=prepared.connection,
                 events=events,
                 body_bytes=len(prepared.envelope.payload),
                 digest=prepared.digest.hex(),

@@ -68,8 +68,11 @@ WARM_LIMIT_S = 5.0
 # Pauses before a supervisor is made again for which there were no descriptors.
 START_PAUSES_S = (0.05, 0.1, 0.2, 0.4)
 
-# What a report's line, or the collector's own, has said of an event.
-SAID_BEFORE = ("start", "reported")
+# What the line of the worker that reports, or that every line has, need not be repeated when the machine is told.
+SAID_BY_WORKER = (
+    *("start", "events", "body_bytes", "digest", "finished", "finished_epoch_s", "reported", "status"),
+    *("requests", "wire_bytes", "request_id"),
+)
 
 # How long a worker that is to exit has for its last line before it is ended.
 EXIT_S = 0.1
@@ -123,6 +126,10 @@ class Supervisor:
         self._exit_status: int | None = None
         # Until when the collector may wait to be heard.
         self._hears_at = 0.0
+        # What the event was reported by that is handled next; None: it is none of a worker's, or of several exports.
+        self._report: wire.Report | None = None
+        # Of the invocation under way or, until the next one, over; "": of none.
+        self._request_id = ""
         # A snapshot's copies would all be alike; each makes itself one of a kind at its first invocation.
         self._is_snapshot = settings.function.initialization_type == "snap-start"
         now = monotonic()
@@ -234,6 +241,8 @@ class Supervisor:
                 self._note_spooled(self._spool, report, name)
             event = event_of(report, name, self._log)
             if event is not None:
+                if self._log.is_debug:
+                    self._report = report
                 yield event
 
     def _note_spooled(self, spool: "Spool", report: wire.Report, name: str) -> None:
@@ -298,6 +307,7 @@ class Supervisor:
     def _handle(self, event: Event) -> None:
         if self._exit_status is not None:
             return  # it is over; what still comes is only counted
+        self._note_invocation(event)
         before = self._machine.state
         were_open = [route.policy.is_open for route in self._machine.routes]
         commands = self._machine.handle(event, monotonic())
@@ -307,14 +317,32 @@ class Supervisor:
             if route.policy.is_open is not was_open:
                 self._say_breaker(route, event)
         if self._log.is_debug:
-            waiting = self._machine.routes[0].shipments.end - self._machine.released
-            self._log.debug("machine.handled", waiting_bytes=waiting, **fields_of(event, SAID_BEFORE))
-            if self._machine.state is not before:
-                self._log.debug("machine.state_changed", before=before.value, after=self._machine.state.value)
+            self._say_handled(event, before)
         for command in commands:
-            if self._log.is_debug:
+            if self._log.is_debug and not isinstance(command, Release):  # the collector says it
                 self._log.debug("machine.ordered", **fields_of(command))
             self._obey(command)
+
+    def _note_invocation(self, event: Event) -> None:
+        """What is done and said from now on is for this invocation, or for none."""
+        match event:
+            case Invoked():
+                self._request_id = event.request_id
+            case ShutdownRequested():
+                self._request_id = ""
+            case _:
+                return
+        self._log.bind_process(request_id=self._request_id)
+
+    def _say_handled(self, event: Event, before: State) -> None:
+        said = {}
+        if self._report is not None and not isinstance(event, ExportStored):
+            said, self._report = fields_of(self._report, SAID_BY_WORKER), None
+        said |= fields_of(event, SAID_BY_WORKER)
+        if self._machine.state is not before:
+            said |= {"before": before.value, "after": self._machine.state.value}
+        waiting = self._machine.routes[0].shipments.end - self._machine.released
+        self._log.debug("machine.handled", waiting_bytes=waiting, **said)
 
     def _say_breaker(self, route: Route, event: Event) -> None:
         fields = {**self._pool.fields_of(route.worker), **fields_of(event)}
@@ -331,7 +359,8 @@ class Supervisor:
                 self._ask_next()
             case Ship():
                 exports_ledger = "metrics" in self._routes[command.worker].exported_signals()
-                self._pool.ship(command, self._ledgers[command.worker].counts() if exports_ledger else {})
+                counts = self._ledgers[command.worker].counts() if exports_ledger else {}
+                self._pool.ship(command, counts, self._request_id)
             case GiveUp() | PassBy():
                 self._give_up(command)
             case Release():

@@ -16,7 +16,7 @@ from contextlib import suppress
 from lifecycle.contract import wire
 from lifecycle.contract.backlog import Backlog, UnderWay
 from lifecycle.contract.counts import Counts, Taken
-from lifecycle.contract.log import Log, fields_of
+from lifecycle.contract.log import Log
 from lifecycle.contract.settings import Settings
 from lifecycle.contract.wire import LAGGING
 from lifecycle.machine import commands
@@ -25,9 +25,6 @@ from lifecycle.machine.commands import COLLECTOR, SHIPPER
 REPORTS_PIPE_BYTES = 1_048_576
 
 DIGEST_KEY_BYTES = 16
-
-# What the collector's own line of a batch or a request has, and the one of its report need not repeat.
-SAID_BY_COLLECTOR = ("start", "events", "body_bytes", "digest", "finished", "reported", "status")
 
 
 class Worker:
@@ -107,7 +104,7 @@ class Worker:
     def _live(self, their_commands: int, their_reports: int) -> None:
         """The child's life; does not return."""
         status = 1
-        log = self._log.named(self.kind, self.fields)
+        log = self._log.named(self.kind, **self.fields)
         try:
             _signal.set_wakeup_fd(-1)
             _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
@@ -260,7 +257,7 @@ class WorkerPool:
         self._have_loaded = False
         self._collector = Worker(COLLECTOR, self._run_collector, log)
         self._shippers = {
-            name: Shipper(name, route, self._run_shipper, log, fields={"route": route.route} if len(routes) > 1 else {})
+            name: Shipper(name, route, self._run_shipper, log, fields={"route": route.route})
             for name, route in routes.items()
         }
         self._workers: dict[str, Worker] = {COLLECTOR: self._collector, **self._shippers}
@@ -370,11 +367,8 @@ class WorkerPool:
         """What one has reported; what its successor goes on from is kept."""
         worker = self._workers[name]
         decoder = wire.collector_reports if worker is self._collector else wire.shipper_reports
-        said = SAID_BY_COLLECTOR if worker is self._collector else ()
         for packet in worker.packets():
             report = decoder.decode(packet)
-            if self._log.is_debug:
-                self._log.debug(f"{worker.kind}.reported", **worker.fields, **fields_of(report, said))
             if isinstance(report, wire.Ready):
                 worker.is_ready = True
             elif isinstance(report, wire.Stored):
@@ -410,8 +404,8 @@ class WorkerPool:
         for worker in self._workers.values():
             worker.flush()
 
-    def ship(self, shipment: commands.Ship, ledger: dict[str, int]) -> None:
-        """Has a shipper deliver; `ledger` is for the destination."""
+    def ship(self, shipment: commands.Ship, ledger: dict[str, int], request_id: str) -> None:
+        """Has a shipper deliver, for an invocation or, with "", for none; `ledger` is for the destination."""
         shipper = self._shippers[shipment.worker]
         shipper.send(
             wire.Ship(
@@ -423,6 +417,7 @@ class WorkerPool:
                 is_final=shipment.is_final,
                 ledger=ledger,
                 has_gap=shipper.has_gap,
+                request_id=request_id,
             )
         )
 

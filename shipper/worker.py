@@ -97,7 +97,8 @@ def run(
     commands_in = Commands(commands, pong=lambda: wire.send(reports, wire.Pong()))
     rules = _rules(settings, log)
     if rules is not None:
-        settings, log.redact = rules.redacted_settings(settings), rules.shown
+        settings = rules.redacted_settings(settings)
+        log.redact(rules.shown)
         if rules.sends_nothing:
             wire.send(reports, wire.RedactionFailed())
     destination = registry.create(settings, commands_in, log)
@@ -217,11 +218,8 @@ class Worker:
             SupervisorGoneError: Nobody waits for it any more.
         """
         self._begin_at(ship)
-        if self._log.is_debug:
-            budget_ms = round(self._commands.time_left_s() * 1000, 1)
-            self._log.debug(
-                "shipper.shipment_started", since=ship.since, skip=ship.skip, until=ship.until, budget_ms=budget_ms
-            )
+        self._log.bind_process(request_id=ship.request_id)
+        began_s, budget_s = time.monotonic(), self._commands.time_left_s()
         try:
             self._deliver()
         except HeldError as exc:
@@ -242,6 +240,10 @@ class Worker:
             self._log.error("shipper.shipment_crashed", error=type(exc).__name__, traceback=format_exc())
             self._begin_anew()
             self._reports.stall("crashed")
+        if self._log.is_debug:
+            budget_ms, took_ms = round(budget_s * 1000, 1), round((time.monotonic() - began_s) * 1000, 1)
+            self._log.debug("shipper.shipment_ended", budget_ms=budget_ms, took_ms=took_ms)
+        self._log.bind_process(request_id="")  # what it does until the next one is for no invocation
 
     def give_up(self, command: GiveUp) -> None:
         """Passes by what others need the room of: it is read, and nothing of it is sent.
@@ -335,7 +337,6 @@ class Worker:
             reports.end(until, waits=True)
         elif reports.position.through < until or not is_reported:
             reports.end(until)
-        self._log.debug("shipper.shipment_ended", through=reports.position.through)
 
     def _deliver_together(self, batches: list[Batch]) -> None:
         started = time.monotonic()

@@ -32,6 +32,11 @@ SHORTEST_SECRET = 4
 # A pipe that poll(2) says is writable takes so much without blocking: PIPE_BUF, a page (pipe(7)).
 PIECE_BYTES = 4096
 
+# Fields with words of ours, or of the platform, in which nothing is blanked; and what is written as it is.
+_OUR_WORDS = ("logger", "event", "request_id", "signal")
+_PLAIN = (bool, int, float)
+_LISTS = (list, tuple)
+
 # Processes that write a line hold the lock for microseconds; one that was stopped just then is not waited for.
 LOCK_TRIES = 50
 LOCK_PAUSE_S = 0.0001
@@ -41,54 +46,74 @@ _FIONREAD = 0x541B
 
 
 class Log:
-    """Writes lines at or above a level.
+    """A bound logger: writes lines at or above a level, each with the fields that are bound to it.
+
+    It is structlog's, and made of it with the first line: until then nothing is loaded, and `bind` copies a few fields.
 
     Args:
         component: `lifecycle`, `collector` or `shipper`.
         level: `debug`, `info`, `warning` or `error`.
         secrets: Texts to blank.
         write: Takes one finished line, and returns False when it does not; standard output unless given.
-        fields: Of every line.
+        chain: What the loggers of the process share; if None, it is made of these.
+        fields: Of each line.
 
     Attributes:
-        lost_lines: Lines not taken since one was.
-        redact: Makes of a text what a reader may see of it; it never fails. None: all of it.
+        is_debug: Whether lines at `debug` are written.
     """
 
     def __init__(
         self,
-        component: str,
+        component: str = "",
         level: str = "warning",
         secrets: Iterable[str] = (),
         write: Callable[[bytes], object] | None = None,
+        *,
+        chain: "_Chain | None" = None,
         fields: "dict[str, object] | None" = None,
     ) -> None:
+        self._chain = chain or _Chain(component, level, secrets, write or _stdout().write)
         self._fields = fields or {}
-        self.component = component
-        self.level = level
-        self.secrets = tuple(secret for secret in secrets if len(secret) >= SHORTEST_SECRET)
-        self._threshold = LEVELS[level]
-        self._write = write or _stdout().write
+        self._threshold = self._chain.threshold
         self._logger: Any = None
-        self.lost_lines = 0
-        self.redact: Callable[[str], str] | None = None
         self.is_debug = self._threshold <= LEVELS["debug"]
 
-    def named(self, component: str, fields: "dict[str, object]") -> "Log":
-        """The same log for another component, with fields of every line."""
-        log = Log(component, self.level, self.secrets, self._write, fields)
-        log.redact = self.redact
-        return log
+    def bind(self, **fields: object) -> "Log":
+        """The same logger with more fields in each of its lines: for a route, a connection, a request."""
+        return Log(chain=self._chain, fields={**self._fields, **fields})
+
+    def named(self, component: str, **fields: object) -> "Log":
+        """The logger of a process that was forked off this one's, likewise."""
+        return Log(chain=self._chain.named(component), fields=fields)
+
+    def bind_process(self, **fields: str) -> None:
+        """More fields in each line of this process from now on, whichever logger says it; "" takes one away.
+
+        What structlog's users do with `bind_contextvars`: a process is at one invocation at a time.
+        """
+        self._chain.bind(fields)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Texts that are blanked."""
+        return self._chain.secrets
+
+    @property
+    def lost_lines(self) -> int:
+        """Lines not taken since one was."""
+        return self._chain.lost_lines
 
     def hide(self, secret: str) -> None:
-        """Blanks one more text from now on."""
-        if len(secret) >= SHORTEST_SECRET and secret not in self.secrets:
-            # The longest first: a part must not break the whole it belongs to.
-            self.secrets = tuple(sorted((*self.secrets, secret), key=len, reverse=True))
+        """Blanks one more text from now on, whichever logger says it."""
+        self._chain.hide(secret)
+
+    def redact(self, shown: Callable[[str], str]) -> None:
+        """Has every text of every line made what a reader may see of it by `shown`, which never fails."""
+        self._chain.shown = shown
 
     def shown(self, text: str) -> str:
         """A text as a line would have it."""
-        return str(self._blanked(text))
+        return str(self._chain.blanked(text))
 
     def debug(self, event: str, **fields: object) -> None:
         """What one needs to follow a batch or a decision."""
@@ -110,19 +135,90 @@ class Log:
         self._line("error", event, fields)
 
     def _line(self, level: str, event: str, fields: dict[str, object]) -> None:
-        fields = {**self._fields, **{name: self._blanked(value) for name, value in fields.items()}}
         try:
             if self._logger is None:
-                self._logger = _structlog_logger(self._take, self._ordered)
+                self._logger = self._chain.logger().bind(**self._fields)
             getattr(self._logger, level)(event, **fields)
         except Exception as exc:  # noqa: BLE001 - a line must never be what goes wrong
-            self._take(plain_line(self.component, level, event, {**fields, "log_error": type(exc).__name__}))
+            self._chain.take_plain(level, event, {**self._fields, **fields, "log_error": type(exc).__name__})
 
-    def _take(self, line: bytes) -> None:
+
+class _Chain:
+    """What the loggers of a process share: structlog's processors, what they work with, and where lines go.
+
+    Args:
+        component: As in `Log`, like the others.
+        level: Likewise.
+        secrets: Likewise.
+        write: Likewise.
+    """
+
+    def __init__(self, component: str, level: str, secrets: Iterable[str], write: Callable[[bytes], object]) -> None:
+        self._component = component
+        self._level = level
+        self.threshold = LEVELS[level]
+        self.secrets = tuple(secret for secret in secrets if len(secret) >= SHORTEST_SECRET)
+        self.shown: Callable[[str], str] | None = None
+        self.lost_lines = 0
+        self._write = write
+        self._bound: dict[str, object] = {}
+        self._logger: Any = None
+
+    def named(self, component: str) -> "_Chain":
+        """That of another process, which goes on from this one's."""
+        chain = _Chain(component, self._level, self.secrets, self._write)
+        chain.shown, chain._bound = self.shown, self._bound
+        return chain
+
+    def bind(self, fields: "dict[str, str]") -> None:
+        """See `Log.bind_process`."""
+        self._bound = {name: text for name, text in {**self._bound, **fields}.items() if text}
+
+    def hide(self, secret: str) -> None:
+        """See `Log.hide`."""
+        if len(secret) >= SHORTEST_SECRET and secret not in self.secrets:
+            # The longest first: a part must not break the whole it belongs to.
+            self.secrets = tuple(sorted((*self.secrets, secret), key=len, reverse=True))
+
+    def logger(self) -> "Any":
+        """The logger of structlog's, bound to the process, that hands finished lines to `take`."""
+        if self._logger is None:
+            self._logger = _structlog_logger(self.take, [self.merged, self.hidden], LOGGER_START + self._component)
+        return self._logger
+
+    # Processors.
+
+    def merged(self, _logger: object, _level: str, event_dict: "dict[str, Any]") -> "dict[str, Any]":
+        """With what is bound to the process."""
+        return {**self._bound, **event_dict}
+
+    def hidden(self, _logger: object, _level: str, event_dict: "dict[str, Any]") -> "dict[str, Any]":
+        """Without secrets, whatever the field; names of ours have none."""
+        return {name: value if name in _OUR_WORDS else self.blanked(value) for name, value in event_dict.items()}
+
+    def blanked(self, value: object) -> object:
+        """The value without what is secret; what is no plain value is shown as text."""
+        if value is None or isinstance(value, _PLAIN):
+            return value
+        if isinstance(value, dict):
+            return {str(name): self.blanked(inner) for name, inner in value.items()}
+        if isinstance(value, _LISTS):
+            return [self.blanked(inner) for inner in value]
+        try:
+            text = str(value)
+        except Exception:  # noqa: BLE001 - likewise, whoever's value it is
+            text = type(value).__name__
+        for secret in self.secrets:
+            text = text.replace(secret, BLANK)
+        return text if self.shown is None else self.shown(text)
+
+    # Lines.
+
+    def take(self, line: bytes) -> None:
         """Writes a finished line, or counts it; before the first after a loss, how many there were."""
         try:
             if self.lost_lines:
-                lost = plain_line(self.component, "warning", "log.lines_lost", {"lines": self.lost_lines})
+                lost = plain_line(self._component, "warning", "log.lines_lost", {"lines": self.lost_lines})
                 if self._write(lost) is not False:
                     self.lost_lines = 0
             if self.lost_lines or self._write(line) is False:
@@ -130,27 +226,9 @@ class Log:
         except Exception:  # noqa: BLE001 - likewise
             self.lost_lines += 1
 
-    def _blanked(self, value: object) -> object:
-        """The value without what is secret; what is no plain value is shown as text."""
-        if value is None or isinstance(value, bool | int | float):
-            return value
-        if isinstance(value, dict):
-            return {str(name): self._blanked(inner) for name, inner in value.items()}
-        if isinstance(value, list | tuple):
-            return [self._blanked(inner) for inner in value]
-        try:
-            text = str(value)
-        except Exception:  # noqa: BLE001 - likewise, whoever's value it is
-            text = type(value).__name__
-        for secret in self.secrets:
-            text = text.replace(secret, BLANK)
-        return text if self.redact is None else self.redact(text)
-
-    def _ordered(self, _logger: object, level: str, event_dict: "dict[str, Any]") -> "dict[str, Any]":
-        event = event_dict.pop("event")
-        time = event_dict.pop("time")
-        logger = LOGGER_START + self.component
-        return {"logger": logger, "level": level, "event": event, "time": time, "pid": os.getpid(), **event_dict}
+    def take_plain(self, level: str, event: str, fields: "dict[str, object]") -> None:
+        """Writes a line without structlog."""
+        self.take(plain_line(self._component, level, event, self.hidden(None, level, {**self._bound, **fields})))
 
 
 def fields_of(message: "Struct", without: Collection[str] = ()) -> "dict[str, Any]":
@@ -197,8 +275,8 @@ def _told_deadline(deadline: float) -> "dict[str, Any]":
     return {"deadline": at, "left_s": round(left_s, 3)}
 
 
-def _structlog_logger(write: Callable[[bytes], object], ordered: "Any") -> "Any":
-    """A structlog logger that hands finished lines to `write`."""
+def _structlog_logger(write: Callable[[bytes], object], processors: "list[Any]", name: str) -> "Any":
+    """A structlog logger, bound to the process, that hands finished lines to `write`."""
     import msgspec
 
     from lifecycle.contract import lean
@@ -208,9 +286,6 @@ def _structlog_logger(write: Callable[[bytes], object], ordered: "Any") -> "Any"
 
     to_json = msgspec.json.Encoder().encode
 
-    def render(_logger: object, _level: str, event_dict: "dict[str, Any]") -> bytes:
-        return to_json(event_dict)
-
     class Lines:
         """structlog's idea of a logger: a method a level."""
 
@@ -219,14 +294,19 @@ def _structlog_logger(write: Callable[[bytes], object], ordered: "Any") -> "Any"
 
         debug = info = warning = error = msg
 
-    stamp: Any = structlog.processors.TimeStamper(fmt="iso", utc=True, key="time")
-    processors: list[Any] = [stamp, ordered, render]
-    return structlog.wrap_logger(
-        Lines(),
-        processors=processors,
-        wrapper_class=structlog.BoundLogger,
-        cache_logger_on_first_use=True,
-    )
+    chain: list[Any] = [
+        *processors,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+        _in_order,
+        structlog.processors.JSONRenderer(serializer=lambda fields, **_: to_json(fields)),
+    ]
+    return structlog.wrap_logger(Lines(), processors=chain, wrapper_class=structlog.BoundLogger).bind(logger=name)
+
+
+def _in_order(_logger: object, level: str, event_dict: "dict[str, Any]") -> "dict[str, Any]":
+    """A processor: what every line begins with, and the process."""
+    first = {"logger": event_dict.pop("logger"), "level": level, "event": event_dict.pop("event")}
+    return {**first, "time": event_dict.pop("time"), "pid": os.getpid(), **event_dict}
 
 
 def plain_line(component: str, level: str, event: str, fields: dict[str, object]) -> bytes:

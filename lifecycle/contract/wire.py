@@ -174,6 +174,7 @@ class Ship(Message, frozen=True):
         is_final: Nothing more will come: what is still open is to be brought to an end, too.
         ledger: The supervisor's counts so far, for the destination.
         has_gap: What stood before `since` was passed by unread: what the context has open is not any more.
+        request_id: Of the invocation for which it is; "": for none.
     """
 
     since: int
@@ -184,6 +185,7 @@ class Ship(Message, frozen=True):
     is_final: bool = False
     ledger: dict[str, int] = {}
     has_gap: bool = False
+    request_id: str = ""
 
 
 class GiveUp(Message, frozen=True):

@@ -158,7 +158,6 @@ class Delivery:
         self._limits = limits
         self._base_s = base_s
         self._most_s = most_s
-        self._log = log
         self._jitter = jitter
         self._clock = clock
         self._shipment = 0
@@ -345,9 +344,10 @@ class Delivery:
         from traceback import format_exc
 
         name = type(exc).__name__
-        say = self._log.debug if name in self._crashes else self._log.error
+        log = task.health.log
+        say = log.debug if name in self._crashes else log.error
         self._crashes.add(name)
-        say("shipper.request_crashed", signal=task.parcel.signal, error=name, traceback=format_exc())
+        say("shipper.request_crashed", error=name, traceback=format_exc())
         task.request = task.answered = None
         task.is_again = task.is_late = False
         task.endpoint.close()
@@ -460,7 +460,7 @@ class Delivery:
             most_s=self._most_s,
             time_left_s=lambda: self._timing.time_left_s() - reserved_s,
             pause=self._timing.pause,
-            planned=self._plan,
+            planned=lambda _outcome, tries, pause_s: self._say_planned(tasks, tries, pause_s),
             is_final=lambda: self._timing.is_final,
             jitter=self._jitter,
         )
@@ -506,9 +506,8 @@ class Delivery:
             task.batch.lose(signal, UNSUPPORTED)
             if signal not in self._unsupported:
                 self._unsupported.add(signal)
-                self._log.warning(
+                task.health.log.warning(
                     "shipper.signal_unsupported",
-                    signal=signal,
                     answer=outcome.reason,
                     effect="this signal is not sent any more; TAILRACE_SIGNALS says which are",
                 )
@@ -519,9 +518,9 @@ class Delivery:
         """Remembers what was too large, so that the next batches need not find out again."""
         half = sum(len(task.parcel.records[at]) for at in task.piece) // 2
         if half < self._limits.batch_bytes:
-            self._limits.batch_bytes = max(LEAST_BYTES, half)
+            self._limits.batch_bytes = batch_bytes = max(LEAST_BYTES, half)
             self._has_shrunk = True
-            self._log.info("shipper.batch_limit_lowered", batch_bytes=self._limits.batch_bytes, reason=outcome.reason)
+            task.health.log.info("shipper.batch_limit_lowered", batch_bytes=batch_bytes, reason=outcome.reason)
 
     def _count_dropped(self, task: _Task) -> None:
         dropped, task.isolation.dropped = task.isolation.dropped, []
@@ -531,7 +530,7 @@ class Delivery:
             task.batch.lost[row] = reason
             position = task.batch.position(row)
             # One warning a batch: a destination that refuses everything must not fill the function's log.
-            say = self._log.debug if self._has_dropped else self._log.warning
+            say = task.health.log.debug if self._has_dropped else task.health.log.warning
             self._has_dropped = True
             say(
                 "shipper.record_dropped",
@@ -553,7 +552,7 @@ class Delivery:
         # The server's words are shown once: it says the same of every request.
         said = {"said": outcome.said} if outcome.said and outcome.said != self._said_of_rejected else {}
         self._said_of_rejected = outcome.said
-        self._log.warning("shipper.records_rejected", records=rejected, of=items, **said)
+        task.health.log.warning("shipper.records_rejected", records=rejected, of=items, **said)
         return rejected < items
 
     def _may_be_repeated(self, task: _Task) -> bool:
@@ -573,9 +572,14 @@ class Delivery:
             return min(waiting, key=lambda outcome: outcome.retry_after_s)
         return Outcome(verdict=Verdict.HELD)
 
-    def _plan(self, outcome: Outcome, tries: int, pause_s: float) -> None:
-        pause_ms = round(pause_s * 1000, 1)
-        self._log.debug("shipper.retry_planned", reason=outcome.reason, tries=tries, pause_ms=pause_ms)
+    def _say_planned(self, tasks: Sequence[_Task], tries: int, pause_s: float) -> None:
+        """Says of each endpoint that it is tried again."""
+        repeated = {task.parcel.signal: task for task in tasks if self._may_be_repeated(task)}
+        for task in repeated.values():
+            reason = task.failed.reason if task.failed is not None else ""
+            task.health.log.debug(
+                "shipper.retry_planned", reason=reason, tries=tries, pause_ms=round(pause_s * 1000, 1)
+            )
 
 
 def _place(batch: Batch, parcel: Parcel) -> tuple[int, int]:

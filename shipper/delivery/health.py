@@ -41,6 +41,7 @@ class Health:
         reason: Why it is not well, as far as it says so itself; "" where nothing but time was short.
         failing_since_s: When it first said so, on the clock; None while it does not.
         is_slow: It has the last request, and only its answer has not come in time.
+        log: Bound to it.
     """
 
     def __init__(
@@ -58,9 +59,8 @@ class Health:
         self.reason = ""
         self.failing_since_s: float | None = None
         self.is_slow = False
+        self.log = log.bind(destination=label, signal=signal)
         self._signal = signal
-        self._label = label
-        self._log = log
         self._jitter = jitter
         self._clock = clock
         self._failures = 0
@@ -100,10 +100,8 @@ class Health:
         self.took_at_s = self._clock()
         self._late = 0
         if self.failing_since_s is not None:
-            self._log.warning(
+            self.log.warning(
                 "shipper.delivery_recovered",
-                destination=self._label,
-                signal=self._signal,
                 after=self.reason,
                 failures=self._failures,
                 failing_ms=round((self._clock() - self.failing_since_s) * 1000, 1),
@@ -123,18 +121,14 @@ class Health:
         self._swings, self._is_behind = 0, not self._is_behind
         if self._is_behind:
             self._behind, self._behind_since_s = _MOST_SWINGS, self._clock()
-            self._log.warning(
+            self.log.warning(
                 "shipper.answers_late",
-                destination=self._label,
-                signal=self._signal,
                 took_ms=round(late_s * 1000, 1),
                 effect="shipments end before it answers, and records wait for later ones",
             )
         else:
-            self._log.warning(
+            self.log.warning(
                 "shipper.answers_timely",
-                destination=self._label,
-                signal=self._signal,
                 late=self._behind,
                 late_for_ms=round((self._clock() - self._behind_since_s) * 1000, 1),
             )
@@ -154,7 +148,7 @@ class Health:
         fields = {"reason": outcome.reason, "detail": outcome.detail, "retry_after_s": outcome.retry_after_s}
         if outcome.said:
             fields["said"] = outcome.said
-        self._log.debug("shipper.request_failed", signal=self._signal, failures=self._failures, **fields)
+        self.log.debug("shipper.request_failed", failures=self._failures, **fields)
         if outcome.reason == "deadline":
             self._late += 1
             if not outcome.detail or (self._late < _MOST_LATE and not is_final):
@@ -169,7 +163,7 @@ class Health:
         is_asked_for = outcome.reason == SECRET and not outcome.detail  # whoever asks says what is missing
         if not is_asked_for and outcome.reason not in self._said and what not in self._said_of_any:
             self._said_of_any.add(what)
-            self._log.warning("shipper.delivery_failing", destination=self._label, signal=self._signal, **fields)
+            self.log.warning("shipper.delivery_failing", **fields)
         self._said.add(outcome.reason)
         return outcome
 
@@ -184,16 +178,15 @@ class Health:
         self._pause_s = min(2 * self._pause_s or FIRST_PAUSE_S, LONGEST_PAUSE_S)
         pause_s = max(self._pause_s * (1 + self._jitter()) / 2, retry_after_s)
         self._resumes_at_s = self._clock() + pause_s
-        self._log.debug("shipper.signal_deferred", signal=self._signal, reason=reason, pause_s=round(pause_s, 1))
+        self.log.debug("shipper.signal_deferred", reason=reason, pause_s=round(pause_s, 1))
         return True
 
     def gave_up(self, records: int) -> None:
         """Says once what becomes of what it did not take."""
-        say = self._log.debug if "given up" in self._said else self._log.warning
+        say = self.log.debug if "given up" in self._said else self.log.warning
         self._said.add("given up")
         say(
             "shipper.signal_given_up",
-            signal=self._signal,
             reason=self.reason or "deadline",
             records=records,
             effect="these records are lost; the other signals do not wait for them",

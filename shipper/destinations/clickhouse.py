@@ -58,7 +58,7 @@ def create(settings: Settings, timing: "Timing", log: Log, on_response: OnRespon
     place = place_behind(settings)
     sender = Senders(settings, timing, log, on_response).sender(place, read)
     inserts = Inserts(place)
-    return of_records(settings, Rows(settings), lambda: Endpoint(inserts, sender))
+    return of_records(settings, Rows(settings), lambda signal: Endpoint(inserts, sender.of(signal)))
 
 
 class Inserts:

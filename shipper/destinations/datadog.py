@@ -64,7 +64,7 @@ def create(settings: Settings, timing: "Timing", log: Log, on_response: OnRespon
     place = place_behind(settings, PATH)
     bodies = Bodies(place, "application/json", around=(b"[", b",", b"]"))
     sender = Senders(settings, timing, log, on_response).sender(place, by_status)
-    return of_records(settings, Logs(settings), lambda: Endpoint(bodies, sender, LIMITS))
+    return of_records(settings, Logs(settings), lambda signal: Endpoint(bodies, sender.of(signal), LIMITS))
 
 
 class Logs(Encoder):

@@ -173,7 +173,7 @@ class Destination:
             endpoint.close()
 
 
-def of_records(settings: Settings, encoder: Encoder, endpoint: Callable[[], Endpoint]) -> Destination:
+def of_records(settings: Settings, encoder: Encoder, endpoint: Callable[[str], Endpoint]) -> Destination:
     """A destination of records alone: a span is one of them, where spans are asked for.
 
     Args:
@@ -187,4 +187,4 @@ def of_records(settings: Settings, encoder: Encoder, endpoint: Callable[[], Endp
         from shipper.destinations.span_records import SpanRecords
 
         shapes = SpanRecords(encoder)
-    return Destination(encoder, {signal: endpoint() for signal in signals}, shapes)
+    return Destination(encoder, {signal: endpoint(signal) for signal in signals}, shapes)

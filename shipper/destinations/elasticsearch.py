@@ -63,7 +63,7 @@ def create(settings: Settings, timing: "Timing", log: Log, on_response: OnRespon
     bodies = Bodies(place, "application/x-ndjson", f"{path.rstrip('/')}/_bulk?{query and query + '&'}{_ANSWER}")
     sender = Senders(settings, timing, log, on_response).sender(place, read, most_body=MOST_RESPONSE)
     documents = Documents(settings, has_ids=not place.address.host.endswith(_WITHOUT_IDS))
-    return of_records(settings, documents, lambda: Endpoint(bodies, sender, LIMITS))
+    return of_records(settings, documents, lambda signal: Endpoint(bodies, sender.of(signal), LIMITS))
 
 
 class Documents(Encoder):

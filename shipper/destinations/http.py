@@ -160,7 +160,7 @@ class HttpSender:
         auth: Says who sends; asked for every try.
         read: What an answer means; what it makes of the server's words need not be fit to be shown.
         quoting: Makes what a server says fit to be shown; called when it is needed.
-        log: Tells of requests and answers.
+        log: Tells of requests and answers; it is bound to where they go.
         clock: Monotonic seconds.
         on_response: Takes every answer, whatever is made of it.
     """
@@ -189,6 +189,15 @@ class HttpSender:
         self._says: tuple[object, ...] = ()
         self._head = b""
 
+    def of(self, signal: str) -> "HttpSender":
+        """The same for one signal, of which its log tells."""
+        log = self._log.bind(signal=signal)
+        return HttpSender(
+            *(self.place, self._pool, self._auth, self._read, self._quoting, log),
+            clock=self._clock,
+            on_response=self._on_response,
+        )
+
     @property
     def secrets(self) -> "tuple[Secret, ...]":
         """What has to be asked for before anything can be sent."""
@@ -205,9 +214,9 @@ class HttpSender:
             return Outcome(verdict=Verdict.HELD, reason=SECRET)
         started = self._clock()
         if self._log.is_debug:
-            self._log.debug("shipper.request_sent", destination=self.label, wire_bytes=len(request.body))
-        timeout_s = self.place.timeout_s
-        return self._awaited(request, lambda: self._pool.exchange(lambda: self.written(request), timeout_s), started)
+            self._log.debug("shipper.request_sent", wire_bytes=len(request.body))
+        write, timeout_s = functools.partial(self.written, request), self.place.timeout_s
+        return self._awaited(request, lambda: self._pool.exchange(write, timeout_s, self._log), started)
 
     def begin(self, request: Request, within_s: float) -> Callable[[], Outcome] | None:
         """Sends a request on a connection of its own; None if that takes longer than `within_s`."""
@@ -215,11 +224,11 @@ class HttpSender:
             return None
         started = self._clock()
         try:
-            answered = self._pool.begin(lambda: self.written(request), within_s, self.place.timeout_s)
+            answered = self._pool.begin(lambda: self.written(request), within_s, self.place.timeout_s, self._log)
         except ExchangeError as exc:
-            self._log.debug("shipper.request_not_begun", destination=self.label, reason=exc.reason)
+            self._log.debug("shipper.request_not_begun", reason=exc.reason)
             return None
-        self._log.debug("shipper.request_begun", destination=self.label, wire_bytes=len(request.body))
+        self._log.debug("shipper.request_begun", wire_bytes=len(request.body))
         return lambda: self._awaited(request, answered, started)
 
     def written(self, request: Request) -> tuple[bytes, bytes]:
@@ -250,7 +259,7 @@ class HttpSender:
             self._on_response(response)
         if self._log.is_debug:
             took_ms = round((self._clock() - started) * 1000, 1)
-            self._log.debug("shipper.answer_received", destination=self.label, status=response.status, took_ms=took_ms)
+            self._log.debug("shipper.answer_received", status=response.status, took_ms=took_ms)
         outcome = self._auth.judged(self._read(request, response), response)
         return outcome if outcome is DONE else self._quoted(outcome, response)
 
@@ -312,7 +321,8 @@ class Senders:
         if pool is None:
             pool = self._pools[key] = self._pool_to(address, place.tls_files, most_body)
         auth = self._auth(place, scope)
-        return HttpSender(place, pool, auth, read, lambda: self._quoting, self._log, on_response=self._on_response)
+        log = self._log.bind(destination=address.label)
+        return HttpSender(place, pool, auth, read, lambda: self._quoting, log, on_response=self._on_response)
 
     def _pool_to(self, address: Address, tls_files: TlsFiles = NO_FILES, most_body: int = MOST_BODY) -> Pool:
         return Pool(

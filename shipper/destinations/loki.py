@@ -111,7 +111,7 @@ def create(settings: Settings, timing: "Timing", log: Log, on_response: OnRespon
     head = b'{"streams":[{"stream":{%b},"values":[' % members_of(entries.labels)
     bodies = Bodies(place, "application/json", around=(head, b",", b"]}]}"))
     sender = Senders(settings, timing, log, on_response).sender(place, read, most_body=MOST_RESPONSE)
-    return of_records(settings, entries, lambda: Endpoint(bodies, sender, LIMITS))
+    return of_records(settings, entries, lambda signal: Endpoint(bodies, sender.of(signal), LIMITS))
 
 
 class Entries(Encoder):

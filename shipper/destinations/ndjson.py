@@ -43,7 +43,7 @@ def create(settings: Settings, timing: "Timing", log: Log, on_response: OnRespon
     sender = Senders(settings, timing, log, on_response).sender(place, by_status)
     content_type, around = _FORMS[settings.format]
     bodies = Bodies(place, content_type, around=around)
-    return of_records(settings, Objects(settings), lambda: Endpoint(bodies, sender))
+    return of_records(settings, Objects(settings), lambda signal: Endpoint(bodies, sender.of(signal)))
 
 
 class Objects(Encoder):

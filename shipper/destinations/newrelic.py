@@ -56,7 +56,7 @@ def create(settings: Settings, timing: "Timing", log: Log, on_response: OnRespon
     head = b'[{"common":{"attributes":%b},"logs":[' % _to_json(logs.common)
     bodies = Bodies(place, "application/json", around=(head, b",", b"]}]"))
     sender = Senders(settings, timing, log, on_response).sender(place, by_status)
-    return of_records(settings, logs, lambda: Endpoint(bodies, sender, LIMITS))
+    return of_records(settings, logs, lambda signal: Endpoint(bodies, sender.of(signal), LIMITS))
 
 
 class Logs(Encoder):

@@ -51,7 +51,7 @@ def create(settings: Settings, timing: "Timing", log: Log, on_response: OnRespon
     place = place_of(settings, _address(settings, bucket, prefix.strip("/"), region))
     sender = Senders(settings, timing, log, on_response).sender(place, read, scope=Scope("s3", region))
     objects = Objects(place, service_name(settings), settings.function.instance_id)
-    return of_records(settings, PartitionedRows(settings), lambda: Endpoint(objects, sender))
+    return of_records(settings, PartitionedRows(settings), lambda signal: Endpoint(objects, sender.of(signal)))
 
 
 def _address(settings: Settings, bucket: str, prefix: str, region: str) -> Address:

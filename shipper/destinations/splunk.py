@@ -70,7 +70,7 @@ def create(settings: Settings, timing: "Timing", log: Log, on_response: OnRespon
     place = msgspec.structs.replace(place, headers={**named, **place.headers})
     sender = Senders(settings, timing, log, on_response).sender(place, read)
     bodies = Bodies(place, "application/json")
-    return of_records(settings, Events(settings, metadata), lambda: Endpoint(bodies, sender, LIMITS))
+    return of_records(settings, Events(settings, metadata), lambda signal: Endpoint(bodies, sender.of(signal), LIMITS))
 
 
 class Events(Encoder):

@@ -67,7 +67,7 @@ def destination(
     scope = Scope(stream.service, region)
     sender = Senders(settings, timing, log, on_response).sender(place, read, scope=scope, most_body=MOST_RESPONSE)
     packs = Packs(stream, name.rstrip("/"), address.target)
-    return of_records(settings, encoder, lambda: Endpoint(packs, sender, stream.limits))
+    return of_records(settings, encoder, lambda signal: Endpoint(packs, sender.of(signal), stream.limits))
 
 
 class PackedRequest(Request, frozen=True, kw_only=True):

@@ -74,7 +74,7 @@ class Pool:
         address: The server.
         proxy: Reached through this, if not None.
         timing: Bounds every wait.
-        log: Says what becomes of connections.
+        log: Says what becomes of connections, where no request's own does.
         most_body: Bytes of an answer's body that are kept.
         clock: Monotonic seconds.
         wall_clock: Seconds since the epoch; tells a freeze that the monotonic clock slept through.
@@ -98,7 +98,7 @@ class Pool:
         self._address = address
         self._proxy = proxy
         self._timing = timing
-        self._log = log
+        self._log = log.bind(destination=address.label)
         self._most_body = most_body
         self._clock = clock
         self._wall_clock = wall_clock
@@ -107,25 +107,29 @@ class Pool:
         self._dialer = Dialer(server.host, server.port, timing, resolver or Resolver(timing, clock), clock)
         # Those that are idle, the last used last, each with the moment since when: monotonic, and on the wall.
         self._kept: list[tuple[Stream, float, float]] = []
-        self._busy: set[Stream] = set()
+        # Each with the log of the request that it is busy with.
+        self._busy: dict[Stream, Log] = {}
         # What the slowest of the last answers took, forgotten by and by.
         self._usual_s = 0.0
         # Since when the last request that was answered had been waited for.
         self._answered_since = 0.0
 
-    def exchange(self, write: Callable[[], Sequence[bytes]], timeout_s: float) -> Response:
+    def exchange(self, write: Callable[[], Sequence[bytes]], timeout_s: float, log: Log | None = None) -> Response:
         """Sends a request, head and body, and reads its answer.
 
         Args:
             write: Makes the request, head and body, anew for each time that it is sent.
             timeout_s: Longest time for all of it.
+            log: The request's.
 
         Raises:
             ExchangeError: There is none, or not in time.
         """
-        return self.begin(write, timeout_s, timeout_s)()
+        return self.begin(write, timeout_s, timeout_s, log)()
 
-    def begin(self, write: Callable[[], Sequence[bytes]], within_s: float, timeout_s: float) -> Callable[[], Response]:
+    def begin(
+        self, write: Callable[[], Sequence[bytes]], within_s: float, timeout_s: float, log: Log | None = None
+    ) -> Callable[[], Response]:
         """Sends a request; what is returned reads its answer, or raises as above.
 
         A connection from before that fails before any byte of the answer came, or is silent for too long, is replaced
@@ -135,19 +139,19 @@ class Pool:
         Raises:
             ExchangeError: It cannot be sent, or not in `within_s`.
         """
-        request = _Timed(self._clock(), timeout_s, self._timing.time_left_s())
+        request = _Timed(self._clock(), timeout_s, self._timing.time_left_s(), log or self._log)
         if request.time_s < self._least_s():
             raise ExchangeError("deadline", "no time left for an answer")
         sent_by = request.started + min(within_s, request.time_s)
-        stream = self._idle()
+        stream = self._idle(request.log)
         if stream is not None:
             try:
-                is_whole = self._sent(stream, write(), min(sent_by, request.share(SENDING_SHARE)))
+                is_whole = self._sent(stream, write(), min(sent_by, request.share(SENDING_SHARE)), request.log)
             except ExchangeError as exc:
-                self._log.debug("shipper.connection_replaced", reason=exc.reason)
+                request.log.debug("shipper.connection_replaced", reason=exc.reason)
             else:
                 return lambda: self._answered_or_replaced(stream, write, request, is_whole=is_whole)
-        return self._begun_anew(write, request.until, sent_by)
+        return self._begun_anew(write, request, sent_by)
 
     def warm(self) -> None:
         """Loads now what the first connection would load: TLS, and the authorities that are trusted.
@@ -167,15 +171,17 @@ class Pool:
         self._busy.clear()
         self._kept.clear()
 
-    def _begun_anew(self, write: Callable[[], Sequence[bytes]], until: float, sent_by: float) -> Callable[[], Response]:
+    def _begun_anew(
+        self, write: Callable[[], Sequence[bytes]], request: "_Timed", sent_by: float
+    ) -> Callable[[], Response]:
         """Sends a request on a connection of its own; what is returned reads its answer."""
         now = self._clock()
-        stream = self._opened(min(sent_by, now + (sent_by - now) * SET_UP_SHARE))
+        stream = self._opened(min(sent_by, now + (sent_by - now) * SET_UP_SHARE), request.log)
         if self._timing.time_left_s() < self._least_s():
             self._keep(stream)
             raise ExchangeError("deadline", "no time left for an answer")
-        is_whole = self._sent(stream, write(), sent_by)
-        return lambda: self._answered(stream, self._reader(), until, is_whole=is_whole)
+        is_whole = self._sent(stream, write(), sent_by, request.log)
+        return lambda: self._answered(stream, self._reader(), request.until, is_whole=is_whole)
 
     def _answered_or_replaced(
         self, stream: "Stream", write: Callable[[], Sequence[bytes]], request: "_Timed", *, is_whole: bool
@@ -192,9 +198,9 @@ class Pool:
             if reader.has_begun or exc.reason == "timeout":
                 raise
             reason = exc.reason
-        self._log.debug("shipper.connection_replaced", reason=reason)
+        request.log.debug("shipper.connection_replaced", reason=reason)
         sent_by = min(request.until, self._clock() + self._timing.time_left_s())
-        return self._begun_anew(write, request.until, sent_by)()
+        return self._begun_anew(write, request, sent_by)()
 
     def _first(self, stream: "Stream", request: "_Timed") -> bytes | None:
         """What comes first on a connection from before; None if nothing has come, and it is to be waited for.
@@ -225,7 +231,7 @@ class Pool:
     def _reader(self) -> ResponseReader:
         return ResponseReader(most_body=self._most_body)
 
-    def _idle(self) -> "Stream | None":
+    def _idle(self, log: Log) -> "Stream | None":
         """A connection from before, if there is one that is still good."""
         while self._kept:
             stream, monotonic, wall = self._kept.pop()
@@ -234,12 +240,12 @@ class Pool:
                 return stream
             stream.close()
             reason = "idle" if idle_s > MOST_IDLE_S else "closed_by_server"
-            self._log.debug("shipper.connection_replaced", reason=reason, idle_s=round(idle_s, 1))
+            log.debug("shipper.connection_replaced", reason=reason, idle_s=round(idle_s, 1))
         return None
 
-    def _sent(self, stream: "Stream", pieces: Sequence[bytes], until: float) -> bool:
+    def _sent(self, stream: "Stream", pieces: Sequence[bytes], until: float, log: Log) -> bool:
         """Writes a request; whether all of it."""
-        self._busy.add(stream)
+        self._busy[stream] = log
         if sum(map(len, pieces)) <= SMALL_BYTES:
             pieces = [b"".join(pieces)]
         try:
@@ -282,7 +288,6 @@ class Pool:
             is_kept = is_whole and response.is_reusable
         finally:
             if not is_pending:
-                self._busy.discard(stream)
                 if is_kept and len(self._kept) < MOST_KEPT:
                     self._keep(stream)
                 else:
@@ -319,14 +324,14 @@ class Pool:
         return self._answered(stream, self._reader(), until, is_whole=late.is_whole, started=began, late=late)
 
     def _keep(self, stream: "Stream") -> None:
+        self._busy.pop(stream, None)
         self._kept.append((stream, self._clock(), self._wall_clock()))
 
     def _drop(self, stream: "Stream") -> None:
-        self._busy.discard(stream)
         stream.close()
-        self._log.debug("shipper.connection_closed", destination=self._address.label)
+        self._busy.pop(stream, self._log).debug("shipper.connection_closed")
 
-    def _opened(self, until: float) -> "Stream":
+    def _opened(self, until: float, log: Log) -> "Stream":
         started = self._clock()
         connection = self._dialer.connected(until)
         stream: Stream = connection
@@ -343,10 +348,9 @@ class Pool:
         except BaseException:
             connection.close()
             raise
-        if self._log.is_debug:
-            self._log.debug(
+        if log.is_debug:
+            log.debug(
                 "shipper.connection_opened",
-                destination=self._address.label,
                 proxy=self._proxy.host_port if self._proxy else "",
                 took_ms=round((self._clock() - started) * 1000, 1),
             )
@@ -374,15 +378,17 @@ class _Late(msgspec.Struct, gc=False):
 
 
 class _Timed:
-    """When a request began, and how long it may take.
+    """A request: when it began, how long it may take, and where it is told of.
 
     Args:
         started: Monotonic seconds.
         timeout_s: Longest time for it.
         left_s: Time left for all that is to be done.
+        log: The request's.
     """
 
-    def __init__(self, started: float, timeout_s: float, left_s: float) -> None:
+    def __init__(self, started: float, timeout_s: float, left_s: float, log: Log) -> None:
+        self.log = log
         self.started = started
         self.until = started + timeout_s  # the deadline, which may move, is kept by every wait
         self.time_s = min(timeout_s, left_s)

@@ -26,7 +26,7 @@ class Kept:
 
     def keep(self, body: bytes) -> None:
         """Prepares and stores, as for a request that need not wait."""
-        prepared = self.store.prepare(body, connection=1)
+        prepared = self.store.prepare(body)
         if prepared is not None:
             self.store.store(prepared)
 
@@ -40,7 +40,7 @@ def test_nothing_is_reported_that_is_not_in_the_backlog() -> None:
     """A full backlog: no report, and the same batch is stored later as if for the first time."""
     kept = Kept(capacity=200)
     kept.keep(batch(event("a" * 50)))
-    prepared = kept.store.prepare(batch(event("b" * 50)), connection=1)
+    prepared = kept.store.prepare(batch(event("b" * 50)))
     assert prepared is not None
     with pytest.raises(BacklogFullError):
         kept.store.store(prepared)
@@ -87,7 +87,7 @@ def test_lines_are_not_deduplicated() -> None:
     """Over TCP nothing is acknowledged, so nothing is sent again."""
     kept = Kept()
     for _ in range(2):
-        prepared, problems = kept.store.prepare_lines([batch()[1:-1]], connection=1)
+        prepared, problems = kept.store.prepare_lines([batch()[1:-1]])
         assert prepared is not None
         assert problems == []
         kept.store.store(prepared)
@@ -98,7 +98,7 @@ def test_lines_that_are_whole_only_together_are_refused() -> None:
     """Joining must not make sense of what made none."""
     kept = Kept()
     lines = [b'{"type":"a","record":"x', b'y"}', b'{"type":"b"},{"type":"c"}', b"  ", b"[1]", b'{"type":"d"}']
-    prepared, problems = kept.store.prepare_lines(lines, connection=1)
+    prepared, problems = kept.store.prepare_lines(lines)
     assert prepared is not None
     assert prepared.envelope.payload == b'[{"type":"d"}]'
     assert [problem.body_bytes for problem in problems] == [len(line) for line in lines if len(line) > 2][:-1]
@@ -107,14 +107,14 @@ def test_lines_that_are_whole_only_together_are_refused() -> None:
 def test_two_halves_that_are_valid_together_are_still_two_broken_lines() -> None:
     """Also when every other line is sound and the joined array would be valid JSON."""
     halves = [b'{"type":"a","record":"x', b'y"}']
-    prepared, problems = Kept().store.prepare_lines([*halves, batch()[1:-1]], connection=1)
+    prepared, problems = Kept().store.prepare_lines([*halves, batch()[1:-1]])
     assert prepared is not None
     assert (prepared.envelope.payload, len(problems)) == (batch(), 2)
 
 
 def test_blank_lines_alone_are_nothing() -> None:
     """Neither stored nor refused."""
-    assert Kept().store.prepare_lines([b"", b"\r"], connection=1) == (None, [])
+    assert Kept().store.prepare_lines([b"", b"\r"]) == (None, [])
 
 
 def test_events_found_in_files_are_counted_not_believed(tmp_path: Path) -> None:

@@ -363,7 +363,8 @@ def test_collector_to_which_nothing_is_delivered_is_left_alone(start: Start) -> 
     run = start(platform=Platform(freeze=False), TAILRACE_TYPES="function", TAILRACE_LOG_LEVEL="debug")
     run.invoke(sleep_s=0.7)
     run.end()
-    assert "Pong" in [line["what"] for line in run.events("collector.reported")]
+    answered = [line["worker"] for line in run.events("machine.handled") if line["what"] == "WorkerAnswered"]
+    assert "collector" in answered
     assert run.events("worker.stuck") == []
     assert run.events("worker.exited") == []
 

@@ -129,7 +129,7 @@ def test_where_init_is_on_nobodys_path_everything_is_warm_before_the_first_quest
     run.end()
     assert run.lost() == 0
     said = [(line["event"], line.get("what")) for line in run.lines()]
-    ready = [number for number, line in enumerate(said) if line[1] == "Ready"]
+    ready = [number for number, line in enumerate(said) if line[1] == "WorkerReady"]
     invoked = said.index(("machine.handled", "Invoked"))
     assert len(ready) == 2
     assert max(ready) < invoked

@@ -49,8 +49,9 @@ def test_everything_arrives_at_both_once(start: Start, archive: Destination) -> 
     started = [line["worker"] for line in run.events("worker.started")]
     assert started == ["collector", "shipper", "shipper-archive"]
     # Whatever is said of a route names it.
-    said = [line for line in run.lines() if line["logger"] == "tailrace.shipper" or "shipper.reported" in line["event"]]
-    assert {line["route"] for line in said} == {"default", "archive"}
+    assert {line["route"] for line in run.lines() if line["logger"] == "tailrace.shipper"} == {"default", "archive"}
+    committed = [line["worker"] for line in run.events("machine.handled") if line["what"] == "OffsetCommitted"]
+    assert set(committed) == {"shipper", "shipper-archive"}
     ordered = [line["worker"] for line in run.events("machine.ordered") if line["what"] == "Ship"]
     assert set(ordered) == {"shipper", "shipper-archive"}
 

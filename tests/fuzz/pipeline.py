@@ -79,7 +79,7 @@ def tcp(pieces: Iterable[bytes]) -> list[bytes]:
     items += parser.finish()
     for item in items:
         if isinstance(item, Lines):
-            prepared, problems = store.prepare_lines(item.lines, connection=1)
+            prepared, problems = store.prepare_lines(item.lines)
             assert len(problems) <= MOST_PROBLEMS + 1
             if prepared is not None:
                 shipped(prepared.envelope)

@@ -117,7 +117,7 @@ def test_command_for_a_worker_that_is_dead_waits_for_nothing() -> None:
     assert not worker.has_unsent
     pool = WorkerPool(-1, Backlog(65_536), Settings({}), {SHIPPER: Settings({})}, SILENT, warms=False, close=nothing)
     pool.release(7)
-    pool.ship(commands.Ship(0, 0, 7, 1.0, "due"), {})
+    pool.ship(commands.Ship(0, 0, 7, 1.0, "due"), {}, "")
     poll = select.poll()
     pool.watch(poll)
     assert poll.poll(0) == []

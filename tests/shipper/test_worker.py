@@ -144,7 +144,6 @@ def test_a_shipment_is_delivered_and_reported(server: Server) -> None:
     supervisor.close()
     assert supervisor.lines.events() == [
         "shipper.started",
-        "shipper.shipment_started",
         "shipper.request_sent",
         "shipper.connection_opened",
         "shipper.answer_received",

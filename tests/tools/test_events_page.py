@@ -41,6 +41,18 @@ def test_the_page_is_what_the_source_says() -> None:
     assert page.count("| `") > 40
 
 
+def test_a_line_without_structlog_is_an_event_like_any() -> None:
+    said = events_page.events(ROOT)["log.lines_lost"]
+    assert (said.levels, [*said.fields]) == ({"warning"}, ["lines"])
+
+
+def test_of_every_event_it_is_told_what_it_is_about() -> None:
+    """Each in one row, and none that is not said any more."""
+    told = [name for names in events_page.OF.values() for name in names.split()]
+    assert sorted(told) == sorted(events_page.events(ROOT))
+    assert set(events_page.OF) == set(events_page.BOUND)
+
+
 def test_symptoms_name_events_that_there_are() -> None:
     page = (ROOT / events_page.PAGE).read_text(encoding="utf-8")
     symptoms, _, _ = page.partition("## Every event")

@@ -102,10 +102,11 @@ class _Reader:
         self._life = Life(0.0, 0.0)
         self._invoked: tuple[str, float] | None = None
         self._finished_at: float | None = None
+        self._told_ends: dict[str, float] = {}
         self._state: tuple[str, float] | None = None
         self._fetched_at: float | None = None
-        self._shipments: dict[str, tuple[float, dict[str, Any]]] = {}
-        self._requests: dict[str, list[tuple[float, dict[str, Any]]]] = {}
+        self._stalls: dict[str, dict[str, Any]] = {}
+        self._requests: dict[tuple[str, str], list[tuple[float, dict[str, Any]]]] = {}
         self._batches: list[tuple[float, dict[str, Any]]] = []
         self._workers: dict[str, tuple[float, dict[str, Any]]] = {}
 
@@ -143,10 +144,6 @@ class _Reader:
     def _lifecycle_ended(self, line: Line) -> None:
         self._life.ledger = line.fields
 
-    def _machine_state_changed(self, line: Line) -> None:
-        self._close_state(line.at)
-        self._state = line.fields["after"], line.at
-
     def _close_state(self, at: float) -> None:
         if self._state is not None:
             state, since = self._state
@@ -156,6 +153,9 @@ class _Reader:
         fields = line.fields
         if "waiting_bytes" in fields:
             self._life.fill.append((line.at, fields["waiting_bytes"]))
+        if "after" in fields:
+            self._close_state(line.at)
+            self._state = fields["after"], line.at
         match fields.get("what"):
             case "Invoked":
                 self._close_invocation(line.at)
@@ -163,8 +163,8 @@ class _Reader:
                     self._span(FUNCTION, "frozen", self._fetched_at, line.at, "between invocations")
                 self._fetched_at = None
                 self._invoked, self._finished_at = (fields["request_id"], line.at), None
-            case "BatchStored" if self._invoked and self._invoked[0] in fields.get("finished", ()):
-                age_ms = (fields.get("finished_age_s") or 0.0) * MS_PER_S
+            case "BatchStored" if self._invoked and self._finished_at is None and "finished_age_s" in fields:
+                age_ms = fields["finished_age_s"] * MS_PER_S
                 request_id, began = self._invoked
                 self._finished_at = max(began, line.at - age_ms)
                 self._span(FUNCTION, "invocation", began, self._finished_at, request_id)
@@ -187,13 +187,18 @@ class _Reader:
         """One whose end was never told lasted until the next event."""
         if self._invoked and self._finished_at is None:
             request_id, began = self._invoked
-            until = self._fetched_at if self._fetched_at and self._fetched_at > began else at
-            self._span(FUNCTION, "invocation", began, until, request_id, {"end": "not told before the next event"})
+            if request_id in self._told_ends:
+                until, facts = self._told_ends[request_id], {}
+            else:
+                until = self._fetched_at if self._fetched_at and self._fetched_at > began else at
+                facts = {"end": "not told before the next event"}
+            self._span(FUNCTION, "invocation", began, until, request_id, facts)
             self._fetched_at = until
         self._invoked = None
 
     def _collector_batch_stored(self, line: Line) -> None:
         self._batches.append((line.at, line.fields))
+        self._told_ends |= dict.fromkeys(line.fields.get("finished", ()), line.at)
 
     def _arrived(self, line: Line) -> None:
         """Batches before the committed offset were delivered."""
@@ -206,23 +211,18 @@ class _Reader:
                 rest.append((at, batch))
         self._batches = rest
 
-    def _shipper_shipment_started(self, line: Line) -> None:
-        self._shipments[line.process] = line.at, line.fields
+    def _shipper_shipment_stalled(self, line: Line) -> None:
+        self._stalls[line.process] = line.fields
 
     def _shipper_shipment_ended(self, line: Line) -> None:
-        self._close_shipment(line, "shipped")
-
-    def _shipper_shipment_stalled(self, line: Line) -> None:
-        self._close_shipment(line, "stalled")
-
-    def _close_shipment(self, line: Line, kind: str) -> None:
-        began = self._shipments.pop(line.process, None)
-        if began is not None:
-            label = line.fields.get("reason") or "delivered"
-            self._span(line.process, kind, began[0], line.at, label, began[1] | line.fields)
+        stall = self._stalls.pop(line.process, None)
+        label = "delivered" if stall is None else stall.get("reason", "")
+        since = line.at - line.fields.get("took_ms", 0.0)
+        kind = "shipped" if stall is None else "stalled"
+        self._span(line.process, kind, since, line.at, label, (stall or {}) | line.fields)
 
     def _shipper_request_sent(self, line: Line) -> None:
-        self._requests.setdefault(line.process, []).append((line.at, line.fields))
+        self._requests.setdefault(_whose(line), []).append((line.at, line.fields))
 
     _shipper_request_begun = _shipper_request_sent
 
@@ -234,7 +234,7 @@ class _Reader:
         self._close_request(line, "failed", line.fields.get("reason", "failed"))
 
     def _close_request(self, line: Line, kind: str, label: str) -> None:
-        waiting = self._requests.get(line.process)
+        waiting = self._requests.get(_whose(line))
         if waiting:
             since, sent = waiting.pop(0)
             self._span(BACKEND, kind, since, line.at, label, sent | line.fields)
@@ -255,9 +255,14 @@ class _Reader:
             self._span(_lane_of(worker), "alive", since, until, "alive")
         for at, batch in self._batches:
             self._span(COLLECTOR, "waiting", at, until, f"{batch['events']} events", batch)
-        for worker, requests in self._requests.items():
+        for (worker, _), requests in self._requests.items():
             for since, sent in requests:
                 self._span(BACKEND, "failed", since, until, "no answer", sent | {"worker": worker})
+
+
+def _whose(line: Line) -> tuple[str, str]:
+    """Which requests are answered in order: a route's of one signal."""
+    return line.process, line.fields.get("signal", "")
 
 
 def _lane_of(worker: str) -> str:

@@ -5,6 +5,9 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from lifecycle.contract.setting_types import FIRST_ROUTE
+from lifecycle.machine.commands import SHIPPER
+
 LOGGER = '"logger":"tailrace.'
 # As it stands in a line of JSON that holds ours as text.
 QUOTED_LOGGER = '\\"logger\\":\\"tailrace.'
@@ -51,6 +54,8 @@ def _in(raw: str) -> Iterator[Line]:
         said, _ = json.JSONDecoder().raw_decode(raw, start)
         at = datetime.fromisoformat(said.pop("time").replace("Z", "+00:00")).timestamp() * MS_PER_S
         process = said.pop("logger").removeprefix("tailrace.")
+        if process == SHIPPER and said.get("route", FIRST_ROUTE) != FIRST_ROUTE:
+            process = f"{SHIPPER}-{said['route']}"
         yield Line(at, said.pop("event"), process, said.pop("level"), said)
     except (ValueError, KeyError, AttributeError):
         return

@@ -52,7 +52,7 @@ def create(settings: Settings, timing: "Timing", log: Log, on_response: OnRespon
 
     for signal in settings.exported_signals() or (LOGS,):
         place = place_of(settings, signal)
-        sender = senders.sender(place, outcome_of_export)
+        sender = senders.sender(place, outcome_of_export).of(signal)
         forms, variable = forms_of(settings, signal)
         negotiations[signal] = Negotiation(signal, forms, place, encodings, sender, log, variable=variable)
     logs = Logs(encoding_of)

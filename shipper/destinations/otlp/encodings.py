@@ -145,7 +145,7 @@ class Negotiation(Endpoint):
         self._place = place
         self._encodings = encodings
         self._sender = sender
-        self._log = log
+        self._log = log.bind(destination=self.label, signal=signal)
         self._variable = variable
         self._at = 0
         self._has_taken = False
@@ -233,8 +233,6 @@ class Negotiation(Endpoint):
         settings = [f"{self._variable}={form.protocol}", *([] if form.is_compressed else [f"{_COMPRESSION}=none"])]
         self._log.warning(
             "shipper.encoding_found",
-            signal=self._signal,
-            destination=self.label,
             encoding=str(form),
             instead_of=str(self._forms[0]),
             settings=settings,
@@ -244,8 +242,6 @@ class Negotiation(Endpoint):
         others = [name for name in (PROTOBUF, JSON) if name not in {form.protocol for form in self._forms}]
         self._log.warning(
             "shipper.encoding_refused",
-            signal=self._signal,
-            destination=self.label,
             encodings=[str(form) for form in self._forms],
             reason=outcome.reason,
             settings=[f"{self._variable}={other}" for other in others] or [self._variable],

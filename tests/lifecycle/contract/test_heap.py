@@ -42,7 +42,7 @@ def kept(number, lines):
     for line in range(lines):  # as it comes from a socket
         body += b"[" + event if line == 0 else b"," + event
     body += b"]"
-    store.store(store.prepare(body, connection=1))
+    store.store(store.prepare(body))
 
 for number in range(20):
     kept(number, 5)

@@ -373,7 +373,7 @@ def test_the_log_shows_nothing_of_it_either() -> None:
     """Whatever a field quotes, and while a pattern rests all of it."""
     lines = Lines()
     rules = Rules(Settings({"TAILRACE_REDACT": "bob;(a+)+$"}), lines.log)
-    lines.log.redact = rules.shown
+    lines.log.redact(rules.shown)
     lines.log.warning("server.answered", said="no such user: b\\u006fb", status=404, more={"of": ["bob"]})
     assert {name: lines.written[0][name] for name in ("said", "status", "more")} == {
         "said": f"no such user: {BLANK}",

@@ -21,19 +21,18 @@ def handled(ms: float, what: str, waiting_bytes: int = 0, pid: int = 10, **field
 
 def invocation(ms: float, number: int, *, held_s: float = 0.08, pid: int = 10) -> list[str]:
     """One of 100 ms, whose batch is stored, shipped and acknowledged while it is held."""
-    start, end, request_id = number * 100, (number + 1) * 100, f"r{number}"
+    start, end = number * 100, (number + 1) * 100
+    told: dict[str, Any] = {"request_id": f"r{number}"}
+    of: dict[str, Any] = {"pid": pid, **told}
     return [
-        handled(ms, "Invoked", request_id=request_id, pid=pid),
-        line(ms, "lifecycle", "machine.state_changed", pid=pid, before="waiting", after="holding"),
-        line(ms + 110, "collector", "collector.batch_stored", start=start, end=end, events=5),
-        handled(ms + 111, "BatchStored", 100, pid, start=start, end=end, finished=[request_id], finished_age_s=0.011),
-        line(ms + 112, "shipper", "shipper.shipment_started", since=start, until=end),
-        line(ms + 113, "shipper", "shipper.request_sent", destination="http://b/v1/logs", wire_bytes=40),
-        line(ms + 170, "shipper", "shipper.answer_received", status=200, took_ms=57.0),
-        line(ms + 171, "shipper", "shipper.shipment_ended", through=end),
-        handled(ms + 180, "OffsetCommitted", 0, pid, through=end),
-        line(ms + 180, "lifecycle", "machine.state_changed", pid=pid, before="holding", after="waiting"),
-        line(ms + 180, "lifecycle", "machine.ordered", pid=pid, what="FetchNext", reason="delivered", held_s=held_s),
+        handled(ms, "Invoked", **of, before="waiting", after="holding"),
+        line(ms + 110, "collector", "collector.batch_stored", **told, start=start, end=end, events=5),
+        handled(ms + 111, "BatchStored", 100, **of, end=end, finished_age_s=0.011),
+        line(ms + 113, "shipper", "shipper.request_sent", **told, destination="http://b/v1/logs", wire_bytes=40),
+        line(ms + 170, "shipper", "shipper.answer_received", **told, status=200, took_ms=57.0),
+        line(ms + 171, "shipper", "shipper.shipment_ended", **told, budget_ms=400.0, took_ms=59.0),
+        handled(ms + 180, "OffsetCommitted", 0, **of, through=end, before="holding", after="waiting"),
+        line(ms + 180, "lifecycle", "machine.ordered", **of, what="FetchNext", reason="delivered", held_s=held_s),
     ]
 
 

@@ -90,7 +90,34 @@ def test_at_warning_it_shows_what_it_can() -> None:
     assert "TAILRACE_LOG_LEVEL=debug" in said["What was held, and why?"][0]
 
 
-@pytest.mark.parametrize("count", range(12))
+@pytest.mark.parametrize("count", range(len(life(1)) - 1))
 def test_a_log_that_breaks_off_anywhere_is_told_as_far_as_it_goes(count: int) -> None:
     only = told(life(1)[: count + 1])
     assert answers(only)["What was lost?"][0].startswith("The log has no last line")
+
+
+def test_an_answer_is_that_of_its_own_signals_request() -> None:
+    """Whichever comes first; what is said of a failure afterwards ends no other request."""
+    said = [
+        line(10, "shipper", "shipper.request_begun", signal="logs"),
+        line(11, "shipper", "shipper.request_begun", signal="traces"),
+        line(20, "shipper", "shipper.answer_received", signal="traces", status=503),
+        line(21, "shipper", "shipper.request_failed", signal="traces", reason="status_503"),
+        line(40, "shipper", "shipper.answer_received", signal="logs", status=200),
+    ]
+    requests = [span for span in told(said).spans if span.lane == "backend"]
+    assert [(span.label, round(span.ms)) for span in requests] == [("503", 9), ("200", 30)]
+
+
+def test_a_shipment_lasted_as_long_as_its_end_says_and_ended_so() -> None:
+    """Delivered, or stalled, and then why."""
+    said = [
+        line(10, "shipper", "shipper.shipment_ended", took_ms=8.0),
+        line(30, "shipper", "shipper.shipment_stalled", reason="connect"),
+        line(31, "shipper", "shipper.shipment_ended", took_ms=11.0),
+    ]
+    shipments = [span for span in told(said).spans if span.lane == "shipper"]
+    assert [(span.kind, span.label, round(span.ms)) for span in shipments] == [
+        ("shipped", "delivered", 8),
+        ("stalled", "connect", 11),
+    ]

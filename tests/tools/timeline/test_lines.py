@@ -34,6 +34,11 @@ def test_other_peoples_lines_and_halves_are_passed_over(raw: str) -> None:
     assert [*found([raw])] == []
 
 
+def test_a_further_routes_shipper_is_one_of_its_own() -> None:
+    said = [line(5, "shipper", "shipper.stopped", route=route) for route in ("default", "archive")]
+    assert [one.process for one in found(said)] == ["shipper", "shipper-archive"]
+
+
 def test_lines_come_in_the_order_of_their_times() -> None:
     times = [one.at for one in found(reversed(life()))]
     assert times == sorted(times)

@@ -122,6 +122,6 @@ class TestInChromium:
 
     def test_a_log_of_many_lines_opens_soon(self, tmp_path: Path) -> None:
         """Within two seconds."""
-        lines = life(MANY // 11)
+        lines = life(MANY // 8)
         assert len(lines) >= MANY - 11
         assert float(str(used(page_of(tmp_path, lines))["drawn"])) < OPENS_WITHIN_MS
