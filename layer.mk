@@ -118,7 +118,7 @@ preview: layer ## See what will arrive of a function of yours (HANDLER=src/app.h
 .PHONY: test
 test: lint layer real ## Lint, check types and run all tests (PYTEST_ARGS=…)
 	@echo 'Running the tests …'
-	@$(RUN) -m pytest --junit-xml=build/tests.xml $(PYTEST_ARGS)
+	@$(RUN) -m tests $(PYTEST_ARGS)
 
 .PHONY: stock
 stock: $(INSTALLED) ## Both of README's commands on a fresh Debian 12, as an ordinary user (root and debootstrap needed)
