@@ -75,16 +75,16 @@ def outage(seconds: float) -> PerInvocation:
     return before
 
 
-def refused_for_long(code: int) -> Cell:
+def refused_for_long(code: int, seconds: int = 75) -> Cell:
     """Everything is refused; so much waits that it is tried every second."""
     return Cell(
-        name=f"{code} for everything, 75 s",
+        name=f"{code} for everything, {seconds} s",
         is_slow=True,
         settings={"TAILRACE_BACKLOG_BYTES": "2097152"},
         platform=Platform(freeze=False),
         events=({"lines": LINES, "bytes": 3000},) * INVOCATIONS,
         start=always(Status(code)),
-        before=outage(75),
+        before=outage(seconds),
     )
 
 
@@ -212,3 +212,6 @@ ANSWERS = (
     refused_for_long(400),
     refused_for_long(500),
 )
+
+# Alone, without its like for two routes: one of these is enough.
+LONG = (refused_for_long(500, 900),)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from tests.faults.answers import ANSWERS
+from tests.faults.answers import ANSWERS, LONG
 from tests.faults.cell import Cell
 from tests.faults.cells import FROM_ISSUE
 from tests.faults.connections import CONNECTIONS
@@ -21,6 +21,7 @@ MATRIX: Mapping[str, Sequence[Cell]] = {
     "Further cells": FURTHER,
     "Records": RECORDS,
     "Answers": ANSWERS,
+    "Answers for a quarter of an hour": LONG,
     "Encodings": ENCODINGS,
     "Connections": CONNECTIONS,
     "Time": TIMING,

@@ -53,11 +53,32 @@ def dying(comm: str) -> PerInvocation:
     return before
 
 
-def broken_collector(scene: Scene, number: int) -> None:
-    """It cannot even be loaded, from the third invocation on."""
-    if number == 2:
-        scene.edit("collector/server.py", "\nclass Server", "\nraise ImportError\n\n\nclass Server")
-        scene.kill(COLLECTOR)
+WORKERS = {COLLECTOR: "collector/server.py", SHIPPER: "shipper/worker.py"}
+WELL, BROKEN = "\ndef run(", "\nraise ImportError\n\n\ndef run("
+
+
+def broken(comm: str) -> PerInvocation:
+    """A worker cannot even be loaded, from the third invocation on."""
+
+    def before(scene: Scene, number: int) -> None:
+        if number == 2:
+            scene.edit(WORKERS[comm], WELL, BROKEN)
+            scene.kill(comm)
+
+    return before
+
+
+def broken_until_shutdown(comm: str) -> Cell:
+    """At the end there is one more try."""
+    return Cell(
+        name=f"{comm.removeprefix('tr-')} that cannot be loaded until shutdown",
+        is_slow=True,
+        owns_layer=True,
+        events=({"lines": LINES, "sleep_s": 0.2},) * INVOCATIONS,
+        before=broken(comm),
+        ending=lambda scene: scene.edit(WORKERS[comm], BROKEN, WELL),
+        required=Required(p50_ms=LATE_MS),
+    )
 
 
 def refusing(scene: Scene) -> None:
@@ -110,9 +131,11 @@ FURTHER = (
         is_slow=True,
         owns_layer=True,
         events=({"lines": LINES, "sleep_s": 0.2},) * (2 * INVOCATIONS),
-        before=broken_collector,
-        required=Required(platform_keeps=True, late_p50_ms=LATE_MS, says=('"worker.kept_dying"',)),
+        before=broken(COLLECTOR),
+        required=Required(platform_keeps=True, p50_ms=LATE_MS, says=('"worker.kept_dying"',)),
     ),
+    broken_until_shutdown(COLLECTOR),
+    broken_until_shutdown(SHIPPER),
     # It lives for as long as nobody has seen it, and often long enough to bring an invocation's end: what is delivered
     # then is waited for as ever.
     Cell(

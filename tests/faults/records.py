@@ -50,6 +50,12 @@ def unlike(name: str, size: int, count: int) -> tuple[dict[str, object], ...]:
     )
 
 
+def deadly(scene: Scene) -> None:
+    """A line of JSON with this in it ends the process that reads it."""
+    reads = "def members_of(raw: bytes) -> dict[str, bytes] | None:\n"
+    scene.edit("shipper/parse/json_lines.py", reads, f"{reads}    if b'deadly' in raw:\n        raise SystemExit(1)\n")
+
+
 WELL = Required(p50_ms=60.0, unsaid=CRASHES)
 
 RECORDS = (
@@ -83,11 +89,14 @@ RECORDS = (
         events=with_rows("a" * 64_000),
         required=WELL,
     ),
+    # Whatever it is that a shipper dies of: the next one passes it through as text.
     Cell(
-        name="e-mail pattern, 64 KB without an @",
-        settings={"TAILRACE_REDACT": "email"},
-        events=with_rows("a" * 64_000),
-        required=WELL,
+        name="record that a shipper dies of",
+        is_slow=True,
+        owns_layer=True,
+        start=deadly,
+        events=with_rows('{"message":"m","deadly":1}', at=(4,)),
+        required=Required(p50_ms=60.0, says=('"worker.exited"', '"unmapped":1,')),
     ),
     Cell(
         name="pattern that tries every way",
