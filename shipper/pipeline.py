@@ -16,7 +16,7 @@ from lifecycle.contract.wire import DAMAGED, NO_SIGNAL, UNMAPPABLE, UNREDACTABLE
 from shipper.delivery.batch import Batch, BatchLimits, Position
 from shipper.model.context import Context
 from shipper.model.events import AnyEvent, BrokenEvent, Event, as_text, events, is_own, size_of, unread_events
-from shipper.model.log_record import Encoder, LogRecord, TextLine
+from shipper.model.log_record import Encoder, LogRecord
 from shipper.model.signals import AUTO, LOGS, METRICS, TRACES, Selection
 from shipper.parse.log_parser import LogParser
 from shipper.parse.text_formats import may_tell_failure
@@ -274,9 +274,9 @@ class Pipeline:
             if self._deadly_here:
                 return b""
             try:
-                line = line_of(event, index, context)
-                if type(line) is TextLine:  # asking a struct's class otherwise takes as long as reading a line
-                    return write_text(line, index)
+                line = line_of(event, index, context, write_text)
+                if type(line) is bytes:
+                    return line
                 return b"" if says_more(event, context) else encode(line)
             except Exception:  # noqa: BLE001 - it is tried again, and said
                 return b""

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from shipper.model.events import AnyEvent, Event
+
+    WriteText = Callable[[bytes, int, str, "Origin", int], bytes]
 else:
     AnyEvent = Protocol = object
 
@@ -104,34 +106,19 @@ class LogRecord(msgspec.Struct, gc=False):
         return f"{self.origin.batch_id}-{self.index}"
 
 
-class TextLine(msgspec.Struct, gc=False):
-    """What a plain text line means: one without an exception, and with a time. `event` has its type.
-
-    Attributes:
-        raw: The JSON string, as it came.
-        time_ns: When it was written, in nanoseconds since the epoch.
-        severity_text: The level as written; "" for none.
-        origin: Where it comes from.
-    """
-
-    raw: bytes
-    time_ns: int
-    severity_text: str
-    origin: Origin
-
-
 class Encoder(Protocol):
     """A destination's way to write log records.
 
     Attributes:
-        text_line: Writes a plain text line, given its index, without a record: the same bytes that `log` makes of it.
-            None where there is no shorter way.
+        text_line: Writes a plain text line, one without an exception and with a time, without a record: the same bytes
+            that `log` makes of it. Given are the JSON string as it came, when it was written, in nanoseconds since the
+            epoch, the level as written ("" for none), its origin and its index. None where there is no shorter way.
         event: Writes an event, given where it comes from and its index: the same bytes that `log` makes of its record,
             for a destination that writes events as they came. None where that is not so.
         key: What records of a request must have in common, for a destination that groups them. None where it does not.
     """
 
-    text_line: "Callable[[TextLine, int], bytes] | None" = None
+    text_line: "WriteText | None" = None
     event: "Callable[[Event, Origin, int], bytes] | None" = None
     key: "Callable[[LogRecord], str] | None" = None
 

@@ -14,7 +14,7 @@ from lifecycle.contract.frames import Frame
 from lifecycle.contract.json_text import as_text, without_newline
 from shipper.model.context import NOTHING, TENANT_ID, Context, request_id_of
 from shipper.model.events import AnyEvent, BrokenEvent, Event, OddEvent, WiderEvent
-from shipper.model.log_record import ExceptionInfo, LogRecord, Origin, TextLine
+from shipper.model.log_record import ExceptionInfo, LogRecord, Origin
 from shipper.parse.text_formats import (
     BEGINNINGS,
     FORMATS,
@@ -32,6 +32,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from shipper.model.log_record import WriteText
     from shipper.parse.json_lines import Line, Named
 
     Attributes = tuple[tuple[str, bytes], ...]
@@ -92,8 +93,18 @@ class LogParser:
         """What is remembered of lines holds for one context."""
         self._context, self._origins, self._plain, self._named = context, {}, {}, None
 
-    def line(self, event: Event, index: int, context: Context) -> TextLine | LogRecord:
-        """What an event means, in as few steps as there can be: a plain text line needs no record."""
+    def line(self, event: Event, index: int, context: Context, write: "WriteText") -> bytes | LogRecord:
+        """What an event means, in as few steps as there can be: a plain text line needs no record.
+
+        Args:
+            event: Which one.
+            index: Its place in the batch.
+            context: Before it.
+            write: Writes a plain text line: see `Encoder`.
+
+        Returns:
+            What was written, or what is to be.
+        """
         raw = bytes(event.record)
         if len(raw) > _LARGE_BYTES:
             raw = b""  # it is not to be in memory twice
@@ -129,7 +140,7 @@ class LogParser:
             origin = self._origin(kind, request_id)
         if origin.tenant:
             return self.record(event, index, context)
-        return TextLine(raw, time_ns, level, origin)
+        return write(raw, time_ns, level, origin, index)
 
     def origin(self, event: Event, context: Context) -> Origin:
         """Whose line an event is, for who needs to know no more."""

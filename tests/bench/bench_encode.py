@@ -24,7 +24,7 @@ from shipper.destinations.otlp import json_logs, protobuf_logs
 from shipper.destinations.registry import create
 from shipper.model.context import NOTHING
 from shipper.model.events import Event, events
-from shipper.model.log_record import Encoder, LogRecord, TextLine
+from shipper.model.log_record import Encoder, LogRecord
 from shipper.parse.log_parser import LogParser
 from shipper.pipeline import Pipeline
 from tests.shipper.support import Waits
@@ -97,14 +97,9 @@ def bench(name: str, body: bytes, rounds: int) -> None:
         if encoder.event is not None:
             return [encoder.event(event, parser.origin(event, NOTHING), i) for i, event in enumerate(decoded)]
         text_line = encoder.text_line
-        found: list[bytes] = []
-        for i, event in enumerate(decoded):
-            line = parser.line(event, i, NOTHING)
-            if isinstance(line, TextLine) and text_line is not None:
-                found.append(text_line(line, i))
-            elif isinstance(line, LogRecord):
-                found.append(encoder.log(line))
-        return found
+        assert text_line is not None
+        lines = [parser.line(event, i, NOTHING, text_line) for i, event in enumerate(decoded)]
+        return [encoder.log(line) if isinstance(line, LogRecord) else line for line in lines]
 
     def shipped(name: str) -> int:
         destination, limits = destinations[name], settings[name]

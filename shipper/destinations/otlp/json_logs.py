@@ -10,7 +10,7 @@ from lifecycle.contract.json_text import without_newline
 from shipper.destinations.otlp.json_values import any_value, key_value, member
 from shipper.destinations.otlp.values import scoped
 from shipper.model import semconv
-from shipper.model.log_record import RESERVED, Encoder, ExceptionInfo, LogRecord, Origin, TextLine
+from shipper.model.log_record import RESERVED, Encoder, ExceptionInfo, LogRecord, Origin
 from shipper.model.severity import number_of
 
 TYPE_CHECKING = False
@@ -60,18 +60,18 @@ class LogRecords(Encoder):
         )
         return scoped(written, record.scope) if record.scope else written
 
-    def text_line(self, line: TextLine, index: int) -> bytes:
+    def text_line(self, raw: bytes, time_ns: int, level: str, origin: Origin, index: int) -> bytes:
         """The same of a plain text line."""
-        stamp = self._stamps.get(line.time_ns)
+        stamp = self._stamps.get(time_ns)
         if stamp is None:
-            stamp = self._stamp(line.time_ns)
-        severity = self._severities.get(line.severity_text)
+            stamp = self._stamp(time_ns)
+        severity = self._severities.get(level)
         if severity is None:
-            severity = self._severity(line.severity_text)
-        start, head, end = self._origins.get(line.origin) or self._shared(line.origin)
-        text = line.raw[:-1]
+            severity = self._severity(level)
+        start, head, end = self._origins.get(origin) or self._shared(origin)
+        text = raw[:-1]
         if text.endswith(b"\\n"):
-            text = text[:-2] if text[-3] != _BACKSLASH else without_newline(line.raw)[:-1]
+            text = text[:-2] if text[-3] != _BACKSLASH else without_newline(raw)[:-1]
         return b'%b%b%b,"body":{"stringValue":%b"},"attributes":[%b%d%b' % (
             start,
             stamp,

@@ -3,6 +3,10 @@
 A plain text line is the common case: its text is spliced between two pieces that it shares with the lines around it,
 and every length is looked up.
 
+Fields stand in the order in which they compress best, which readers of protobuf do not mind ("Encoding", "Field
+order"): first what differs from line to line, lengths and text, then what a line shares with the one before, and last
+its index. So gzip finds one long repetition in each line, where fields in the order of their numbers had four.
+
 Source: opentelemetry/proto/logs/v1/logs.proto; semantic conventions, "Exceptions in logs".
 """
 
@@ -23,11 +27,12 @@ from shipper.destinations.otlp.protobuf_values import (
 )
 from shipper.destinations.otlp.values import scoped
 from shipper.model import semconv
-from shipper.model.log_record import RESERVED, Encoder, ExceptionInfo, LogRecord, Origin, TextLine
+from shipper.model.log_record import RESERVED, Encoder, ExceptionInfo, LogRecord, Origin
 from shipper.model.severity import number_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import TypeVar
 
     K = TypeVar("K")
@@ -42,28 +47,38 @@ _BACKSLASH, _N, _NEWLINE = b"\\n\n"
 
 _STAMP_BYTES = 9
 
+# The last digits of an index, which all of those have in common that differ in no others.
+_TEN, _HUNDRED = 10, 100
+_DIGITS = [b"%d" % digit for digit in range(_TEN)]
+_LAST_DIGITS = [b"%02d" % digits for digits in range(_HUNDRED)]
+
 # More than the length of any text needs.
 _LENGTH_BITS = 32
 
 
 class Tail(msgspec.Struct, gc=False):
-    """What text lines share that are of one origin and level, and whose indexes have equally many digits.
+    """What text lines share that are of one origin and level, and whose indexes differ in their last digits alone.
 
     Attributes:
+        origin: Theirs.
+        level: Theirs.
         least: The least of these indexes.
         most: One more than the greatest.
-        severity: Its two fields.
-        attributes: Up to the index.
-        end: After it.
-        size: Of it all, index and timestamp included, above the bits that the length of a text has.
+        end: What follows the timestamp, up to the last digits of the index.
+        digits: Those, by the last two digits of the index.
+        size: Of all but the text and its lengths, above the bits that the length of a text has.
     """
 
+    origin: Origin
+    level: str
     least: int
     most: int
-    severity: bytes
-    attributes: bytes
     end: bytes
+    digits: "Sequence[bytes]"
     size: int
+
+
+_NO_TAIL = Tail(Origin(), "", 0, 0, b"", (), 0)
 
 
 class LogRecords(Encoder):
@@ -72,44 +87,39 @@ class LogRecords(Encoder):
     def __init__(self) -> None:
         self._stamps: dict[int, bytes] = {}
         self._severities: dict[str, bytes] = {"": b""}
-        self._origins: dict[tuple[Origin, int], tuple[bytes, bytes]] = {}
-        self._tails: dict[str, dict[Origin, Tail]] = {}
-        self._tails_kept = 0
-        self._lengths: dict[int, tuple[bytes, bytes]] = {}
+        self._origins: dict[tuple[Origin, int], bytes] = {}
+        self._tail = _NO_TAIL
+        self._heads: dict[int, bytes] = {}
 
     def log(self, record: LogRecord) -> bytes:
         """One LogRecord."""
-        time_ns, level = record.time_ns, record.severity_text
-        stamp = b"" if time_ns is None else self._stamps.get(time_ns) or self._stamp(time_ns)
+        time_ns, level, index = record.time_ns, record.severity_text, record.index
         severity = self._severities.get(level)
         if severity is None:
             severity = self._severity(level)
-        number = b"%d" % record.index
-        head, end = self._origins.get((record.origin, len(number))) or self._shared(record.origin, len(number))
+        number = b"%d" % index
+        end = self._shared(record.origin, len(number))
         is_large = len(record.body) > LARGE_BYTES
         body = large_value(record.body) if is_large else (any_value(record.body),)
         length = sum(map(len, body)) if is_large else len(body[0])
-        pieces: list[bytes | memoryview] = [stamp, severity, b"\x2a", varint(length), *body]
+        stamp = b"" if time_ns is None else self._stamps.get(time_ns) or self._stamp(time_ns)
+        pieces: list[bytes | memoryview] = [b"\x2a", varint(length), *body]
         for name, raw in record.attributes:
             pieces.append(member(b"\x32", name if name not in RESERVED else f"log.{name}", raw))
         if record.exception is not None:
             pieces += _exception_attributes(record.exception)
-        pieces += (head, number, end)
+        pieces += (stamp, severity, end, number)
         if is_large:  # it is copied once
             written = b"".join((b"\x12", varint(sum(map(len, pieces))), *pieces))
         else:
             written = field(b"\x12", b"".join(pieces))
         return scoped(written, record.scope) if record.scope else written
 
-    def text_line(self, line: TextLine, index: int) -> bytes:
+    def text_line(self, raw: bytes, time_ns: int, level: str, origin: Origin, index: int) -> bytes:
         """The same of a plain text line."""
-        try:
-            tail = self._tails[line.severity_text][line.origin]
-        except KeyError:
-            tail = self._tail(line, index)
-        if not tail.least <= index < tail.most:
-            tail = self._tail(line, index)
-        raw = line.raw
+        tail = self._tail
+        if origin is not tail.origin or not tail.least <= index < tail.most or level != tail.level:
+            tail = self._tail = self._tail_of(origin, level, index)
         has_newline = raw[-2] == _N and raw[-3] == _BACKSLASH
         text = raw[1:-3] if has_newline else raw[1:-1]
         if _BACKSLASH in text:
@@ -117,44 +127,34 @@ class LogRecords(Encoder):
             if has_newline and text[-1] == _NEWLINE:
                 text = text[:-1]
         length = len(text)
-        heads = self._lengths.get(tail.size + length)
-        if heads is None:
-            heads = self._length(tail.size, length)
-        time_ns = line.time_ns
-        return b"%b%b%b%b%b%b%d%b" % (
-            heads[0],
-            self._stamps.get(time_ns) or self._stamp(time_ns),
-            tail.severity,
-            heads[1],
-            text,
-            tail.attributes,
-            index,
-            tail.end,
+        return b"".join(
+            (
+                self._heads.get(tail.size + length) or self._head(tail.size, length),
+                text,
+                self._stamps.get(time_ns) or self._stamp(time_ns),
+                tail.end,
+                tail.digits[index % _HUNDRED],
+            )
         )
 
-    def _tail(self, line: TextLine, index: int) -> Tail:
-        origin, level = line.origin, line.severity_text
-        digits = len(str(index))
+    def _tail_of(self, origin: Origin, level: str, index: int) -> Tail:
         severity = self._severities[level] if level in self._severities else self._severity(level)
-        attributes, end = self._origins.get((origin, digits)) or self._shared(origin, digits)
-        size = _STAMP_BYTES + len(severity) + len(attributes) + digits + len(end)
-        least = 10 ** (digits - 1) if digits > 1 else 0
-        tail = Tail(least, 10**digits, severity, attributes, end, size << _LENGTH_BITS)
-        if self._tails_kept >= _MOST_REMEMBERED or len(attributes) > _MOST_REMEMBERED_BYTES:
-            self._tails, self._tails_kept = {}, 0
-        self._tails.setdefault(level, {})[origin] = tail
-        self._tails_kept += 1
-        return tail
+        known = b"%d" % (index // _HUNDRED) if index >= _HUNDRED else b""
+        digits = _DIGITS if index < _TEN else _LAST_DIGITS
+        least = index - index % len(digits)
+        end = b"%b%b%b" % (severity, self._shared(origin, len(known) + len(digits[0])), known)
+        size = _STAMP_BYTES + len(end) + len(digits[0])
+        most = least + len(digits)
+        least = _TEN if _TEN <= index < _HUNDRED else least
+        return Tail(origin, level, least, most, end, digits, size << _LENGTH_BITS)
 
-    def _length(self, size: int, length: int) -> tuple[bytes, bytes]:
-        """What stands before a record whose body is a text of some length, and before that text."""
+    def _head(self, size: int, length: int) -> bytes:
+        """What stands before a text of some length."""
         text = b"\x0a" + varint(length)
         body = b"\x2a%b%b" % (varint(len(text) + length), text)
-        heads = b"\x12" + varint((size >> _LENGTH_BITS) + len(body) + length), body
-        if len(self._lengths) >= _MOST_REMEMBERED:
-            self._lengths.clear()
-        self._lengths[size + length] = heads
-        return heads
+        head = b"\x12%b%b" % (varint((size >> _LENGTH_BITS) + len(body) + length), body)
+        _remember(self._heads, size + length, head)
+        return head
 
     def _stamp(self, time_ns: int) -> bytes:
         stamp = b"\x09%b" % fixed64(time_ns)
@@ -166,26 +166,24 @@ class LogRecords(Encoder):
         _remember(self._severities, level, severity, len(severity))
         return severity
 
-    def _shared(self, origin: Origin, digits: int) -> tuple[bytes, bytes]:
-        """What records share that are of one origin, and whose indexes have equally many digits.
-
-        Returns:
-            Their last attributes, up to the index; what follows it: trace context, and when they were observed.
-        """
-        head = b""
-        if origin.event_type not in ("", "function"):
-            head += _text_attribute("aws.lambda.event.type", origin.event_type)
-        if origin.request_id:
-            head += _text_attribute(semconv.FAAS_INVOCATION_ID, origin.request_id)
-        head += _text_attribute(semconv.LOG_RECORD_UID, f"{origin.batch_id}-{'0' * digits}")[:-digits]
-        end = b"%b%b%b\x59%b" % (
+    def _shared(self, origin: Origin, digits: int) -> bytes:
+        """What records share that are of one origin, and whose indexes have so many digits: all that precedes these."""
+        known = self._origins.get((origin, digits))
+        if known is not None:
+            return known
+        shared = b"%b%b%b\x59%b" % (
             b"\x45%b" % fixed32(origin.flags) if origin.trace_id and origin.flags else b"",
             field(b"\x4a", bytes.fromhex(origin.trace_id)) if origin.trace_id else b"",
             field(b"\x52", bytes.fromhex(origin.span_id)) if origin.span_id else b"",
             fixed64(origin.observed_ns),
         )
-        _remember(self._origins, (origin, digits), (head, end), len(head))
-        return head, end
+        if origin.event_type not in ("", "function"):
+            shared += _text_attribute("aws.lambda.event.type", origin.event_type)
+        if origin.request_id:
+            shared += _text_attribute(semconv.FAAS_INVOCATION_ID, origin.request_id)
+        shared += _text_attribute(semconv.LOG_RECORD_UID, f"{origin.batch_id}-{'0' * digits}")[:-digits]
+        _remember(self._origins, (origin, digits), shared, len(shared))
+        return shared
 
 
 def _remember(known: "dict[K, V]", key: "K", value: "V", size: int = 0) -> None:

@@ -10,7 +10,7 @@ from shipper.destinations.lines import Lines
 from shipper.destinations.otlp.json_logs import LogRecords
 from shipper.model.context import Context, Invocation
 from shipper.model.events import Event, events
-from shipper.model.log_record import LogRecord, TextLine
+from shipper.model.log_record import LogRecord
 from shipper.parse.log_parser import LogParser
 from tests.sandbox.received import attributes_of
 from tests.shipper.support import DIGEST, OBSERVED_NS, REQUEST_ID, TIME, event, frame, settings_of
@@ -131,9 +131,9 @@ def test_a_plain_text_line_is_written_the_same_without_a_record(sent: list[Any],
     encoder, parser = LogRecords(), LogParser()
     parser.begin(frame(*sent))
     for index, (one, record) in enumerate(records(sent, context)):
-        line = parser.line(one, index, context)
-        if isinstance(line, TextLine):
-            assert encoder.text_line(line, index) == encoder.log(record)
+        line = parser.line(one, index, context, encoder.text_line)
+        if isinstance(line, bytes):
+            assert line == encoder.log(record)
             assert record.exception is None
         else:
             assert encoder.log(line) == encoder.log(record)

@@ -11,6 +11,7 @@ from lifecycle.contract.setting_types import Level
 from shipper.destinations.lines import Lines
 from shipper.model.context import Context, Past
 from shipper.model.events import Event, events
+from shipper.model.log_record import LogRecord, Origin
 from shipper.model.severity import NUMBERS, number_of
 from shipper.parse.log_parser import LogParser
 from shipper.parse.text_formats import UNTOLD, text_head
@@ -313,9 +314,18 @@ def test_every_destination_and_every_way_says_the_same(sent: object, context: Co
     assert isinstance(one, Event)
     record = parser.record(one, 0, context)
     assert lines.event(one, parser.origin(one, context), 0) == lines.log(record)
-    line = parser.line(one, 0, context)
-    assert (line.time_ns, line.severity_text) == (record.time_ns, record.severity_text)
-    origins = [[getattr(one.origin, name) for name in one.origin.__struct_fields__] for one in (line, record)]
+    said: list[tuple[int | None, str, Origin]] = []
+
+    def write(_raw: bytes, time_ns: int, level: str, origin: Origin, _index: int) -> bytes:
+        said.append((time_ns, level, origin))
+        return b"written"
+
+    line = parser.line(one, 0, context, write)
+    if isinstance(line, LogRecord):
+        said.append((line.time_ns, line.severity_text, line.origin))
+    ((time_ns, level, origin),) = said
+    assert (time_ns, level) == (record.time_ns, record.severity_text)
+    origins = [[getattr(one, name) for name in one.__struct_fields__] for one in (origin, record.origin)]
     assert origins[0] == origins[1]
 
 

@@ -12,7 +12,7 @@ from shipper.destinations.otlp import json_logs, protobuf_logs
 from shipper.destinations.otlp.json_encoding import JsonEncoding
 from shipper.destinations.otlp.protobuf_encoding import ProtobufEncoding
 from shipper.model.events import Event
-from shipper.model.log_record import ExceptionInfo, LogRecord, Origin, TextLine
+from shipper.model.log_record import ExceptionInfo, LogRecord, Origin
 from shipper.model.severity import NUMBERS
 from tests.sandbox.otlp import from_json, from_protobuf, without_nulls
 from tests.shipper.destinations.otlp.test_protobuf_values import TEXTS, VALUES
@@ -56,7 +56,7 @@ RESOURCE: dict[str, str | int] = {"service.name": "f", "faas.max_memory": 134217
 
 
 def test_a_record_is_these_bytes() -> None:
-    """As opentelemetry-proto writes it: zeros of a oneof's members are written."""
+    """What opentelemetry-proto reads, and no more than it writes: zeros of a oneof's members are written."""
     record = LogRecord(
         EVENT,
         7,
@@ -78,7 +78,9 @@ def test_a_record_is_these_bytes() -> None:
     expected = ExportLogsServiceRequest.FromString(golden)
     uid = expected.resource_logs[0].scope_logs[0].log_records[0].attributes.add()
     uid.key, uid.value.string_value = "log.record.uid", "00-7"
-    assert head + separator.join(pieces) + tail == expected.SerializeToString()
+    written = head + separator.join(pieces) + tail
+    assert ExportLogsServiceRequest.FromString(written) == expected
+    assert len(written) == expected.ByteSize()
 
 
 @given(st.lists(RECORDS, max_size=4))
@@ -121,7 +123,7 @@ def test_a_text_line_is_what_its_record_is(
         origin = origins[number]
         record = LogRecord(EVENT, index, origin, without_newline(raw), time_ns, level)
         for encoder in encoders:
-            assert encoder.text_line(TextLine(raw, time_ns, level, origin), index) == encoder.log(record)
+            assert encoder.text_line(raw, time_ns, level, origin, index) == encoder.log(record)
 
 
 @pytest.mark.parametrize(
@@ -134,18 +136,18 @@ def test_a_short_text_line_is_what_its_record_is(raw: bytes) -> None:
     encoder = protobuf_logs.LogRecords()
     origin = Origin("function", batch_id="00")
     record = LogRecord(EVENT, 7, origin, without_newline(raw), 5)
-    assert encoder.text_line(TextLine(raw, 5, "", origin), 7) == encoder.log(record)
+    assert encoder.text_line(raw, 5, "", origin, 7) == encoder.log(record)
 
 
 def test_what_is_remembered_is_bounded_in_bytes() -> None:
     """However many levels, origins, ids and lengths there are, and however long."""
     encoder = protobuf_logs.LogRecords()
-    encoder.text_line(TextLine(b'"x"', 5, "", Origin()), 1)
+    encoder.text_line(b'"x"', 5, "", Origin(), 1)
     tracemalloc.start()
     for number in range(3000):
         long = f"{number}" + "x" * (50_000 if number % 100 == 0 else number)
         origin = Origin("function", long, batch_id="00" * 8)
-        encoder.text_line(TextLine(b'"%b"' % (b"x" * number), number, f"L{number % 50}", origin), number)
+        encoder.text_line(b'"%b"' % (b"x" * number), number, f"L{number % 50}", origin, number)
         encoder.log(LogRecord(EVENT, number, Origin(long, long, batch_id=long), b"1", number))
     kept_bytes, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
