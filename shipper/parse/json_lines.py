@@ -14,6 +14,7 @@ from shipper.model.context import NOTHING, Context
 from shipper.model.log_record import RESERVED, ExceptionInfo
 from shipper.model.severity import name_of, number_of, own_name_of, syslog_name_of
 from shipper.model.trace_ids import SPAN_DIGITS, hex_id, trace_context
+from shipper.parse.json_shapes import Meanings
 from shipper.parse.text_formats import may_hold_exception
 from shipper.parse.times import NEAR_NS, unix_ns
 
@@ -267,7 +268,8 @@ def invocations_of(context: Context) -> "Named":
 
 # A function's lines have the same few sets of members, over and over.
 _plans: dict[tuple[str, ...], _Plan] = {}
-_levels: dict[bytes, str] = {}
+# What raw values are of levels, "" for none.
+LEVELS: dict[bytes, str] = {}
 
 
 def members_of(raw: bytes) -> dict[str, bytes] | None:
@@ -519,6 +521,24 @@ def _planned(names: tuple[str, ...]) -> _Plan:
     return plan
 
 
+def meanings_of(names: tuple[str, ...]) -> Meanings | None:
+    """What is what in lines with these members, where that takes one look at each; None where it may take more."""
+    plan = _plans.get(names) or _planned(names)
+    ids = plan.ids
+    if plan.may_tell_error or plan.parts or plan.level or plan.renamed or (ids is not None and ids.has_more):
+        return None
+    found = {_ROLE_OF[take]: candidates for take, candidates in plan.roles}
+    if (
+        "message" not in found
+        or _OF_GELF in names
+        or "number" in found
+        or any(len(some) > 1 for some in found.values())
+    ):
+        return None
+    named = {role: some[0] for role, some in found.items()}
+    return Meanings(**named, invocations=ids.invocations if ids is not None else ())
+
+
 def _renamed(names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     """New names of members that have none, or the one that a member will get which has a name of ours.
 
@@ -669,21 +689,31 @@ def _take_parts(line: Line, members: dict[str, bytes], holder: str) -> None:
 
 
 def _take_time(line: Line, raw: bytes) -> bool:
-    if len(raw) > _MOST_MOMENT:
+    time_ns, line.is_exact = moment_of(raw, line.event_ns)
+    if time_ns is None:
         return False
+    line.time_ns = time_ns
+    return True
+
+
+def moment_of(raw: bytes, event_ns: int | None) -> tuple[int | None, bool]:
+    """When a raw value says that its line was written, and whether that is finer than a second; None if it is no time.
+
+    Nor is it one that is far from the event's.
+    """
+    if len(raw) > _MOST_MOMENT:
+        return None, False
     mark = raw[:1]
     if mark == b'"':
         text = _text.decode(raw)
         time_ns = unix_ns(text)
-        line.is_exact = "." in text or "," in text
+        is_exact = "." in text or "," in text
     else:
         time_ns = _moment_ns(raw) if mark == b"{" else _epoch_ns(raw)
-        line.is_exact = time_ns is not None and time_ns % _NS_PER_S != 0
-    event_ns = line.event_ns
+        is_exact = time_ns is not None and time_ns % _NS_PER_S != 0
     if time_ns is None or (event_ns is not None and not -NEAR_NS <= time_ns - event_ns <= NEAR_NS):
-        return False
-    line.time_ns = time_ns
-    return True
+        return None, is_exact
+    return time_ns, is_exact
 
 
 def _moment_ns(raw: bytes) -> int | None:
@@ -699,13 +729,13 @@ def _moment_ns(raw: bytes) -> int | None:
 def _take_level(line: Line, raw: bytes) -> bool:
     if line.level:
         return False
-    level = _levels.get(raw)
+    level = LEVELS.get(raw)
     if level is None:
         if len(raw) > _MOST_WORD or raw[0] == _BRACE:
             return _take_level_object(line, raw)
         level = _level_of(raw)
-        if len(_levels) < _MOST_LEVELS:
-            _levels[raw] = level
+        if len(LEVELS) < _MOST_LEVELS:
+            LEVELS[raw] = level
     line.level = level
     return bool(level)
 
@@ -752,8 +782,13 @@ def _take_message(line: Line, raw: bytes) -> bool:
 
 
 def _take_logger(line: Line, raw: bytes) -> bool:
-    line.logger = _str(raw) if len(raw) <= _MOST_LOGGER else ""
+    line.logger = logger_of(raw)
     return bool(line.logger)
+
+
+def logger_of(raw: bytes) -> str:
+    """The logger's name that a raw value is; "" for none."""
+    return _str(raw) if len(raw) <= _MOST_LOGGER else ""
 
 
 # Each takes a member if it is what its name says.

@@ -30,10 +30,11 @@ from shipper.parse.times import KNOWN, NEAR_NS, unix_ns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from shipper.model.log_record import WriteText
     from shipper.parse.json_lines import Line, Named
+    from shipper.parse.json_shapes import Shape, Shapes
 
     Attributes = tuple[tuple[str, bytes], ...]
 
@@ -62,6 +63,9 @@ _BEFORE_JSON = frozenset(b" \\\xef")
 _JSON_START = re.compile(rb'"(?: |\\[tnr]|\\u[fF][eE][fF][fF]|\xef\xbb\xbf)*\{')
 
 _QUOTE, _BRACE = _JSON_MARKS = b'"{'
+
+# Levels and loggers' names remembered of lines of a shape.
+_MOST_WORDS = 64
 
 _to_json = msgspec.json.Encoder().encode
 _text = msgspec.json.Decoder(str)
@@ -191,12 +195,20 @@ class LogParser:
             return self._of_text(event, index, raw, others)
         if event.type.startswith("platform."):
             return self._of_platform(event, index, raw, others)
-        if mark in _JSON_MARKS and (members := self._json.members_of(raw)) is not None:
-            count = len(members)
-            event_ns = KNOWN.get(event.time)
-            event_ns = unix_ns(event.time) if event_ns is None else event_ns
-            line = self._json.line_of(members, self._named or self._name(), event_ns)
-            return self._of_json(event, index, raw, line, count, others)
+        if mark in _JSON_MARKS:
+            event_ns = _event_ns(event)
+            shape, values = self._shapes.of(raw)
+            if shape is not None and event_ns is not None:
+                record = self._of_shape(event, index, event_ns, shape, values, others)
+                if record is not None:
+                    return record
+            members = self._json.members_of(raw)
+            if members is not None:
+                names = tuple(members)
+                line = self._json.line_of(members, self._named or self._name(), event_ns)
+                if self._shapes.is_due(names) and (meanings := self._json.meanings_of(names)) is not None:
+                    self._shapes.learn(raw, meanings)
+                return self._of_json(event, index, raw, line, len(names), others)
         if mark == _QUOTE:
             return self._of_broken(event, index, raw, others)
         if mark == _BRACE:
@@ -299,6 +311,62 @@ class LogParser:
             return self._origin_of(event.type, self._json.beginning_of(_beginning(head), self._named or self._name()))
         return self._origin(event.type, text_head(head)[1])
 
+    def _of_shape(
+        self,
+        event: Event,
+        index: int,
+        event_ns: int,
+        shape: "Shape",
+        values: "Sequence[bytes]",
+        others: "Attributes",
+    ) -> LogRecord | None:
+        """A line of a known shape; None where a value is not what it usually is, and the long way has to be gone."""
+        level = logger = request_id = ""
+        if shape.level >= 0:
+            level = shape.levels.get(values[shape.level]) or self._level_in(shape, values)
+            if not level:
+                return None
+        if shape.logger >= 0:
+            logger = shape.loggers.get(values[shape.logger]) or self._logger_in(shape, values)
+            if not logger:
+                return None
+        time_ns = event_ns
+        if shape.time >= 0:
+            written_ns, is_exact = self._json.moment_of(shape.raw(values, shape.time), event_ns)
+            if written_ns is None:
+                return None
+            if is_exact or not 0 <= event_ns - written_ns < _NS_PER_S:
+                time_ns = written_ns
+        rest = shape.rests[-1]
+        if shape.invocations:
+            named = self._named or self._name()
+            for place, is_sure in shape.invocations:
+                request_id = named[is_sure][shape.raw(values, place)]
+                if request_id:
+                    rest = shape.rests[place]
+                    break
+        kind = event.type
+        origin = self._origins.get((kind, request_id)) or self._origin(kind, request_id)
+        if origin.tenant:
+            return None
+        pairs = [(name, b'"%b"' % values[place] if is_text else values[place]) for name, place, is_text in rest]
+        body = b'"%b"' % values[shape.message]
+        return LogRecord(event, index, origin, body, time_ns, level, others + tuple(pairs), None, logger)
+
+    def _level_in(self, shape: "Shape", values: "Sequence[bytes]") -> str:
+        """A level that is written for the first time; "" for none."""
+        level: str = self._json.LEVELS.get(shape.raw(values, shape.level), "")
+        if level and len(shape.levels) < _MOST_WORDS:
+            shape.levels[values[shape.level]] = level
+        return level
+
+    def _logger_in(self, shape: "Shape", values: "Sequence[bytes]") -> str:
+        """Likewise of a logger's name."""
+        logger: str = self._json.logger_of(shape.raw(values, shape.logger))
+        if len(shape.loggers) < _MOST_WORDS:
+            shape.loggers[values[shape.logger]] = logger
+        return logger
+
     def _of_json(
         self, event: Event, index: int, raw: bytes, line: "Line", count: int, others: "Attributes"
     ) -> LogRecord:
@@ -385,6 +453,12 @@ class LogParser:
         from shipper.parse import json_lines
 
         return json_lines
+
+    @functools.cached_property
+    def _shapes(self) -> "Shapes":
+        from shipper.parse.json_shapes import Shapes
+
+        return Shapes()
 
     def _name(self) -> "Named":
         """What says which invocation a line names, in this context."""

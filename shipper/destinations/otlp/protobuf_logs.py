@@ -41,9 +41,10 @@ if TYPE_CHECKING:
 # Distinct timestamps, levels, origins and lengths remembered, and how large what is remembered of one may be.
 _MOST_REMEMBERED = 512
 _MOST_REMEMBERED_BYTES = 1024
+_MOST_WORD_BYTES = 64
 
 # A byte is found in bytes in a tenth of the time that bytes are.
-_BACKSLASH, _N, _NEWLINE = b"\\n\n"
+_QUOTE, _BACKSLASH, _N, _NEWLINE = b'"\\n\n'
 
 _STAMP_BYTES = 9
 
@@ -57,11 +58,10 @@ _LENGTH_BITS = 32
 
 
 class Tail(msgspec.Struct, gc=False):
-    """What text lines share that are of one origin and level, and whose indexes differ in their last digits alone.
+    """What records share that are of one origin and level, and whose indexes differ in their last digits alone.
 
     Attributes:
         origin: Theirs.
-        level: Theirs.
         least: The least of these indexes.
         most: One more than the greatest.
         end: What follows the timestamp, up to the last digits of the index.
@@ -70,7 +70,6 @@ class Tail(msgspec.Struct, gc=False):
     """
 
     origin: Origin
-    level: str
     least: int
     most: int
     end: bytes
@@ -78,7 +77,7 @@ class Tail(msgspec.Struct, gc=False):
     size: int
 
 
-_NO_TAIL = Tail(Origin(), "", 0, 0, b"", (), 0)
+_NO_TAIL = Tail(Origin(), 0, 0, b"", (), 0)
 
 
 class LogRecords(Encoder):
@@ -88,38 +87,55 @@ class LogRecords(Encoder):
         self._stamps: dict[int, bytes] = {}
         self._severities: dict[str, bytes] = {"": b""}
         self._origins: dict[tuple[Origin, int], bytes] = {}
-        self._tail = _NO_TAIL
+        # What the attribute of a name was last, and what that is written as: most repeat from record to record.
+        self._attributes: dict[str, tuple[bytes, bytes]] = {}
+        # By level, as the last line of it had it.
+        self._tails: dict[str, Tail] = {}
         self._heads: dict[int, bytes] = {}
+        self._bodies: dict[int, bytes] = {}
 
     def log(self, record: LogRecord) -> bytes:
         """One LogRecord."""
-        time_ns, level, index = record.time_ns, record.severity_text, record.index
-        severity = self._severities.get(level)
-        if severity is None:
-            severity = self._severity(level)
-        number = b"%d" % index
-        end = self._shared(record.origin, len(number))
-        is_large = len(record.body) > LARGE_BYTES
-        body = large_value(record.body) if is_large else (any_value(record.body),)
-        length = sum(map(len, body)) if is_large else len(body[0])
-        stamp = b"" if time_ns is None else self._stamps.get(time_ns) or self._stamp(time_ns)
-        pieces: list[bytes | memoryview] = [b"\x2a", varint(length), *body]
+        time_ns, origin, level, index = record.time_ns, record.origin, record.severity_text, record.index
+        tail = self._tails.get(level, _NO_TAIL)
+        if origin is not tail.origin or not tail.least <= index < tail.most:
+            tail = self._tail_of(origin, level, index)
+        body = record.body
+        is_large = len(body) > LARGE_BYTES
+        if body[0] == _QUOTE and not is_large and _BACKSLASH not in body:
+            text = body[1:-1]
+            pieces: list[bytes | memoryview] = [self._bodies.get(len(text)) or self._body(len(text)), text]
+        else:
+            value = large_value(body) if is_large else (any_value(body),)
+            pieces = [b"\x2a", varint(sum(map(len, value))), *value]
+        known = self._attributes
         for name, raw in record.attributes:
-            pieces.append(member(b"\x32", name if name not in RESERVED else f"log.{name}", raw))
+            if raw[0] != _QUOTE:  # numbers seldom repeat
+                pieces.append(member(b"\x32", name if name not in RESERVED else f"log.{name}", raw))
+                continue
+            pair = known.get(name)
+            if pair is None or pair[0] != raw:
+                pair = raw, member(b"\x32", name if name not in RESERVED else f"log.{name}", raw)
+                if len(raw) <= _MOST_WORD_BYTES and len(name) <= _MOST_WORD_BYTES:
+                    _remember(known, name, pair)
+            pieces.append(pair[1])
         if record.exception is not None:
             pieces += _exception_attributes(record.exception)
-        pieces += (stamp, severity, end, number)
+        if time_ns is not None:
+            pieces.append(self._stamps.get(time_ns) or self._stamp(time_ns))
+        pieces += (tail.end, tail.digits[index % _HUNDRED])
         if is_large:  # it is copied once
             written = b"".join((b"\x12", varint(sum(map(len, pieces))), *pieces))
         else:
-            written = field(b"\x12", b"".join(pieces))
+            content = b"".join(pieces)
+            written = b"\x12" + varint(len(content)) + content
         return scoped(written, record.scope) if record.scope else written
 
     def text_line(self, raw: bytes, time_ns: int, level: str, origin: Origin, index: int) -> bytes:
         """The same of a plain text line."""
-        tail = self._tail
-        if origin is not tail.origin or not tail.least <= index < tail.most or level != tail.level:
-            tail = self._tail = self._tail_of(origin, level, index)
+        tail = self._tails.get(level, _NO_TAIL)
+        if origin is not tail.origin or not tail.least <= index < tail.most:
+            tail = self._tail_of(origin, level, index)
         has_newline = raw[-2] == _N and raw[-3] == _BACKSLASH
         text = raw[1:-3] if has_newline else raw[1:-1]
         if _BACKSLASH in text:
@@ -146,15 +162,23 @@ class LogRecords(Encoder):
         size = _STAMP_BYTES + len(end) + len(digits[0])
         most = least + len(digits)
         least = _TEN if _TEN <= index < _HUNDRED else least
-        return Tail(origin, level, least, most, end, digits, size << _LENGTH_BITS)
+        tail = Tail(origin, least, most, end, digits, size << _LENGTH_BITS)
+        _remember(self._tails, level, tail, len(end))
+        return tail
 
     def _head(self, size: int, length: int) -> bytes:
         """What stands before a text of some length."""
-        text = b"\x0a" + varint(length)
-        body = b"\x2a%b%b" % (varint(len(text) + length), text)
+        body = self._bodies.get(length) or self._body(length)
         head = b"\x12%b%b" % (varint((size >> _LENGTH_BITS) + len(body) + length), body)
         _remember(self._heads, size + length, head)
         return head
+
+    def _body(self, length: int) -> bytes:
+        """What stands before a text of some length that is a body."""
+        text = b"\x0a" + varint(length)
+        body = b"\x2a%b%b" % (varint(len(text) + length), text)
+        _remember(self._bodies, length, body)
+        return body
 
     def _stamp(self, time_ns: int) -> bytes:
         stamp = b"\x09%b" % fixed64(time_ns)

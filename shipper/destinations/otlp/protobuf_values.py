@@ -182,12 +182,19 @@ def key_value(tag: bytes, name: str, value: bytes) -> bytes:
 def member(tag: bytes, name: str, raw: bytes) -> bytes:
     """The KeyValue of a member of a JSON object; the usual kind in as few steps as there can be."""
     key = _keys.get(name)
-    if key is not None and raw[0] == _QUOTE and _BACKSLASH not in raw:
-        text = raw[1:-1]
-        length = len(text)
-        size = len(key) + length + 4
-        if size < _ONE_BYTE:
-            return tag + _LENGTHS[size] + key + _VALUES[length + 2] + _TEXTS[length] + text
+    if key is not None:
+        if raw[0] == _QUOTE:
+            if _BACKSLASH not in raw:
+                text = raw[1:-1]
+                length = len(text)
+                size = len(key) + length + 4
+                if size < _ONE_BYTE:
+                    return tag + _LENGTHS[size] + key + _VALUES[length + 2] + _TEXTS[length] + text
+        elif len(raw) < INT64_DIGITS and raw.isdigit():
+            number = varint(int(raw))
+            size = len(key) + len(number) + 3
+            if size < _ONE_BYTE:
+                return tag + _LENGTHS[size] + key + _VALUES[len(number) + 1] + b"\x18" + number
     return key_value(tag, name, any_value(raw))
 
 

@@ -1,0 +1,157 @@
+"""Lines of JSON that have the same members in the same order: one pattern takes them apart, made once for their shape.
+
+A logger writes the same few shapes over and over. What a shape's members mean is decided once; a line of it is then
+matched, and its values are where they were. It is only for what takes no second look: values that are texts without
+an escape, numbers or words, none of which may tell an exception, a trace or another logger's line. All else, and what
+is not as it usually is, goes the long way, `json_lines.line_of`, and both ways say the same.
+"""
+
+import re
+
+import msgspec
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+# Shapes that are known at a time, the last used first; how many members and bytes one has at most.
+_MOST_SHAPES = 8
+_MOST_MEMBERS = 32
+_MOST_BYTES = 2048
+
+# A pattern costs as much as a hundred lines: it is made when a shape was seen so often, and again if it did not match.
+_SEEN = frozenset((8, 64, 512))
+_MOST_COUNTED = 256
+
+_BRACE, _BACKSLASH = b"{\\"
+
+# A member, its value a text without an escape or what is no text, and what follows it.
+_OTHER = rb"(-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null)"
+_MEMBER = re.compile(
+    rb'([ \t\r\n]*"([^"]*)"[ \t\r\n]*:[ \t\r\n]*)(?:"([^"]*)"|' + _OTHER + rb")([ \t\r\n]*,|[ \t\r\n]*\}\Z)"
+)
+
+
+class Meanings(msgspec.Struct, frozen=True, kw_only=True):
+    """Which member of a shape is what, by its name; "" for none.
+
+    Attributes:
+        time: When.
+        level: How severe.
+        message: What is to be read first.
+        logger: Whose.
+        invocations: Those that may name the invocation, with whether nobody writes another id there.
+    """
+
+    time: str = ""
+    level: str = ""
+    message: str
+    logger: str = ""
+    invocations: tuple[tuple[str, bool], ...] = ()
+
+
+class Shape(msgspec.Struct, frozen=True, kw_only=True):
+    """The same by place among the values; -1 for none.
+
+    Attributes:
+        match: Its pattern's. Values that are texts are found without their quotes.
+        texts: Whether a value is a text, by place.
+        time: When.
+        level: How severe.
+        message: What is to be read first, a text.
+        logger: Whose.
+        invocations: Those that may name the invocation, with whether nobody writes another id there.
+        rests: What stays of the members, name, place and whether it is a text, by the place of the one that named the
+            invocation.
+        levels: What was found of levels, by value.
+        loggers: Likewise of loggers' names.
+    """
+
+    match: "Callable[[bytes], re.Match[bytes] | None]"
+    texts: tuple[bool, ...]
+    time: int
+    level: int
+    message: int
+    logger: int
+    invocations: tuple[tuple[int, bool], ...]
+    rests: dict[int, tuple[tuple[str, int, bool], ...]]
+    levels: dict[bytes, str]
+    loggers: dict[bytes, str]
+
+    def raw(self, values: "Sequence[bytes]", place: int) -> bytes:
+        """A value as JSON."""
+        return b'"%b"' % values[place] if self.texts[place] else values[place]
+
+
+class Shapes:
+    """The shapes that are known, and how often a line of none came."""
+
+    def __init__(self) -> None:
+        self._known: list[Shape] = []
+        self._counts: dict[tuple[str, ...], int] = {}
+
+    def of(self, raw: bytes) -> "tuple[Shape | None, Sequence[bytes]]":
+        """The shape of a raw JSON object, or of one in a raw JSON string, and its values; None where none is known."""
+        if raw[0] == _BRACE and _BACKSLASH in raw:
+            return None, ()
+        known = self._known
+        for at, shape in enumerate(known):
+            found = shape.match(raw)
+            if found is not None:
+                if at:
+                    known.insert(0, known.pop(at))
+                return shape, found.groups()
+        return None, ()
+
+    def is_due(self, names: tuple[str, ...]) -> bool:
+        """Whether a shape is to be made of a line with these members, which went the long way."""
+        count = self._counts.get(names, 0) + 1
+        if count > 1 or (len(self._counts) < _MOST_COUNTED and sum(map(len, names)) <= _MOST_BYTES):
+            self._counts[names] = count
+        return count in _SEEN
+
+    def learn(self, raw: bytes, meanings: Meanings) -> None:
+        """Makes a shape of a line, if it can be one."""
+        shape = _shape_of(raw, meanings)
+        if shape is not None:
+            self._known.insert(0, shape)
+            del self._known[_MOST_SHAPES:]
+
+
+def _shape_of(raw: bytes, meanings: Meanings) -> Shape | None:
+    """The shape of a line; None if it has none of use."""
+    is_text = raw[0] != _BRACE
+    text = (raw[1:-3] if raw.endswith(b'\\n"') else raw[1:-1]).replace(b'\\"', b'"') if is_text else raw
+    if len(text) > _MOST_BYTES or _BACKSLASH in text or text[0] != _BRACE:
+        return None
+    quote, end = (rb"\\" + b'"', rb"(?:\\n)?" + b'"') if is_text else (b'"', b"")
+    value = quote + (rb"([^\\]*)" if is_text else b'([^"]*)') + quote
+    names: list[str] = []
+    texts: list[bool] = []
+    pattern, at = [b'"' if is_text else b"", rb"\{"], 1
+    while at < len(text):
+        found = _MEMBER.match(text, at)
+        if found is None or len(names) >= _MOST_MEMBERS:
+            return None
+        names.append(found[2].decode())
+        texts.append(found[3] is not None)
+        pattern += (re.escape(found[1]).replace(b'"', quote), value if texts[-1] else _OTHER, re.escape(found[5]))
+        at = found.end()
+    places = {name: place for place, name in enumerate(names)}
+    if len(places) < len(names) or not texts[places[meanings.message]]:
+        return None
+    taken = {meanings.time, meanings.level, meanings.message, meanings.logger}
+    rest = tuple((name, place, texts[place]) for name, place in places.items() if name not in taken)
+    invocations = tuple((places[name], is_sure) for name, is_sure in meanings.invocations)
+    return Shape(
+        match=re.compile(b"".join((*pattern, end))).fullmatch,
+        texts=tuple(texts),
+        time=places[meanings.time] if meanings.time else -1,
+        level=places[meanings.level] if meanings.level else -1,
+        message=places[meanings.message],
+        logger=places[meanings.logger] if meanings.logger else -1,
+        invocations=invocations,
+        rests={-1: rest, **{one: tuple(kept for kept in rest if kept[1] != one) for one, _ in invocations}},
+        levels={},
+        loggers={},
+    )
