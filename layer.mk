@@ -184,7 +184,8 @@ endif
 endif
 endif
 
-# ensurepip is what Debian and Ubuntu leave out.
+# ensurepip is what Debian and Ubuntu leave out. pip would compile on one processor, and as pip does, what is of no use as
+# Python (templates, say) is passed over.
 $(INSTALLED): pyproject.toml requirements-layer.txt
 	@command -v $(PYTHON) >/dev/null || { \
 		echo 'There is no $(PYTHON). Tailrace needs Python 3.10 or later; name one with PYTHON=/path/to/python3.' >&2; exit 1; }
@@ -196,7 +197,8 @@ $(INSTALLED): pyproject.toml requirements-layer.txt
 	@echo 'Installing into $(VENV) …'
 	@$(PIP) install --no-deps --require-hashes -r requirements-layer.txt
 	@$(RUN) -m tools.requirements >$(VENV)/requirements-dev.txt
-	@$(PIP) install -r $(VENV)/requirements-dev.txt
+	@$(PIP) install --no-compile -r $(VENV)/requirements-dev.txt
+	@$(RUN) -m compileall -qq --workers 0 $(VENV)/lib || true
 	@touch $@
 
 # Changes only when a source comes or goes, or what was asked for does, or a Python was fetched: what times alone do
