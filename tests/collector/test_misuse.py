@@ -97,8 +97,8 @@ def test_a_crowd_of_slow_connections_does_not_delay_a_platform_that_dials_anew()
     # Only now: each that hangs up within a request is a report, and nobody reads them here.
     for slow in crowd:
         slow.close()
-    assert sorted(took_s)[len(took_s) // 2] < 0.02, took_s
-    assert max(took_s) < 0.5, took_s
+    assert sorted(took_s)[len(took_s) // 2] < 0.05, took_s
+    assert max(took_s) < Timeouts().pressed_stall_s, took_s  # or whoever comes would wait until one is given up
 
 
 @contextmanager
