@@ -15,7 +15,7 @@ from tests.faults.cell import (
     Required,
     Scene,
 )
-from tests.faults.cells import BURST
+from tests.faults.cells import BURST, BURST_S
 from tests.faults.hooks import RUNNING, accepting, always, first, killing_always, well_again, well_again_at, with_event
 from tests.sandbox import Hang, Platform, Reset, Slow, Status
 from tests.sandbox.backend_faults import Partial
@@ -37,6 +37,7 @@ def killed_while_it_flows(comm: str) -> Cell:
 
     return Cell(
         name=f"{comm.removeprefix('tr-')} killed ×4 in a burst",
+        timeout_s=BURST_S,
         events=with_event(4, **BURST, sleep_s=0.12),
         before=before,
         required=Required(kills=4),
@@ -156,11 +157,12 @@ FURTHER = (
         before=killing_always,
         required=Required(kills=2 * INVOCATIONS),
     ),
-    Cell(name="5 MB burst, down, up at shutdown", events=BURST_AT_2, start=refusing, ending=up),
-    Cell(name="5 MB burst, down for good", events=BURST_AT_2, start=refusing, required=KEPT),
+    Cell(name="5 MB burst, down, up at shutdown", timeout_s=BURST_S, events=BURST_AT_2, start=refusing, ending=up),
+    Cell(name="5 MB burst, down for good", timeout_s=BURST_S, events=BURST_AT_2, start=refusing, required=KEPT),
     Cell(
         name="5 MB burst into 2 MiB, down, then up",
         settings={"TAILRACE_BACKLOG_BYTES": "2097152"},
+        timeout_s=BURST_S,
         events=BURST_AT_2,
         start=refusing,
         before=accepting(INVOCATIONS // 2),
@@ -172,6 +174,7 @@ FURTHER = (
             "TAILRACE_SPOOL_BYTES": "8388608",
             "TAILRACE_SPOOL_PATH": f"/tmp/tailrace-faults-{os.getpid()}",
         },
+        timeout_s=BURST_S,
         events=BURST_AT_2,
         start=refusing,
         before=accepting(INVOCATIONS // 2),
@@ -180,6 +183,7 @@ FURTHER = (
         name="platform's buffer overflows",
         settings={"TAILRACE_BACKLOG_BYTES": "2097152"},
         platform=Platform(buffer_bytes=1_000_000),
+        timeout_s=BURST_S,
         # The platform tells of its drops after it has delivered what it kept: the last functions take their time.
         events=(*BURST_AT_2[: INVOCATIONS // 2], *({**LINE, "sleep_s": 0.3},) * (INVOCATIONS - INVOCATIONS // 2)),
         start=refusing,

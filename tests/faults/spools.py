@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lifecycle.contract.frames import HEADER, Kind, first_of
 from tests.faults.cell import INVOCATIONS, LINE, Cell, Hook, Scene
+from tests.faults.cells import BURST, BURST_S
 from tests.faults.hooks import accepting
 
 PLACE = Path(f"/tmp/tailrace-faults-spools-{os.getpid()}")
@@ -88,10 +89,7 @@ def nothing_open(scene: Scene) -> None:
                 scene.problems.append(f"{process.comm} holds {descriptor.readlink()} open")
 
 
-# For 5 MB of lines, also where the machine has other things to do.
-TIMEOUT_S = 10.0
-
-EVENTS = tuple({"lines": 5 * 1024, "bytes": 1024} if number == 2 else LINE for number in range(INVOCATIONS))
+EVENTS = tuple(BURST if number == 2 else LINE for number in range(INVOCATIONS))
 
 
 def crafted(name: str, content: bytes) -> Cell:
@@ -100,7 +98,7 @@ def crafted(name: str, content: bytes) -> Cell:
         name=f"spool: {name}",
         settings=SETTINGS,
         events=EVENTS,
-        timeout_s=TIMEOUT_S,
+        timeout_s=BURST_S,
         start=with_file(content),
         before=accepting(INVOCATIONS // 2),
     )
@@ -112,7 +110,7 @@ def forbidden(name: str, start: Hook) -> Cell:
         name=f"spool: {name}",
         settings=SETTINGS,
         events=EVENTS,
-        timeout_s=TIMEOUT_S,
+        timeout_s=BURST_S,
         start=start,
         before=left_alone,
     )
@@ -130,7 +128,7 @@ SPOOLS = (
         name="spool: what was delivered is closed",
         settings=SETTINGS,
         events=EVENTS,
-        timeout_s=TIMEOUT_S,
+        timeout_s=BURST_S,
         start=with_file(b""),
         before=accepting(INVOCATIONS // 2),
         ending=nothing_open,
