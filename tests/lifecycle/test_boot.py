@@ -244,14 +244,20 @@ def test_no_platform_is_an_error_that_names_the_variable() -> None:
         boot({}, "tailrace")
 
 
-@pytest.mark.parametrize("settings_file", ["", "TAILRACE_MIN_LEVEL=warn"])
+@pytest.mark.parametrize(
+    ("environ", "more"),
+    [
+        ({}, ()),
+        ({"TAILRACE_HEADERS": "api-key=@{secretsmanager:backend#key}"}, ()),
+        ({"TAILRACE_SETTINGS_FILE": "tailrace.env"}, ("settings_file",)),
+    ],
+    ids=("one destination", "a secret by reference", "a file of settings"),
+)
 def test_nothing_but_builtins_os_and_socket_is_imported_before_the_question_is_out(
-    settings_file: str, tmp_path: Path
+    environ: dict[str, str], more: tuple[str, ...], tmp_path: Path
 ) -> None:
     """Registration stands in series with every cold start."""
-    path = tmp_path / "tailrace.env"
-    path.write_text(settings_file)
-    named = {"TAILRACE_SETTINGS_FILE": str(path)} if settings_file else {}
+    (tmp_path / "tailrace.env").write_text("TAILRACE_MIN_LEVEL=warn")
     code = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})
@@ -259,15 +265,15 @@ bare = set(sys.modules)
 import os
 bare |= set(sys.modules)
 from lifecycle.boot import boot
-given = {named!r}
+given = {environ!r}
 given.update(AWS_LAMBDA_RUNTIME_API=sys.argv[1], TAILRACE_DESTINATION="otlp+https://u:p@h/x")
 boot(given, "tailrace")
 print(*sorted(set(sys.modules) - bare))
 """
     with PlatformStub(OK_REGISTER, OK) as platform:
         command = [sys.executable, "-IS", "-c", code, platform.host_port]
-        out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    types = ("schemes", "setting_types", "settings", *(["settings_file"] if settings_file else []))
+        out = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    types = ("schemes", "setting_types", "settings", *more)
     ours = ("boot", "contract", *(f"contract.{name}" for name in types), "extensions_api")
     assert out.split() == ["_socket", "lifecycle", *(f"lifecycle.{name}" for name in ours)]
 

@@ -16,6 +16,7 @@ from lifecycle.contract.backlog import Writer
 from lifecycle.contract.settings import Settings
 from lifecycle.contract.wire import Restored, Shipped, Stalled
 from shipper.auth.references import Reference, _UnusableError
+from tests.shipper import aws_models
 from tests.shipper.moto_server import REGION, Aws
 from tests.shipper.support import OBSERVED_NS, Server, backlog_of, event, http, settings_of
 from tests.shipper.test_worker import Supervisor
@@ -166,6 +167,8 @@ class Vault:
             head, body = self.server.read(connection)
             assert b"Authorization: AWS4-HMAC-SHA256 Credential=AKIA/" in head
             question = json.loads(body)
+            (target,) = [line[14:] for line in head.decode().split("\r\n") if line.startswith("X-Amz-Target: ")]
+            assert not aws_models.problems(target, question)
             name = question.get("SecretId") or question["Name"]
             self.asked.append(name)
             value = self.values.get(name, "")

@@ -1,6 +1,6 @@
 """Our own stand-in for Firehose and Kinesis, no product of theirs: moto takes whatever it is given.
 
-It holds requests to the documented limits, and fails records one by one as a test says.
+It holds requests to botocore's models and to the documented limits, and fails records one by one as a test says.
 """
 
 import base64
@@ -11,6 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from typing_extensions import Self
+
+from tests.shipper import aws_models
 
 _MIB = 1_048_576
 
@@ -70,6 +72,9 @@ class StreamServer:
             return self._error("MissingAuthenticationTokenException", "unsigned")
         name, most_bytes, most_record = found
         asked = json.loads(body)
+        wrong = aws_models.problems(operation, asked)
+        if wrong:
+            return self._error("ValidationException", "; ".join(wrong))
         records = asked["Records"]
         datas = [base64.b64decode(record["Data"], validate=True) for record in records]
         keys = [record.get("PartitionKey", "") for record in records]
@@ -84,9 +89,9 @@ class StreamServer:
             return self._error("ValidationException", "PartitionKey")
         results: list[dict[str, str]] = []
         for key, data in zip(keys, datas, strict=True):
-            wrong = self.fails(data)
-            if wrong:
-                results.append({"ErrorCode": wrong, "ErrorMessage": "Slow down."})
+            failed_by = self.fails(data)
+            if failed_by:
+                results.append({"ErrorCode": failed_by, "ErrorMessage": "Slow down."})
             else:
                 self.taken.append((key, data))
                 results.append({"RecordId": "1", "SequenceNumber": "1", "ShardId": "0"})
