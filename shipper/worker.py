@@ -274,6 +274,8 @@ class Worker:
                 reports.note(batch)
                 commands.report()
             pipeline.between = self._between
+        if self._cut.through < through:  # what is left to the ring's end holds nothing, and is let go as well
+            self._cut = Position(through, 0, self._cut.context)
         if reports.position == began or reports.position.through < through:
             reports.end(through, waits=reports.position.through >= through)
         reports.gives_up = False

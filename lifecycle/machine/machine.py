@@ -171,7 +171,7 @@ def _rows(
         ExportsSettled: usual,
         IntakeHeld: usual,
         BacklogCrowded: _row(leads_to, *commands, GiveUp, PassBy),
-        OffsetCommitted: _row(leads_to, *commands, Release),
+        OffsetCommitted: _row(leads_to, *commands, Release, GiveUp, PassBy),
         ShipmentStalled: usual,
         WorkerExited: _row(leads_to, *commands, WarnOfDeaths, PassBy),
         WorkerReady: usual,
@@ -240,6 +240,7 @@ class Machine:
         self._restarts = Restarts(now, () if starts_all else [route.worker for route in self.routes])
         self._next_retry = NextRetry()
         self._ask_at = 0.0
+        self._is_crowded = False
         self._invocation: Invocation | None = None
         self._untold: Untold | None = None
         self._remembered: deque[tuple[float, BatchStored]] = deque(maxlen=MOST_REMEMBERED)
@@ -429,6 +430,7 @@ class Machine:
             case BatchStored() | ExportStored() | ExportsSettled():
                 self._take_stored(event, now)
             case BacklogCrowded():
+                self._is_crowded = True  # the collector says it once, and another route may yet get ahead
                 yield from self._make_room()
             case IntakeHeld():
                 self._take_refusal(now)
@@ -529,6 +531,7 @@ class Machine:
         self._restarts.progressed(COLLECTOR)
         match event:
             case BatchStored():
+                self._is_crowded = False
                 self._take_batch(event, now)
             case ExportStored():
                 for route in self.routes:
@@ -566,8 +569,10 @@ class Machine:
         shipments, policy, released = route.shipments, route.policy, self.released
         if event.gives_up:
             self._take_passage(route, event, now)
-            if self.released > released and self._restarts.is_alive(COLLECTOR):
-                yield Release(self.released)
+            if self.released > released:
+                self._is_crowded = False
+                if self._restarts.is_alive(COLLECTOR):
+                    yield Release(self.released)
             return
         took_s = shipments.unanswered_s(now)
         is_known = not event.is_late and (took_s <= policy.budget_s or not self._may_have_frozen)
@@ -582,8 +587,12 @@ class Machine:
             route.held_in_vain_s = 0.0
         self._restarts.progressed(route.worker)
         self._heard(route.worker, now)
-        if self.released > released and self._restarts.is_alive(COLLECTOR):  # else it is told anew
-            yield Release(self.released)
+        if self.released > released:
+            self._is_crowded = False  # the collector says it again if that is not enough
+            if self._restarts.is_alive(COLLECTOR):  # else it is told anew
+                yield Release(self.released)
+        elif self._is_crowded:
+            yield from self._make_room()
 
     def _take_stall(self, event: ShipmentStalled, now: float) -> None:
         self._heard(event.worker, now)
@@ -619,6 +628,7 @@ class Machine:
             route.policy.failed(now)
         self._heard(event.worker, now)
         self._restarts.died(event.worker, now, was_idle=was_idle)
+        self._is_crowded = self._is_crowded and route is not None  # another collector says it anew
         if route is None and self._invocation:
             self._invocation.collector_died(now, again=self._restarts.deaths(COLLECTOR) > 1)
         if route is not None and route.lagging:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import pytest
 
 from lifecycle.contract import wire
-from lifecycle.contract.backlog import Backlog
+from lifecycle.contract.backlog import Backlog, Writer
 from lifecycle.contract.wire import Ship, Shipped, Stalled
 from shipper.model.context import Context, packed, unpacked
 from shipper.worker import run
@@ -638,6 +638,34 @@ def test_what_is_given_up_is_read_and_not_sent(server: Server) -> None:
     assert not any(report.gives_up for report in delivered)
     supervisor.close()
     assert bodies(server) == [f"line {n}" for n in range(4, 10)]
+
+
+def test_what_is_left_to_the_rings_end_is_given_up_as_well(server: Server) -> None:
+    """Nothing is read there again: others write over it."""
+    backlog = Backlog(4096)
+    writer = Writer(backlog, end=0, released=0)
+
+    def append(name: str, size: int = 1200) -> int:
+        events = [event(name * size)]
+        writer.append(json.dumps(events).encode(), events=1, observed_ns=1, digest=name.encode() * 8)
+        return writer.end
+
+    server.behaviours = [server.answering(http(200))]
+    second, third = append("a", 1700), append("b")
+    supervisor = Supervisor(backlog, server.port)
+    passing(supervisor, 1, second)
+    writer.release(second)
+    assert append("c") > 4096 > third
+    reports = passing(supervisor, 4096, 4096, since=second)
+    assert (reports[-1].through, dropped_in(reports)) == (4096, 1)
+    writer.release(4096)
+    append("d", 1900)
+    end = append("e", 300)
+    assert end % 4096 > third
+    supervisor.command(end, since=4096)
+    supervisor.reports_until(end)
+    supervisor.close()
+    assert [body[0] for body in bodies(server)] == ["c", "d", "e"]
 
 
 def test_giving_up_ends_a_shipment_that_hangs(server: Server) -> None:

@@ -318,8 +318,30 @@ def test_nothing_is_given_up_where_all_lag() -> None:
     subject.handle(OffsetCommitted(400, worker=SECOND), 0.2)
     subject.handle(stored(CAPACITY, start=CAPACITY - 100), 0.3)
     assert gives_up(subject.handle(BacklogCrowded(), 5.0)) == []
-    subject.handle(OffsetCommitted(600), 5.1)
-    assert gives_up(subject.handle(BacklogCrowded(), 5.2)) == [(SECOND, 600, 600)]
+    assert gives_up(subject.handle(OffsetCommitted(600), 5.1)) == [(SECOND, 600, 600)]
+
+
+def test_room_that_could_not_be_made_is_made_when_another_route_gets_ahead() -> None:
+    """The collector asks once: both had got as far when it did, and one that lags keeps the platform from the other."""
+    subject = machine("interval", routes=2)
+    subject.handle(stored(CAPACITY, start=0), 0.0)
+    assert gives_up(subject.handle(BacklogCrowded(), 1.0)) == []
+    assert gives_up(subject.handle(OffsetCommitted(600), 1.1)) == [(SECOND, 600, 600)]
+    assert gives_up(subject.handle(OffsetCommitted(700), 1.2)) == []
+    assert Release(600) in subject.handle(OffsetCommitted(600, worker=SECOND, gives_up=True), 1.3)
+    assert gives_up(subject.handle(OffsetCommitted(800), 1.4)) == []
+
+
+def test_room_is_made_no_more_once_it_is_there() -> None:
+    """Something was stored, or delivered by all: whoever still has none says so again."""
+    for relief in (stored(CAPACITY + 10, start=CAPACITY), OffsetCommitted(300, worker=SECOND)):
+        subject = machine("interval", routes=2)
+        subject.handle(stored(CAPACITY, start=0), 0.0)
+        subject.handle(OffsetCommitted(300), 0.5)
+        subject.handle(OffsetCommitted(200, worker=SECOND), 0.6)
+        assert gives_up(subject.handle(BacklogCrowded(), 1.0)) == []
+        subject.handle(relief, 1.1)
+        assert gives_up(subject.handle(OffsetCommitted(600), 1.2)) == []
 
 
 def test_nothing_is_given_up_past_the_second_slowest() -> None:
