@@ -14,7 +14,7 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import measures
+from tests.bench import measures, quota
 from tools import layer, pythons
 from tools.target import VERSIONS, Target, dotted
 
@@ -102,6 +102,12 @@ def main() -> int:  # noqa: PLR0915 - a table has many rows
             [measures.asked(measures.EXTENSIONS, environ) for environ in ({}, measures.SECOND_ROUTE)]
             for _ in range(ROUNDS)
         ]
+        status.update("On the share of a processor that a small function has …")
+        try:
+            quota_rows = quota.rows()
+        except quota.ForbiddenError as exc:
+            quota_rows = []
+            console.print(f"Nothing is measured under a quota: this machine forbids it ({exc}).")
     wall_ms = statistics.median(bare.wall_ms for bare, _ in pairs)
     cpu_ms = statistics.median(bare.cpu_ms for bare, _ in pairs)
     register_ms = statistics.median(boot.register_ms for _, boot in pairs)
@@ -163,6 +169,7 @@ def main() -> int:  # noqa: PLR0915 - a table has many rows
             ("exec to first /next", started.next_ms, 1.8),
         ):
             rows.append((f"Python {version}: {what}", value_ms, "ms", value_ms / started.bare_ms, most))
+    rows += quota_rows
     table = Table(title=f"Median of {ROUNDS} cold starts; Python {sys.version.split()[0]}")
     for column in ("what", "measured", "× bare", "at most", ""):
         table.add_column(column, justify="left" if column == "what" else "right")

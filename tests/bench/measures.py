@@ -146,7 +146,7 @@ def asked(extensions: Path, environ: Mapping[str, str]) -> tuple[float, float]:
         connection, _ = server.accept()
         with connection:
             arrived_ms = []
-            for answer in (OK_REGISTER, OK, _SHUTDOWN):
+            for answer in (OK_REGISTER, OK, SHUTDOWN):
                 connection.recv(65_536)
                 arrived_ms.append((time.perf_counter() - began) * 1000)
                 connection.sendall(answer)
@@ -263,7 +263,7 @@ def dearest_imports() -> str:
 
 
 _SHUTDOWN_EVENT = b'{"eventType":"SHUTDOWN","deadlineMs":0,"shutdownReason":"spindown"}'
-_SHUTDOWN = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(_SHUTDOWN_EVENT), _SHUTDOWN_EVENT)
+SHUTDOWN = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(_SHUTDOWN_EVENT), _SHUTDOWN_EVENT)
 
 # A runtime that asks for its first event and waits: what it costs is not ours to measure.
 _ASKS_AND_WAITS = (
