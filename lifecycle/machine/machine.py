@@ -84,7 +84,7 @@ ASKED_EVERY_S = 0.25
 
 # Silent for so long, a collector is stuck, and replaced. Not sooner: with a small share of a processor it may only be
 # slow, and a successor would be no faster.
-STUCK_AFTER_S = 2.0
+LONGEST_SILENCE_S = 2.0
 
 # The shipper is asked when it is late with a shipment, and both are at shutdown: who does not answer within this is
 # replaced while there is something that a successor can do. It looks at its commands whenever it waits, and between any
@@ -752,7 +752,7 @@ class Machine:
         is_silent = self._limits.is_over(COLLECTOR)
         if is_silent:
             self._limits.end(COLLECTOR)
-            self._limits.begin(_SILENCE, STUCK_AFTER_S)
+            self._limits.begin(_SILENCE, LONGEST_SILENCE_S)
             if self._invocation:
                 self._invocation.collector_died(now, again=True)
         if self._limits.is_over(_SILENCE) or (is_silent and self._is_shutting_down):

@@ -8,21 +8,10 @@ import msgspec
 
 from lifecycle.contract.json_text import without_newline
 from shipper.destinations.otlp.json_values import any_value, key_value, member
-from shipper.destinations.otlp.values import scoped
+from shipper.destinations.otlp.values import exception_attributes, remember, scoped
 from shipper.model import semconv
-from shipper.model.log_record import RESERVED, Encoder, ExceptionInfo, LogRecord, Origin
+from shipper.model.log_record import RESERVED, Encoder, LogRecord, Origin
 from shipper.model.severity import number_of
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import TypeVar
-
-    K = TypeVar("K")
-    V = TypeVar("V")
-
-# Distinct timestamps, levels and origins remembered, and how large what is remembered of one may be.
-_MOST_REMEMBERED = 512
-_MOST_REMEMBERED_BYTES = 1024
 
 _QUOTE, _BACKSLASH = b'"\\'
 
@@ -51,7 +40,8 @@ class LogRecords(Encoder):
         value = (b'{"stringValue":', body, b"}") if body[0] == _QUOTE else (any_value(body),)
         pairs = [member(f"log.{name}" if name in RESERVED else name, raw) for name, raw in record.attributes]
         if record.exception is not None:
-            pairs += _exception_attributes(record.exception)
+            known = exception_attributes(record.exception)
+            pairs += [key_value(name, b'{"stringValue":%b}' % _to_json(text)) for name, text in known]
         if pairs:
             pairs.append(head)
             head = b",".join(pairs)
@@ -98,31 +88,15 @@ class LogRecords(Encoder):
         if origin.trace_id and origin.flags is not None:
             end += b',"flags":%d' % origin.flags
         shared = b'{"observedTimeUnixNano":"%d"' % origin.observed_ns, head + uid, end + b"}"
-        _remember(self._origins, origin, shared, len(head))
+        remember(self._origins, origin, shared, len(head))
         return shared
 
     def _severity(self, level: str) -> bytes:
         severity = b',"severityNumber":%d,"severityText":%b' % (number_of(level), _to_json(level))
-        _remember(self._severities, level, severity, len(severity))
+        remember(self._severities, level, severity, len(severity))
         return severity
 
     def _stamp(self, time_ns: int) -> bytes:
         stamp = b',"timeUnixNano":"%d"' % time_ns
-        _remember(self._stamps, time_ns, stamp)
+        remember(self._stamps, time_ns, stamp)
         return stamp
-
-
-def _remember(known: "dict[K, V]", key: "K", value: "V", size: int = 0) -> None:
-    if len(known) >= _MOST_REMEMBERED:
-        known.clear()
-    if size <= _MOST_REMEMBERED_BYTES:
-        known[key] = value
-
-
-def _exception_attributes(exception: ExceptionInfo) -> list[bytes]:
-    pairs = (
-        (semconv.EXCEPTION_TYPE, exception.type),
-        (semconv.EXCEPTION_MESSAGE, exception.message),
-        (semconv.EXCEPTION_STACKTRACE, exception.stack),
-    )
-    return [key_value(name, b'{"stringValue":%b}' % _to_json(text)) for name, text in pairs if text]

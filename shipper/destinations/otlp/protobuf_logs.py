@@ -25,22 +25,15 @@ from shipper.destinations.otlp.protobuf_values import (
     unescaped,
     varint,
 )
-from shipper.destinations.otlp.values import scoped
+from shipper.destinations.otlp.values import exception_attributes, remember, scoped
 from shipper.model import semconv
-from shipper.model.log_record import RESERVED, Encoder, ExceptionInfo, LogRecord, Origin
+from shipper.model.log_record import RESERVED, Encoder, LogRecord, Origin
 from shipper.model.severity import number_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import TypeVar
 
-    K = TypeVar("K")
-    V = TypeVar("V")
-
-# Distinct timestamps, levels, origins and lengths remembered, and how large what is remembered of one may be.
-_MOST_REMEMBERED = 512
-_MOST_REMEMBERED_BYTES = 1024
 _MOST_WORD_BYTES = 64
 
 # A byte is found in bytes in a tenth of the time that bytes are.
@@ -117,10 +110,10 @@ class LogRecords(Encoder):
             if pair is None or pair[0] != raw:
                 pair = raw, member(b"\x32", name if name not in RESERVED else f"log.{name}", raw)
                 if len(raw) <= _MOST_WORD_BYTES and len(name) <= _MOST_WORD_BYTES:
-                    _remember(known, name, pair)
+                    remember(known, name, pair)
             pieces.append(pair[1])
         if record.exception is not None:
-            pieces += _exception_attributes(record.exception)
+            pieces += [_text_attribute(name, text) for name, text in exception_attributes(record.exception)]
         if time_ns is not None:
             pieces.append(self._stamps.get(time_ns) or self._stamp(time_ns))
         pieces += (tail.end, tail.digits[index % _HUNDRED])
@@ -163,31 +156,31 @@ class LogRecords(Encoder):
         most = least + len(digits)
         least = _TEN if _TEN <= index < _HUNDRED else least
         tail = Tail(origin, least, most, end, digits, size << _LENGTH_BITS)
-        _remember(self._tails, level, tail, len(end))
+        remember(self._tails, level, tail, len(end))
         return tail
 
     def _head(self, size: int, length: int) -> bytes:
         """What stands before a text of some length."""
         body = self._bodies.get(length) or self._body(length)
         head = b"\x12%b%b" % (varint((size >> _LENGTH_BITS) + len(body) + length), body)
-        _remember(self._heads, size + length, head)
+        remember(self._heads, size + length, head)
         return head
 
     def _body(self, length: int) -> bytes:
         """What stands before a text of some length that is a body."""
         text = b"\x0a" + varint(length)
         body = b"\x2a%b%b" % (varint(len(text) + length), text)
-        _remember(self._bodies, length, body)
+        remember(self._bodies, length, body)
         return body
 
     def _stamp(self, time_ns: int) -> bytes:
         stamp = b"\x09%b" % fixed64(time_ns)
-        _remember(self._stamps, time_ns, stamp)
+        remember(self._stamps, time_ns, stamp)
         return stamp
 
     def _severity(self, level: str) -> bytes:
         severity = b"\x10%b%b" % (varint(number_of(level)), text_field(b"\x1a", level))
-        _remember(self._severities, level, severity, len(severity))
+        remember(self._severities, level, severity, len(severity))
         return severity
 
     def _shared(self, origin: Origin, digits: int) -> bytes:
@@ -206,24 +199,8 @@ class LogRecords(Encoder):
         if origin.request_id:
             shared += _text_attribute(semconv.FAAS_INVOCATION_ID, origin.request_id)
         shared += _text_attribute(semconv.LOG_RECORD_UID, f"{origin.batch_id}-{'0' * digits}")[:-digits]
-        _remember(self._origins, (origin, digits), shared, len(shared))
+        remember(self._origins, (origin, digits), shared, len(shared))
         return shared
-
-
-def _remember(known: "dict[K, V]", key: "K", value: "V", size: int = 0) -> None:
-    if len(known) >= _MOST_REMEMBERED:
-        known.clear()
-    if size <= _MOST_REMEMBERED_BYTES:
-        known[key] = value
-
-
-def _exception_attributes(exception: ExceptionInfo) -> list[bytes]:
-    pairs = (
-        (semconv.EXCEPTION_TYPE, exception.type),
-        (semconv.EXCEPTION_MESSAGE, exception.message),
-        (semconv.EXCEPTION_STACKTRACE, exception.stack),
-    )
-    return [_text_attribute(name, text) for name, text in pairs if text]
 
 
 def _text_attribute(name: str, text: str) -> bytes:

@@ -1,4 +1,4 @@
-"""What both encodings of OTLP share: which of its values a JSON value is, names that are ours, scopes.
+"""What both encodings of OTLP share: how values are written in it, names that are ours, scopes, what is remembered.
 
 Source: opentelemetry/proto/common/v1/common.proto.
 """
@@ -6,10 +6,16 @@ Source: opentelemetry/proto/common/v1/common.proto.
 import math
 
 from shipper.delivery.interfaces import Several
+from shipper.model import semconv
+from shipper.model.log_record import ExceptionInfo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TypeVar
+
+    K = TypeVar("K")
+    V = TypeVar("V")
 
 # protobuf's parsers stop at 100 nested messages, and a level here is three of them; what lies deeper stays JSON
 # text.
@@ -20,6 +26,10 @@ LEAST_INT64 = -(2**63)
 
 # Whole numbers of fewer digits are int64.
 INT64_DIGITS = 19
+
+# Entries of each kind that are remembered, and bytes of one.
+_MOST_REMEMBERED = 512
+_MOST_REMEMBERED_BYTES = 1024
 
 
 def number_of(raw: bytes) -> int | float | None:
@@ -57,6 +67,31 @@ def scoped(item: bytes, scope: str) -> bytes:
     found = Scoped(item)
     found.scope = scope
     return found
+
+
+def exception_attributes(exception: ExceptionInfo) -> list[tuple[str, str]]:
+    """What an exception is told by, without what it does not have."""
+    pairs = (
+        (semconv.EXCEPTION_TYPE, exception.type),
+        (semconv.EXCEPTION_MESSAGE, exception.message),
+        (semconv.EXCEPTION_STACKTRACE, exception.stack),
+    )
+    return [(name, text) for name, text in pairs if text]
+
+
+def remember(known: "dict[K, V]", key: "K", value: "V", size: int = 0) -> None:
+    """Keeps what was encoded for records to come, of which most are alike, in bounds.
+
+    Args:
+        known: What is kept; emptied when it is full.
+        key: By what it is looked up.
+        value: What was encoded.
+        size: Its bytes, where they are not few: what is large is not kept.
+    """
+    if len(known) >= _MOST_REMEMBERED:
+        known.clear()
+    if size <= _MOST_REMEMBERED_BYTES:
+        known[key] = value
 
 
 class Passed(Several):

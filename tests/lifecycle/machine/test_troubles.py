@@ -20,7 +20,14 @@ from lifecycle.machine.events import (
     WorkerExited,
     WorkerReady,
 )
-from lifecycle.machine.machine import ANSWERS_WITHIN_S, ASKED_EVERY_S, STORED_WITHIN_S, STUCK_AFTER_S, Machine, State
+from lifecycle.machine.machine import (
+    ANSWERS_WITHIN_S,
+    ASKED_EVERY_S,
+    LONGEST_SILENCE_S,
+    STORED_WITHIN_S,
+    Machine,
+    State,
+)
 from lifecycle.machine.restarts import DEATHS_TO_FAIL, IMMEDIATE, LONGEST_PAUSE_S
 from lifecycle.machine.shutdown import QUIET_S
 from tests.lifecycle.machine.conversation import CAPACITY, invoke, machine, pass_time, reasons_to_fetch, ships, stored
@@ -133,8 +140,8 @@ def test_collector_is_taken_for_stuck_once_it_was_silent_for_long() -> None:
     subject.handle(WorkerReady("collector"), 9.0)
     invoke(subject, 10.0, timeout_s=10.0)
     silent_since = 10.0 + 0.025 + STORED_WITHIN_S + ANSWERS_WITHIN_S
-    assert KillWorker("collector") not in pass_time(subject, silent_since + STUCK_AFTER_S - 0.01)
-    assert KillWorker("collector") in pass_time(subject, silent_since + STUCK_AFTER_S + 0.01)
+    assert KillWorker("collector") not in pass_time(subject, silent_since + LONGEST_SILENCE_S - 0.01)
+    assert KillWorker("collector") in pass_time(subject, silent_since + LONGEST_SILENCE_S + 0.01)
     assert subject.handle(WorkerExited("collector"), 13.0) == [StartWorker("collector")]
 
 
