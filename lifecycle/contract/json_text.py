@@ -13,6 +13,7 @@ from io import BytesIO
 
 import msgspec
 
+from lifecycle.contract import late
 from lifecycle.contract.log import LINE_START, LOGGER_START
 
 TYPE_CHECKING = False
@@ -28,19 +29,19 @@ Text = bytes | bytearray
 # Far beyond what anybody writes; one that goes on opening brackets is not followed to its end.
 MOST_DEPTH = 100_000
 
-_START = re.compile(rb"[ \t\r\n]*\[[ \t\r\n]*")
-_END = re.compile(rb"[ \t\r\n]*\Z")
+_START = late.pattern(rb"[ \t\r\n]*\[[ \t\r\n]*")
+_END = late.pattern(rb"[ \t\r\n]*\Z")
 _SPACE = b" \t\r\n"
 # A string is passed over by finding its end: a pattern for all of it keeps over a hundred bytes for each of its own.
-_BETWEEN = re.compile(rb'[",\[\]{}]')
-_INSIDE = re.compile(rb'["\[\]{}]')
+_BETWEEN = late.pattern(rb'[",\[\]{}]')
+_INSIDE = late.pattern(rb'["\[\]{}]')
 
 # Text validated at once: a decoded copy exists for the length of a check only, and stays in the cache.
 _UTF8_STEP_BYTES = 65_536
 
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_SURROGATE = late.pattern(rb"\\u[dD][89a-fA-F]")
 # Every escape is consumed whole, so that an escaped backslash before `u` is not taken for one.
-_ESCAPES = re.compile(
+_ESCAPES = late.pattern(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a pair: right
     rb"|(u[dD][89a-fA-F][0-9a-fA-F]{2})"  # half of one
     rb"|.)",

@@ -3,10 +3,9 @@
 Source: AWS JSON 1.1 protocol (Smithy); S3 API reference, "Error responses"; AWS SDKs reference, "Retry behavior".
 """
 
-import re
-
 import msgspec
 
+from lifecycle.contract import late
 from shipper.delivery.outcome import Outcome, Verdict
 from shipper.transport import address
 from shipper.transport.address import Address
@@ -53,10 +52,10 @@ DENIED = frozenset(
     )
 )
 
-_REGION = re.compile(r"[a-z0-9-]{1,32}")
+_REGION = late.pattern(r"[a-z0-9-]{1,32}")
 
-_XML_CODE = re.compile(rb"<Code>([A-Za-z0-9.]{1,64})</Code>")
-_XML_MESSAGE = re.compile(rb"<Message>([^<]{1,2000})</Message>")
+_XML_CODE = late.pattern(rb"<Code>([A-Za-z0-9.]{1,64})</Code>")
+_XML_MESSAGE = late.pattern(rb"<Message>([^<]{1,2000})</Message>")
 
 
 class _Error(msgspec.Struct):

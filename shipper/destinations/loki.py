@@ -16,6 +16,7 @@ import zlib
 
 import msgspec
 
+from lifecycle.contract import late
 from lifecycle.contract.json_text import as_text
 from lifecycle.contract.log import Log
 from lifecycle.contract.settings import Settings
@@ -71,7 +72,7 @@ _NAMES = FieldNames(
     uid="uid",
 )
 
-_UNFIT = re.compile("[^a-zA-Z0-9_]")
+_UNFIT = late.pattern("[^a-zA-Z0-9_]")
 _MOST_REMEMBERED = 1024
 
 _BLOCKED = 260
@@ -79,9 +80,9 @@ _BAD_REQUEST = 400
 _GZIP_WBITS = 31
 
 # Why entries are too old, or too far behind the newest of their stream; and what else an answer may find fault with.
-_TOO_OLD = re.compile(rb"oldest acceptable timestamp is: (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)Z")
-_LABELS = re.compile(rb"\{[^{}]*\}")
-_OTHERWISE = re.compile(
+_TOO_OLD = late.pattern(rb"oldest acceptable timestamp is: (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)Z")
+_LABELS = late.pattern(rb"\{[^{}]*\}")
+_OTHERWISE = late.pattern(
     rb"exceed|size|limit|too long|too new|too many|invalid|missing|malformed|duplicate|parse|blocked|at least",
     re.IGNORECASE,
 )

@@ -1,9 +1,8 @@
 """One invocation: its trace, its outcome, its span. Pure."""
 
-import re
-
 import msgspec
 
+from lifecycle.contract import late
 from shipper.invocations.attributes import attributes_of, bounded
 from shipper.model import meters
 from shipper.model.context import MOST_ID, Child, Context, Invocation
@@ -34,8 +33,8 @@ UNKNOWN_TRIGGER = "other"
 # Error types of the platform's that say so, too.
 _TIMEOUTS = (TIMEOUT, "Sandbox.Timeout", "Sandbox.Timedout")
 
-_FAULTED = re.compile(rb"RequestId: ([0-9a-fA-F-]{36})")
-_ERROR_TYPE = re.compile(rb"ErrorType: ([\w.]+)")
+_FAULTED = late.pattern(rb"RequestId: ([0-9a-fA-F-]{36})")
+_ERROR_TYPE = late.pattern(rb"ErrorType: ([\w.]+)")
 
 _EXTENSION_OVERHEAD = "extensionOverhead"
 _MEMORY_ERRORS = ("OutOfMemory", "MemoryError", "NoMemoryError")

@@ -4,9 +4,9 @@ Values only; `phases` moves them on. The state at an offset travels with every r
 goes on as if nothing had happened and loses neither a span nor a count.
 """
 
-import re
-
 import msgspec
+
+from lifecycle.contract import late
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ MOST_ID = 128
 # Of those that were reported, as many are remembered: a line may come after the report of its invocation.
 MOST_RECENT = 8
 
-_UUID = re.compile("[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_UUID = late.pattern("[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 # Of an invocation that is for one tenant of a function that keeps them apart; in spans and lines alike.
 TENANT_ID = "aws.lambda.tenant_id"

@@ -5,12 +5,12 @@ Logs API), and is tolerant of all else: an event of any other shape comes out as
 all. Records stay raw JSON. A large frame is decoded in pieces, so memory is bounded by a piece.
 """
 
-import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 
 import msgspec
 
+from lifecycle.contract import late
 from lifecycle.contract.backlog import Place
 from lifecycle.contract.frames import BrokenFrameError, Frame
 from lifecycle.contract.json_text import SplitError, elements, is_own_line, is_utf8, with_valid_escapes, with_valid_utf8
@@ -25,12 +25,12 @@ DECODED_BYTES = 65_536
 # Boundaries tried before a piece is split the slow way: each failure costs a scan of a piece.
 _MOST_BOUNDARIES = 16
 
-_ARRAY = re.compile(rb"\s*\[")
+_ARRAY = late.pattern(rb"\s*\[")
 _MOST_SPACE = 16
 
 # Cannot occur inside a JSON string, where each quote has a backslash before it. It can occur in a nested
 # array; a piece cut there is unbalanced, fails to decode, and the next boundary is tried.
-_BOUNDARY = re.compile(rb'\}\s*(,)\s*\{\s*"(?:time|type|record)"')
+_BOUNDARY = late.pattern(rb'\}\s*(,)\s*\{\s*"(?:time|type|record)"')
 
 
 class Event(msgspec.Struct, forbid_unknown_fields=True, gc=False):

@@ -3,7 +3,7 @@
 Source: OpenTelemetry logs data model, "Field: SeverityNumber" and its appendix, "SeverityNumber example mappings".
 """
 
-import re
+from lifecycle.contract import late
 
 TRACE, DEBUG, INFO, WARN, ERROR, FATAL = 1, 5, 9, 13, 17, 21
 
@@ -59,11 +59,11 @@ NUMBERS = {
 _MOST = 24
 
 # Go's slog writes what lies between its levels as `INFO+2`; its levels are as far apart as OpenTelemetry's.
-_OFFSET = re.compile(r"(DEBUG|INFO|WARN|ERROR)([+-]\d{1,2})")
+_OFFSET = late.pattern(r"(DEBUG|INFO|WARN|ERROR)([+-]\d{1,2})")
 
 # OpenTelemetry's own names of its numbers: TRACE, TRACE2, TRACE3, TRACE4, DEBUG, …
 _OWN = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
-_OWN_NAME = re.compile(r"(TRACE|DEBUG|INFO|WARN|ERROR|FATAL)([2-4])")
+_OWN_NAME = late.pattern(r"(TRACE|DEBUG|INFO|WARN|ERROR|FATAL)([2-4])")
 
 # pino and bunyan write numbers, from 10 to 60; with levels of one's own also between them.
 _BY_TENS = {10: "TRACE", 20: "DEBUG", 30: "INFO", 40: "WARN", 50: "ERROR", 60: "FATAL"}

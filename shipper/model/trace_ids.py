@@ -12,6 +12,8 @@ import re
 
 import msgspec
 
+from lifecycle.contract import late
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,9 +22,9 @@ if TYPE_CHECKING:
     from shipper.model.context import Invocation
 
 # W3C Trace Context, "traceparent": a version, a trace id, a span id, flags.
-_TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
+_TRACEPARENT = late.pattern(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 _SAMPLED = 1
-_ROOT = re.compile(r"\d-([0-9a-f]{8})-([0-9a-f]{24})", re.IGNORECASE)
+_ROOT = late.pattern(r"\d-([0-9a-f]{8})-([0-9a-f]{24})", re.IGNORECASE)
 _HEX = frozenset("0123456789abcdefABCDEF")
 
 TRACE_DIGITS = 32

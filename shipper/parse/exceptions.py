@@ -11,6 +11,7 @@ import re
 
 import msgspec
 
+from lifecycle.contract import late
 from shipper.model.events import Event
 from shipper.model.log_record import ExceptionInfo, LogRecord
 
@@ -36,15 +37,15 @@ _GROUP = "+ Exception Group "
 PANIC = "panic"
 
 # Python's runtime, of an exception that nothing caught. Its lines end in \r, or in \n where it hands them over framed.
-_PYTHON_UNCAUGHT = re.compile(
+_PYTHON_UNCAUGHT = late.pattern(
     r"\[ERROR\] " + _TYPE + r"(?:: (?P<message>.*?))?[\r\n]{1,2}(?P<stack>" + re.escape(_TRACEBACK) + r".*)", re.DOTALL
 )
 # All of them are frames, and nothing follows: who prints a traceback has the exception itself behind it.
-_PYTHON_NO_FRAME = re.compile(r"[\r\n][^\s]")
+_PYTHON_NO_FRAME = late.pattern(r"[\r\n][^\s]")
 # What Python's runtime has no frames for.
-_PYTHON_FAULT = re.compile(r"\[ERROR\] (?P<type>Runtime\.[A-Z]\w{1,80})(?:: (?P<message>.*))?\Z", re.DOTALL)
+_PYTHON_FAULT = late.pattern(r"\[ERROR\] (?P<type>Runtime\.[A-Z]\w{1,80})(?:: (?P<message>.*))?\Z", re.DOTALL)
 # A traceback's last line, or of several lines the first.
-_PYTHON_NAMED = re.compile(r"(?P<type>[A-Za-z_][^\s:]{0,400})(?:: ?(?P<message>.*))?\Z")
+_PYTHON_NAMED = late.pattern(r"(?P<type>[A-Za-z_][^\s:]{0,400})(?:: ?(?P<message>.*))?\Z")
 # Between an exception and one that it led to, which follows.
 _PYTHON_CHAINED = (
     "During handling of the above exception, another exception occurred:",
@@ -53,16 +54,16 @@ _PYTHON_CHAINED = (
 # What the logging library puts behind a traceback where it is asked for the stack, too.
 _PYTHON_STACK = "\nStack (most recent call last):"
 # Node.js's runtime, of what nothing caught; and Bref's for PHP, which writes the same.
-_NODE_UNCAUGHT = re.compile(
+_NODE_UNCAUGHT = late.pattern(
     r"(?:\S{1,40}\t)?\S{1,40}\t(?:ERROR\t)?(?:Invoke Error|Uncaught Exception|Unhandled Promise Rejection) ?\t"
     r"(?P<json>\{.*)",
     re.DOTALL,
 )
 # Ruby's.
-_RUBY_UNCAUGHT = re.compile(r"(?:^|: )Error raised from handler method\s+(?P<json>\{.*)", re.DOTALL)
+_RUBY_UNCAUGHT = late.pattern(r"(?:^|: )Error raised from handler method\s+(?P<json>\{.*)", re.DOTALL)
 # Go's, of an error that a handler returned or a panic in it: by the standard library's logger, with what it may be told
 # to put before a line.
-_GO_UNCAUGHT = re.compile(
+_GO_UNCAUGHT = late.pattern(
     r"(?:\S{1,64} )?(?:\d{4}/\d\d/\d\d \d\d:\d\d:\d\d(?:\.\d{1,6})? (?:[^\s{]{1,200}\.go:\d{1,6}: )?"
     r"|[^\s{]{1,200}\.go:\d{1,6}: )"
     r'(?P<json>\{"errorMessage":.*\})\s*\Z',
@@ -83,8 +84,8 @@ _ENVELOPE = frozenset(("timestamp", "level", "message", "requestId", "AWSRequest
 _DOTNET_RUNTIME = "at Amazon.Lambda.RuntimeSupport."
 # Java, .NET and JavaScript: a line with a type that ends like one, then indented lines that begin with `at`. Node.js
 # has the code of its own errors behind the type, and of a DOMException the name.
-_FRAMES = re.compile(r"[\r\n]{1,2}[ \t]{1,16}at ")
-_NAMED = re.compile(
+_FRAMES = late.pattern(r"[\r\n]{1,2}[ \t]{1,16}at ")
+_NAMED = late.pattern(
     r"(?:^|[\t ])(?P<type>(?:[\w$]{1,80}\.){0,20}[\w$]{0,80}?(?:Error|Exception|Throwable)[\w$]{0,80})"
     r"(?: \[[A-Z]\w{0,80}\])?(?:: (?P<message>.*))?$"
 )
@@ -93,29 +94,29 @@ _NAMED = re.compile(
 _MOST_ABOVE = 16
 _INNER = "--->"
 # Ruby, of an exception that is logged.
-_RUBY_LOGGED = re.compile(r"\((?P<type>[A-Z][\w:]{0,200})\)[\r\n]{1,2}(?P<stack>[^\s:]{1,400}:\d{1,7}:in [`'])")
+_RUBY_LOGGED = late.pattern(r"\((?P<type>[A-Z][\w:]{0,200})\)[\r\n]{1,2}(?P<stack>[^\s:]{1,400}:\d{1,7}:in [`'])")
 # A line that no logger wrote.
-_ONE_LINE = re.compile(r"(?!\[?[A-Z]{4,8}\b|\[?\d\d)[^\r\n]{1,4096}")
+_ONE_LINE = late.pattern(r"(?!\[?[A-Z]{4,8}\b|\[?\d\d)[^\r\n]{1,4096}")
 # What Go prints below the line that names a panic. Looked for first: there are few, and each has one line above it.
-_GO_STACK = re.compile(r"[\r\n]{1,4}(?P<stack>(?:\[signal|goroutine) )")
-_GO_NAMED = re.compile(r"(?P<type>panic|fatal error): (?P<message>.*)", re.DOTALL)
+_GO_STACK = late.pattern(r"[\r\n]{1,4}(?P<stack>(?:\[signal|goroutine) )")
+_GO_NAMED = late.pattern(r"(?P<type>panic|fatal error): (?P<message>.*)", re.DOTALL)
 # Where each line is a record of its own, that line is alone.
-_GO_ALONE = re.compile(r"(?P<type>panic|fatal error): (?P<message>[^\r\n]*)\s*\Z")
+_GO_ALONE = late.pattern(r"(?P<type>panic|fatal error): (?P<message>[^\r\n]*)\s*\Z")
 # Rust: where, and behind it what; until 1.72 what, and behind it where.
-_RUST = re.compile(
+_RUST = late.pattern(
     r"thread '[^'\r\n]{0,200}'(?: \(\d{1,20}\))? panicked at (?:(?P<place>[^'\r\n]{1,400}):[\r\n]{1,2}|')"
 )
 _RUST_SAYS = " panicked at "
 _RUST_ENDS = ("stack backtrace:", "note: run with `RUST_BACKTRACE")
 # PHP's engine.
-_PHP = re.compile(r"(?:PHP )?Fatal error: {1,2}Uncaught (?P<type>[A-Za-z_\\][\w\\]{0,200})(?:: )?")
+_PHP = late.pattern(r"(?:PHP )?Fatal error: {1,2}Uncaught (?P<type>[A-Za-z_\\][\w\\]{0,200})(?:: )?")
 _PHP_SAYS = "Fatal error: "
 _PHP_STACK = "Stack trace:"
 # What a frame that is an object may have for it to be written as a line: nothing of it is lost then.
 _FRAME = frozenset(("path", "file", "source", "line", "lineNumber", "label", "methodName", "func"))
 # What every stack trace has, and nothing else: a frame of Java, .NET or JavaScript, of Python, of PHP, of Go, or a
 # place in a file of source.
-_STACK = re.compile(
+_STACK = late.pattern(
     r"(?:^|[\r\n])[ \t]{0,16}at \S{1,400}[.(:]|[\r\n][ \t]{1,16}at \S"
     r"|(?:^|[\r\n])[ \t]{0,16}(?:File \"|#\d{1,5} |goroutine \d)"
     r"|Traceback \(most recent call last\)"
@@ -124,8 +125,8 @@ _STACK = re.compile(
     r"(?::|\(|:line )\d{1,7}"
 )
 # What a type looks like; one that ends like one needs nothing beside it. Words in its place that are none.
-_TYPE_LIKE = re.compile(r"[A-Za-z_$*][\w$.:\\<>`+/-]{0,400}")
-_TYPE_END = re.compile(r"(?:Error|Exception|Throwable|Panic|Fault|Failure|Interrupt)\Z")
+_TYPE_LIKE = late.pattern(r"[A-Za-z_$*][\w$.:\\<>`+/-]{0,400}")
+_TYPE_END = late.pattern(r"(?:Error|Exception|Throwable|Panic|Fault|Failure|Interrupt)\Z")
 _NO_MESSAGE = frozenset(("none", "null", "nil", "undefined", "n/a", "na", "-"))
 _NO_ERROR = _NO_MESSAGE | {"no", "false", "true", "ok", "success", "0"}
 # Of what libraries write of an exception as an object, `{"type", "message", "stack"}` under many names.
@@ -135,11 +136,11 @@ _OBJECT_STACKS = ("stackTrace", "stack", "stack_trace", "stacktrace", "extendedS
 # Names that nobody gives anything else.
 _SURE_TYPES = frozenset(("errorType", "exc_type"))
 _SURE_MESSAGES = frozenset(("exception.message", "error.message"))
-_OUT_OF_MEMORY = re.compile(
+_OUT_OF_MEMORY = late.pattern(
     r"heap out of memory|java\.lang\.OutOfMemoryError|\bMemoryError\b|NoMemoryError|OutOfMemoryException"
     r"|runtime: out of memory|signal: killed|Runtime\.OutOfMemory|memory allocation of \d+ bytes failed"
 )
-_TIMED_OUT = re.compile(r"\S{1,40} [0-9a-fA-F-]{36} Task timed out after [\d.]{1,20} seconds")
+_TIMED_OUT = late.pattern(r"\S{1,40} [0-9a-fA-F-]{36} Task timed out after [\d.]{1,20} seconds")
 
 
 class Failure(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ import re
 
 import msgspec
 
+from lifecycle.contract import late
 from lifecycle.contract.json_text import has_more_members, with_valid_escapes
 from shipper.model.context import NOTHING, Context
 from shipper.model.log_record import RESERVED, ExceptionInfo
@@ -133,15 +134,15 @@ _MOST_IDS = 512
 
 # A line with more members than this is not taken apart: each of them costs more than its text.
 MOST_MEMBERS = 1024
-_LEVEL_NUMBER = re.compile(rb"(\d{1,2})(?:\.0{1,6})?")
+_LEVEL_NUMBER = late.pattern(rb"(\d{1,2})(?:\.0{1,6})?")
 # How a terminal is told of a colour.
-_COLOUR = re.compile(r"\x1b\[[0-9;]{0,16}m")
+_COLOUR = late.pattern(r"\x1b\[[0-9;]{0,16}m")
 
 # What may stand around an object; what Python's JSON has that JSON has not, outside of strings.
 _AROUND = " \t\r\n\ufeff"
-_NOT_FINITE = re.compile(rb'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|-?Infinity|NaN', re.DOTALL)
+_NOT_FINITE = late.pattern(rb'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|-?Infinity|NaN', re.DOTALL)
 # Strings, and what stands between the parts of an object.
-_MARKS = re.compile(rb'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|[{}\[\],]', re.DOTALL)
+_MARKS = late.pattern(rb'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|[{}\[\],]', re.DOTALL)
 _MOST_EXAMINED = 32_768
 _MOST_OBJECTS = 16
 
@@ -151,7 +152,7 @@ _NS_PER_S = 1_000_000_000
 
 # Between these, a number is a time: from 2001 on, in seconds, milliseconds, microseconds or nanoseconds.
 _UNITS_NS = ((10**9, 10**9), (10**12, 10**6), (10**15, 10**3), (10**18, 1))
-_NUMBER = re.compile(rb"(\d{10,19})(?:\.(\d+))?")
+_NUMBER = late.pattern(rb"(\d{10,19})(?:\.(\d+))?")
 _MOST_NS = 2**63 - 1
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])

@@ -10,6 +10,8 @@ import re
 
 import msgspec
 
+from lifecycle.contract import late
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,7 +29,7 @@ _BRACE, _BACKSLASH = b"{\\"
 
 # A member, its value a text without an escape or what is no text, and what follows it.
 _OTHER = rb"(-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null)"
-_MEMBER = re.compile(
+_MEMBER = late.pattern(
     rb'([ \t\r\n]*"([^"]*)"[ \t\r\n]*:[ \t\r\n]*)(?:"([^"]*)"|' + _OTHER + rb")([ \t\r\n]*,|[ \t\r\n]*\}\Z)"
 )
 

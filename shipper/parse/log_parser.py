@@ -5,11 +5,11 @@ Every event, whatever it is, has a record.
 """
 
 import functools
-import re
 from types import ModuleType
 
 import msgspec
 
+from lifecycle.contract import late
 from lifecycle.contract.frames import Frame
 from lifecycle.contract.json_text import as_text, without_newline
 from shipper.model.context import NOTHING, TENANT_ID, Context, request_id_of
@@ -60,7 +60,7 @@ _MOST_TYPE = 128
 # Node.js, Go and Rust say when memory is exhausted (`FATAL ERROR: …`, `fatal error: …`, `memory allocation of …`).
 _UNPLAIN = frozenset(b"{ \\\xefFfm")
 _BEFORE_JSON = frozenset(b" \\\xef")
-_JSON_START = re.compile(rb'"(?: |\\[tnr]|\\u[fF][eE][fF][fF]|\xef\xbb\xbf)*\{')
+_JSON_START = late.pattern(rb'"(?: |\\[tnr]|\\u[fF][eE][fF][fF]|\xef\xbb\xbf)*\{')
 
 _QUOTE, _BRACE = _JSON_MARKS = b'"{'
 

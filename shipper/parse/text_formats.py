@@ -6,6 +6,7 @@ says nothing; what is recognised is only read, the body stays what was written.
 
 import re
 
+from lifecycle.contract import late
 from shipper.model.severity import NUMBERS, number_of
 
 TYPE_CHECKING = False
@@ -145,11 +146,11 @@ _PREFIXES = {ord("["): Format(_LEVEL_FIRST), ord("2"): Format(_TIME_FIRST)}
 
 _LEVELS = {spelt.encode(): spelt for name in NUMBERS for spelt in (name, name.lower(), name.capitalize())}
 # Go's log package; what its runtime library says of a failed handler is an exception, and no line in a line.
-_GO_HEAD = re.compile(rb'"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d(?:\.\d{1,9})? ')
+_GO_HEAD = late.pattern(rb'"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d(?:\.\d{1,9})? ')
 # How a terminal is told of colours, and within how much of a line that is looked for.
-_COLOUR = re.compile(rb"\\u001[bB]\[[0-9;]{0,16}m")
+_COLOUR = late.pattern(rb"\\u001[bB]\[[0-9;]{0,16}m")
 _MOST_COLOURED = 256
-_LOGFMT_ID = re.compile(rb'\b(?:aws_?)?request_?id=(?:\\")?' + _ID, re.IGNORECASE)
+_LOGFMT_ID = late.pattern(rb'\b(?:aws_?)?request_?id=(?:\\")?' + _ID, re.IGNORECASE)
 
 # Level, request id and time, each "" where the line does not say it plainly; whether it tells of an error.
 TextHead = tuple[str, str, str, bool]

@@ -4,11 +4,12 @@ Never guesses: what is not such a timestamp, or does not fit OTLP's unsigned 64 
 """
 
 import datetime as dt
-import re
+
+from lifecycle.contract import late
 
 # After the seconds: a fraction of any length, then Z or an offset. With a comma and without a colon, as ISO 8601 allows
 # and Python's logging libraries write it.
-_REST = re.compile(r"(?:[.,]([0-9]+))?(?:([Zz])|([+-])([01][0-9]|2[0-3]):?([0-5][0-9]))")
+_REST = late.pattern(r"(?:[.,]([0-9]+))?(?:([Zz])|([+-])([01][0-9]|2[0-3]):?([0-5][0-9]))")
 
 _SECONDS_LENGTH = len("2024-05-20T16:29:45")
 _MOST_NS = 2**63 - 1

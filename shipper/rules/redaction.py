@@ -8,15 +8,15 @@ string is looked at likewise, four levels of it; a text that has more below that
 Base64, percent-encoding and compression are not looked into. Source: RFC 8259, section 7.
 """
 
-import re
-
 import msgspec
 
+from lifecycle.contract import late
 from lifecycle.contract.json_text import with_valid_escapes
 from shipper.rules.patterns import BLANK, Pattern, Patterns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import re
     from collections.abc import Iterable
     from typing import Any
 
@@ -35,13 +35,13 @@ _MOST_DEPTH = 50
 
 _SPACE = "\ufeff \t\r\n"
 
-_ESCAPE = re.compile(
+_ESCAPE = late.pattern(
     r'\\(?:u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|(["\\/bfnrt]))'
 )
 _LETTERS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
-_NUMBER = re.compile(r"-?\d[\d.eE+-]*")
-_NAME = re.compile(r'"([^"\\]*)"[ \t\r\n]*:')
-_COLON = re.compile(r"[ \t\r\n]*:")
+_NUMBER = late.pattern(r"-?\d[\d.eE+-]*")
+_NAME = late.pattern(r'"([^"\\]*)"[ \t\r\n]*:')
+_COLON = late.pattern(r"[ \t\r\n]*:")
 
 _anything = msgspec.json.Decoder(msgspec.Raw)
 _text = msgspec.json.Decoder(str)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from lifecycle.contract import late
 from lifecycle.contract.log import SHORTEST_SECRET
 from shipper.transport.address import basic
 
@@ -18,7 +19,7 @@ HIDDEN = "(hidden)"
 MOST_SHOWN = 300
 
 # What headers and addresses are made of beside their secrets.
-_PARTS = re.compile(r"[\s/?&=:;,@]+")
+_PARTS = late.pattern(r"[\s/?&=:;,@]+")
 _WORDS = frozenset({"basic", "bearer", "token", "apikey", "api-key", "http", "https"})
 
 

@@ -7,13 +7,13 @@ Source: opentelemetry/proto/common/v1/common.proto; "Encoding" of the Protocol B
 """
 
 import math
-import re
 import struct
 from collections.abc import Mapping
 from io import BytesIO
 
 import msgspec
 
+from lifecycle.contract import late
 from lifecycle.contract.json_text import with_valid_escapes, with_valid_utf8
 from shipper.destinations.otlp.values import INT64_DIGITS, MOST_DEPTH, number_of
 
@@ -45,7 +45,7 @@ _UINT64 = 2**64 - 1
 # pair of them and no character of several bytes that could be cut in two.
 LARGE_BYTES = 262_144
 _STEP_BYTES = 65_536
-_SAFE = re.compile(rb"[^\\](?=\\[^u])|[ -!#-\[\]-~]{13}")
+_SAFE = late.pattern(rb"[^\\](?=\\[^u])|[ -!#-\[\]-~]{13}")
 
 fixed32 = struct.Struct("<I").pack
 fixed64 = struct.Struct("<Q").pack
