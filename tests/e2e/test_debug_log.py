@@ -9,6 +9,9 @@ from tests.e2e.conftest import Start
 from tests.sandbox import Destination
 from tests.sandbox.backend_faults import Reset, Status
 from tools import events_page
+from tools.timeline.answers import answers
+from tools.timeline.life import lives
+from tools.timeline.lines import found
 
 pytestmark = pytest.mark.e2e
 
@@ -72,6 +75,48 @@ def test_every_line_says_whose_it_is(start: Start) -> None:
     for request_id in ids:
         whose = {line["logger"] for line in lines if line.get("request_id") == request_id}
         assert whose == {"tailrace.lifecycle", "tailrace.collector", "tailrace.shipper"}
+
+
+def test_each_question_is_answered_from_the_log_alone(start: Start) -> None:
+    """When a line was received and shipped, why its invocation was held, what was lost and where; in words as well."""
+    with Destination() as archive:
+        archive.faults.reject("poison")
+        run = start(
+            TAILRACE_DESTINATION_ARCHIVE=f"otlp+{archive.url}",
+            TAILRACE_LOG_LEVEL="debug",
+            TAILRACE_FLUSH="end",
+            TAILRACE_SIGNALS="logs",
+            OTEL_EXPORTER_OTLP_PROTOCOL="http/json",
+            OTEL_EXPORTER_OTLP_COMPRESSION="none",
+        )
+        run.invoke(lines=1, sleep_s=0.15)
+        run.invoke(lines=1, say="poison", sleep_s=0.15)
+        run.invoke(lines=1, sleep_s=0.15)
+        run.end()
+    _, request_id, _ = (line["request_id"] for line in run.lines() if line.get("what") == "Invoked")
+    about = [line for line in run.lines() if line.get("request_id") == request_id]
+    # Received with the batch that brought its invocation's end, and shipped when each route had it.
+    (received,) = [line for line in about if request_id in line.get("finished", ())]
+    told = [line for line in run.events("machine.handled") if line["what"] == "OffsetCommitted"]
+    shipped = {line["worker"]: line["time"] for line in reversed(told) if line["through"] >= received["end"]}
+    assert shipped.keys() == {"shipper", "shipper-archive"}
+    assert all(at > received["time"] for at in shipped.values())
+    (asked,) = [line for line in about if line.get("what") == "FetchNext"]
+    assert asked["reason"]
+    (dropped,) = run.events("shipper.record_dropped")
+    assert (dropped["route"], dropped["signal"], dropped["reason"]) == ("archive", "logs", "refused")
+    assert "invalid record" in dropped["said"]
+    (ended,) = run.events("lifecycle.ended")
+    assert {name: route["dropped"] for name, route in ended["routes"].items()} == {
+        FIRST_ROUTE: {},
+        "archive": {"refused": 1},
+    }
+    (life,) = lives(found(run.said()))
+    (held,) = [span for span in life.of("held") if span.facts["request_id"] == request_id]
+    assert (held.label, round(held.ms)) == (asked["reason"], round(asked["held_s"] * 1000))
+    assert {span.label for span in life.of("invocation")} >= {request_id}
+    assert {span.lane for span in life.of("shipped")} == {"shipper", "shipper-archive"}
+    assert "1 were dropped: refused." in answers(life)["What was lost?"]
 
 
 def test_nothing_is_said_three_times(start: Start) -> None:

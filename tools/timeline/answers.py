@@ -81,15 +81,19 @@ def _lost(life: Life) -> Iterator[str]:
     if not ledger:
         yield "The log has no last line, lifecycle.ended: what came of the records is not known from it."
         return
-    yield f"Of {ledger.get('accepted', 0)} records accepted, {ledger.get('shipped', 0)} were shipped."
-    for name, words in (("left", "were still waiting at the end"), ("dropped", "were dropped")):
-        for reason, count in ledger.get(name, {}).items():
-            yield f"{count} {words}: {_words(reason)}."
+    routes = ledger.get("routes") or {"": ledger}
+    for route, own in routes.items():
+        whose = f"Route {route}: of" if route else "Of"
+        yield f"{whose} {ledger.get('accepted', 0)} records accepted, {own.get('shipped', 0)} were shipped."
+        for name, words in (("left", "were still waiting at the end"), ("dropped", "were dropped")):
+            for reason, count in own.get(name, {}).items():
+                yield f"{count} {words}: {_words(reason)}."
     for reason, count in ledger.get("refused", {}).items():
         yield f"{count} requests of the platform's were refused: {_words(reason)}."
     if ledger.get("lost_by_platform"):
         yield f"{ledger['lost_by_platform']} were given up by the platform before they reached the extension."
-    if not (ledger.get("waiting") or ledger.get("dropped") or ledger.get("lost_by_platform")):
+    is_whole = not any(own.get("waiting") or own.get("dropped") for own in routes.values())
+    if is_whole and not ledger.get("lost_by_platform"):
         yield "Nothing was lost."
 
 

@@ -108,6 +108,7 @@ class _Reader:
         self._stalls: dict[str, dict[str, Any]] = {}
         self._requests: dict[tuple[str, str], list[tuple[float, dict[str, Any]]]] = {}
         self._batches: list[tuple[float, dict[str, Any]]] = []
+        self._reached: dict[str, int] = {}
         self._workers: dict[str, tuple[float, dict[str, Any]]] = {}
 
     def read(self, said: list[Line]) -> Life:
@@ -201,8 +202,10 @@ class _Reader:
         self._told_ends |= dict.fromkeys(line.fields.get("finished", ()), line.at)
 
     def _arrived(self, line: Line) -> None:
-        """Batches before the committed offset were delivered."""
-        through = line.fields["through"]
+        """Batches before the offset that every shipper has got to were delivered, wherever they go."""
+        self._reached[line.fields.get("worker", SHIPPER)] = line.fields["through"]
+        shippers = {*self._reached, *(worker for worker in self._workers if worker != COLLECTOR)}
+        through = min(self._reached.get(worker, 0) for worker in shippers)
         rest = []
         for at, batch in self._batches:
             if batch["end"] <= through:

@@ -121,3 +121,24 @@ def test_a_shipment_lasted_as_long_as_its_end_says_and_ended_so() -> None:
         ("shipped", "delivered", 8),
         ("stalled", "connect", 11),
     ]
+
+
+def test_what_was_lost_is_told_of_each_route() -> None:
+    """Where there are several, the ledger is each one's own."""
+    routes = {"default": {"shipped": 4}, "archive": {"shipped": 3, "waiting": 0, "dropped": {"refused": 1}}}
+    said = [line(99, "lifecycle", "lifecycle.ended", "warning", accepted=4, routes=routes)]
+    assert answers(told(said))["What was lost?"] == [
+        "Route default: of 4 records accepted, 4 were shipped.",
+        "Route archive: of 4 records accepted, 3 were shipped.",
+        "1 were dropped: refused.",
+    ]
+
+
+def test_a_batch_has_arrived_when_the_last_route_has_it() -> None:
+    said = [
+        *(line(1, "lifecycle", "worker.started", worker=worker) for worker in ("shipper", "shipper-archive")),
+        line(10, "collector", "collector.batch_stored", start=0, end=100, events=5),
+        handled(20, "OffsetCommitted", through=100, worker="shipper"),
+        handled(70, "OffsetCommitted", through=100, worker="shipper-archive"),
+    ]
+    assert [round(span.ms) for span in told(said).of("batch")] == [60]
