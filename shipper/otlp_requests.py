@@ -164,10 +164,10 @@ class Requests:
             return
         first = skip
         for part in _fitting(request, DECODED_BYTES):
-            yield from self._decoded(Part(frame, form, part, first, context), passing)
+            yield from self._decoded(RequestPart(frame, form, part, first, context), passing)
             first += part.items
 
-    def _decoded(self, part: "Part", passing: "Passing | None") -> "Iterator[ItemRow]":
+    def _decoded(self, part: "RequestPart", passing: "Passing | None") -> "Iterator[ItemRow]":
         """What a part of a request comes to that is decoded."""
         if passing is None:
             yield from self._as_records(part)
@@ -183,7 +183,7 @@ class Requests:
         for part in _fitting(passed, self._limits.batch_bytes):
             yield self._row(frame, form, part.items, record=part, sent_as=form.signal, is_blanked=is_blanked)
 
-    def _judged(self, part: "Part", passing: "Passing", rules: "Rules") -> "Iterator[ItemRow]":
+    def _judged(self, part: "RequestPart", passing: "Passing", rules: "Rules") -> "Iterator[ItemRow]":
         """What the rules leave of a request: neighbours that share their lot are a row."""
         from shipper.destinations.otlp.passing import cut, taken
         from shipper.destinations.otlp.transcode import encoded
@@ -210,7 +210,9 @@ class Requests:
                 yield from self._passed(frame, form, passing.passed(kept), is_blanked=is_blanked)
             first = last
 
-    def _verdicts(self, part: "Part", message: dict[str, Any], rules: "Rules") -> "tuple[list[str | None], set[int]]":
+    def _verdicts(
+        self, part: "RequestPart", message: dict[str, Any], rules: "Rules"
+    ) -> "tuple[list[str | None], set[int]]":
         """Judges the items of a request, and redacts it in place.
 
         Returns:
@@ -245,7 +247,7 @@ class Requests:
             return [UNREDACTABLE] * count, set()
         return verdicts, blanked
 
-    def _as_records(self, part: "Part") -> "Iterator[ItemRow]":
+    def _as_records(self, part: "RequestPart") -> "Iterator[ItemRow]":
         """Items as log records."""
         frame, form, message = part.frame, part.form, part.decoded()
         verdicts: list[str | None] = [""] * part.request.items
@@ -265,7 +267,7 @@ class Requests:
             yield self._row(frame, form, 1, record=written, sent_as=sent_as, key=key, is_blanked=is_blanked)
 
 
-class Part(msgspec.Struct, frozen=True):
+class RequestPart(msgspec.Struct, frozen=True):
     """A part of a request that is decoded.
 
     Attributes:
@@ -290,7 +292,7 @@ class Part(msgspec.Struct, frozen=True):
         return decoded(self.form.signal, request_of(self.request), is_json=self.form.encoding == JSON)
 
 
-def _records(part: Part, message: dict[str, Any]) -> "Iterator[LogRecord]":
+def _records(part: RequestPart, message: dict[str, Any]) -> "Iterator[LogRecord]":
     """The items of a part as log records."""
     from shipper.parse.otlp_items import items_of, log_of, pairs_of, span_of
 

@@ -33,7 +33,7 @@ MADE_OF_PARTS = (TRACES, METRICS)
 NOWHERE = Position(-1)
 
 
-class Settled(msgspec.Struct, frozen=True):
+class Tally(msgspec.Struct, frozen=True):
     """What became of some events; see `wire.Shipped`."""
 
     events: int = 0
@@ -48,7 +48,7 @@ class Settled(msgspec.Struct, frozen=True):
     otlp_dropped: dict[str, int] = {}
 
 
-_NOTHING = Settled()
+_NOTHING = Tally()
 
 
 class Reports:
@@ -144,7 +144,7 @@ class Reports:
                 return
             self.open.popleft()
 
-    def _settled(self, batch: Batch, first: int, last: int) -> Settled:
+    def _settled(self, batch: Batch, first: int, last: int) -> Tally:
         """What became of the rows [first, last); sizes are looked up only where something was given up."""
         events, dropped = batch.tally(first, last)
         shipped, given_up = batch.tally_exported(first, last)
@@ -165,7 +165,7 @@ class Reports:
         completes = not batch.taken.isdisjoint(MADE_OF_PARTS)
         unmapped = sum(first <= row < last for row in batch.unmapped)
         unredactable = sum(first <= row < last for row in batch.unredactable)
-        return Settled(
+        return Tally(
             events=events - rejected,
             parts=len(parts),
             parts_bytes=sum(parts),
@@ -188,7 +188,7 @@ class Reports:
         found = sizes_at(self._backlog.frames(since, self._commands.until), places.values())
         return {row: found.get(place, 0) for row, place in places.items()}
 
-    def _send(self, position: Position, settled: Settled = _NOTHING, *, waits: bool = False) -> None:
+    def _send(self, position: Position, settled: Tally = _NOTHING, *, waits: bool = False) -> None:
         counts = self._counts.taken()
         self.position = position
         context, learnt = position.context, self._learnt()

@@ -1,7 +1,7 @@
 """The environment, declared as a table and read once.
 
-Every setting is one row in the body of `Settings`, of one of the kinds in `kinds`; the table parses, documents itself
-(`docs/settings.md` is generated from it) and names the variable that a misspelt one was meant to be.
+Every setting is one row in the body of `Settings`, of one of the types in `setting_types`; the table parses, documents
+itself (`docs/settings.md` is generated from it) and names the variable that a misspelt one was meant to be.
 Nothing else in Tailrace reads the environment. A bad value never raises: it becomes a `Problem`, and the
 default is used instead.
 

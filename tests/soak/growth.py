@@ -12,7 +12,8 @@ from tests.sandbox import Environment
 LEAKED_BYTES = 400_000
 
 # More than this is growth also in one step: a batch of as many events as the platform sends at most leaves 1.3 MB, the
-# room for its events (tests/lifecycle/test_heap.py). The log, 2 MB with a process's first line, is loaded before.
+# room for its events (tests/lifecycle/contract/test_heap.py). The log, 2 MB with a process's first line, is loaded
+# before.
 STEP_BYTES = 2_000_000
 DESCRIPTORS = 3
 
