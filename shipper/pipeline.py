@@ -28,10 +28,12 @@ if TYPE_CHECKING:
 
     from shipper.delivery.interfaces import Shapes
     from shipper.invocations.phases import Phases
+    from shipper.model.log_record import WriteText
     from shipper.model.span import Span
     from shipper.otlp_requests import ItemRow, Requests
     from shipper.rules.rule_set import Rules
 
+    LineOf = Callable[[Event, int, Context, WriteText], bytes | LogRecord]
     Adding = Generator[Batch, None, tuple[Batch, Position, Position]]
 
 # Further reasons, as the ledger has them; those that are settings are the settings' names.
@@ -129,8 +131,7 @@ class Pipeline:
         self.is_final = False
         self.waits = False
         self._requests: Requests | None = None
-        # What makes items of lines, and how large the batch is when others have their turn next.
-        self._item_of: Callable[[Event, int, Context], bytes] = _no_item
+        # How large the batch is when others have their turn next.
         self._look_at = 0
 
     def batches(self, frames: Iterator[Frame], start: Position) -> Iterator[Batch]:
@@ -147,7 +148,7 @@ class Pipeline:
         yield from self._batches(frames, start, closes=False)
 
     def _batches(self, frames: Iterator[Frame], start: Position, *, closes: bool = True) -> Iterator[Batch]:
-        self._item_of, self._look_at = self._quick(), _LOOK_BYTES
+        self._look_at = _LOOK_BYTES
         self.waits = False
         position, end = start, start
         batch = Batch()
@@ -173,11 +174,14 @@ class Pipeline:
             The last batch; the position past the last event, and that of the end: of the frame, or of where it
             waits.
         """
-        limits, words, quick_item = self._limits, self._under_way.words, self._item_of
+        limits, words, says_more = self._limits, self._under_way.words, self._says_more
+        encode: Callable[[Any], bytes] = self._encoder.log
         context, look_at = start.context, self._look_at
         batch.mark(start)
         index = start.skip - 1
-        for index, event in self._events(frame, start.skip):
+        found = self._events(frame, start.skip)
+        line_of, write = self._quick()
+        for index, event in found:
             filled = batch.body_bytes
             if filled >= look_at:
                 look_at = filled + _LOOK_BYTES
@@ -185,14 +189,18 @@ class Pipeline:
                     batch.close(Position(frame.start, index, context))
                     yield batch
                     batch, filled, look_at = self._begun(batch.end), 0, _LOOK_BYTES
-                    quick_item = self._item_of
+                    line_of, write = self._quick()
             words[1] = index + 1
             if type(event) is Event and event.type == "function" and batch.rows < limits.batch_records:
                 # The common case, in as few steps as there can be.
-                item = quick_item(event, index, context)
+                try:
+                    line = line_of(event, index, context, write)
+                    # Asking a struct's class otherwise takes as long as reading a line.
+                    item = line if type(line) is bytes else b"" if says_more(event, context) else encode(line)
+                except Exception:  # noqa: BLE001 - it is tried again, and said
+                    item = b""
                 if item and filled + len(item) <= limits.batch_bytes:
-                    batch.add(LOGS, item)
-                    batch.rows += 1
+                    batch.add_line(item)
                     continue
             row = self._row(event, index, context)
             if row.is_undecided:
@@ -205,7 +213,7 @@ class Pipeline:
                 self._under_way.leave()
                 yield batch
                 batch = self._begun(batch.end)
-                quick_item = self._item_of
+                line_of, write = self._quick()
             _add(batch, row, event)
             look_at = 0
             if row.context is not context:
@@ -244,8 +252,6 @@ class Pipeline:
 
     def _begun(self, position: Position) -> Batch:
         """A batch that goes on where the last one ended."""
-        # Delivery may have found out that another encoding is taken.
-        self._item_of = self._quick()
         batch = Batch()
         batch.mark(position)
         return batch
@@ -263,37 +269,28 @@ class Pipeline:
         self._under_way.leave()
         return self.between()
 
-    def _quick(self) -> Callable[[Event, int, Context], bytes]:
-        """What makes an encoded log record of a line in few steps; b"" where it takes, or may take, more than that."""
-        encode: Callable[[Any], bytes] = self._encoder.log
-        text_line, encode_event = self._encoder.text_line, self._encoder.event
-        parser, says_more = self._parser, self._says_more
-        line_of, origin_of = parser.line, parser.origin
+    def _quick(self) -> "tuple[LineOf, WriteText]":
+        """What makes an encoded log record of a line in few steps, or its record; b"" where it may take more than that.
 
-        def of_line(event: Event, index: int, context: Context) -> bytes:
-            if self._deadly_here:
-                return b""
-            try:
-                line = line_of(event, index, context, write_text)
-                if type(line) is bytes:
-                    return line
-                return b"" if says_more(event, context) else encode(line)
-            except Exception:  # noqa: BLE001 - it is tried again, and said
-                return b""
+        To be asked for every batch: delivery may have found out that another encoding is taken.
 
-        def of_event(event: Event, index: int, context: Context) -> bytes:
-            if self._deadly_here or says_more(event, context):
-                return b""
-            try:
-                return write_event(event, origin_of(event, context), index)
-            except Exception:  # noqa: BLE001 - likewise
-                return b""
-
-        write_text, write_event = text_line or _no_item, encode_event or _no_item
-        is_plain = self._rules is None and self._encoder.key is None and self._selection.logs
+        Returns:
+            It, and what it is to be given to write with.
+        """
+        encoder, says_more, origin_of = self._encoder, self._says_more, self._parser.origin
+        is_plain = self._rules is None and encoder.key is None and self._selection.logs and not self._deadly_here
         if not is_plain or self._is_unsupported(LOGS):
-            return _no_item
-        return of_line if text_line is not None else _no_item if encode_event is None else of_event
+            return _no_item, _no_item
+        if encoder.text_line is not None:
+            return self._parser.line, encoder.text_line
+        write_event = encoder.event
+        if write_event is None:
+            return _no_item, _no_item
+
+        def of_event(event: Event, index: int, context: Context, _: object) -> bytes:
+            return b"" if says_more(event, context) else write_event(event, origin_of(event, context), index)
+
+        return of_event, _no_item
 
     def _says_more(self, event: Event, context: Context) -> bool:
         """Whether a line of the function may be more than a log record, and anybody has to know."""

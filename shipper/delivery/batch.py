@@ -11,7 +11,7 @@ import msgspec
 from shipper.delivery.interfaces import Several
 from shipper.delivery.outcome import Outcome
 from shipper.model.context import NOTHING, Context
-from shipper.model.signals import SIGNALS
+from shipper.model.signals import LOGS, SIGNALS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -207,6 +207,16 @@ class Batch:
         parcel.records.append(record)
         parcel.rows.append(self.rows)
         self.body_bytes += len(record) + 1
+
+    def add_line(self, record: bytes) -> None:
+        """Adds a row that is a log record without a key and nothing else, in as few steps as there can be."""
+        parcel = self.parcels.get(LOGS)
+        if parcel is None:
+            parcel = self.parcels[LOGS] = Parcel(LOGS)
+        parcel.records.append(record)
+        parcel.rows.append(self.rows)
+        self.body_bytes += len(record) + 1
+        self.rows += 1
 
     def reject(self, signal: str, records: int) -> None:
         """Notes that a request of a signal was taken without some records."""

@@ -7,6 +7,7 @@ all. Records stay raw JSON. A large frame is decoded in pieces, so memory is bou
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
+from itertools import chain
 
 import msgspec
 
@@ -93,22 +94,27 @@ _anything = msgspec.json.Decoder(msgspec.Raw)
 
 def events(frame: Frame) -> Iterator[AnyEvent]:
     """The events of a frame in order, each exactly once."""
+    # One piece after another: an iterator in C, where each event would otherwise go through a generator of ours.
+    return chain.from_iterable(_pieces(frame))
+
+
+def _pieces(frame: Frame) -> Iterator[Sequence[AnyEvent]]:
     payload = frame.payload
     count = 0
     try:
         if len(payload) <= DECODED_BYTES:
             decoded = _decoded(bytes(payload))
             if decoded is not None:
-                yield from decoded
+                yield decoded
                 return
         for piece in _in_pieces(payload):
-            yield from piece
+            yield piece
             count += len(piece)
     except SplitError as exc:
         rest = bytes(payload[exc.at :])
         kept = rest[:PIECE_BYTES].decode("utf-8", "replace")
         size = len(rest) + frame.damaged_bytes
-        yield BrokenEvent(kept, max(1, frame.events - count), max(0, len(rest) - PIECE_BYTES), size)
+        yield (BrokenEvent(kept, max(1, frame.events - count), max(0, len(rest) - PIECE_BYTES), size),)
 
 
 def unread_events(frame: Frame) -> Iterator[AnyEvent]:
