@@ -51,11 +51,11 @@ _LOOK_EVERY_S = 0.005
 
 def warm(settings: Settings) -> None:
     """Loads what shipping may ever need, where init is on nobody's path."""
-    import tenacity  # noqa: F401
-
+    from lifecycle.contract.lean import load_tenacity
     from shipper.invocations import phases  # noqa: F401
     from shipper.parse import exceptions, json_lines  # noqa: F401
 
+    load_tenacity()
     warm_connections(settings)
 
 

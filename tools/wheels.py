@@ -37,6 +37,8 @@ PRUNED = frozenset(
         "structlog/tracebacks",
         "structlog/twisted",
         "tenacity/_version",
+        "tenacity/asyncio/__init__",
+        "tenacity/asyncio/retry",
         "tenacity/tornadoweb",
     }
 )

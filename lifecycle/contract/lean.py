@@ -4,7 +4,8 @@ Loading msgspec and httptools brings in the typing module, decimals, UUIDs, prot
 over half of what the supervisor has in memory when it forks, which the workers then copy piece by piece as they run. No
 message and no record of ours has such a value, and no annotation of ours needs more than the built-in types. So
 stand-ins are there while the two are loaded; whoever imports the modules later gets the real ones. structlog is loaded
-in the same way, when a process says its first line: without asyncio, logging and its own console.
+in the same way, when a process says its first line: without asyncio, logging and its own console; and tenacity with the
+first retry, without what it has for asyncio.
 
 Our own modules import typing for the type checker alone, and say `object` where msgspec would take `Any`.
 """
@@ -76,6 +77,8 @@ _FOR_LOG = {
     "structlog.tracebacks": SimpleNamespace(ExceptionDictTransformer=_Absent),
 }
 
+_FOR_RETRIES = {"tenacity.asyncio": SimpleNamespace(AsyncRetrying=_Absent)}
+
 
 def load() -> None:
     """Imports msgspec and httptools; to be called before anything else does."""
@@ -88,6 +91,12 @@ def load_structlog() -> None:
     """Imports structlog."""
     with _standing_in(_FOR_LOG):
         import structlog  # noqa: F401
+
+
+def load_tenacity() -> None:
+    """Imports tenacity."""
+    with _standing_in(_FOR_RETRIES):
+        import tenacity  # noqa: F401
 
 
 class _standing_in:  # noqa: N801 - used as a statement

@@ -72,6 +72,9 @@ def persist(
     Returns:
         The last try's outcome.
     """
+    from lifecycle.contract.lean import load_tenacity
+
+    load_tenacity()
     import tenacity
 
     made = [first]

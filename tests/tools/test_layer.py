@@ -26,7 +26,7 @@ TAG = sys.implementation.cache_tag
 VENDORED = ("httptools", "msgspec", "structlog", "tenacity")
 
 # As the layer loads its libraries: without what it does not carry of them.
-LEAN = "from lifecycle.contract import lean; lean.load(); lean.load_structlog()"
+LEAN = "from lifecycle.contract import lean; lean.load(); lean.load_structlog(); lean.load_tenacity()"
 
 # PEP 552: bytecode that carries its source's hash and is never checked against it.
 UNCHECKED_HASH = 0b01
@@ -214,7 +214,7 @@ class TestBytecode:
         for path in tmp_path.rglob("*"):
             path.chmod(0o755)
         shutil.rmtree(tmp_path / "tailrace" / "tenacity" / "__pycache__")
-        program = f"import sys; sys.path.insert(0, {str(tmp_path / 'tailrace')!r}); import tenacity"
+        program = f"import sys; sys.path.insert(0, {str(tmp_path / 'tailrace')!r}); {LEAN}"
         done = run([real_interpreter(), "-ISBv", "-c", program])
         assert any("/tenacity/" in name for name in imported_from_source(done.stderr))
 

@@ -82,3 +82,14 @@ print(*{"asyncio", "ssl", "logging", "socket", "pickle"} & set(sys.modules))
     assert '"event":"shipper.something_said"' in line
     assert '"time":"' in line
     assert loaded == ""
+
+
+def test_a_first_retry_brings_nothing_for_asyncio() -> None:
+    """Of which the layer carries nothing; all else of tenacity's works as ever."""
+    code = """
+lean.load_tenacity()
+import tenacity
+retrying = tenacity.Retrying(stop=tenacity.stop_after_attempt(2), retry_error_callback=lambda state: "given up")
+print(retrying(lambda: 1 / 0), *{"asyncio", "tenacity.asyncio"} & set(sys.modules))
+"""
+    assert run(code) == "given up\n"
