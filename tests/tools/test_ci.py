@@ -72,10 +72,19 @@ class TestRun:
     """`.ci/run` calls `make test` and looks at what ran."""
 
     def test_passes_when_tests_ran(self, checkout: Path) -> None:
-        """Pythons and what takes no tests first, then the tests; their output passes through."""
+        """Pythons before the layer, which is compiled by them, and all before the tests; output passes through."""
         done = ci_run(checkout, leaving('failures="0" skipped="1" tests="5"'))
-        made = "make --jobs=2 --output-sync=target pythons lint real\nmake test\n"
-        assert (done.returncode, done.stdout, done.stderr) == (0, made, "")
+        made = done.stdout.splitlines()
+        assert (done.returncode, done.stderr) == (0, "")
+        assert (made[0], made[-1]) == ("make venv", "make test")
+        assert sorted(made[1:-1]) == ["make layer", "make lint real", "make pythons"]
+        assert made.index("make pythons") < made.index("make layer")
+
+    def test_fails_as_what_is_made_beside_fails(self, checkout: Path) -> None:
+        """Types that are wrong are no less so for having been checked beside something else."""
+        done = ci_run(checkout, leaving('skipped="0" tests="5"') + '\n[ "$1" != lint ] || exit 2')
+        assert done.returncode == 2
+        assert "make test" not in done.stdout.splitlines()
 
     @pytest.mark.parametrize(
         ("make", "said"),
