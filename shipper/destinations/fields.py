@@ -12,7 +12,7 @@ import msgspec
 from lifecycle.contract.json_text import as_text, one_line
 from lifecycle.contract.settings import Settings
 from shipper.model import semconv
-from shipper.model.log_record import LogRecord, Origin
+from shipper.model.log_record import EVENT_TYPE, LogRecord, Origin
 from shipper.model.resource import attributes
 
 Pairs = list[tuple[str, bytes]]
@@ -42,7 +42,7 @@ class FieldNames(msgspec.Struct, frozen=True, kw_only=True):
 
     level: str = "level"
     logger: str = "logger"
-    event_type: str = "aws.lambda.event.type"
+    event_type: str = EVENT_TYPE
     request_id: str = semconv.FAAS_INVOCATION_ID
     trace_id: str = "trace_id"
     span_id: str = "span_id"

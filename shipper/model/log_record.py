@@ -16,10 +16,13 @@ if TYPE_CHECKING:
 else:
     AnyEvent = Protocol = object
 
+# The attribute that says of which type of event something is a record.
+EVENT_TYPE = "aws.lambda.event.type"
+
 # Ours alone, in a log record's attributes: what a line has under such a name gets `log.` before it.
 RESERVED = frozenset(
     (
-        *("aws.lambda.event.type", semconv.FAAS_INVOCATION_ID, semconv.LOG_RECORD_UID),
+        *(EVENT_TYPE, semconv.FAAS_INVOCATION_ID, semconv.LOG_RECORD_UID),
         *(semconv.EXCEPTION_TYPE, semconv.EXCEPTION_MESSAGE, semconv.EXCEPTION_STACKTRACE),
     )
 )

@@ -10,7 +10,7 @@ from lifecycle.contract.json_text import without_newline
 from shipper.destinations.otlp.json_values import any_value, key_value, member
 from shipper.destinations.otlp.values import exception_attributes, remember, scoped
 from shipper.model import semconv
-from shipper.model.log_record import RESERVED, Encoder, LogRecord, Origin
+from shipper.model.log_record import EVENT_TYPE, RESERVED, Encoder, LogRecord, Origin
 from shipper.model.severity import number_of
 
 _QUOTE, _BACKSLASH = b'"\\'
@@ -76,7 +76,7 @@ class LogRecords(Encoder):
         """What records of an origin share: how they begin, their last attributes up to the index, how they end."""
         head = b""
         if origin.event_type not in ("", "function"):
-            head += key_value("aws.lambda.event.type", b'{"stringValue":%b}' % _to_json(origin.event_type)) + b","
+            head += key_value(EVENT_TYPE, b'{"stringValue":%b}' % _to_json(origin.event_type)) + b","
         if origin.request_id:
             head += key_value(semconv.FAAS_INVOCATION_ID, b'{"stringValue":%b}' % _to_json(origin.request_id)) + b","
         uid = b'{"key":"%b","value":{"stringValue":"%b-' % (semconv.LOG_RECORD_UID.encode(), origin.batch_id.encode())

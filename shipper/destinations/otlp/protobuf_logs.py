@@ -27,7 +27,7 @@ from shipper.destinations.otlp.protobuf_values import (
 )
 from shipper.destinations.otlp.values import exception_attributes, remember, scoped
 from shipper.model import semconv
-from shipper.model.log_record import RESERVED, Encoder, LogRecord, Origin
+from shipper.model.log_record import EVENT_TYPE, RESERVED, Encoder, LogRecord, Origin
 from shipper.model.severity import number_of
 
 TYPE_CHECKING = False
@@ -195,7 +195,7 @@ class LogRecords(Encoder):
             fixed64(origin.observed_ns),
         )
         if origin.event_type not in ("", "function"):
-            shared += _text_attribute("aws.lambda.event.type", origin.event_type)
+            shared += _text_attribute(EVENT_TYPE, origin.event_type)
         if origin.request_id:
             shared += _text_attribute(semconv.FAAS_INVOCATION_ID, origin.request_id)
         shared += _text_attribute(semconv.LOG_RECORD_UID, f"{origin.batch_id}-{'0' * digits}")[:-digits]
