@@ -205,6 +205,24 @@ def test_whatever_json_writes_is_read(elements: list[Any]) -> None:
     assert read(json.dumps(elements).encode("utf-8")).events == len(elements)
 
 
+events_of = st.builds(
+    lambda kind, record, other: {"time": "t", "type": kind, "record": record, **other},
+    st.sampled_from(["function", "extension", "platform.report", "platform.new"]) | anything,
+    st.just({"requestId": "1"}) | st.sampled_from([own_text, "x" + own_text, "line\n"]) | anything,
+    st.dictionaries(st.text(max_size=3), anything, max_size=2),
+)
+
+
+@given(st.lists(events_of | anything, max_size=6))
+def test_a_batch_that_is_only_counted_says_the_same(elements: list[Any]) -> None:
+    """As one whose every event is looked at: no line of a function's is."""
+    body = json.dumps(elements).encode()
+    envelope = read(body)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("collector.batch._may_tell", lambda _: True)
+        assert read(body) == envelope
+
+
 @given(st.binary(max_size=40))
 def test_any_bytes_are_read_or_refused(body: bytes) -> None:
     """What passes is a JSON array for Python's own reader as well."""
