@@ -1,8 +1,9 @@
 """Writes the list of events into docs/troubleshooting.md from the source: `python -m tools.events_page`."""
 
 import ast
+import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +11,7 @@ PAGE = Path("docs/troubleshooting.md")
 BEGIN, END = "<!-- Written by `make docs` from the source. -->", "<!-- Until here. -->"
 
 PACKAGES = ("lifecycle", "collector", "shipper")
+SHARED = "lifecycle"
 AREAS = (
     *("breaker", "collector", "lifecycle", "log", "machine", "next", "platform", "route", "rules", "settings"),
     *("shipper", "worker"),
@@ -64,6 +66,21 @@ OF = {
         shipper.signal_given_up shipper.signal_unsupported
     """,
 }
+OF_MACHINE = """
+`machine.handled` and the breaker's lines have the fields of what the machine was told, `machine.ordered` those of what
+it ordered; what is zero, false or empty, or what the worker's own line has, is left out. A worker's report may add what
+it counted. `before` and `after` stand where the state changed.
+""".strip()
+
+# Stands for fields that are not named where they are passed on.
+MORE = "…"
+
+# What `machine.handled` and `machine.ordered` say under `what`.
+MESSAGES = {"told": Path("lifecycle/machine/events.py"), "ordered": Path("lifecycle/machine/commands.py")}
+SENTENCE = re.compile(r": see |\.\s|\.$")
+# The collector says that it was told so.
+UNSAID = ("Release",)
+
 ABOUT = {name: about for about, names in OF.items() for name in names.split()}
 
 
@@ -84,29 +101,99 @@ class Event:
     is_open: bool = False
 
 
+@functools.cache
 def events(root: Path) -> dict[str, Event]:
     """Every event that the extension says, by its name."""
     found: dict[str, Event] = {}
-    for package in PACKAGES:
-        for path in sorted((root / package).rglob("*.py")):
-            tree = ast.parse(path.read_text(encoding="utf-8"))
-            functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
-            levels = {function.name: _levels_in(function) for function in functions}
-            for function in functions:
-                for name, said_by, fields in _plain_lines_in(function):
-                    event = found.setdefault(name, Event(name))
-                    event.levels.add(said_by)
-                    event.fields |= dict.fromkeys(fields)
-                for call, name, said_by in _said_in(function, levels):
-                    event = found.setdefault(name, Event(name))
-                    # `say` is one of several, chosen before in the same function; others are functions of the module.
-                    event.levels |= {said_by} if said_by in LEVELS else levels.get(said_by) or _levels_in(function)
-                    for keyword in call.keywords:
-                        if keyword.arg is None:
-                            event.is_open = True
-                        else:
-                            event.fields[keyword.arg] = None
+    trees = {
+        package: [ast.parse(path.read_text(encoding="utf-8")) for path in sorted((root / package).rglob("*.py"))]
+        for package in PACKAGES
+    }
+    # What a package calls is its own, or of what all share.
+    names = {package: _Names([*{package: own, SHARED: trees[SHARED]}.values()]) for package, own in trees.items()}
+    for package, tree in ((package, tree) for package, own in trees.items() for tree in own):
+        functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+        levels = {function.name: _levels_in(function) for function in functions}
+        for function in functions:
+            for name, said_by, fields in _plain_lines_in(function):
+                event = found.setdefault(name, Event(name))
+                event.levels.add(said_by)
+                event.fields |= dict.fromkeys(fields)
+            for call, name, said_by in _said_in(function, levels):
+                event = found.setdefault(name, Event(name))
+                # `say` is one of several, chosen before in the same function; others are functions of the module.
+                event.levels |= {said_by} if said_by in LEVELS else levels.get(said_by) or _levels_in(function)
+                for keyword in call.keywords:
+                    told = [keyword.arg] if keyword.arg is not None else [*names[package].of(keyword.value, function)]
+                    event.fields |= dict.fromkeys(one for one in told if one != MORE)
+                    event.is_open |= MORE in told
     return dict(sorted(found.items()))
+
+
+class _Names:
+    """Finds the names in what is passed on as `**fields`, from the expressions that it is made by.
+
+    Args:
+        trees: The source, by package: a function or an attribute is found by its name, wherever it is.
+    """
+
+    def __init__(self, trees: Iterable[Iterable[ast.Module]]) -> None:
+        self._functions: dict[str, list[ast.FunctionDef]] = {}
+        self._values: dict[str, list[ast.expr]] = {}
+        for node in (node for some in trees for tree in some for node in ast.walk(tree)):
+            match node:
+                case ast.FunctionDef():
+                    self._functions.setdefault(node.name, []).append(node)
+                case (
+                    ast.Assign(targets=[ast.Attribute(attr=name)], value=value)
+                    | ast.keyword(arg=str(name), value=value)
+                ):
+                    if isinstance(value, ast.Dict):
+                        self._values.setdefault(name, []).append(value)
+
+    def of(self, value: ast.expr, function: ast.FunctionDef) -> Iterator[str]:
+        """The names in a mapping; `MORE` where there are others, which the source does not tell here."""
+        match value:
+            case ast.Dict(keys=keys, values=values):
+                yield from (name for pair in zip(keys, values, strict=True) for name in self._of_pair(*pair, function))
+            case ast.IfExp(body=first, orelse=second) | ast.BinOp(op=ast.BitOr(), left=first, right=second):
+                yield from self.of(first, function)
+                yield from self.of(second, function)
+            case ast.Name(id=name):
+                yield from self._assigned(name, function)
+            case ast.Attribute(attr=name) if name in self._values:
+                for one in self._values[name]:
+                    yield from self.of(one, function)
+            case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) if name in self._functions:
+                for called in self._functions[name]:
+                    returned = [node.value for node in ast.walk(called) if isinstance(node, ast.Return)]
+                    yield from (found for one in returned if one is not None for found in self.of(one, called))
+            case _:
+                yield MORE
+
+    def _of_pair(self, key: ast.expr | None, value: ast.expr, function: ast.FunctionDef) -> Iterator[str]:
+        if key is None:
+            yield from self.of(value, function)
+        else:
+            yield str(key.value) if isinstance(key, ast.Constant) else MORE
+
+    def _assigned(self, name: str, function: ast.FunctionDef) -> Iterator[str]:
+        is_known = False
+        for node in ast.walk(function):
+            match node:
+                case (
+                    ast.Assign(targets=[ast.Name(id=one)], value=value)
+                    | ast.AnnAssign(target=ast.Name(id=one), value=ast.expr() as value)
+                    | ast.AugAssign(target=ast.Name(id=one), op=ast.BitOr(), value=value)
+                ) if one == name:
+                    is_known = True
+                    yield from self.of(value, function)
+                case ast.Assign(targets=[ast.Subscript(value=ast.Name(id=one), slice=ast.Constant(str(key)))]) if (
+                    one == name
+                ):
+                    yield key
+        if not is_known:
+            yield MORE
 
 
 def _said_in(function: ast.FunctionDef, levels: dict[str, set[str]]) -> Iterator[tuple[ast.Call, str, str]]:
@@ -144,11 +231,30 @@ def rows(found: dict[str, Event]) -> str:
     return "\n".join(lines)
 
 
+def messages(root: Path) -> str:
+    """The table of what the machine is told and what it orders: each message with its fields."""
+    lines = ["| `what` | | fields | |", "|---|---|---|---|"]
+    for kind, path in MESSAGES.items():
+        for node in ast.parse((root / path).read_text(encoding="utf-8")).body:
+            match node:
+                case ast.ClassDef(name=name, body=body) if (
+                    not isinstance(node.bases[0], ast.Attribute) and name not in UNSAID
+                ):
+                    says = SENTENCE.split(ast.get_docstring(node) or "")[0]
+                    told = [
+                        one.target.id
+                        for one in body
+                        if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name)
+                    ]
+                    lines.append(f"| `{name}` | {kind} | {', '.join(f'`{one}`' for one in told)} | {says} |")
+    return "\n".join(lines)
+
+
 def written(page: str, root: Path) -> str:
-    """The page with the list as the source has it."""
+    """The page with the lists as the source has them."""
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n\n{rows(events(root))}\n\n{END}{after}"
+    return f"{before}{BEGIN}\n\n{rows(events(root))}\n\n{OF_MACHINE}\n\n{messages(root)}\n\n{END}{after}"
 
 
 if __name__ == "__main__":

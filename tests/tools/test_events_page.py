@@ -34,6 +34,39 @@ def test_levels_and_fields_are_read_from_the_calls(tmp_path: Path) -> None:
     assert (exited.levels, [*exited.fields], exited.is_open) == ({"warning", "debug"}, ["worker", "exit_status"], True)
 
 
+PASSED_ON = """
+class Problem:
+    def explained(self):
+        return {"variable": 1, **({"used": 2} if self.used else {})}
+
+class Says:
+    def fails(self, problem, outcome, unknown):
+        self.reason = {"status": 1}
+        fields = {"reason": 1} | {"detail": 2}
+        if outcome.said:
+            fields["said"] = 3
+        self._log.debug("shipper.request_failed", failures=1, **fields)
+        self._log.warning("settings.value_ignored", **problem.explained())
+        self._log.info("lifecycle.idled", **self.reason)
+        self._log.warning("worker.exited", **unknown)
+"""
+
+
+def test_names_of_fields_that_are_passed_on_are_found_where_they_are_given(tmp_path: Path) -> None:
+    """In the function, in what a method returns, in an attribute; what is nowhere to be found is said to be there."""
+    for package in events_page.PACKAGES:
+        (tmp_path / package).mkdir()
+    (tmp_path / "shipper" / "says.py").write_text(PASSED_ON)
+    found = events_page.events(tmp_path)
+    assert {name: [*event.fields] for name, event in found.items()} == {
+        "lifecycle.idled": ["status"],
+        "settings.value_ignored": ["variable", "used"],
+        "shipper.request_failed": ["failures", "reason", "detail", "said"],
+        "worker.exited": [],
+    }
+    assert [name for name, event in found.items() if event.is_open] == ["worker.exited"]
+
+
 def test_the_page_is_what_the_source_says() -> None:
     """Written by `make docs`."""
     page = (ROOT / events_page.PAGE).read_text(encoding="utf-8")
