@@ -31,6 +31,9 @@ _MOST_NAME_BYTES = 128
 # Lengths below take one byte.
 _ONE_BYTE = 128
 
+# Likewise two, and three.
+_TWO_BYTES, _THREE_BYTES = 1 << 14, 1 << 21
+
 # By such a length: itself, and with the tags of a text and of a pair's value before it.
 _LENGTHS = [bytes((length,)) for length in range(_ONE_BYTE)]
 _TEXTS = [b"\x0a" + length for length in _LENGTHS]
@@ -66,6 +69,10 @@ def varint(value: int) -> bytes:
     known = _varints.get(value)
     if known is not None:
         return known
+    if _MOST_REMEMBERED_LENGTH < value < _THREE_BYTES:  # numbers in attributes are mostly of this size
+        if value < _TWO_BYTES:
+            return bytes((value & 0x7F | 0x80, value >> 7))
+        return bytes((value & 0x7F | 0x80, value >> 7 & 0x7F | 0x80, value >> 14))
     rest, written = value >> 7, bytearray((value & 0x7F,))
     while rest:
         written[-1] |= 0x80
@@ -94,6 +101,8 @@ def any_value(raw: bytes, depth: int = 0) -> bytes:
         text = raw[1:-1] if _BACKSLASH not in raw else unescaped(raw)
         length = len(text)
         return (_TEXTS[length] if length < _ONE_BYTE else b"\x0a" + varint(length)) + text
+    if raw.isdigit() and len(raw) < INT64_DIGITS:
+        return b"\x18" + varint(int(raw))
     if mark in _NESTED:
         return text_value(raw) if depth >= MOST_DEPTH else _nested(raw, depth)
     if mark == _T:
@@ -102,8 +111,6 @@ def any_value(raw: bytes, depth: int = 0) -> bytes:
         return b"\x10\x00"
     if mark == _N:
         return b""
-    if raw.isdigit() and len(raw) < INT64_DIGITS:
-        return b"\x18" + varint(int(raw))
     return _number(raw)
 
 
