@@ -13,6 +13,11 @@ from collections.abc import Generator, Iterator
 from typing import TypeVar
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes is no promise of anybody's, and on a busy machine it is long.
+settings.register_profile("patient", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 REQUIRES_EVERY_TEST = os.environ.get("REQUIRE_EVERY_TEST") == "1"
 

@@ -28,9 +28,11 @@ def environment(environ: Mapping[str, str]) -> None:
     for problem in settings.problems:
         kept = settings.values.get(_attribute(problem.variable))
         default = _default(problem.variable)
-        # Of pairs, the good ones are kept, of a timeout meant in seconds what is said, of anything else nothing.
+        # Of pairs, the good ones are kept, of a timeout meant in seconds what is said, of anything else nothing; a file
+        # that gives nothing is still the one that was named.
         are_pairs = isinstance(kept, tuple) and isinstance(default, tuple)
-        assert kept == default or are_pairs or str(kept) == problem.used
+        is_file = problem.variable == "TAILRACE_SETTINGS_FILE"
+        assert kept == default or are_pairs or is_file or str(kept) == problem.used
         log.warning("settings.value_ignored", **problem.explained())
     for line in said:
         json.loads(line)
