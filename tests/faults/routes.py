@@ -63,7 +63,7 @@ def beside(cell: Cell) -> Cell:
         lost=None if was.is_lost_before_us else 0,
         resent=None if is_of_all else False,
         retried=False,
-        memory_mb=max(was.memory_mb, MEMORY_MB) + SECOND_MB,
+        memory_mb=MEMORY_MB + SECOND_MB + 2 * max(was.memory_mb - MEMORY_MB, 0.0),  # each reads what is so large
         answered_p50_ms=was.answered_p50_ms,
         answered_ms=was.answered_ms,
     )
