@@ -12,9 +12,10 @@ from lifecycle.contract import late
 _REST = late.pattern(r"(?:[.,]([0-9]+))?(?:([Zz])|([+-])([01][0-9]|2[0-3]):?([0-5][0-9]))")
 
 _SECONDS_LENGTH = len("2024-05-20T16:29:45")
+_MS_LENGTH = len("2024-05-20T16:29:45.008Z")
 _MOST_NS = 2**63 - 1
 
-_NS_PER_MS = 1_000_000
+_NS_PER_S, _NS_PER_MS = 1_000_000_000, 1_000_000
 
 # A line is written when its event is made, or by who collects what it has to say until it returns: in a quarter of an
 # hour at most. A time that is further away is that of something else.
@@ -41,14 +42,21 @@ def unix_ns(text: str) -> int | None:
     seconds = _seconds.get(head)
     if seconds is None:
         seconds = _parsed(head)
-    rest = _REST.fullmatch(text, _SECONDS_LENGTH)
-    if seconds is None or rest is None:
+    if seconds is None:
         return None
-    fraction, zulu, sign, hours, minutes = rest.groups()
-    if not zulu:
-        offset_s = int(hours) * 3600 + int(minutes) * 60
-        seconds += offset_s if sign == "-" else -offset_s
-    found = seconds * 1_000_000_000 + (int(fraction[:9].ljust(9, "0")) if fraction else 0)
+    is_usual = len(text) == _MS_LENGTH and text[-1] == "Z" and text[_SECONDS_LENGTH] == "." and text.isascii()
+    if is_usual and (ms := text[-4:-1]).isdigit():
+        # As the platform, the runtimes and most loggers write it.
+        found = seconds * _NS_PER_S + int(ms) * _NS_PER_MS
+    else:
+        rest = _REST.fullmatch(text, _SECONDS_LENGTH)
+        if rest is None:
+            return None
+        fraction, zulu, sign, hours, minutes = rest.groups()
+        if not zulu:
+            offset_s = int(hours) * 3600 + int(minutes) * 60
+            seconds += offset_s if sign == "-" else -offset_s
+        found = seconds * _NS_PER_S + (int(fraction[:9].ljust(9, "0")) if fraction else 0)
     if not 0 <= found <= _MOST_NS:
         return None
     if len(text) <= _MOST_LENGTH:

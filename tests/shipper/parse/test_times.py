@@ -20,6 +20,10 @@ from tests.shipper.support import TIME, TIME_NS
         ("2024-05-20T18:29:45.008+02:00", TIME_NS),
         ("2024-05-20T14:59:45.008-01:30", TIME_NS),
         ("2024-05-20t16:29:45.008z", TIME_NS),
+        ("2024-05-20T16:29:45.٠٠٨Z", None),
+        ("2024-05-20T16:29:45.+08Z", None),
+        ("2024-05-20T16:29:45,008Z", TIME_NS),
+        ("2024-05-20T16:29:45+00:0Z", None),
         ("", None),
         ("yesterday", None),
         ("2024-05-20", None),
@@ -41,6 +45,13 @@ def test_every_moment_is_read_as_python_reads_it(moment: dt.datetime) -> None:
     text = moment.strftime("%Y-%m-%dT%H:%M:%S") + f".{moment.microsecond:06}Z"
     expected = int(moment.replace(microsecond=0).timestamp()) * 10**9 + moment.microsecond * 1000
     assert unix_ns(text) == expected
+
+
+@given(st.datetimes(dt.datetime(1970, 1, 2), dt.datetime(2200, 1, 1)))  # noqa: DTZ001 - made UTC below
+def test_milliseconds_are_read_the_same_in_few_steps(moment: dt.datetime) -> None:
+    """As they usually come, and as any other fraction."""
+    text = moment.strftime("%Y-%m-%dT%H:%M:%S") + f".{moment.microsecond // 1000:03}"
+    assert unix_ns(text + "Z") == unix_ns(text + "000Z") is not None
 
 
 @given(st.text())
