@@ -139,7 +139,9 @@ def _command(world: World, path: Path) -> list[str]:
     if not world.function.hosts:
         return [executable]
     lines = "".join(f"{line}\n" for line in world.function.hosts)
-    return ["unshare", "--mount", "--propagation=private", "sh", "-c", _WITH_HOSTS, lines, executable]
+    # Mounts are root's, or those of whoever is root in a namespace of users.
+    as_root = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    return ["unshare", *as_root, "--mount", "--propagation=private", "sh", "-c", _WITH_HOSTS, lines, executable]
 
 
 def _start_runtime(world: World) -> None:
