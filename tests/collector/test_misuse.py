@@ -102,4 +102,4 @@ def test_a_crowd_of_slow_connections_does_not_delay_a_platform_that_dials_anew()
     for slow in crowd:
         slow.close()
     assert sorted(took_s)[len(took_s) // 2] < 0.05, took_s
-    assert max(took_s) < Timeouts().pressed_stall_s, took_s  # or whoever comes would wait until one is given up
+    assert max(took_s) < 2 * Timeouts().pressed_stall_s, took_s  # one after the other they would wait far longer

@@ -23,6 +23,9 @@ def test_every_line_is_a_row_once_also_where_answers_are_lost(start: Start) -> N
             OTEL_EXPORTER_OTLP_ENDPOINT="",
             TAILRACE_DESTINATION=f"clickhouse+http://127.0.0.1:{clickhouse.port}/logs",
             TAILRACE_RETRY_MAX_MS="100",
+            # What is left for another shipment is cut anew there, and is another insert.
+            TAILRACE_FLUSH_BUDGET_MS="20000",
+            timeout_s=60.0,
         )
         run.invoke(lines=3, say="first")
         run.invoke(json={"level": "WARN", "message": "structured", "order": 7})

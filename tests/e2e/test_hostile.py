@@ -21,8 +21,8 @@ pytestmark = pytest.mark.e2e
 # batches of 4 MiB where one is read while another waits.
 MOST_PSS_BYTES = 64 << 20
 
-# The default budget, and what a machine may add that is busy with the attack itself.
-MOST_HELD_MS = 500 + 150
+# The default budget, and as much again for a machine that is busy with the attack itself.
+MOST_HELD_MS = 500 + 500
 USUALLY_HELD_MS = 300  # a crowd that never rests has one of two processors to itself
 
 # "Promptly", on a new connection: whoever comes is served at once, and the machine is busy with the attack.

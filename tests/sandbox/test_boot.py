@@ -116,7 +116,7 @@ def test_a_file_that_cannot_be_executed_fails_the_function(stage: Stage) -> None
 def test_an_init_that_takes_too_long_is_tried_again_inside_the_invocation(stage: Stage) -> None:
     """The second init has phase invoke, and the invocation then goes on."""
     extension = stage.extension(hang_at="started")
-    env = stage.environment(init_timeout_s=0.3)
+    env = stage.environment(init_timeout_s=1.0, function={"timeout_s": 10.0})
     result = env.invoke({"n": 1})
     assert result.ok
     env.shutdown()

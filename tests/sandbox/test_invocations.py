@@ -106,10 +106,10 @@ def test_a_runtime_that_exits_is_reset_and_comes_back(stage: Stage) -> None:
 def test_a_function_that_runs_too_long_is_stopped_and_reset(stage: Stage) -> None:
     """RuntimeDone says timeout without an error type, SHUTDOWN says why."""
     extension = stage.extension()
-    env = stage.environment(function={"timeout_s": 0.4})
+    env = stage.environment(function={"timeout_s": 1.0})
     result = env.invoke({"sleep": 30})
     assert result.status == "timeout"
-    assert 400 <= result.duration_ms < 1000
+    assert 1000 <= result.duration_ms < 2500
     assert any(b'"shutdownReason":"timeout"' in call.answer for call in env.calls)
     assert env.invoke().ok
     env.shutdown()
