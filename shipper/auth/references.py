@@ -23,6 +23,7 @@ from shipper.delivery.interfaces import Request
 from shipper.delivery.outcome import Outcome, Verdict
 from shipper.delivery.retry import even
 from shipper.errors import ExchangeError
+from shipper.model.resource import USER_AGENT
 from shipper.transport.request import ended, head_of, merged
 from shipper.transport.response import Response
 
@@ -329,7 +330,7 @@ class References:
         request = one.request()
 
         def written() -> tuple[bytes, bytes]:
-            usual = (("Host", place.authority), ("User-Agent", "tailrace"))
+            usual = (("Host", place.authority), ("User-Agent", USER_AGENT))
             fields = merged(usual, request.headers, auth.headers(request))
             return ended(head_of(request.method, request.target, fields.items()), len(request.body)), request.body
 

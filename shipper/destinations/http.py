@@ -17,6 +17,7 @@ from shipper.auth.static import StaticAuth
 from shipper.delivery.interfaces import Request
 from shipper.delivery.outcome import DONE, Outcome, Verdict
 from shipper.errors import ExchangeError, PendingError
+from shipper.model.resource import USER_AGENT
 from shipper.transport.address import Address, parse, user_of
 from shipper.transport.pool import Pool
 from shipper.transport.request import ended, gzipped, head_of, joined, merged
@@ -237,7 +238,7 @@ class HttpSender:
         says = request.method, target, request.headers, self._auth.headers(request)
         # Usually only the length is another than last time.
         if says != self._says:
-            usual = (("Host", self.place.address.authority), ("User-Agent", "tailrace"))
+            usual = (("Host", self.place.address.authority), ("User-Agent", USER_AGENT))
             described = [(name, value) for name, value in request.headers if name == "Content-Encoding"]
             fields = merged(usual, request.headers, says[-1])
             self._head = head_of(request.method, target, [*fields.items(), *described])

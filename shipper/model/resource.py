@@ -8,6 +8,9 @@ from shipper.model import semconv
 
 VERSION = "0.1.0"
 
+# What a server is told of who asks.
+USER_AGENT = f"tailrace/{VERSION}"
+
 # Where an ARN of another partition begins with a region like these.
 _PARTITIONS = (("cn-", "aws-cn"), ("us-gov-", "aws-us-gov"))
 

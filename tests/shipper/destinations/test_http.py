@@ -12,6 +12,7 @@ from shipper.delivery.outcome import DONE, Outcome, Verdict
 from shipper.destinations.destination import Destination
 from shipper.destinations.http import outcome_of
 from shipper.destinations.registry import create
+from shipper.model.resource import VERSION
 from shipper.transport.quoting import HIDDEN, MOST_SHOWN
 from shipper.transport.response import Response
 from tests.shipper.support import Lines, Server, http, settings_of
@@ -106,6 +107,7 @@ class TestSaid:
         """Whatever it says."""
         server.behaviours = [server.answering(http(200, b"thank you"))]
         assert self.sent(destination) is DONE
+        assert f"\r\nUser-Agent: tailrace/{VERSION}\r\n".encode() in server.requests[-1][0]  # what it knows us by
 
 
 def test_what_was_waited_for_and_where_leaves_with_the_outcome(server: Server) -> None:
