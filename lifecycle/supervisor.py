@@ -369,6 +369,8 @@ class Supervisor:
                 self._spawn(command.worker)
             case Ping():
                 self._pool.ping(command.worker)
+                if self._machine.state is State.CLOSING:
+                    self._log.load()  # the last shipment takes its time: the line about it comes right before the end
             case KillWorker():
                 self._pool.kill(command.worker)
                 self._log.warning("worker.stuck", worker=command.worker, effect="it is replaced")

@@ -94,7 +94,13 @@ def run(
         under_way: At which event it is, which outlives it, too; likewise.
     """
     counts, under_way = counts or Counts(), under_way or UnderWay()
-    commands_in = Commands(commands, pong=lambda: wire.send(reports, wire.Pong()))
+
+    def answer() -> None:
+        wire.send(reports, wire.Pong())
+        if commands_in.is_final:  # nobody asks in the last shipment unless it takes its time: it may end with a line
+            log.load()
+
+    commands_in = Commands(commands, pong=answer)
     rules = _rules(settings, log)
     if rules is not None:
         settings = rules.redacted_settings(settings)

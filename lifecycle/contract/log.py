@@ -13,6 +13,7 @@ import os
 import select
 import sys
 from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from time import gmtime, monotonic, sleep, strftime, time
 
 TYPE_CHECKING = False
@@ -134,10 +135,18 @@ class Log:
         """What keeps the extension from doing its work."""
         self._line("error", event, fields)
 
+    def load(self) -> None:
+        """Loads what the first line takes, while there is time for it."""
+        with suppress(Exception):  # the line itself says what is wrong
+            self._load()
+
+    def _load(self) -> None:
+        if self._logger is None:
+            self._logger = self._chain.logger().bind(**self._fields)
+
     def _line(self, level: str, event: str, fields: dict[str, object]) -> None:
         try:
-            if self._logger is None:
-                self._logger = self._chain.logger().bind(**self._fields)
+            self._load()
             getattr(self._logger, level)(event, **fields)
         except Exception as exc:  # noqa: BLE001 - a line must never be what goes wrong
             self._chain.take_plain(level, event, {**self._fields, **fields, "log_error": type(exc).__name__})

@@ -122,7 +122,8 @@ def measured(
     unique = len(backend.unique())
     uids: dict[str, set[str | None]] = {}
     for record in arrived:
-        uids.setdefault(str(record.body), set()).add(record.uid)
+        # With what ended the line, where its shipper died at it and it was shipped as it came.
+        uids.setdefault(str(record.body).rstrip("\n"), set()).add(record.uid)
     handed_over = Counter(_lines(stats.acknowledged))
     missing_lines = sum(line not in uids for line in handed_over)
     if by_lines:

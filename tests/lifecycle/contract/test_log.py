@@ -91,6 +91,17 @@ def test_structlog_is_not_imported_before_the_first_line() -> None:
     assert out.splitlines()[-1] == "False True"
 
 
+def test_it_can_be_loaded_before_there_is_a_line() -> None:
+    """Nothing is written, and the line that comes takes no longer than the next."""
+    code = (
+        "import sys; from lifecycle.contract.log import Log; log = Log('x', 'warning'); log.load();"
+        "print('structlog' in sys.modules); log.warning('a.b')"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    loaded, line = out.splitlines()
+    assert (loaded, '"event":"a.b"' in line) == ("True", True)
+
+
 def test_message_is_shown_by_its_type_and_fields() -> None:
     """Bytes as hex, the opaque context not at all."""
     assert fields_of(Shipped(through=7, events=2, context=b"secret"))["what"] == "Shipped"
