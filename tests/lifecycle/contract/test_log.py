@@ -166,7 +166,8 @@ def test_output_that_nobody_reads_blocks_no_process(longest: int) -> None:
         after = process.stdout.read().splitlines()
     numbers: dict[int, list[int]] = {0: [], 1: [], 2: []}
     for line in map(msgspec.json.decode, lines):
-        numbers[line["child"]].append(line["number"])
+        if line["event"] == "a.b":  # one that was late may have lost some, and say so
+            numbers[line["child"]].append(line["number"])
     assert lines
     assert all(seen == sorted(seen) for seen in numbers.values())
     assert [msgspec.json.decode(line)["event"] for line in after] == ["a.c", "a.d"]
