@@ -214,6 +214,19 @@ def cpu_per_invocation_ms(*signals: str, flush: str, invocations: int = 60) -> t
         return tuple(invoked(invocations))
 
 
+def cpu_shipped_at_once_ms(invocations: int = 40, lines: int = 20) -> float:
+    """CPU of all processes for an invocation of some lines that are shipped as it ends, over TLS."""
+    with _environment(freeze=False, tls=True, TAILRACE_FLUSH="end") as (_, env):
+        for _ in range(5):
+            env.invoke({"lines": lines})
+        before_ms = _settled_cpu_ms(env)
+        for _ in range(invocations):
+            env.invoke({"lines": lines})
+        cpu_ms = (_settled_cpu_ms(env) - before_ms) / invocations
+        env.shutdown()
+    return cpu_ms
+
+
 def exports(invocations: int = 10, requests: int = 20, spans: int = 100) -> Exports:
     """Exports `spans` at a time, as an SDK does it, beside invocations that are shipped as they end."""
     request = ExportTraceServiceRequest()
