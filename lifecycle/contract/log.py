@@ -141,12 +141,12 @@ class Log:
             self._load()
 
     def _load(self) -> None:
-        if self._logger is None:
-            self._logger = self._chain.logger().bind(**self._fields)
+        self._logger = self._chain.logger().bind(**self._fields)
 
     def _line(self, level: str, event: str, fields: dict[str, object]) -> None:
         try:
-            self._load()
+            if self._logger is None:
+                self._load()
             getattr(self._logger, level)(event, **fields)
         except Exception as exc:  # noqa: BLE001 - a line must never be what goes wrong
             self._chain.take_plain(level, event, {**self._fields, **fields, "log_error": type(exc).__name__})
