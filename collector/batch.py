@@ -13,7 +13,6 @@ Source: lambda-apis.md, sections 2 and 4; RFC 8259.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
 from itertools import islice
 
 import msgspec
@@ -21,6 +20,12 @@ import msgspec
 from collector.messages import Body, CollectorError
 from lifecycle.contract.json_text import SplitError, elements, is_own_line, is_utf8, with_valid_escapes
 from lifecycle.contract.wire import MOST_IDS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from datetime import datetime
+else:  # all of it that is used, without the module that would do the same in Python (see `lean`)
+    from _datetime import datetime
 
 START = "platform.start"
 RUNTIME_DONE = "platform.runtimeDone"

@@ -1,15 +1,17 @@
 """Libraries without what nothing of ours uses: how they are loaded, never what they do.
 
-Loading msgspec and httptools brings in the typing module, decimals, UUIDs, protocols, schemas and all that those need:
-over half of what the supervisor has in memory when it forks, which the workers then copy piece by piece as they run. No
-message and no record of ours has such a value, and no annotation of ours needs more than the built-in types. So
-stand-ins are there while the two are loaded; whoever imports the modules later gets the real ones. structlog is loaded
-in the same way, when a process says its first line: without asyncio, logging and its own console; and tenacity with the
-first retry, without what it has for asyncio.
+Loading msgspec and httptools brings in the typing module, dates written in Python, decimals, UUIDs, protocols, schemas
+and all that those need: over half of what the supervisor has in memory when it forks, which the workers then copy piece
+by piece as they run. No message and no record of ours has such a value but a date, for which the interpreter's own
+`_datetime` is enough, and no annotation of ours needs more than the built-in types. So stand-ins are there while the
+two are loaded; whoever imports the modules later gets the real ones. structlog is loaded in the same way, when a
+process says its first line: without asyncio, logging and its own console; and tenacity with the first retry, without
+what it has for asyncio.
 
 Our own modules import typing for the type checker alone, and say `object` where msgspec would take `Any`.
 """
 
+import _datetime  # type: ignore[import-not-found]
 import sys
 from types import SimpleNamespace
 
@@ -41,8 +43,9 @@ def _annotations(cls: type) -> dict[str, object]:
 
 
 _FORMS = ("ClassVar", "Final", "Generic", "Literal", "TypeAliasType", "TypeVar", "_AnnotatedAlias", "_GenericAlias")
-_FOR_MESSAGES = {
+_FOR_MESSAGES: dict[str, object] = {
     "typing": SimpleNamespace(Any=object, Union=type(int | None), Optional=None, **dict.fromkeys(_FORMS, _Absent)),
+    "datetime": _datetime,
     "decimal": SimpleNamespace(Decimal=_Absent),
     "uuid": SimpleNamespace(UUID=_Absent, SafeUUID=_Absent),
     "msgspec._utils": SimpleNamespace(
@@ -66,7 +69,7 @@ _FOR_MESSAGES = {
 }
 
 
-_FOR_LOG = {
+_FOR_LOG: dict[str, object] = {
     "asyncio": SimpleNamespace(),
     "logging": SimpleNamespace(),
     "pickle": SimpleNamespace(PicklingError=Exception),
@@ -77,7 +80,7 @@ _FOR_LOG = {
     "structlog.tracebacks": SimpleNamespace(ExceptionDictTransformer=_Absent),
 }
 
-_FOR_RETRIES = {"tenacity.asyncio": SimpleNamespace(AsyncRetrying=_Absent)}
+_FOR_RETRIES: dict[str, object] = {"tenacity.asyncio": SimpleNamespace(AsyncRetrying=_Absent)}
 
 
 def load() -> None:
@@ -102,7 +105,7 @@ def load_tenacity() -> None:
 class _standing_in:  # noqa: N801 - used as a statement
     """Puts stand-ins where modules are not loaded yet, and takes them away again."""
 
-    def __init__(self, stand_ins: dict[str, SimpleNamespace]) -> None:
+    def __init__(self, stand_ins: dict[str, object]) -> None:
         self._absent = {name: stand_in for name, stand_in in stand_ins.items() if name not in sys.modules}
 
     def __enter__(self) -> None:

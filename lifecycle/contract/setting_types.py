@@ -3,8 +3,10 @@
 A row of the table in `settings` is one of these, with its name, its default and one line about it. They know no
 variable of ours and read no environment.
 
-Runs before the first call to the platform, so it imports nothing.
+Runs before the first call to the platform, so it imports nothing but the schemes.
 """
+
+from lifecycle.contract.schemes import forms
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -556,17 +558,16 @@ class Address(Setting):
 
     kind = "address"
 
-    def __init__(self, about: str, *, schemes: "dict[str, Scheme]", expected: str, variable: str = "") -> None:
+    def __init__(self, about: str, *, schemes: "dict[str, Scheme]", variable: str = "") -> None:
         super().__init__("", about, variable=variable, secret=True)
         self.schemes = schemes
-        self.forms = expected
 
     def __get__(self, settings: "Values", owner: type) -> str:
         return self.of(settings)  # type: ignore[no-any-return]
 
     @property
     def expected(self) -> str:
-        return self.forms
+        return forms(self.schemes)
 
     def read(self, text: str) -> str:
         if any(ord(c) <= 32 or ord(c) == 127 for c in text):  # noqa: PLR2004

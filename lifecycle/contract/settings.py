@@ -180,7 +180,6 @@ class Settings:
     destination = Address(
         "Where telemetry goes. Unset: the OTLP endpoint below; with neither, nothing is subscribed or shipped.",
         schemes=SCHEMES,
-        expected=forms(SCHEMES),
     )
     headers = Headers("Headers sent with every request, over those of OTEL_EXPORTER_OTLP_HEADERS.")
     user = Secret("Name for Basic authentication with every request, over that in the address.")
@@ -333,25 +332,21 @@ class Settings:
         "OTLP base address; /v1/logs, /v1/traces and /v1/metrics are appended.",
         schemes=SERVERS,
         variable="OTEL_EXPORTER_OTLP_ENDPOINT",
-        expected=forms(SERVERS),
     )
     otlp_logs_endpoint = Address(
         "OTLP address for logs, used as it is.",
         schemes=SERVERS,
         variable="OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
-        expected=forms(SERVERS),
     )
     otlp_traces_endpoint = Address(
         "OTLP address for traces, used as it is.",
         schemes=SERVERS,
         variable="OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-        expected=forms(SERVERS),
     )
     otlp_metrics_endpoint = Address(
         "OTLP address for metrics, used as it is.",
         schemes=SERVERS,
         variable="OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
-        expected=forms(SERVERS),
     )
     otlp_headers = Headers("Headers of OTLP requests.", variable="OTEL_EXPORTER_OTLP_HEADERS")
     otlp_logs_headers = Headers(

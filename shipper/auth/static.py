@@ -3,7 +3,6 @@
 In each of them, and in the target, references to secrets may stand: then a try says what they stand for by then.
 """
 
-import binascii
 from collections.abc import Mapping
 
 from lifecycle.contract.wire import SECRET
@@ -76,6 +75,8 @@ class StaticAuth:
         name, password = (self._filled(text) for text in self._user)
         own = []
         if name or password:
+            import binascii
+
             plain = f"{name}:{password}"
             if self._references is not None:
                 self._references.hide(plain)

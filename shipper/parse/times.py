@@ -3,9 +3,13 @@
 Never guesses: what is not such a timestamp, or does not fit OTLP's unsigned 64 bits, is None.
 """
 
-import datetime as dt
-
 from lifecycle.contract import late
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import datetime as dt
+else:  # all of it that is used, without the module that would do the same in Python (see `lean`)
+    import _datetime as dt
 
 # After the seconds: a fraction of any length, then Z or an offset. With a comma and without a colon, as ISO 8601 allows
 # and Python's logging libraries write it.

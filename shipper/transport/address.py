@@ -4,8 +4,6 @@ Settings have checked the form; here it is only split. The user information, the
 appear in `label`, which is what may be logged.
 """
 
-import binascii
-
 import msgspec
 
 from lifecycle.contract.setting_types import marked, percent_decoded, unmarked
@@ -91,6 +89,8 @@ def user_of(address: Address) -> tuple[str, str]:
 
 def basic(user: str) -> str:
     """An Authorization value (RFC 7617) from percent-encoded `user:password`."""
+    import binascii
+
     name, _, password = user.partition(":")
     plain = f"{percent_decoded(name)}:{percent_decoded(password)}".encode("utf-8", "surrogateescape")
     return "Basic " + binascii.b2a_base64(plain, newline=False).decode("ascii")
