@@ -94,7 +94,9 @@ SHUTDOWN = (
         is_default=True,
         start=lambda scene: scene.backend.faults.reject("poison"),
         events=tuple(
-            {**LINE, "lines": 1, "tag": "poison"} if n == INVOCATIONS - 1 else LINE for n in range(INVOCATIONS)
+            # Beside others: alone in its request nothing would tell it from a backend that takes nothing.
+            {**LINE, "rows": ("poison",)} if n == INVOCATIONS - 1 else LINE
+            for n in range(INVOCATIONS)
         ),
         required=Required(by_lines=True, lost=1, dropped={"refused": 1}),
     ),
