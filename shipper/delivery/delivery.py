@@ -163,6 +163,8 @@ class Delivery:
         self._shipment = 0
         self._began_s = 0.0
         self._has_dropped = False
+        # Nothing is to be delivered but what is deferred.
+        self._has_only_deferred = False
         self._said_of_rejected = ""
         self._crashes: set[str] = set()
         self._has_shrunk = False
@@ -184,12 +186,13 @@ class Delivery:
         Args:
             batches: Their parcels and what they lost tell how far it got, also after an error.
             settled: Called when more of a batch is delivered or dropped, and at the end.
-            with_deferred: What is deferred is tried, too, where it is due.
+            with_deferred: What is deferred is tried, too, where it is due; in the last shipment again and again.
 
         Raises:
             HeldError: Something cannot be delivered now, and no other endpoint is well meanwhile.
         """
         self._has_dropped = False
+        self._has_only_deferred = with_deferred
         tasks = [task for batch in batches for task in self._tasks(batch, with_deferred=with_deferred)]
         self._send(tasks, settled)
         failing = self._without_unsupported([task for task in tasks if task.failed is not None], settled)
@@ -558,12 +561,14 @@ class Delivery:
     def _may_be_repeated(self, task: _Task) -> bool:
         """Whether what failed is tried again in this shipment.
 
-        What has been deferred is not. An answer that may be about the records tells nothing new the third time: the
-        record is looked for if further shipments end so.
+        What has been deferred is not, unless all else has left in the last shipment: there is no later for it. An
+        answer that may be about the records tells nothing new the third time: the record is looked for if further
+        shipments end so.
         """
         is_in_vain = task.doubts >= _MOST_DOUBTS and not self._timing.is_final
         is_due = task.failed is not None and task.failed.verdict is Verdict.RETRY
-        return is_due and not is_in_vain and not task.health.is_deferred
+        is_last_chance = self._has_only_deferred and self._timing.is_final
+        return is_due and not is_in_vain and (is_last_chance or not task.health.is_deferred)
 
     def _overall(self, tasks: Sequence[_Task]) -> Outcome:
         """What became of several: RETRY while there is one to repeat, which is due first."""

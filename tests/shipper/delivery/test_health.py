@@ -101,6 +101,21 @@ def test_what_was_deferred_arrives_when_it_is_taken_again(server: Server) -> Non
 
 
 @pytest.mark.usefixtures("hasty")
+def test_what_was_deferred_is_tried_again_and_again_in_the_last_shipment(server: Server) -> None:
+    """There is no later for it, and once the others have left, the time is all its own."""
+    backlog, end = backlog_of(*stories(1))
+    backend = Backend(server, traces=[http(403)] * 2 + [http(503)] * 4 + [http(200)])
+    supervisor = Supervisor(backlog, server.port, **EVERY)
+    supervisor.command(end)
+    first = until_it_waits(supervisor)
+    supervisor.command(end, first[-1].through, first[-1].skip, is_final=True)
+    last = settled(supervisor, end)
+    assert (sum(one.past for one in first) + last.past, last.dropped) == (4, {})
+    assert (backend.count("traces"), backend.lines()) == (7, ["line 0"])
+    supervisor.close()
+
+
+@pytest.mark.usefixtures("hasty")
 def test_lines_that_are_rejected_while_an_earlier_span_is_owed_are_counted(server: Server) -> None:
     """They are told of only when the span is done with, shipments later."""
     backlog, end = backlog_of(*stories(2))
