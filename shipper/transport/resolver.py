@@ -26,6 +26,11 @@ KEPT_S = 300.0
 SockAddress = tuple[int, tuple[object, ...]]
 
 
+def _getaddrinfo(host: str, *rest: int) -> "list[Any]":
+    """The system's. A text would load the codec of IDNA with its tables, several ms, though most names need none."""
+    return _socket.getaddrinfo(host.encode() if host.isascii() else host, *rest)
+
+
 class Resolver:
     """Looks up names and remembers the answers.
 
@@ -40,7 +45,7 @@ class Resolver:
         self,
         timing: "Timing",
         clock: Callable[[], float] = time.monotonic,
-        getaddrinfo: "Callable[..., list[Any]]" = _socket.getaddrinfo,
+        getaddrinfo: "Callable[..., list[Any]]" = _getaddrinfo,
         hosts: str = "/etc/hosts",
     ) -> None:
         self._timing = timing

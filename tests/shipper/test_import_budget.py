@@ -4,7 +4,8 @@ import subprocess
 import sys
 
 HEAVY = (
-    "http.client urllib.request requests logging asyncio email json gzip hashlib random ssl socket tenacity structlog"
+    "http.client urllib.request requests logging asyncio email json gzip hashlib random ssl socket tenacity structlog "
+    "encodings.idna unicodedata binascii"
 )
 
 SCRIPT = """
