@@ -303,7 +303,8 @@ class Delivery:
             return
         if sum(task.batch.body_bytes for task in sending) <= _SMALL_BATCH_BYTES:
             for task in sending:
-                task.made()
+                if task.answered is None:  # what is waited for has been made, and the next one is another
+                    task.made()
         for task in sending:
             if task.answered is None and self._may_be_sent_ahead(task) and self._timing.time_left_s() > 0:
                 if self._is_known_too_large(task):

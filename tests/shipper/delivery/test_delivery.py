@@ -369,6 +369,45 @@ def test_only_the_last_shipment_does_not_wait_for_what_a_slow_endpoint_owes(
     assert (old.is_late, new.is_late) == (True, False)
 
 
+def test_what_follows_a_late_answer_is_a_request_of_its_own() -> None:
+    """Beside another batch, before whose request those of all are made: each record arrives once, or is refused."""
+    taken: list[bytes] = []
+
+    def judged(request: Request) -> Outcome:
+        if b"poison" in request.body:
+            return REFUSED
+        taken.extend(request.body.split())
+        return DONE
+
+    class Slow(Inbox):
+        is_slow = True
+
+        def build(self, items: Sequence[bytes], key: str = "") -> Request:
+            del key
+            return Request(body=b" ".join(items), body_bytes=3)
+
+        def send(self, request: Request) -> Outcome:
+            if self.is_slow and request.body == b"a b":
+                return Outcome(verdict=Verdict.HELD, reason="deadline", pending=lambda: judged(request))
+            return judged(request)
+
+        def begin(self, request: Request, within_s: float) -> Callable[[], Outcome] | None:
+            del within_s
+            return lambda: self.send(request)
+
+    slow = Slow()
+    scene = Scene(in_turn())
+    scene.delivery._endpoints = slow.endpoints  # noqa: SLF001 - the scene has no other use for one
+    old, new = batch_of(b"a", b"b", b"c", b"poison"), batch_of(b"e")
+    with suppress(HeldError):
+        scene.deliver(old)
+    slow.is_slow = False
+    scene.delivery.begin_shipment()
+    scene.delivery.deliver([old, new], lambda _batch: None)
+    assert sorted(taken) == [b"a", b"b", b"c", b"e"]
+    assert old.lost == {3: "refused"}
+
+
 def test_a_backend_whose_answers_come_late_is_said_once_and_so_is_its_end() -> None:
     """With how long one took, and how many did: one alone is an accident, and so is one in time among them."""
     scene = Scene(lambda _: DONE, level="warning")
