@@ -28,9 +28,12 @@ def modules(extensions: Path, stage: str) -> int:
     """How many modules of ours a process has imported at a stage."""
     library = extensions.parent / "tailrace"
     code = stage.format(collector="worker" if (library / "collector" / "worker.py").exists() else "server")
+    lean = next(library.glob("lifecycle/**/lean.py")).relative_to(library).with_suffix("")
     program = f"""
 import sys
-sys.path.insert(0, {str(library)!r})
+sys.path.insert(0, {str(library.resolve())!r})
+import {".".join(lean.parts)} as lean
+lean.load()
 {code}
 print(sum(name.partition(".")[0] in ("lifecycle", "collector", "shipper") for name in sys.modules))
 """
