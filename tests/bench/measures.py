@@ -268,7 +268,10 @@ def held(invocations: int = 20, lines: int = 20) -> Held:
 
 def dearest_imports() -> str:
     """The dearest imports of a boot, for when a figure is missed."""
-    code = "import sys; sys.path.insert(0, sys.argv[1]); import lifecycle.supervisor, collector.server, shipper.worker"
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from lifecycle.contract import lean; lean.load();"
+        "import lifecycle.supervisor, collector.server, shipper.worker"
+    )
     command = [sys.executable, "-IS", "-X", "importtime", "-c", code, str(EXTENSIONS.parent / NAME)]
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stderr.splitlines()
     dearest = sorted(lines[1:], key=lambda line: int(line.split("|")[0].split(":")[1]), reverse=True)

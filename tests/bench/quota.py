@@ -68,8 +68,12 @@ def group(share: float) -> Iterator[Path]:
     for path, names in VERSIONS.items():
         root = Path(path)
         directory = root / f"tailrace-bench-{os.getpid()}"
+        is_of_version_2 = "cpu.max" in names
+        if is_of_version_2 and not (root / "cgroup.controllers").exists():
+            errors.append(f"{root} has no cgroups of version 2")  # a folder can be made in it, and limits nobody
+            continue
         try:
-            if (root / "cgroup.subtree_control").exists():
+            if is_of_version_2:
                 with suppress(OSError):
                     (root / "cgroup.subtree_control").write_text("+cpu")
             directory.mkdir()

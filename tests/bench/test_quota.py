@@ -1,5 +1,7 @@
 """What a row of the bench under a quota says, and what is said where there is none."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.bench import quota
@@ -25,7 +27,17 @@ def test_the_least_share_is_held_to_the_layers_own_processor_time() -> None:
     assert [most for *_, most in rows] == [None, 1.6, None, None, 300.0, None, 300.0]
 
 
-def test_a_machine_that_forbids_quotas_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
+def test_a_machine_that_forbids_quotas_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(quota, "VERSIONS", {f"{tmp_path}/none": ("cpu.max",)})
     with pytest.raises(quota.ForbiddenError, match="none"), quota.group(0.1):
         pass
+
+
+def test_a_folder_where_no_groups_of_version_2_are_limits_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of version 1 hang in an ordinary one, which takes any file."""
+    monkeypatch.setattr(quota, "VERSIONS", {str(tmp_path): ("cpu.max",)})
+    with pytest.raises(quota.ForbiddenError, match="no cgroups of version 2"), quota.group(0.1):
+        pass
+    assert not list(tmp_path.iterdir())
