@@ -95,7 +95,7 @@ def test_it_can_be_loaded_before_there_is_a_line() -> None:
     """Nothing is written, and the line that comes takes no longer than the next."""
     code = (
         "import sys; from lifecycle.contract.log import Log; log = Log('x', 'warning'); log.load();"
-        "print('structlog' in sys.modules); log.warning('a.b')"
+        "print('structlog' in sys.modules, flush=True); log.warning('a.b')"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     loaded, line = out.splitlines()
