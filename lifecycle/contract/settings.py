@@ -5,7 +5,7 @@ itself (`docs/settings.md` is generated from it) and names the variable that a m
 Nothing else in Tailrace reads the environment. A bad value never raises: it becomes a `Problem`, and the
 default is used instead.
 
-Runs before the first call to the platform, so it imports nothing but the kinds.
+Runs before the first call to the platform, so it imports nothing but the types.
 """
 
 from lifecycle.contract.schemes import (

@@ -70,7 +70,7 @@ UNHELD_SHIPMENT_S = 10.0
 THAW_S = 0.2
 
 # Batches with the ends of invocations that are remembered: the end of a short one can be read before its INVOKE,
-# when this process is late.
+# when this process is late. And invocations that were let go before their ends were told.
 MOST_REMEMBERED = 4
 
 # By then and the platform's buffer an invocation's start has been stored. If not, the collector is asked whether it is
@@ -242,7 +242,7 @@ class Machine:
         self._ask_at = 0.0
         self._is_crowded = False
         self._invocation: Invocation | None = None
-        self._untold: Untold | None = None
+        self._untold: deque[Untold] = deque(maxlen=MOST_REMEMBERED)
         self._remembered: deque[tuple[float, BatchStored]] = deque(maxlen=MOST_REMEMBERED)
         self._limits = AwakeLimits(now)
         self._heard_at = dict.fromkeys(self._workers, now)
@@ -550,9 +550,9 @@ class Machine:
             self._traffic.finished()
         if event.finished or event.reported:
             self._remembered.append((now, event))
-        if self._untold and self._untold.request_id in event.finished:
-            self.held_s += self._untold.more_held_s(event, now)
-            self._untold = None
+        for one in [one for one in self._untold if one.request_id in event.finished]:
+            self.held_s += one.more_held_s(event, now)
+            self._untold.remove(one)
         if self._invocation:
             self._invocation.stored(event, now)
 
@@ -802,7 +802,7 @@ class Machine:
         held_s = self._held_s(reason, now)
         self.held_s += held_s
         if invocation.finished_at is None:
-            self._untold = Untold(invocation.request_id, invocation.began, now, held_s)
+            self._untold.append(Untold(invocation.request_id, invocation.began, now, held_s))
         return FetchNext(reason, held_s)
 
     def _is_covered(self, route: Route, invocation: Invocation) -> bool:

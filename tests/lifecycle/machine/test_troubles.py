@@ -445,6 +445,22 @@ def test_hold_that_ended_before_its_end_was_told_is_counted_when_it_is() -> None
     assert subject.held_s == pytest.approx(10.3 - 10.06)
 
 
+def test_of_two_that_were_let_go_both_are_counted_once_they_are_told() -> None:
+    """A collector that dies again and again keeps the ends of both from us."""
+    subject = machine("end")
+    for request_id, began in (("r1", 10.0), ("r2", 20.0)):
+        invoke(subject, began, request_id)
+        for _ in range(7):
+            subject.handle(WorkerExited("collector"), began + 0.3)
+        pass_time(subject, began + 9.0)
+        subject.handle(stored(100), began + 9.0)  # the successor gets something done
+    assert subject.held_s == 0.0
+    invoke(subject, 30.0, "r3")
+    subject.handle(BatchStored(100, 200, ("r1",), (), 30.05 - 10.1), 30.05)
+    subject.handle(BatchStored(200, 300, ("r2",), (), 30.05 - 20.2), 30.05)
+    assert subject.held_s == pytest.approx(0.2 + 0.1)
+
+
 @pytest.mark.parametrize("age_s", [None, -1.0, 5.0, 20.05 - 10.4, 20.05 - 9.9])
 def test_end_that_is_told_late_and_lies_outside_the_hold_counts_nothing(age_s: float | None) -> None:
     """The function went on running, or the clock on the wall jumped."""
