@@ -25,7 +25,7 @@ from shipper.transport.response import MOST_BODY, Response, retry_after_s
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import ssl
+    from _ssl import _SSLContext as Context
 
     from shipper.auth.aws import Scope
     from shipper.auth.credentials import Credentials
@@ -391,7 +391,7 @@ class Senders:
             self._quoting_of = hidden, Quoting((*self._settings.secrets(), *hidden))
         return self._quoting_of[1]
 
-    def context(self, files: TlsFiles) -> "ssl.SSLContext":
+    def context(self, files: TlsFiles) -> "Context":
         """What is verified, and proven, on connections that need these files; what of them cannot be used is said."""
         from shipper.transport.trust import context_of
 

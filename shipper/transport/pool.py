@@ -22,7 +22,7 @@ from shipper.transport.response import MOST_BODY, Response, ResponseReader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import ssl
+    from _ssl import _SSLContext as Context
 
     from shipper.transport.connection import Connection
     from shipper.transport.interfaces import Stream, Timing
@@ -92,7 +92,7 @@ class Pool:
         most_body: int = MOST_BODY,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
-        tls_context: "Callable[[], ssl.SSLContext] | None" = None,
+        tls_context: "Callable[[], Context] | None" = None,
         resolver: Resolver | None = None,
     ) -> None:
         self._address = address

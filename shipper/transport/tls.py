@@ -1,24 +1,27 @@
 """TLS over a connection: memory buffers beside the socket, so that every wait is the connection's own.
 
-Loaded with the first TLS connection, since `ssl` costs 15 ms. Whatever `ssl` raises leaves as an `ExchangeError`.
+Loaded with the first TLS connection. `_ssl` alone does it: `ssl` around it makes enumerations of all its constants, for
+10 ms and 2 MB. Whatever `_ssl` raises leaves as an `ExchangeError`.
 """
 
+import _ssl
 import functools
-import ssl
-from collections.abc import Callable
 
 from shipper.errors import ExchangeError
 from shipper.transport.connection import PIECE_BYTES, Connection
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import TypeVar
 
     Value = TypeVar("Value")
 
 # Of records without content: tickets, and what keys are agreed upon with. Nobody needs more of them in a row.
 _MOST_WITHOUT_CONTENT = 1_048_576
+
+# Of a name, in bytes (RFC 1035, 2.3.4).
+_LONGEST_LABEL = 63
 
 
 class TlsConnection:
@@ -35,14 +38,15 @@ class TlsConnection:
     """
 
     def __init__(
-        self, connection: Connection, make_context: Callable[[], ssl.SSLContext], host: str, until: float
+        self, connection: Connection, make_context: "Callable[[], _ssl._SSLContext]", host: str, until: float
     ) -> None:
         self._connection = connection
-        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._incoming, self._outgoing = _ssl.MemoryBIO(), _ssl.MemoryBIO()
         # What was read of an answer before its request was written.
         self._early = b""
         try:
-            self._tls = make_context().wrap_bio(self._incoming, self._outgoing, server_hostname=host)
+            wrap = make_context()._wrap_bio  # type: ignore[attr-defined]  # noqa: SLF001
+            self._tls = wrap(self._incoming, self._outgoing, False, named(host))
         except (OSError, ValueError) as exc:  # authorities that cannot be read; a host that IDNA refuses
             raise _as_ours(exc) from exc
         doing, connection.doing = connection.doing, "handshake with"
@@ -98,9 +102,9 @@ class TlsConnection:
         self._incoming.write(data)
         try:
             self._early += self._tls.read(PIECE_BYTES)
-        except ssl.SSLWantReadError:  # it was no content but a ticket of the handshake
+        except _ssl.SSLWantReadError:  # it was no content but a ticket of the handshake
             return True
-        except ssl.SSLError:
+        except _ssl.SSLError:
             return False
         return False
 
@@ -116,9 +120,9 @@ class TlsConnection:
         while True:
             try:
                 return action()
-            except ssl.SSLWantReadError:
+            except _ssl.SSLWantReadError:
                 pass
-            except (ssl.SSLZeroReturnError, ssl.SSLEOFError) as exc:
+            except (_ssl.SSLZeroReturnError, _ssl.SSLEOFError) as exc:
                 if at_end is None:
                     raise _as_ours(exc) from exc
                 return at_end
@@ -140,7 +144,22 @@ class TlsConnection:
         return not data or self._connection.write(data, until)
 
 
+def named(host: str) -> str:
+    """A host as certificates name it.
+
+    Raises:
+        UnicodeError: It cannot be a name.
+    """
+    if not host.isascii():
+        return host.encode("idna").decode("ascii")
+    # As the codec of IDNA has it, which is not loaded, with its tables, for a name that it would not change.
+    *labels, last = host.split(".")
+    if not all(0 < len(label) <= _LONGEST_LABEL for label in (*labels, last or "-")):
+        raise UnicodeError("label empty or too long")
+    return host
+
+
 def _as_ours(exc: Exception) -> ExchangeError:
-    if isinstance(exc, ssl.SSLCertVerificationError):
+    if isinstance(exc, _ssl.SSLCertVerificationError):
         return ExchangeError("certificate", exc.verify_message)
     return ExchangeError("tls", str(getattr(exc, "reason", None) or exc) or type(exc).__name__)

@@ -1,11 +1,14 @@
 """What connections within TLS trust, and how they say who we are: files that settings name, else the system's.
 
 A file that cannot be used is gone on without, and told of: OpenSSL says nothing of those that its own variables name.
+A context is what `ssl.create_default_context` makes, without `ssl`: see `tls`.
 """
 
+import _ssl
 import functools
 import os
-import ssl
+import sys
+from _ssl import _SSLContext as Context
 
 import msgspec
 
@@ -22,6 +25,9 @@ USUAL_PLACES = (
 # A file, after the variable that names it; two "" for none.
 Named = tuple[str, str]
 NONE = ("", "")
+
+# What we speak within TLS, after its length (RFC 7301).
+_ALPN = b"\x08http/1.1"
 
 _NO_FILE = "no file that can be read"
 _NO_CERTIFICATE = "no certificate in it"
@@ -43,7 +49,7 @@ def context_of(
     *,
     file: Named = NONE,
     directory: Named = NONE,
-) -> tuple[ssl.SSLContext, tuple[Unusable, ...]]:
+) -> tuple[Context, tuple[Unusable, ...]]:
     """What verifies a server's certificate and name, and says who we are; the files that cannot be used.
 
     Args:
@@ -55,7 +61,7 @@ def context_of(
     """
     unusable: list[Unusable] = []
     context = _trusting(authorities, file, directory, unusable)
-    context.set_alpn_protocols(["http/1.1"])
+    context._set_alpn_protocols(_ALPN)  # type: ignore[attr-defined]  # noqa: SLF001
     if certificate[1]:
         _prove(context, certificate, key, unusable)
     elif key[1]:
@@ -63,33 +69,45 @@ def context_of(
     return context, tuple(unusable)
 
 
-def _trusting(authorities: Named, file: Named, directory: Named, unusable: list[Unusable]) -> ssl.SSLContext:
+def _trusting(authorities: Named, file: Named, directory: Named, unusable: list[Unusable]) -> Context:
     """A context that trusts the authorities that are named, else the system's."""
     if authorities[1]:
         try:
-            return ssl.create_default_context(cafile=authorities[1])
+            context = _verifying()
+            context.load_verify_locations(authorities[1])
         except (OSError, ValueError) as exc:
             unusable.append(Unusable(*authorities, _why(exc)))
-    context = ssl.create_default_context()
+        else:
+            return context
+    context = _verifying()
+    context.set_default_verify_paths()
     has_any = bool(context.cert_store_stats()["x509"])
     if file[1] and not (has_any and os.access(file[1], os.R_OK)):
         unusable.append(Unusable(*file, _NO_CERTIFICATE if os.access(file[1], os.R_OK) else _NO_FILE))
     if directory[1] and not os.access(directory[1], os.R_OK):
         unusable.append(Unusable(*directory, "no directory that can be read"))
-    if not has_any and not _has_entries(ssl.get_default_verify_paths().capath):
+    if not has_any and not _has_entries(directory[1] or _ssl.get_default_verify_paths()[-1]):
         _trust_usual_places(context, unusable)
     return context
 
 
-def _has_entries(directory: str | None) -> bool:
+def _verifying() -> Context:
+    """Verifies certificates and names, and trusts nobody yet."""
+    context = Context(_ssl.PROTOCOL_TLS_CLIENT)
+    if sys.version_info >= (3, 13):  # as `ssl` since then: RFC 5280 to the letter, up to the first that is trusted
+        context.verify_flags |= _ssl.VERIFY_X509_PARTIAL_CHAIN | _ssl.VERIFY_X509_STRICT
+    return context
+
+
+def _has_entries(directory: str) -> bool:
     try:
-        with os.scandir(directory or "/nowhere") as entries:
+        with os.scandir(directory) as entries:
             return any(True for _ in entries)
     except OSError:
         return False
 
 
-def _trust_usual_places(context: ssl.SSLContext, unusable: list[Unusable]) -> None:
+def _trust_usual_places(context: Context, unusable: list[Unusable]) -> None:
     """Where this Python finds no authorities, the system may have them all the same."""
     for place in USUAL_PLACES:
         try:
@@ -100,7 +118,7 @@ def _trust_usual_places(context: ssl.SSLContext, unusable: list[Unusable]) -> No
     unusable.append(Unusable("SSL_CERT_FILE", "", f"is needed: no authorities in {', '.join(USUAL_PLACES)}"))
 
 
-def _prove(context: ssl.SSLContext, certificate: Named, key: Named, unusable: list[Unusable]) -> None:
+def _prove(context: Context, certificate: Named, key: Named, unusable: list[Unusable]) -> None:
     """Takes the certificate that says who we are."""
     for variable, path in (certificate, key):
         if path and not os.access(path, os.R_OK):
@@ -115,6 +133,6 @@ def _prove(context: ssl.SSLContext, certificate: Named, key: Named, unusable: li
 
 def _why(exc: OSError | ValueError) -> str:
     """Why a file cannot be used."""
-    if isinstance(exc, ssl.SSLError):
+    if isinstance(exc, _ssl.SSLError):
         return str(exc.reason or _NO_CERTIFICATE).replace("_", " ").lower()
     return str(getattr(exc, "strerror", None) or type(exc).__name__)

@@ -1,8 +1,8 @@
 """A pool with a command pipe, as the transport's tests use it."""
 
 import os
-import ssl
 import time
+from _ssl import _SSLContext
 
 from shipper.commands import Commands
 from shipper.transport import address
@@ -16,7 +16,7 @@ REQUEST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nok"
 class Client:
     """A pool with a command pipe that nobody writes to, unless told."""
 
-    def __init__(self, url: str, *, proxy: str = "", context: ssl.SSLContext | None = None) -> None:
+    def __init__(self, url: str, *, proxy: str = "", context: _SSLContext | None = None) -> None:
         self._pipe, self.supervisor = os.pipe()
         self.commands = Commands(self._pipe)
         self.commands.deadline = time.monotonic() + 20

@@ -20,7 +20,7 @@ from shipper.transport import address
 from shipper.transport.dialer import Dialer
 from shipper.transport.pool import SET_UP_SHARE, Pool
 from shipper.transport.resolver import Resolver
-from shipper.transport.tls import TlsConnection
+from shipper.transport.tls import TlsConnection, named
 from tests.shipper.support import Behaviour, Server, Waits, http
 from tests.shipper.transport.answers import answers
 from tests.shipper.transport.client import REQUEST, Client
@@ -206,6 +206,45 @@ def test_a_host_that_cannot_be_a_name_is_an_error_of_tls(server: Server) -> None
         client.ask()
     assert error.value.reason == "tls"
     client.close()
+
+
+@given(
+    st.lists(st.text("aZ-0_", max_size=3) | st.sampled_from(["x" * 63, "x" * 64, "ü", "ß"]), max_size=4).map(".".join)
+)
+def test_a_host_is_named_as_the_codec_of_idna_names_it(host: str) -> None:
+    """Which an ASCII name does without."""
+    try:
+        expected = host.encode("idna").decode("ascii")
+    except UnicodeError:
+        with pytest.raises(UnicodeError):
+            named(host)
+    else:
+        assert named(host) == expected
+
+
+def test_tls_needs_nothing_of_ssl_but_the_library_itself(server: Server, certificate: Path) -> None:
+    """Neither its enumerations nor the tables of internationalised names, which take 2 MB; a whole exchange does."""
+    server.behaviours = [tls(certificate, server.answering(http(200)))]
+    script = f"""if True:
+        import os, sys, time
+        sys.path.insert(0, {str(Path(__file__).parents[3])!r})
+        from lifecycle.contract.log import Log
+        from shipper.commands import Commands
+        from shipper.transport.address import parse
+        from shipper.transport.pool import Pool
+        from shipper.transport.trust import context_of
+        before = set(sys.modules)
+        commands = Commands(os.pipe()[0])
+        commands.deadline = time.monotonic() + 20
+        context, _ = context_of(("CERTIFICATE", {str(certificate / "cert.pem")!r}))
+        url = "https://localhost:{server.port}/"
+        pool = Pool(parse(url), None, commands, Log("shipper"), tls_context=lambda: context)
+        request = b"POST / HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: 2\\r\\n\\r\\nok"
+        print(pool.exchange(lambda: [request], 20).status)
+        print(*set(sys.modules) & {{"ssl", "socket", "enum", "encodings.idna", "stringprep", "unicodedata"}} - before)
+    """
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == ["200"]
 
 
 def test_authorities_that_cannot_be_read_are_an_error_of_tls(server: Server) -> None:

@@ -3,6 +3,7 @@
 import socket
 import ssl
 import subprocess
+from _ssl import _SSLContext
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from shipper.transport.trust import Unusable, context_of
 from tests.shipper.support import Server, http
 from tests.shipper.transport.client import Client
 
-Ask = Callable[[ssl.SSLContext], tuple[int, bytes]]
+Ask = Callable[[_SSLContext], tuple[int, bytes]]
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +45,7 @@ def ask(server: Server, certificate: Path) -> Ask:
 
     server.behaviours = [behave]
 
-    def asked(context: ssl.SSLContext) -> tuple[int, bytes]:
+    def asked(context: _SSLContext) -> tuple[int, bytes]:
         client = Client(f"https://localhost:{server.port}/", context=context)
         try:
             return client.ask()
@@ -52,6 +53,16 @@ def ask(server: Server, certificate: Path) -> Ask:
             client.close()
 
     return asked
+
+
+def test_a_context_is_as_the_standard_librarys_own() -> None:
+    """Of whichever Python this is: what it verifies, by which versions and ciphers, and whom it trusts."""
+    ours, theirs = context_of()[0], ssl.create_default_context()
+    settings = ("protocol", "options", "verify_mode", "verify_flags", "check_hostname", "_host_flags")
+    for name in (*settings, "minimum_version", "maximum_version", "security_level", "keylog_filename"):
+        assert getattr(ours, name) == getattr(theirs, name), name
+    assert ours.get_ciphers() == theirs.get_ciphers()
+    assert ours.get_ca_certs() == theirs.get_ca_certs()
 
 
 def test_authorities_that_a_variable_names_are_trusted(ask: Ask, certificate: Path) -> None:
@@ -98,7 +109,7 @@ def test_a_file_that_cannot_be_used_is_named(certificate: Path, tmp_path: Path) 
         context, unusable = context_of(*three)
         assert [(one.variable, one.path) for one in unusable] == named, files
         assert all(one.why for one in unusable)
-        assert context.verify_mode is ssl.CERT_REQUIRED
+        assert context.verify_mode == ssl.CERT_REQUIRED
 
 
 @pytest.mark.parametrize("content", [None, "no certificate\n"])
@@ -125,22 +136,20 @@ def test_what_openssls_variables_name_is_trusted(ask: Ask, monkeypatch: pytest.M
     assert ask(context)[0] == 200
 
 
-@pytest.mark.usefixtures("bare")
 def test_where_python_finds_no_authorities_the_usual_places_are_tried(
-    ask: Ask, monkeypatch: pytest.MonkeyPatch, certificate: Path
+    ask: Ask, bare: Path, monkeypatch: pytest.MonkeyPatch, certificate: Path
 ) -> None:
     """In turn."""
     monkeypatch.setattr(trust, "USUAL_PLACES", ("/nowhere", str(certificate / "cert.pem")))
-    context, unusable = context_of()
-    assert unusable == ()
+    context, unusable = context_of(directory=("SSL_CERT_DIR", str(bare / "nowhere")))
+    assert {one.variable for one in unusable} == {"SSL_CERT_DIR"}
     assert ask(context)[0] == 200
 
 
-@pytest.mark.usefixtures("bare")
-def test_a_system_without_authorities_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_system_without_authorities_is_said(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the variable that would name some."""
     monkeypatch.setattr(trust, "USUAL_PLACES", ("/nowhere",))
-    _, (unusable,) = context_of()
+    _, (_, unusable) = context_of(directory=("SSL_CERT_DIR", str(bare / "nowhere")))
     assert (unusable.variable, "/nowhere" in unusable.why) == ("SSL_CERT_FILE", True)
 
 
