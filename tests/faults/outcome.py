@@ -23,8 +23,17 @@ UNSEEN_MS = 20.0
 # Two holds in vain show that a destination takes nothing: of fewer invocations they are too large a part.
 LEAST_FOR_MEDIAN = 5
 
+# Of an environment whose end takes longer, it is a matter of time what was left to ship.
+NEAR_ITS_END_MS = 1500.0
+
 # Says nothing to anybody who did not ask for it.
 DEBUG = '"level":"debug"'
+
+
+class Late(str):
+    """A problem that is one of time alone: a machine that has other things to do may be why."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,6 +193,11 @@ def _pauses(backend: Destination) -> Iterable[float]:
             yield following.received_s - request.received_s
 
 
+def is_of_time(found: Sequence[str], got: Measured) -> bool:
+    """Whether all that was found may be no more than the machine's having other things to do."""
+    return bool(found) and (got.exit_ms > NEAR_ITS_END_MS or all(isinstance(problem, Late) for problem in found))
+
+
 def problems(required: Required, got: Measured, printed: Sequence[str]) -> list[str]:
     """Where a cell falls short; nothing when it does not."""
     return [
@@ -224,9 +238,11 @@ def _of_exports(required: Required, got: Measured) -> Iterable[str]:
         yield f"{got.unexported} exported spans are nowhere to be found"
     if required.answered_p50_ms is not None and statistics.median(got.answered_ms) > required.answered_p50_ms:
         got_ms = statistics.median(got.answered_ms)
-        yield f"exports answered after {got_ms:.1f} ms in the median, expected {required.answered_p50_ms:g} at most"
+        yield Late(
+            f"exports answered after {got_ms:.1f} ms in the median, expected {required.answered_p50_ms:g} at most"
+        )
     if required.answered_ms is not None and max(got.answered_ms) > required.answered_ms:
-        yield f"an export answered after {max(got.answered_ms):.0f} ms, expected {required.answered_ms:g} at most"
+        yield Late(f"an export answered after {max(got.answered_ms):.0f} ms, expected {required.answered_ms:g} at most")
 
 
 def ledger_problems(required: Required, got: Measured) -> Iterable[str]:
@@ -263,7 +279,7 @@ def _of_the_ledger_itself(got: Measured) -> Iterable[str]:
         yield f"ledger: no requests, but the backend answered {got.acknowledged}"
     least_held_ms = sum(got.held_ms) - UNSEEN_MS * len(got.held_ms)
     if ledger.held_ms < least_held_ms:
-        yield f"ledger: held {ledger.held_ms:.0f} ms in all, but it was {sum(got.held_ms):.0f}"
+        yield Late(f"ledger: held {ledger.held_ms:.0f} ms in all, but it was {sum(got.held_ms):.0f}")
     if ledger.waiting != sum(ledger.left.values()):
         yield f"ledger: {ledger.waiting} waiting, but {ledger.left} left"
     if any(not ledger.dropped_bytes.get(reason) for reason in ledger.dropped):
@@ -275,14 +291,14 @@ def _of_the_ledger_itself(got: Measured) -> Iterable[str]:
 def _of_invocations(required: Required, got: Measured) -> Iterable[str]:
     for number, status in enumerate(got.statuses):
         if (status != "success") is not (number in required.failing):
-            yield f"invocation {number}: {status}"
+            yield (Late if status == "timeout" else str)(f"invocation {number}: {status}")
     if got.soonest_s < required.retry_after_s:
         yield f"a request {got.soonest_s:.2f} s after an answer that asked for {required.retry_after_s:g} s"
     if got.ledger.retried and not required.retried:
         yield f"{got.ledger.retried} requests repeated"
     late = [] if required.prompt_from is None else [number for number in got.late if number >= required.prompt_from]
     if late:
-        yield f"{len(late)} invocations ended before their lines had arrived: {late}"
+        yield Late(f"{len(late)} invocations ended before their lines had arrived: {late}")
     if got.peak_mb > required.memory_mb:
         yield f"{got.peak_mb:.1f} MB of memory, expected no more than {required.memory_mb:g}"
     if got.kills < required.kills:
@@ -293,13 +309,15 @@ def _of_holds(required: Required, got: Measured) -> Iterable[str]:
     limit_ms = BUDGET_MS + OVER_BUDGET_MS
     for number, ms in enumerate(got.held_ms):
         if ms > limit_ms and number not in required.unending:
-            yield f"invocation {number}: held {ms:.0f} ms, expected no more than {limit_ms:.0f}"
+            yield Late(f"invocation {number}: held {ms:.0f} ms, expected no more than {limit_ms:.0f}")
     if required.p50_ms is not None and got.p50_ms > required.p50_ms:
-        yield f"held {got.p50_ms:.1f} ms in the median, expected no more than {required.p50_ms:g}"
+        yield Late(f"held {got.p50_ms:.1f} ms in the median, expected no more than {required.p50_ms:g}")
     if not got.in_time and len(got.held_ms) >= LEAST_FOR_MEDIAN and got.p50_ms > LATE_MS:
-        yield f"held {got.p50_ms:.1f} ms in the median for a backend that takes nothing, expected {LATE_MS:g} at most"
+        yield Late(
+            f"held {got.p50_ms:.1f} ms in the median for a backend that takes nothing, expected {LATE_MS:g} at most"
+        )
     if required.late_p50_ms is not None and got.late_p50_ms > required.late_p50_ms:
-        yield f"held {got.late_p50_ms:.1f} ms in the late median, expected no more than {required.late_p50_ms:g}"
+        yield Late(f"held {got.late_p50_ms:.1f} ms in the late median, expected no more than {required.late_p50_ms:g}")
 
 
 def endings(got: Measured) -> Iterable[str]:
@@ -308,7 +326,7 @@ def endings(got: Measured) -> Iterable[str]:
         if code != 0:
             yield f"exit {code}"
         if ms > SHUTDOWN_MS:
-            yield f"shutdown took {ms:.0f} ms, expected no more than {SHUTDOWN_MS:.0f}"
+            yield Late(f"shutdown took {ms:.0f} ms, expected no more than {SHUTDOWN_MS:.0f}")
     if got.orphans:
         yield f"{got.orphans} processes left behind"
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from tests.faults.cell import NAME, SECOND, SECOND_SHIPPER, SHIPPER, Cell, Scene
-from tests.faults.outcome import OK, Measured, measured, problems
+from tests.faults.outcome import OK, Measured, is_of_time, measured, problems
 from tests.sandbox import Destination, Environment, Function, PeakMemory
 
 ROOT = Path(__file__).parents[2]
@@ -44,6 +44,7 @@ class Played:
         cell: The cell.
         measured: Its figures.
         problems: Where it falls short.
+        is_of_time: Whether all of that may be no more than the machine's having other things to do.
         printed: Every line the extension printed.
         headers: Of the requests that reached the backend.
     """
@@ -54,6 +55,7 @@ class Played:
         self.cell = cell
         self.measured = got
         self.problems = [*found, *problems(cell.required, got, printed)]
+        self.is_of_time = is_of_time(self.problems, got)
         self.printed = printed
         self.headers = headers
 

@@ -34,6 +34,10 @@ def test_cell_meets_its_requirements_and_prints_no_secret(cell: Cell) -> None:
     if not (EXTENSIONS / NAME).exists():
         pytest.fail("there is no built layer in build/layer: run make layer")
     played = play(cell, log_level="debug")
+    if played.is_of_time:
+        # What is too slow is so again; a machine is seldom busy with something else twice.
+        print(f"played once more: {played.problems}")
+        played = play(cell, log_level="debug")
     assert played.problems == [], "".join(played.printed[-100:])
     assert any('"level":"debug"' in line for line in played.printed)
     assert lines_with_secrets(played) == []
