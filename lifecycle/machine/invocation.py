@@ -86,7 +86,7 @@ class Untold(msgspec.Struct, frozen=True):
         request_id: Its id.
         began: When it began.
         let_go_at: When /next was called.
-        counted_s: How long it was taken to have been held.
+        counted_s: How long it was taken to have been held: at most, where it may have returned when last heard of.
     """
 
     request_id: str
@@ -95,10 +95,10 @@ class Untold(msgspec.Struct, frozen=True):
     counted_s: float
 
     def more_held_s(self, event: BatchStored, at: float) -> float:
-        """How much longer than that it was held, now that a batch brings its end."""
-        if event.finished_age_s is None:
-            return 0.0
-        finished_at = at - event.finished_age_s
-        # Of the clock on the wall, which may have jumped, and of the last end in the batch, which may be another's.
-        is_likely = self.began <= finished_at <= self.let_go_at
-        return max(0.0, self.let_go_at - finished_at - self.counted_s) if is_likely else 0.0
+        """How much longer than that it was held, now that a batch brings its end; negative if it was held less."""
+        finished_at = at - (event.finished_age_s or 0.0)
+        if event.finished_age_s is None or not self.began <= finished_at <= at:
+            return 0.0  # of the clock on the wall, which may have jumped
+        more_s = max(0.0, self.let_go_at - finished_at) - self.counted_s
+        # The age is that of the last end in the batch: one before it was held for at least so long.
+        return more_s if event.finished[-1] == self.request_id else max(0.0, more_s)

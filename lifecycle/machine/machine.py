@@ -96,7 +96,8 @@ SHIPPER_ANSWERS_WITHIN_S = 0.5
 DELIVERED = "delivered"
 END_NOT_TOLD = "end_not_told"
 BACKLOG_JAMMED = "backlog_jammed"
-_ENDS_UNKNOWN = (END_NOT_TOLD, BACKLOG_JAMMED)
+COLLECTOR_MISSING = f"{COLLECTOR}_missing"
+_ENDS_UNKNOWN = (END_NOT_TOLD, BACKLOG_JAMMED, COLLECTOR_MISSING)
 
 # The limit within which a silent collector is to be heard.
 _SILENCE = "silence"
