@@ -81,7 +81,7 @@ class Shipments:
         self._worker = worker
         self._capacity_bytes = capacity_bytes
         self._filled_since: float | None = None
-        self.end = self.shipped = self.skip = 0
+        self.end = self.shipped = self.skip = self._tried_until = 0
         self.begins_at: tuple[int, int] | None = None
         self.current: Shipment | None = None
         self.waiting_since: float | None = None
@@ -154,8 +154,11 @@ class Shipments:
         self._note_fill(now)
         if self.current is None or (through < self.current.until and not waits):
             return False
-        self.has_stalled = waits
-        self.ended(now)
+        if waits:
+            self.stalled(now)
+        else:
+            self.has_stalled = False
+            self.ended(now)
         return True
 
     def passed(self, through: int, skip: int, now: float, *, owes: bool) -> None:
@@ -175,9 +178,14 @@ class Shipments:
         return first_of(first + (1 if is_spooled(self.shipped) else 2))
 
     def stalled(self, now: float) -> None:
-        """The shipment ended without delivery."""
-        self.has_stalled = True
+        """The shipment ended without delivery of all."""
+        self.has_stalled, self._tried_until = True, self.current.until if self.current else self.end
         self.ended(now)
+
+    @property
+    def has_more(self) -> bool:
+        """More waits than the shipment that stalled was to take."""
+        return self.end > self._tried_until
 
     def ended(self, now: float) -> None:
         """The shipment is over, or the shipper that was at it."""

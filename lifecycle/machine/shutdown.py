@@ -169,7 +169,7 @@ class Shutdown:
         if shipments.has_stalled:
             if collects or (self._retry_at is not None and now < self._retry_at):
                 return Step.WAIT
-            if self._retry_at is None:
+            if self._retry_at is None and not shipments.has_more:
                 return Step.EXIT
         if shipments.waiting_bytes:
             is_held_back = collects and now < self._held_back_until(shipments, is_quick=is_quick)

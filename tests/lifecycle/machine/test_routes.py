@@ -16,6 +16,7 @@ from lifecycle.machine.commands import (
 )
 from lifecycle.machine.events import (
     BacklogCrowded,
+    Event,
     OffsetCommitted,
     ShipmentStalled,
     ShutdownRequested,
@@ -352,6 +353,22 @@ def test_nothing_is_given_up_past_the_second_slowest() -> None:
     subject.handle(OffsetCommitted(1500, worker=SECOND, gives_up=True), 5.1)
     again = gives_up(subject.handle(BacklogCrowded(), 5.2))
     assert again == [(SECOND, HALF, CAPACITY), (THIRD, HALF, CAPACITY)]
+
+
+@pytest.mark.parametrize(
+    "ended",
+    [ShipmentStalled("status_503", worker=SECOND), OffsetCommitted(0, waits=True, worker=SECOND)],
+    ids=["stalled", "waits for more"],
+)
+def test_last_shipment_that_stalled_is_followed_by_another_where_more_is_stored(ended: Event) -> None:
+    """The other route is still at work, so that there is time; what was tried already alone is no reason."""
+    subject = machine(routes=2)
+    subject.handle(ShutdownRequested("spindown", 2.0), 0.0)
+    subject.handle(stored(100), 0.01)
+    assert orders(pass_time(subject, 1.0))[-1] == (SECOND, 0, 100)
+    assert orders(subject.handle(ended, 1.0)) == []
+    assert orders(pass_time(subject, 1.1)) == []
+    assert (SECOND, 0, 200) in orders(subject.handle(stored(200, start=100), 1.1))
 
 
 def test_what_is_passed_by_is_no_delivery() -> None:
