@@ -58,7 +58,6 @@ class Handler:
         timeouts: How long a batch waits for room.
         log: Where to follow a batch. Takes a warning for each problem, up to `MOST_LINES` of a reason, later ones at
             debug.
-        asks_for_room: Whether anybody can make room where there is none.
     """
 
     def __init__(
@@ -67,11 +66,9 @@ class Handler:
         report: Callable[[Message], None],
         timeouts: Timeouts,
         log: Log,
-        *,
-        asks_for_room: bool = False,
     ) -> None:
-        # Whether it may be asked for anew: it was not since something changed.
-        self._may_ask = self._asks_for_room = asks_for_room
+        # Whether room may be asked for anew: it was not since something changed.
+        self._may_ask = True
         self._store = store
         self._report = report
         self._timeouts = timeouts
@@ -116,7 +113,7 @@ class Handler:
     def release(self, through: int, now_s: float) -> list[Connection]:
         """Everything before `through` is delivered; returns the connections whose batch need not wait any longer."""
         self._store.release(through)
-        self._may_ask = self._asks_for_room
+        self._may_ask = True
         return self.advance(now_s)
 
     def advance(self, now_s: float) -> list[Connection]:
@@ -208,7 +205,7 @@ class Handler:
             size = len(batch.prepared.envelope.payload)
             self._refuse_batch(connection, error, size, keep_alive=batch.keep_alive)
             return True
-        self._may_ask = self._asks_for_room
+        self._may_ask = True
         connection.has_kept, connection.refused = True, 0
         self._acknowledge(connection, keep_alive=batch.keep_alive)
         return True

@@ -224,7 +224,7 @@ class Server:
         self._intake: Intake | None = None
         self._store = store = Store(writer, self._report, recent, digest_key, log)
         store.recover()
-        self._handler = Handler(store, self._report, timeouts, log, asks_for_room=len(settings.routes) > 1)
+        self._handler = Handler(store, self._report, timeouts, log)
         self._buffer = memoryview(bytearray(READ_BYTES))
         self._accepted = 0
         self._epoll = select.epoll()

@@ -122,6 +122,8 @@ class Supervisor:
         first, *others = settings.routes
         self._routes = {SHIPPER: first, **{f"{SHIPPER}-{route.route}": route for route in others}}
         self._ledgers = {worker: Ledger() for worker in self._routes}
+        # Those whose destinations take the ledger's counts.
+        self._counting = {worker for worker, route in self._routes.items() if "metrics" in route.exported_signals()}
         self._next_reader = NextReader(self._log)
         self._exit_status: int | None = None
         # Until when the collector may wait to be heard.
@@ -170,6 +172,10 @@ class Supervisor:
             intake=tuple(one.fileno() for one in booted.intake),
         )
         self._signals, self._signals_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        # What is waited for, besides signals, and what waits for it.
+        self._watched: list[tuple[int, int]] = []
+        self._poll = select.poll()
+        self._poll.register(self._signals, select.POLLIN)
         _signal.set_wakeup_fd(self._signals_in, warn_on_full_buffer=False)
         for number in (_signal.SIGCHLD, _signal.SIGTERM, _signal.SIGINT):
             _signal.signal(number, lambda *_: None)
@@ -200,21 +206,24 @@ class Supervisor:
 
     def _turn(self, until: float | None) -> None:
         """Waits for something to happen, no longer than `until`, and handles it."""
-        poll = select.poll()
         connection = self._booted.connection
-        poll.register(self._signals, select.POLLIN)
-        if connection.awaiting:
-            poll.register(connection.fileno(), select.POLLIN)
         now = monotonic()
         hears_all = now >= self._hears_at or not self._machine.may_hear_late
-        self._pool.watch(poll, but="" if hears_all else COLLECTOR)
+        watched = self._pool.watched(but="" if hears_all else COLLECTOR)
         if not hears_all:
             until = self._hears_at if until is None else min(until, self._hears_at)
+        if connection.awaiting:
+            watched.append((connection.fileno(), select.POLLIN))
+        if watched != self._watched:  # seldom: the same are watched every other time
+            self._watch(watched)
         timeout_ms = None if until is None else max(0.0, until - now) * MS_PER_S
-        ready = {fd for fd, _ in poll.poll(timeout_ms)}
-        self._pool.flush()
-        for name in self._pool.names:
+        ready = {fd for fd, _ in self._poll.poll(timeout_ms)}
+        if self._pool.have_unsent:
+            self._pool.flush()
+        for name in self._pool.reporting(ready):
             self._read_reports(name)
+        if not hears_all:
+            self._read_reports(COLLECTOR)
         if self._signals in ready:
             self._read_signals()
         if connection.awaiting and connection.fileno() in ready:
@@ -223,10 +232,17 @@ class Supervisor:
         if wakes_at is not None and monotonic() >= wakes_at:
             self._handle(TimePassed())
 
+    def _watch(self, watched: list[tuple[int, int]]) -> None:
+        """Waits for these from now on, and for signals."""
+        self._watched, self._poll = watched, select.poll()
+        self._poll.register(self._signals, select.POLLIN)
+        for fd, events in watched:
+            self._poll.register(fd, events)
+
     def _read_reports(self, name: str) -> None:
         events = self._events_of(name)
         # What a predecessor had of a spool is looked for frame by frame.
-        for event in events if self._spool is not None else together(events):
+        for event in together(events) if self._booted.intake and self._spool is None else events:
             self._handle(event)
             if isinstance(event, ExportStored):
                 self._hears_at = monotonic() + EXPORTS_TOGETHER_S
@@ -319,7 +335,7 @@ class Supervisor:
         if self._log.is_debug:
             self._say_handled(event, before)
         for command in commands:
-            if self._log.is_debug and not isinstance(command, Release):  # the collector says it
+            if self._log.is_debug:
                 self._log.debug("machine.ordered", **fields_of(command))
             self._obey(command)
 
@@ -358,8 +374,7 @@ class Supervisor:
             case FetchNext():
                 self._ask_next()
             case Ship():
-                exports_ledger = "metrics" in self._routes[command.worker].exported_signals()
-                counts = self._ledgers[command.worker].counts() if exports_ledger else {}
+                counts = self._ledgers[command.worker].counts() if command.worker in self._counting else {}
                 self._pool.ship(command, counts, self._request_id)
             case GiveUp() | PassBy():
                 self._give_up(command)

@@ -10,7 +10,7 @@ import gc
 import os
 import select
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 
 from lifecycle.contract import wire
@@ -23,6 +23,10 @@ from lifecycle.machine import commands
 from lifecycle.machine.commands import COLLECTOR, SHIPPER
 
 REPORTS_PIPE_BYTES = 1_048_576
+
+# Each command wakes its worker, and to be told of room costs the collector a fourth of what a batch does. Where it is
+# alone with one shipper, and says itself when it has none, it is told of so much at once: some invocations' lines.
+ROOM_BYTES = 32_768
 
 DIGEST_KEY_BYTES = 16
 
@@ -63,6 +67,8 @@ class Worker:
         self._log = log
         # What waits for room in the pipe, in order, the last of each kind.
         self._unsent: dict[type[wire.Message], wire.Message] = {}
+        # Says whether there is another report, which costs less than a read that fails.
+        self._another = select.poll()
 
     @property
     def has_unsent(self) -> bool:
@@ -88,6 +94,8 @@ class Worker:
                 fcntl.fcntl(their_reports, fcntl.F_SETPIPE_SZ, REPORTS_PIPE_BYTES)
             os.set_blocking(self.commands, False)
             os.set_blocking(self.reports, False)
+            self._another = select.poll()
+            self._another.register(self.reports, select.POLLIN)
             self.pid = os.fork()
         except OSError:
             self.commands = self.reports = -1
@@ -126,9 +134,18 @@ class Worker:
         One that finds the pipe full waits, and a later one of its kind takes its place: that repeats all that counts of
         those before it. While there is no process nothing is sent: its successor is forked with all that it must know.
         """
-        if self.commands >= 0:
+        if self.commands < 0:
+            return
+        if self._unsent:
             self._unsent[type(command)] = command
             self.flush()
+            return
+        try:
+            wire.send(self.commands, command)
+        except BlockingIOError:
+            self._unsent[type(command)] = command
+        except BrokenPipeError:
+            return  # it is dead, which its exit tells
 
     def flush(self) -> None:
         """Sends the commands that wait, as far as there is room now."""
@@ -153,6 +170,8 @@ class Worker:
                 self.reports = -1
                 return
             yield packet
+            if self.reports < 0 or not self._another.poll(0):
+                return
 
     def forget(self) -> None:
         """Lets go of a process that has been waited for."""
@@ -251,6 +270,12 @@ class WorkerPool:
         # What a new collector goes on from: where the last reported batch ended, before where all is delivered, and the
         # digests of the last batches and of the last OTLP requests, with their key.
         self._end = self._released = 0
+        # How far all is delivered, of which the collector may not know yet; what of it is worth a command, and whether
+        # a batch waits for any.
+        self._delivered = 0
+        is_alone = len(routes) == 1 and not intake and backlog.spool is None
+        self._room_bytes = min(ROOM_BYTES, backlog.capacity_bytes // 8) if is_alone else 0
+        self._is_crowded = False
         self._recent: deque[bytes] = deque(maxlen=wire.RECENT_BATCHES)
         self._recent_exports: deque[bytes] = deque(maxlen=wire.RECENT_BATCHES)
         self._digest_key = os.urandom(DIGEST_KEY_BYTES)
@@ -287,8 +312,10 @@ class WorkerPool:
         Raises:
             OSError: There are no descriptors or no processes to be had.
         """
-        self._released = released
         worker = self._workers[name]
+        if worker is self._collector:
+            self._released = self._delivered = released
+            self._is_crowded = False
         if worker is not self._collector and len(self._shippers) > 1:
             self._share()
         worker.spawn(self._close_in_child)
@@ -350,18 +377,25 @@ class WorkerPool:
 
     # What they report.
 
-    def watch(self, poll: "select.poll", *, but: str = "") -> None:
-        """Registers the descriptors on which they report, and those on which a command waits for room.
+    def watched(self, *, but: str = "") -> list[tuple[int, int]]:
+        """The descriptors on which they report, and those on which a command waits for room, each as poll(2) has it.
 
         Args:
-            poll: Where.
             but: The one whose reports can wait.
         """
-        for worker in self._workers.values():
-            if worker.reports >= 0 and worker.name != but:
-                poll.register(worker.reports, select.POLLIN)
-            if worker.has_unsent:
-                poll.register(worker.commands, select.POLLOUT)
+        found = [(one.reports, select.POLLIN) for one in self._workers.values() if one.reports >= 0 and one.name != but]
+        if self.have_unsent:
+            found += [(one.commands, select.POLLOUT) for one in self._workers.values() if one.has_unsent]
+        return found
+
+    def reporting(self, ready: Collection[int]) -> list[str]:
+        """Those that report on one of some descriptors."""
+        return [worker.name for worker in self._workers.values() if worker.reports in ready]
+
+    @property
+    def have_unsent(self) -> bool:
+        """Whether a command to any of them waits for room in its pipe."""
+        return any(map(_has_unsent, self._workers.values()))
 
     def reports(self, name: str) -> Iterator[wire.Report]:
         """What one has reported; what its successor goes on from is kept."""
@@ -372,11 +406,17 @@ class WorkerPool:
             if isinstance(report, wire.Ready):
                 worker.is_ready = True
             elif isinstance(report, wire.Stored):
+                if self._released >= self._end:  # it knew that nothing waited, and may have begun the ring anew
+                    self._released = report.start
                 self._end = report.end
+                self._is_crowded = False
                 (self._recent_exports if report.signal else self._recent).append(report.digest)
             elif isinstance(report, wire.Shipped):
                 shipper = self._shippers[name]
                 shipper.context, shipper.has_gap = report.context, False
+            elif isinstance(report, wire.Crowded):
+                self._is_crowded = True
+                self._tell_of_room()
             yield report
 
     def reap(self) -> Iterator[tuple[str, int]]:
@@ -451,8 +491,15 @@ class WorkerPool:
         )
 
     def release(self, through: int) -> None:
-        """Tells the collector of room."""
-        self._collector.send(wire.Released(through=through))
+        """Tells the collector of room, once it is worth a command."""
+        self._delivered = through
+        if self._is_crowded or through - self._released >= self._room_bytes:
+            self._tell_of_room()
+
+    def _tell_of_room(self) -> None:
+        if self._delivered > self._released:
+            self._released = self._delivered
+            self._collector.send(wire.Released(through=self._delivered))
 
     def ping(self, name: str) -> None:
         """Asks one whether it is there."""
@@ -473,6 +520,10 @@ class WorkerPool:
         """Ends some, or without names all."""
         for name in names or self._workers:
             self._workers[name].kill()
+
+
+def _has_unsent(worker: Worker) -> bool:
+    return worker.has_unsent
 
 
 def name_process(name: str) -> None:

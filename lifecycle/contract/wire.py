@@ -138,7 +138,7 @@ class Refused(Message, frozen=True):
 
 
 class Crowded(Message, frozen=True):
-    """collector → supervisor: a batch waits for room; said where one of several routes may make some."""
+    """collector → supervisor: a batch waits for room, of which there may be more than was told, or can be made."""
 
 
 class Restored(Message, frozen=True):
@@ -154,7 +154,10 @@ class Restored(Message, frozen=True):
 
 
 class Released(Message, frozen=True):
-    """supervisor → collector: everything before `through` is delivered, its room is free."""
+    """supervisor → collector: everything before `through` is delivered, its room is free.
+
+    Said once it is worth waking the collector for, or a batch waits for it.
+    """
 
     through: int
 

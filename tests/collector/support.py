@@ -213,6 +213,10 @@ class Running:
         assert isinstance(report, wire.Stored), report
         return report
 
+    def crowded(self) -> None:
+        """The next report must be `Crowded`."""
+        assert self.report() == wire.Crowded()
+
     def refused(self) -> wire.Refused:
         """The next report, which must be `Refused`."""
         report = self.report()

@@ -23,13 +23,13 @@ from tests.collector.support import KEY, batch, event
 class Desk:
     """A handler with a backlog of its own, and what it said."""
 
-    def __init__(self, *, asks_for_room: bool = False, spool: Spool | None = None) -> None:
+    def __init__(self, *, spool: Spool | None = None) -> None:
         self.sent: list[wire.Message] = []
         self.lines: list[bytes] = []
         log = Log("collector", write=self.lines.append)
         self.writer = Writer(Backlog(4096, spool), end=0, released=0)
         store = Store(self.writer, self.sent.append, [], KEY, log)
-        self.handler = Handler(store, self.sent.append, Timeouts(room_s=2.0), log, asks_for_room=asks_for_room)
+        self.handler = Handler(store, self.sent.append, Timeouts(room_s=2.0), log)
         self.sockets: list[_socket.socket] = []
 
     def connection(self) -> Connection:
@@ -110,7 +110,7 @@ def test_every_refusal_is_reported_and_few_are_logged(desk: Desk) -> None:
 
 def test_room_is_asked_for_once_until_something_changes() -> None:
     """A batch does not fit: whoever can make room is told, and again only when what was made is not enough."""
-    desk = Desk(asks_for_room=True)
+    desk = Desk()
     fits = batch(event("x" * 1800))
     first, second = desk.connection(), desk.connection()
     first.items.extend([Batch(fits), Batch(batch(event("y" * 1800))), Batch(batch(event("z" * 1800)))])
@@ -126,18 +126,9 @@ def test_room_is_asked_for_once_until_something_changes() -> None:
         sock.close()
 
 
-def test_nobody_is_asked_for_room_who_cannot_make_any(desk: Desk) -> None:
-    """With one route the platform keeps it."""
-    connection = desk.connection()
-    connection.items.extend([Batch(batch(event(letter * 1800))) for letter in "xyz"])
-    desk.handler.handle(connection, 0.0)
-    assert connection.waiting is not None
-    assert wire.Crowded() not in desk.sent
-
-
 def test_room_is_asked_for_only_when_the_files_are_full_as_well(tmp_path: Path) -> None:
     """Where there is a spool it comes first."""
-    desk = Desk(asks_for_room=True, spool=Spool(str(tmp_path), 4096, frame_limit_bytes=4096))
+    desk = Desk(spool=Spool(str(tmp_path), 4096, frame_limit_bytes=4096))
     connection = desk.connection()
     connection.items.extend([Batch(batch(event(letter * 1500))) for letter in "abcd"])
     desk.handler.handle(connection, 0.0)

@@ -257,6 +257,7 @@ def test_a_full_backlog_holds_the_request_until_room_is_released() -> None:
         stored = [collector.stored(), collector.stored()]
         held = [big("c"), batch(event("small")), batch(event("last"))]
         first.send(post(held[0]))
+        collector.crowded()
         second.send(post(b"{}"))
         assert (second.status(), collector.refused().reason) == (400, "not_an_array")
         assert not collector.has_report()
@@ -277,6 +278,7 @@ def test_who_comes_later_waits_behind_the_batch_that_waits() -> None:
         wait_for(collector, "collector.batch_held")
         second.send(post(batch(event("small"))))
         wait_for(collector, "collector.batch_held", count=2)
+        collector.crowded()
         assert not collector.has_report()
         collector.release(stored[1].end)
         assert [first.status(), second.status()] == [200, 200]
@@ -291,6 +293,7 @@ def test_a_full_backlog_that_stays_full_is_answered_503() -> None:
         assert [client.ask(post(big(name))) for name in "ab"] == [200, 200]
         stored = [collector.stored(), collector.stored()]
         assert client.ask(post(big("c"))) == 503
+        collector.crowded()
         assert collector.refused().reason == "full"
         collector.release(stored[1].end)
         assert client.ask(post(big("c"))) == 200
@@ -308,6 +311,7 @@ def test_a_batch_sent_twice_while_it_waits_is_stored_once() -> None:
         wait_for(collector, "collector.batch_held", count=2)
         collector.release(stored[1].end)
         assert [first.status(), second.status()] == [200, 200]
+        collector.crowded()
         assert isinstance(collector.report(), wire.Stored)
         assert isinstance(collector.report(), wire.Repeated)
 

@@ -27,7 +27,7 @@ def test_each_batch_can_be_followed_from_socket_to_acknowledgement(start: Start)
     ordered = [line for line in run.events("machine.ordered") if line["what"] == "Ship"]
     handled = [(line["what"], line.get("end")) for line in run.events("machine.handled")]
     committed = [line["through"] for line in run.events("machine.handled") if line["what"] == "OffsetCommitted"]
-    released = [line["through"] for line in run.events("collector.backlog_released")]
+    released = [line["through"] for line in run.events("machine.ordered") if line["what"] == "Release"]
     shipped = [line["through"] for line in run.events("shipper.batch_shipped")]
     for batch in stored:
         assert ("BatchStored", batch["end"]) in handled
@@ -145,8 +145,7 @@ def test_each_decision_has_its_reason_and_each_state_change_its_line(start: Star
     run.invoke(lines=5)
     run.end()
     ordered = run.events("machine.ordered")
-    assert {line["what"] for line in ordered} >= {"Ship", "FetchNext", "Exit"}
-    assert run.events("collector.backlog_released")
+    assert {line["what"] for line in ordered} >= {"Ship", "Release", "FetchNext", "Exit"}
     assert all(line["reason"] for line in ordered if line["what"] in ("Ship", "FetchNext"))
     changes = [(line["before"], line["after"]) for line in run.events("machine.handled") if "after" in line]
     assert changes[:2] == [("waiting", "holding"), ("holding", "waiting")]

@@ -15,7 +15,7 @@ from lifecycle.contract.log import Log
 from lifecycle.contract.settings import Settings
 from lifecycle.machine import commands
 from lifecycle.machine.commands import COLLECTOR, SHIPPER
-from lifecycle.workers import Worker, WorkerPool
+from lifecycle.workers import ROOM_BYTES, Worker, WorkerPool
 
 # Longer than anything here takes.
 GIVE_UP_S = 20.0
@@ -118,9 +118,47 @@ def test_command_for_a_worker_that_is_dead_waits_for_nothing() -> None:
     pool = WorkerPool(-1, Backlog(65_536), Settings({}), {SHIPPER: Settings({})}, SILENT, warms=False, close=nothing)
     pool.release(7)
     pool.ship(commands.Ship(0, 0, 7, 1.0, "due"), {}, "")
-    poll = select.poll()
-    pool.watch(poll)
-    assert poll.poll(0) == []
+    assert pool.watched() == []
+    assert not pool.have_unsent
+
+
+def lacks_room(their_commands: int, their_reports: int, _log: Log) -> None:
+    """A collector that says of how much room it was told, and each time that it is not enough."""
+    while packet := wire.receive(their_commands):
+        told = wire.collector_commands.decode(packet)
+        assert isinstance(told, wire.Released)
+        wire.send(their_reports, wire.Repeated(events=told.through, digest=b""))
+        wire.send(their_reports, wire.Crowded())
+
+
+def test_collector_is_told_of_room_once_that_is_worth_it_or_it_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To be woken costs more than to go on in a ring that has room; one that waits is told of all there is, at once."""
+    monkeypatch.setattr(WorkerPool, "_run_collector", lambda _pool, *args: lacks_room(*args))
+    pool = WorkerPool(-1, Backlog(1_048_576), Settings({}), {SHIPPER: Settings({})}, SILENT, warms=False, close=nothing)
+
+    def next_reports(count: int) -> list[wire.Report]:
+        heard: list[wire.Report] = []
+        while len(heard) < count:
+            ((reports, _),) = pool.watched()
+            assert select.select([reports], [], [], GIVE_UP_S)[0], "nothing came"
+            heard += pool.reports(COLLECTOR)
+        return heard
+
+    pool.spawn(COLLECTOR, 0)
+    try:
+        pool.release(ROOM_BYTES - 1)
+        pool.release(ROOM_BYTES)
+        pool.release(ROOM_BYTES + 1)
+        assert next_reports(4) == [
+            *(wire.Repeated(events=ROOM_BYTES, digest=b""), wire.Crowded()),  # the first was not worth it
+            *(wire.Repeated(events=ROOM_BYTES + 1, digest=b""), wire.Crowded()),  # nor the last, but it was asked for
+        ]
+        pool.release(ROOM_BYTES + 2)
+        assert next_reports(2)[0] == wire.Repeated(events=ROOM_BYTES + 2, digest=b"")
+    finally:
+        pool.kill()
+        os.wait()
+        pool.forget(COLLECTOR)
 
 
 def test_why_a_worker_failed_is_said_before_it_dies() -> None:
