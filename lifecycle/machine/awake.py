@@ -28,10 +28,10 @@ class AwakeLimits:
 
     def pass_time(self, now: float) -> None:
         """Moves on to the present moment."""
-        passed_s = min(max(0.0, now - self._now), TICK_S + SLACK_S)
-        self._now = now
         if self._left_s:
+            passed_s = min(max(0.0, now - self._now), TICK_S + SLACK_S)
             self._left_s = {name: left_s - passed_s for name, left_s in self._left_s.items()}
+        self._now = now
 
     def begin(self, name: str, within_s: float) -> None:
         """Begins a limit, or lets the one of that name run on."""

@@ -114,6 +114,8 @@ class UnlistedError(Exception):
 class State(Enum):
     """What the supervisor waits for."""
 
+    __hash__ = object.__hash__  # there is one of each, and the table is looked into with each event
+
     WAITING = "waiting"
     """/next is out: the platform may freeze the environment."""
     HOLDING = "holding"
@@ -152,7 +154,11 @@ def _row(leads_to: Iterable[State], *commands: type[Command]) -> Row:
     return Row(frozenset(leads_to), frozenset((*at_any_time, *commands)))
 
 
+# Members of an Enum are looked up by code of its class, which takes as long as a call: not several times an event.
 _WAITING, _HOLDING, _OVERLAPPING, _REFUSED = State.WAITING, State.HOLDING, State.OVERLAPPING, State.REFUSED
+_WITHHELD = (_HOLDING, _OVERLAPPING)
+_SERVING = (_WAITING, *_WITHHELD)
+_DELIVERY, _SHIPMENT = Claim.DELIVERY, Claim.SHIPMENT
 _END = (State.DRAINING, State.CLOSING, State.CLOSED)
 _CLOSING = (State.CLOSING, State.CLOSED)
 
@@ -274,7 +280,8 @@ class Machine:
             route.policy.filled(route.shipments.waiting_share)
         commands += self._go_on(now)
         for route in self.routes:
-            if route.shipments.current or self._limits.are_running:
+            current = route.shipments.current
+            if (current and now >= current.late_at) or self._limits.are_running:
                 commands += self._watch_shipment(route, now)
         row.check(self.state, commands)
         self._handled_at = now
@@ -291,11 +298,10 @@ class Machine:
         moments = [self._restarts.wakes_at, self._limits.wakes_at, self._collector_asked_at]
         for route in self.routes:
             moments += self._moments_of(route)
-        match self.state:
-            case State.HOLDING | State.OVERLAPPING if self._invocation:
-                moments.append(self._invocation.hold_ends)
-            case State.REFUSED:
-                moments.append(self._ask_at)
+        if self.state in _WITHHELD and self._invocation:
+            moments.append(self._invocation.hold_ends)
+        elif self.state is _REFUSED:
+            moments.append(self._ask_at)
         return min((moment for moment in moments if moment is not None), default=None)
 
     def _moments_of(self, route: Route) -> Iterator[float | None]:
@@ -326,7 +332,11 @@ class Machine:
     @property
     def released(self) -> int:
         """Everything before this offset is delivered, wherever it goes."""
-        return min(route.shipments.shipped for route in self.routes)
+        first, *others = self.routes
+        shipped = first.shipments.shipped
+        for route in others:
+            shipped = min(shipped, route.shipments.shipped)
+        return shipped
 
     # What follows from what is known.
 
@@ -340,12 +350,15 @@ class Machine:
 
     def _route_of(self, worker: str) -> Route | None:
         """The route that a worker ships for; None: it is the collector."""
-        return next((route for route in self.routes if route.worker == worker), None)
+        for route in self.routes:
+            if route.worker == worker:
+                return route
+        return None
 
     @property
     def _may_have_frozen(self) -> bool:
         """Whether the environment may have been frozen lately."""
-        return self._freezes and self.state is State.WAITING
+        return self._freezes and self.state is _WAITING
 
     @property
     def _is_running(self) -> bool:
@@ -384,30 +397,34 @@ class Machine:
     def _due_at(self, route: Route) -> float | None:
         """When a shipment alongside a running function is due; None when there is none to make."""
         shipments, invocation = route.shipments, self._invocation
-        may_run = self.state in (State.WAITING, State.REFUSED) and self._is_running
-        if self.state in (State.HOLDING, State.OVERLAPPING) and invocation:
-            may_run = invocation.finished_at is None and route.claim is not Claim.SHIPMENT
-        if not may_run or not shipments.waiting_bytes or not (self._can_ship(route) or self._is_first_to_start(route)):
+        if not shipments.waiting_bytes:
+            return None
+        may_run = self.state in (_WAITING, _REFUSED) and self._is_running
+        if self.state in _WITHHELD and invocation:
+            may_run = invocation.finished_at is None and route.claim is not _SHIPMENT
+        if not may_run or not (self._can_ship(route) or self._is_first_to_start(route)):
             return None
         last_call_at = invocation.last_call_at if invocation and not route.is_called_last else None
-        timed = None
-        if not shipments.current:
-            timed = route.policy.due_at(shipments.waiting_since, shipments.last_ended)
-        return min((at for at in (last_call_at, timed) if at is not None), default=None)
+        if shipments.current:
+            return last_call_at
+        timed = route.policy.due_at(shipments.waiting_since, shipments.last_ended)
+        return timed if last_call_at is None or (timed is not None and timed < last_call_at) else last_call_at
 
     @property
     def _collector_asked_at(self) -> float | None:
         """When the collector is asked whether it is there; None while it owes nothing, or has been asked."""
-        invocation, ready = self._invocation, self._restarts.ready_since(COLLECTOR)
-        may_run = self.state in (State.WAITING, State.HOLDING, State.OVERLAPPING)
-        if not may_run or invocation is None or invocation.finished_at is not None or ready is None:
+        invocation = self._invocation
+        if invocation is None or invocation.finished_at is not None or self.state not in _SERVING:
+            return None
+        ready = self._restarts.ready_since(COLLECTOR)
+        if ready is None:
             return None
         if self._limits.is_running(COLLECTOR) or self._limits.is_running(_SILENCE):
             return None
         heard_at, since = self._heard_at[COLLECTOR], max(invocation.began, ready)
         if heard_at < since:
             return since + self._buffer_s + STORED_WITHIN_S
-        return heard_at + ASKED_EVERY_S if self.state is State.HOLDING else None
+        return heard_at + ASKED_EVERY_S if self.state is _HOLDING else None
 
     def _shipper_asked_at(self, route: Route) -> float | None:
         """Likewise for a shipper, which owes the end of a shipment at shutdown."""
@@ -422,21 +439,21 @@ class Machine:
         match event:
             case Invoked():
                 yield from self._begin_invocation(event, now)
+            case BatchStored() | ExportStored() | ExportsSettled():
+                self._take_stored(event, now)
+            case OffsetCommitted():
+                yield from self._take_progress(event, now)
             case ShutdownRequested():
                 yield from self._begin_shutdown(event.deadline - SHUTDOWN_MARGIN_S, now)
             case UnknownEventReceived():
                 yield FetchNext("unknown_event")  # it was answered: there is nothing to wait for
             case NextFailed():
                 yield from self._take_failure(event, now)
-            case BatchStored() | ExportStored() | ExportsSettled():
-                self._take_stored(event, now)
             case BacklogCrowded():
                 self._is_crowded = True  # the collector says it once, and another route may yet get ahead
                 yield from self._make_room()
             case IntakeHeld():
                 self._take_refusal(now)
-            case OffsetCommitted():
-                yield from self._take_progress(event, now)
             case ShipmentStalled():
                 self._take_stall(event, now)
             case WorkerReady() | WorkerAnswered() | RedactionFailed():
@@ -461,7 +478,8 @@ class Machine:
             event.request_id, event.deadline, now, budget_s=self._budget_s, buffer_s=self._buffer_s
         )
         for stored_at, batch in self._remembered:
-            invocation.stored(batch, stored_at)
+            if event.request_id in batch.finished or event.request_id in batch.reported:
+                invocation.stored(batch, stored_at)
         self._next_retry.answered()
         self._traffic.invoked(now)
         if self._is_first_to_start(self.routes[0]):
@@ -479,10 +497,10 @@ class Machine:
             elif choice is Choice.ALONGSIDE:
                 ships += self._ship(route, now, now + UNHELD_SHIPMENT_S, reason)
         claims = [route.claim for route in self.routes]
-        if Claim.DELIVERY in claims:
-            self.state = State.HOLDING
-        elif Claim.SHIPMENT in claims:
-            self.state = State.OVERLAPPING
+        if _DELIVERY in claims:
+            self.state = _HOLDING
+        elif _SHIPMENT in claims:
+            self.state = _OVERLAPPING
         else:
             yield FetchNext(reasons[0])
         yield from ships
@@ -551,9 +569,10 @@ class Machine:
             self._traffic.finished()
         if event.finished or event.reported:
             self._remembered.append((now, event))
-        for one in [one for one in self._untold if one.request_id in event.finished]:
-            self.held_s += one.more_held_s(event, now)
-            self._untold.remove(one)
+        for one in tuple(self._untold):
+            if one.request_id in event.finished:
+                self.held_s += one.more_held_s(event, now)
+                self._untold.remove(one)
         if self._invocation:
             self._invocation.stored(event, now)
 
@@ -676,9 +695,10 @@ class Machine:
 
     # What to do about it.
 
-    def _started(self, now: float) -> Iterator[Command]:
+    def _started(self, now: float) -> Iterable[Command]:
         """The starts of workers that are due."""
-        return (StartWorker(worker) for worker in self._restarts.due(now))
+        due = self._restarts.due(now)
+        return [StartWorker(worker) for worker in due] if due else ()
 
     def _start_later(self, now: float) -> None:
         """Starts shippers that were left for later, beside a running function: nobody waits for them there.
@@ -702,22 +722,22 @@ class Machine:
     def _go_on(self, now: float) -> Iterator[Command]:
         if self._limits.are_running:
             yield from self._replace_stuck(now)
-        match self.state:
-            case State.WAITING:
-                yield from self._ship_alongside(now)
-            case State.HOLDING | State.OVERLAPPING if self._invocation:
-                yield from self._withhold(self._invocation, now)
-            case State.REFUSED:
-                yield from self._ship_alongside(now)
-                if now >= self._ask_at:
-                    self.state = State.WAITING
-                    yield FetchNext("asked_again")
-            case State.DRAINING | State.CLOSING:
-                yield from self._shut_down(now)
+        state = self.state
+        if state is _WAITING:
+            yield from self._ship_alongside(now)
+        elif state in _WITHHELD and self._invocation:
+            yield from self._withhold(self._invocation, now)
+        elif state is _REFUSED:
+            yield from self._ship_alongside(now)
+            if now >= self._ask_at:
+                self.state = _WAITING
+                yield FetchNext("asked_again")
+        elif self._is_shutting_down:
+            yield from self._shut_down(now)
         asks_at = self._collector_asked_at
         if asks_at is not None and now >= asks_at:
             yield from self._ask(COLLECTOR, ANSWERS_WITHIN_S)
-        for route in self.routes:
+        for route in self.routes if self._is_shutting_down else ():
             asks_at = self._shipper_asked_at(route)
             if asks_at is not None and now >= asks_at:
                 yield from self._ask(route.worker, SHIPPER_ANSWERS_WITHIN_S)
@@ -776,7 +796,7 @@ class Machine:
 
     def _withhold(self, invocation: Invocation, now: float) -> Iterator[Command]:
         """An invocation is held until every route that it is held for has got there, or cannot."""
-        reason = ""
+        reason, is_held = "", False
         for route in self.routes:
             ended = self._ended(route, invocation, now)
             if ended:
@@ -786,13 +806,14 @@ class Machine:
                     self._traffic.unfinished()
                 if reason != DELIVERED:
                     route.held_in_vain_s += self._held_s(reason, now)
-        if not any(route.claim for route in self.routes):
-            self.state = State.WAITING
+            is_held |= route.claim is not None
+        if not is_held:
+            self.state = _WAITING
             yield self._let_go(invocation, reason, now)
             yield from self._ship_alongside(now)
             return
         for route in self.routes:
-            if route.claim is None or (route.claim is Claim.DELIVERY and invocation.finished_at is None):
+            if route.claim is None or (route.claim is _DELIVERY and invocation.finished_at is None):
                 yield from self._ship_route_alongside(route, now)
             elif invocation.finished_at is not None and not self._is_covered(route, invocation):
                 deadline = invocation.hold_ends - REPORT_MARGIN_S
@@ -811,20 +832,20 @@ class Machine:
         current = route.shipments.current
         if current is None or not current.is_held:
             return False
-        return route.claim is Claim.SHIPMENT or current.until >= invocation.hold_through
+        return route.claim is _SHIPMENT or current.until >= invocation.hold_through
 
     def _ended(self, route: Route, invocation: Invocation, now: float) -> str:
         """Why an invocation is held for a route no longer; "" while it is, or was not."""
-        shipments, is_finished = route.shipments, invocation.finished_at is not None
-        has_current, is_delivery = shipments.current is not None, route.claim is Claim.DELIVERY
-        missing = self._missing_at(route, invocation.hold_ends)
         if route.claim is None:
             return ""
+        shipments, is_finished = route.shipments, invocation.finished_at is not None
+        has_current, is_delivery = shipments.current is not None, route.claim is _DELIVERY
         if route.policy.drops_all:
             return UNREDACTABLE
         is_stored = is_finished and not invocation.awaits_exports
         if is_delivery and is_stored and shipments.shipped >= invocation.hold_through:
             return DELIVERED
+        missing = self._missing_at(route, invocation.hold_ends)
         if missing:
             return f"{missing}_missing"
         if shipments.has_stalled and not has_current and (is_finished or not is_delivery):

@@ -96,7 +96,7 @@ class Shipments:
     @property
     def waiting_share(self) -> float:
         """Share of the backlog that is not yet delivered; what overflows to a spool makes it more than 1."""
-        return self.waiting_bytes / self._capacity_bytes
+        return (self.end - self.shipped) / self._capacity_bytes
 
     def unanswered_s(self, now: float) -> float:
         """How long the shipment under way has been waiting for the destination to take something."""
