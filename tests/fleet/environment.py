@@ -25,7 +25,7 @@ from shipper.delivery.retry import pause_before
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from tests.fleet.world import World
+    from tests.fleet.world import Happening, World
 
 # The defaults of settings.
 BUFFER_S = 0.025
@@ -34,6 +34,9 @@ BUDGET_S = 0.5
 BACKLOG_BYTES = 8_388_608
 RETRY_BASE_S = 0.05
 RETRY_MOST_S = 5.0
+
+# A member of an Enum is looked up by code of its class.
+WAITING, HOLDING = State.WAITING, State.HOLDING
 
 # How long a function may run.
 TIMEOUT_S = 30.0
@@ -91,7 +94,7 @@ class Environment:
         self._wakes_at: float | None = None
         self._is_frozen = True
         # What came due while it was frozen; the ends of invocations that are not stored yet.
-        self._held_back: list[tuple[str, float]] = []
+        self._held_back: list[tuple[Happening, float]] = []
         self._finished: list[tuple[str, float]] = []
         # Where each invocation's lines end, and when it began.
         self._queue: deque[tuple[int, float]] = deque()
@@ -122,50 +125,36 @@ class Environment:
         self._ends_at = now + self._world.run_s
         self._finished.append((name, self._ends_at))
         self._tell(Invoked(name, now + TIMEOUT_S), now)
-        machine, push = self._machine, self._world.push
-        push(self._ends_at + BUFFER_S + STORE_S, self, "stored", 0.0)
-        if machine.state is not State.HOLDING:
-            push(now + BUFFER_S + STORE_S, self, "began", 0.0)
+        push = self._world.push
+        push(self._ends_at + BUFFER_S + STORE_S, self._store, 0.0)
+        if self._machine.state is not HOLDING:
+            if len(self._finished) > 1:
+                push(now + BUFFER_S + STORE_S, self._begin, 0.0)
             self._look_ahead()
-        held_back, self._held_back = self._held_back, []
-        for what, which in held_back:
-            push(now + STORE_S, self, what, which)
+        if self._held_back:
+            held_back, self._held_back = self._held_back, []
+            for what, which in held_back:
+                push(now + STORE_S, what, which)
         if self._is_at_it:
-            push(self._deadline, self, "deadline", self._deadline)
+            push(self._deadline, self._end_shipment, self._deadline)
 
-    def happen(self, what: str, which: float, now: float) -> None:
-        """Something that was due; what needs the environment awake waits until it is."""
-        if self._is_frozen:
-            if what in ("answer", "send"):
-                self._held_back.append((what, which))  # the answer is there, the pause is over, once it thaws
-            return
-        match what:
-            case "stored":
-                self._store(now)
-            case "began":
-                self._begin(now)
-            case "ended":
-                self._freeze(now)
-            case "answer":
-                self._take_answer(now)
-            case "send" if which == self._turn:
-                self._send(now)
-            case "deadline" if self._is_at_it and which == self._deadline:
-                self._stall("deadline", 0.0, now)
-            case "wake" if which == self._wakes_at:
-                self._tell(TimePassed(), now)
-                self._look_ahead()
+    # What is due happens when the environment is awake; it has whatever was due for its own part forgotten by a freeze.
 
-    def _freeze(self, now: float) -> None:
-        if self._machine.state is State.WAITING and now >= self._ends_at - 1e-9 and not self._is_frozen:
+    def _freeze(self, _which: float, now: float) -> None:
+        if self._machine.state is WAITING and now >= self._ends_at - 1e-9 and not self._is_frozen:
             self._is_frozen = True
             self._frozen_at = now
+
+    def _wake(self, which: float, now: float) -> None:
+        if which == self._wakes_at and not self._is_frozen:
+            self._tell(TimePassed(), now)
+            self._look_ahead()
 
     def _look_ahead(self) -> None:
         """Has the machine wake when it wants to, should it be awake then."""
         self._wakes_at = wakes_at = self._machine.wakes_at
         if wakes_at is not None and not self._is_frozen:
-            self._world.push(wakes_at, self, "wake", wakes_at)
+            self._world.push(wakes_at, self._wake, wakes_at)
 
     def _tell(self, event: Event, now: float) -> None:
         for command in self._machine.handle(event, now):
@@ -176,9 +165,9 @@ class Environment:
             if command.held_s:
                 self._world.figures.held(command.held_s, now, is_in_vain=command.reason != "delivered")
             if now < self._ends_at:
-                self._world.push(self._ends_at, self, "ended", 0.0)
+                self._world.push(self._ends_at, self._freeze, 0.0)
             else:
-                self._freeze(now)
+                self._freeze(0.0, now)
         elif isinstance(command, Ship):
             self._ship(command, now)
         elif isinstance(command, Ping):
@@ -191,19 +180,19 @@ class Environment:
 
     # The platform.
 
-    def _begin(self, now: float) -> None:
+    def _begin(self, _which: float, now: float) -> None:
         """The platform's first batch brings what could not be stored before the freeze, too."""
-        if len(self._finished) > 1:
+        if len(self._finished) > 1 and not self._is_frozen:
             self._put(self._finished[:-1], now)
             del self._finished[:-1]
             self._look_ahead()
 
-    def _store(self, now: float) -> None:
+    def _store(self, _which: float, now: float) -> None:
         """Its last one brings the lines and the end."""
-        if self._finished and self._finished[-1][1] <= now:
+        if self._finished and self._finished[-1][1] <= now and not self._is_frozen:
             self._put(self._finished, now)
             self._finished = []
-            if self._machine.state is not State.HOLDING or not self._is_at_it:  # else the shipment's end comes first
+            if self._machine.state is not HOLDING or not self._is_at_it:  # else the shipment's end comes first
                 self._look_ahead()
 
     def _put(self, finished: list[tuple[str, float]], now: float) -> None:
@@ -216,7 +205,7 @@ class Environment:
             for at, (_, ended_at) in enumerate(finished, 1):
                 self._queue.append((start + size * at // len(finished), ended_at - world.run_s))
         self._end = start + size
-        names = tuple(name for name, _ in finished)
+        names = tuple([name for name, _ in finished])
         self._tell(BatchStored(start, self._end, names, (), now - finished[-1][1]), now)
 
     # The shipper.
@@ -224,7 +213,8 @@ class Environment:
     def _ship(self, ship: Ship, now: float) -> None:
         self._order = ship
         self._deadline = ship.deadline
-        self._world.push(ship.deadline, self, "deadline", ship.deadline)
+        if self._is_at_it or self._is_asked:  # else it is looked at when a request leaves, or a pause is planned
+            self._world.push(ship.deadline, self._end_shipment, ship.deadline)
         if self._is_at_it:
             return
         self._is_at_it = True
@@ -232,24 +222,42 @@ class Environment:
         if self._answer is None:
             self._plan(now + MAKE_S)
         elif not self._is_asked:
-            self._world.push(now, self, "answer", 0.0)
+            self._world.push(now, self._take_answer, 0.0)
 
     def _plan(self, at: float) -> None:
         """The next try; a try that was planned before is none any more."""
         self._turn += 1.0
-        self._world.push(at, self, "send", self._turn)
+        if at >= self._deadline:
+            self._world.push(self._deadline, self._end_shipment, self._deadline)
+        self._world.push(at, self._send, self._turn)
 
-    def _send(self, now: float) -> None:
+    def _send(self, which: float, now: float) -> None:
+        if which != self._turn:
+            return
+        if self._is_frozen:
+            self._held_back.append((self._send, which))  # the pause is over once it thaws
+            return
         if not self._is_at_it or self._is_asked or self._order is None:
             return
         self._is_asked = True
         self._sent = self._order.until
         self._tries += 1
+        push = self._world.push
         answered_at, is_taken, retry_after_s = self._world.backend.ask(now)
         self._answer = is_taken, retry_after_s
-        self._world.push(answered_at, self, "answer", 0.0)
+        push(answered_at, self._take_answer, 0.0)
+        if answered_at >= self._deadline:
+            push(self._deadline, self._end_shipment, self._deadline)
 
-    def _take_answer(self, now: float) -> None:
+    def _end_shipment(self, which: float, now: float) -> None:
+        """The time for a shipment is over."""
+        if self._is_at_it and which == self._deadline and not self._is_frozen:
+            self._stall("deadline", 0.0, now)
+
+    def _take_answer(self, _which: float, now: float) -> None:
+        if self._is_frozen:
+            self._held_back.append((self._take_answer, 0.0))  # it is there once it thaws
+            return
         if self._answer is None:
             return
         self._is_asked = False

@@ -73,15 +73,14 @@ class Rival:
         self._queue.append(now)
         self._ended_at = now + self._world.run_s
         self._tries = 0
-        self._world.push(self._ended_at, self, "send", 0.0)
+        self._world.push(self._ended_at, self._send, 0.0)
 
-    def happen(self, what: str, _which: float, now: float) -> None:
-        """A try, or its answer."""
-        if what == "send":
-            self._tries += 1
-            answered_at, self._is_taken, _ = self._world.backend.ask(now)
-            self._world.push(answered_at, self, "answer", 0.0)
-            return
+    def _send(self, _which: float, now: float) -> None:
+        self._tries += 1
+        answered_at, self._is_taken, _ = self._world.backend.ask(now)
+        self._world.push(answered_at, self._take_answer, 0.0)
+
+    def _take_answer(self, _which: float, now: float) -> None:
         if self._is_taken:
             while self._queue:
                 self._world.figures.arrived(self._queue.popleft(), now)
@@ -95,7 +94,7 @@ class Rival:
         elif now + pause_s > self._ended_at + WAIT_S:
             self._return(now)
         else:
-            self._world.push(now + pause_s, self, "send", 0.0)
+            self._world.push(now + pause_s, self._send, 0.0)
 
     def _return(self, now: float) -> None:
         self._is_busy = False

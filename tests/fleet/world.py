@@ -13,6 +13,9 @@ from tests.fleet.backend import Backend, Trouble
 from tests.fleet.environment import Environment
 from tests.fleet.rivals import RIVALS, Rival
 
+# What happens when it is due: told what it was put there with, and the moment.
+Happening = Callable[[float, float], None]
+
 # Who ships.
 TAILRACE = "Tailrace"
 
@@ -30,9 +33,6 @@ class Member(Protocol):
 
     def invoke(self, now: float) -> None:
         """An invocation begins."""
-
-    def happen(self, what: str, which: float, now: float) -> None:
-        """Something that was due."""
 
 
 class Scenario(msgspec.Struct, frozen=True):
@@ -130,7 +130,7 @@ class World:
         self._dice = dice
         self.backend = Backend(scenario.requests_s, scenario.troubles, scenario.duration_s, dice)
         self.figures = Figures(scenario.duration_s)
-        self._heap: list[tuple[float, int, Member, str, float]] = []
+        self._heap: list[tuple[float, int, Happening, float]] = []
         self._count = 0
         self.members: list[Member] = [self._member() for _ in range(scenario.environments)]
 
@@ -143,38 +143,39 @@ class World:
         gap_s = self.scenario.gap_s
         return gap_s if self.scenario.is_regular else self._dice.expovariate(1 / gap_s)
 
-    def push(self, at: float, member: Member, what: str, which: float) -> None:
-        """Has something happen to a member."""
-        self._count += 1
-        heappush(self._heap, (at, self._count, member, what, which))
+    def push(self, at: float, what: Happening, which: float) -> None:
+        """Has something happen."""
+        self._count = count = self._count + 1
+        heappush(self._heap, (at, count, what, which))
+
+    def _invoke(self, which: float, now: float) -> None:
+        """An invocation of a member is due."""
+        member = self.members[int(which)]
+        if member.is_busy:  # it waits until it can be taken
+            self.push(now + 0.05, self._invoke, which)
+            return
+        self.figures.made[int(now)] += 1
+        member.invoke(now)
+        self.push(now + self._gap_s(), self._invoke, which)
 
     def play(self, progress: Callable[[int], None] = lambda _second: None) -> None:
         """Plays it to the end. `progress` is told the second, once a minute."""
-        scenario, heap, made = self.scenario, self._heap, self.figures.made
+        scenario, heap = self.scenario, self._heap
         within_s = scenario.begins_within_s
-        for member in self.members:
-            first_s = within_s * self._dice.random() if within_s else self._gap_s()
-            self.push(first_s, member, "invoke", first_s)
+        for at in range(len(self.members)):
+            self.push(within_s * self._dice.random() if within_s else self._gap_s(), self._invoke, float(at))
         until, told = float(scenario.duration_s), 60.0
         was_enabled = gc.isenabled()
         gc.disable()  # there are no cycles to be found, and a hundred thousand machines to look through
         try:
             while heap:
-                now, _, member, what, which = heappop(heap)
+                now, _, what, which = heappop(heap)
                 if now >= until:
                     break
                 if now >= told:
                     progress(int(told))
                     told += 60.0
-                if what != "invoke":
-                    member.happen(what, which, now)
-                    continue
-                if member.is_busy:  # it waits until it can be taken
-                    self.push(now + 0.05, member, "invoke", which)
-                    continue
-                made[int(now)] += 1
-                member.invoke(now)
-                self.push(now + self._gap_s(), member, "invoke", now)
+                what(which, now)
         finally:
             if was_enabled:
                 gc.enable()
