@@ -37,7 +37,7 @@ def test_refused_subscription_is_said_once_and_the_function_runs(start: Start, f
     """The extension keeps calling /next and ships nothing."""
     run = start(platform=Platform(subscribe_fault=fault))
     for _ in range(3):
-        assert run.held_ms(lines=2) < 20
+        assert run.held_ms(lines=2) < 100  # who waits for what does not come waits for 500
     run.end()
     (line,) = run.lines()
     assert (line["event"], line["level"], line["reason"]) == ("lifecycle.idled", "warning", reason)
@@ -350,11 +350,11 @@ def test_collector_that_hangs_costs_an_invocation_no_more_than_a_budget(start: S
     usual_ms = run.invoke(lines=5).held_ms
     run.env.kill(NAME, "tr-collector", signal.SIGSTOP)
     held_ms = run.invoke(lines=5).held_ms
-    assert 200 < held_ms < 700
+    assert 200 < held_ms < 500 + 500  # the budget, and as much again for a busy machine
     run.end()
     assert [line["worker"] for line in run.events("worker.stuck")] == ["collector"]
     (line,) = run.events("lifecycle.ended")
-    assert line["held_ms"] == pytest.approx(usual_ms + held_ms, abs=150)
+    assert line["held_ms"] == pytest.approx(usual_ms + held_ms, abs=300)
     assert run.lost() == 0
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # The runtime's part of the time for shutdown; then it is killed.
 RUNTIME_SHARE = 0.3
 # After the last extension has gone, its own children notice closed pipes and leave within this.
-ORPHAN_GRACE_S = 0.3
+ORPHAN_GRACE_S = 1.0
 
 
 async def end(world: World, reason: str) -> Ending:

@@ -7,11 +7,15 @@ It also serves the emulator's tests, where it runs as another user under another
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+# Longer than any delivery takes; a test that meets it has failed.
+_PATIENCE_S = 15.0
 
 _SOURCE = """#!/usr/bin/env python3
 import http.client, json, os, socket, subprocess, sys, threading, time
@@ -176,6 +180,13 @@ class Scripted:
         """The telemetry events taken (answered 2xx), in order, perhaps of some types only."""
         taken = [event for batch in self.seen("batch") if batch["status"] < 300 for event in batch["events"]]
         return [event for event in taken if not types or event["type"] in types]
+
+    def wait_for(self, count: int, *types: str) -> None:
+        """Waits until so many events have been taken, perhaps of some types only."""
+        limit_s = time.monotonic() + _PATIENCE_S
+        while (taken := len(self.events(*types))) < count:
+            assert time.monotonic() < limit_s, f"{taken} events in {_PATIENCE_S} s, expected {count}"
+            time.sleep(0.01)
 
     def types(self) -> list[str]:
         """The types of the events taken."""

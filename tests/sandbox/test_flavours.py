@@ -14,13 +14,13 @@ MANAGED: dict[str, Any] = {"flavour": "lambda-managed-instances", "concurrency":
 
 def test_provisioned_init_is_not_the_callers(stage: Stage) -> None:
     """Init is over before the call, the environment waits frozen, and the report does not count it."""
-    extension = stage.extension(next_after_s=0.2)
+    extension = stage.extension(next_after_s=1.0)
     env = stage.environment(flavour="provisioned-concurrency")
-    assert env.start().duration_ms > 200
+    assert env.start().duration_ms > 1000
     assert {process.state for process in env.processes("scripted")} == {"T"}
     result = env.invoke()
     env.shutdown()
-    assert result.latency_ms < 150
+    assert result.latency_ms < 900
     assert result.init_ms is None
     assert extension.seen("started")[0]["environ"]["AWS_LAMBDA_INITIALIZATION_TYPE"] == ("provisioned-concurrency")
     assert extension.events("platform.initStart")[0]["record"]["initializationType"] == ("provisioned-concurrency")
@@ -58,9 +58,9 @@ def test_managed_instances_interleave_and_never_freeze(stage: Stage) -> None:
     env = stage.environment(function={"log_format": "JSON"}, **MANAGED)
     env.invoke()
     with ThreadPoolExecutor(2) as pool:
-        results = list(pool.map(env.invoke, [{"sleep": 0.3}, {"sleep": 0.3}]))
+        results = list(pool.map(env.invoke, [{"sleep": 1.0}, {"sleep": 1.0}]))
     assert [result.ok for result in results] == [True, True]
-    assert all(result.latency_ms < 550 for result in results)
+    assert all(result.latency_ms < 1900 for result in results)
     assert {process.state for process in env.processes("scripted")} <= {"S", "R"}
     env.idle(0.15)
     env.shutdown()
@@ -94,7 +94,7 @@ def test_managed_instances_recover_from_a_crash(stage: Stage) -> None:
     env.start()
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(env.invoke, {"sleep": 5})
-        env.idle(0.1)
+        env.idle(0.5)
         env.kill("scripted", "scripted")
         failed = running.result()
     assert failed.error is not None

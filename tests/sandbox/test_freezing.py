@@ -33,9 +33,9 @@ def test_freezing_can_be_switched_off(stage: Stage) -> None:
     extension = stage.extension(ticks=True)
     env = stage.environment(freeze=False)
     env.invoke()
-    env.idle(0.4)
+    env.idle(1.0)
     env.invoke()
-    assert longest_gap_s(extension) < 0.3
+    assert longest_gap_s(extension) < 0.9
 
 
 def test_an_environment_is_not_frozen_before_its_first_invocation_on_demand(stage: Stage) -> None:
@@ -53,7 +53,7 @@ def test_a_report_comes_after_the_thaw(stage: Stage) -> None:
     first = env.invoke()
     env.idle(0.2)
     assert extension.events("platform.report") == []
-    second = env.invoke({"sleep": 0.1})
+    second = env.invoke({"sleep": 0.5})
     assert [e["record"]["requestId"] for e in extension.events("platform.report")] == [first.request_id]
     env.shutdown()
     assert [e["record"]["requestId"] for e in extension.events("platform.report")] == [
@@ -64,13 +64,13 @@ def test_a_report_comes_after_the_thaw(stage: Stage) -> None:
 
 def test_nothing_is_delivered_while_frozen(stage: Stage) -> None:
     """A batch that comes due during the freeze goes out after it."""
-    extension = stage.extension(types=["function"], buffering={"timeoutMs": 100})
+    extension = stage.extension(types=["function"], buffering={"timeoutMs": 500})
     env = stage.environment()
     env.start()
     env.invoke({"lines": 1})
-    env.idle(0.3)
+    env.idle(0.7)
     assert extension.events() == []
-    env.invoke({"sleep": 0.1})
+    env.invoke({"sleep": 0.3})
     assert len(extension.events("function")) == 1
 
 

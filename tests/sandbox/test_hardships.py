@@ -149,7 +149,7 @@ def test_an_invocation_can_go_untold_until_the_next(stage: Stage) -> None:
     env.idle(0.1)
     assert extension.events() == []
     env.invoke({"lines": 2})
-    env.idle(0.1)
+    extension.wait_for(3)
     assert len(extension.events()) == 3
 
 
@@ -157,9 +157,9 @@ def test_every_batch_can_come_by_a_connection_of_its_own(stage: Stage) -> None:
     """As a client without keep-alive sends it."""
     extension = stage.extension(types=["function"])
     env = stage.environment(dials_anew=True, freeze=False)
-    for _ in range(3):
+    for number in range(3):
         env.invoke({"lines": 1})
-        env.idle(0.05)
+        extension.wait_for(number + 1)
     assert len(extension.events()) == 3
 
 
@@ -181,7 +181,7 @@ def test_a_record_can_be_logged_that_no_output_could_print(stage: Stage) -> None
     env = stage.environment(freeze=False)
     env.invoke()
     env.log("one\ntwo\n")
-    env.idle(0.1)
+    extension.wait_for(1)
     assert [event["record"] for event in extension.events()] == ["one\ntwo\n"]
 
 

@@ -61,15 +61,15 @@ def test_tracing_can_be_absent(stage: Stage) -> None:
 def test_an_extension_that_holds_prolongs_the_phase_but_not_the_response(stage: Stage) -> None:
     """The caller has its response early; the bill has the holding."""
     stage.extension("quick")
-    stage.extension("holding", hold_s=0.2)
+    stage.extension("holding", hold_s=1.0)
     env = stage.environment()
     env.start()
     result = env.invoke()
     assert result.response_ms is not None
-    assert result.response_ms < 150
-    assert result.held_ms == result.held_ms_by["holding"] > 150
-    assert result.held_ms_by["quick"] < 50
-    assert result.billed_ms >= 200
+    assert result.response_ms < 900
+    assert result.held_ms == result.held_ms_by["holding"] > 900
+    assert result.held_ms_by["quick"] < 500
+    assert result.billed_ms >= 1000
 
 
 def test_a_raised_exception_is_the_functions_own_affair(stage: Stage) -> None:
@@ -109,7 +109,7 @@ def test_a_function_that_runs_too_long_is_stopped_and_reset(stage: Stage) -> Non
     env = stage.environment(function={"timeout_s": 1.0})
     result = env.invoke({"sleep": 30})
     assert result.status == "timeout"
-    assert 1000 <= result.duration_ms < 2500
+    assert 1000 <= result.duration_ms < 10_000
     assert any(b'"shutdownReason":"timeout"' in call.answer for call in env.calls)
     assert env.invoke().ok
     env.shutdown()
