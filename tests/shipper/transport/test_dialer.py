@@ -43,8 +43,8 @@ def test_an_address_that_drops_packets_costs_a_moment(listener: socket.socket, c
             connection = dialer.connected(started + 5)
             took_s.append(time.monotonic() - started)
             connection.close()
-    assert ATTEMPT_DELAY_S <= took_s[0] < 2 * ATTEMPT_DELAY_S
-    assert took_s[1] < ATTEMPT_DELAY_S / 2
+    assert ATTEMPT_DELAY_S <= took_s[0] < 5
+    assert took_s[1] < ATTEMPT_DELAY_S
     assert listener.fileno() >= 0
 
 
@@ -53,8 +53,8 @@ def test_where_time_is_short_the_next_address_is_tried_sooner(client: Client) ->
     with full_listener() as port, socket.create_server(("127.0.0.2", port)):
         dialer, _ = dialer_of(client, port, "127.0.0.1", "127.0.0.2")
         started = time.monotonic()
-        dialer.connected(started + 0.2).close()
-        assert time.monotonic() - started < 0.1
+        dialer.connected(started + 0.4).close()
+        assert time.monotonic() - started < ATTEMPT_DELAY_S
 
 
 def test_an_address_that_refuses_costs_nothing(listener: socket.socket, client: Client) -> None:
@@ -63,7 +63,7 @@ def test_an_address_that_refuses_costs_nothing(listener: socket.socket, client: 
     dialer, _ = dialer_of(client, port, "127.0.0.3", "127.0.0.1")
     started = time.monotonic()
     dialer.connected(started + 5).close()
-    assert time.monotonic() - started < ATTEMPT_DELAY_S / 2
+    assert time.monotonic() - started < ATTEMPT_DELAY_S
 
 
 def test_when_none_takes_a_connection_the_last_refusal_is_said(client: Client) -> None:
