@@ -6,7 +6,6 @@ Never decides what to answer (`handler` does) and never waits: the socket does n
 import _socket
 import math
 from collections import deque
-from contextlib import suppress
 
 import msgspec
 
@@ -182,8 +181,10 @@ class Connection:
         A peer that writes head and body apart may wait for the first to be acknowledged (RFC 896), and the kernel here
         for something to send with it, 40 ms: an invocation would be held that much longer.
         """
-        with suppress(OSError):  # it may be gone, which the next read tells
+        try:
             self.sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_QUICKACK, 1)
+        except OSError:
+            return  # it may be gone, which the next read tells
 
     def send(self, now_s: float) -> None:
         """Sends what it can of `unsent`; a peer that is gone has no use for the rest."""

@@ -39,7 +39,7 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     envelope: Envelope
     digest: bytes
     once: bool
-    log: Callable[[], Log]
+    log: "Callable[[], Log]"
     since_ns: int
 
 

@@ -11,7 +11,6 @@ import os
 import select
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
-from contextlib import suppress
 
 from lifecycle.contract import wire
 from lifecycle.contract.backlog import Backlog, UnderWay
@@ -89,9 +88,7 @@ class Worker:
             ends += os.pipe2(os.O_DIRECT | os.O_CLOEXEC)
             ends += os.pipe2(os.O_DIRECT | os.O_CLOEXEC)
             their_commands, self.commands, self.reports, their_reports = ends
-            # A packet takes a page of the pipe: by default 16 reports would fill it and hold the collector up.
-            with suppress(OSError):  # beyond what this user's pipes may hold together; smaller works, too
-                fcntl.fcntl(their_reports, fcntl.F_SETPIPE_SZ, REPORTS_PIPE_BYTES)
+            _enlarge(their_reports)
             os.set_blocking(self.commands, False)
             os.set_blocking(self.reports, False)
             self._another = select.poll()
@@ -524,6 +521,14 @@ class WorkerPool:
 
 def _has_unsent(worker: Worker) -> bool:
     return worker.has_unsent
+
+
+def _enlarge(their_reports: int) -> None:
+    """Makes room for many packets, each of which takes a page of the pipe: by default 16 would fill it."""
+    try:
+        fcntl.fcntl(their_reports, fcntl.F_SETPIPE_SZ, REPORTS_PIPE_BYTES)
+    except OSError:
+        return  # beyond what this user's pipes may hold together; smaller works, too
 
 
 def name_process(name: str) -> None:

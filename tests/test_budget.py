@@ -8,13 +8,16 @@ import pytest
 
 LAYER = Path(__file__).parents[1] / "build" / "layer" / "tailrace"
 
-BOOT = {"_collections_abc", "_socket", "_stat", "errno", "gc", "genericpath", "lifecycle", "os", "posixpath", "stat"}
+BOOT = {"_socket", "errno", "gc", "lifecycle"}
 # What msgspec and httptools cannot be had without, and what of the standard library is ours.
 SUPERVISOR = BOOT | {
-    *("__future__", "_bisect", "_collections", "_datetime", "_functools", "_operator", "_sre", "_struct"),
-    *("binascii", "collections", "contextlib", "copyreg", "cython_runtime", "datetime", "enum", "fcntl", "functools"),
-    *("httptools", "itertools", "keyword", "math", "mmap", "msgspec", "operator", "re", "reprlib", "select", "struct"),
-    "types",
+    *("_collections", "_datetime", "_struct", "cython_runtime", "fcntl", "httptools", "itertools", "math", "mmap"),
+    *("msgspec", "select"),
+}
+SHIPPER = SUPERVISOR | {
+    *("_bisect", "_collections_abc", "_functools", "_operator", "_sre", "_stat", "binascii", "collections"),
+    *("contextlib", "copyreg", "enum", "functools", "genericpath", "keyword", "operator", "os", "posixpath", "re"),
+    *("reprlib", "shipper", "stat", "struct", "types", "zlib"),
 }
 LEAN = "from lifecycle.contract import lean; lean.load(); import lifecycle.supervisor"
 
@@ -38,7 +41,7 @@ print(*{{name.partition(".")[0] for name in set(sys.modules) - bare}})
         ("import lifecycle.__main__", BOOT),
         (LEAN, SUPERVISOR),
         (f"{LEAN}, collector.server", SUPERVISOR | {"_blake2", "collector"}),
-        (f"{LEAN}, shipper.worker", SUPERVISOR | {"shipper", "zlib"}),
+        (f"{LEAN}, shipper.worker", SHIPPER),
     ],
     ids=["boot", "supervisor", "collector", "shipper"],
 )

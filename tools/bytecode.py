@@ -7,6 +7,7 @@ it may refer to again depend on who else holds the object.
 """
 
 import ast
+import importlib
 import marshal
 import py_compile
 import sys
@@ -18,6 +19,13 @@ from pathlib import Path
 # read its annotations.
 OURS = frozenset({"lifecycle", "collector", "shipper"})
 WITHOUT_DOCSTRINGS = 2
+
+# Modules of the standard library that stand around one in C, which alone is loaded where nothing else of them is used:
+# the interpreter has it, or opens one file for it.
+HALVES = {"collections": "_collections", "os": "posix", "struct": "_struct"}
+
+# What is imported for annotations, of which nothing may be left.
+FOR_ANNOTATIONS = frozenset({"collections.abc", "types"})
 
 # What people run and no environment ever loads: bytecode of five Pythons is 80 KB of what Lambda fetches.
 FOR_PEOPLE = frozenset({"lifecycle/check.py", "shipper/check.py"})
@@ -96,6 +104,51 @@ class _Bare(ast.NodeTransformer):
         return node
 
 
+class _Nearer(ast.NodeTransformer):
+    """Imports nothing that is used no more, and of a module around one in C that one, where it has all that is used.
+
+    Args:
+        tree: A module without what only its readers need.
+    """
+
+    def __init__(self, tree: ast.Module) -> None:
+        self._names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        self._uses: dict[str, set[str]] = {}
+        as_attributes = set()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                self._uses.setdefault(node.value.id, set()).add(node.attr)
+                as_attributes.add(id(node.value))
+        # Handed on whole, a module may be used in any way.
+        self._whole = {
+            node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and id(node) not in as_attributes
+        }
+
+    def visit_Import(self, node: ast.Import) -> ast.AST:
+        """`import os` as that of `posix`, under the same name."""
+        for alias in node.names:
+            name = alias.asname or alias.name
+            if name not in self._whole and _is_in_half(alias.name, self._uses.get(name, set())):
+                alias.name, alias.asname = HALVES[alias.name], name
+        return node
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | None:
+        """Likewise single names."""
+        if node.module in FOR_ANNOTATIONS:
+            node.names = [alias for alias in node.names if (alias.asname or alias.name) in self._names]
+        if node.module and not node.level and _is_in_half(node.module, {alias.name for alias in node.names}):
+            node.module = HALVES[node.module]
+        return node if node.names else None
+
+
+def _is_in_half(module: str, names: set[str]) -> bool:
+    """Whether the module in C that `module` stands around has the very things by these names."""
+    if module not in HALVES:
+        return False
+    whole, half = importlib.import_module(module), importlib.import_module(HALVES[module])
+    return all(getattr(whole, name, None) is getattr(half, name, module) for name in names)
+
+
 def _listed(found: ast.AST | list[ast.stmt] | None) -> list[ast.stmt]:
     """What a visit made of a statement, as statements."""
     if found is None:
@@ -110,7 +163,8 @@ def _compile_ours(source: Path, target: str, name: str) -> None:
         SyntaxError: It is not valid for this Python.
     """
     text = source.read_bytes()
-    tree = ast.fix_missing_locations(_Bare().visit(ast.parse(text, name)))
+    bared = _Bare().visit(ast.parse(text, name))
+    tree = ast.fix_missing_locations(_Nearer(bared).visit(bared))
     code = compile(tree, name, "exec", dont_inherit=True, optimize=WITHOUT_DOCSTRINGS)
     Path(target).parent.mkdir(exist_ok=True)
     Path(target).write_bytes(MAGIC_NUMBER + UNCHECKED + source_hash(text) + marshal.dumps(code))

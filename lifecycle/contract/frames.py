@@ -5,7 +5,6 @@ the spool. So an offset goes on growing through the ring, the spool, and the rin
 """
 
 import struct
-from enum import IntEnum
 
 import msgspec
 
@@ -37,7 +36,7 @@ def first_of(stretch: int) -> int:
     return stretch << STRETCH_BITS
 
 
-class Kind(IntEnum):
+class Kind:
     """What a frame is.
 
     A batch is the platform's. A skip covers the rest of the ring before a frame that would have wrapped. A jump's

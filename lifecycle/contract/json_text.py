@@ -8,7 +8,6 @@ Source: RFC 8259.
 """
 
 import codecs
-import re
 from io import BytesIO
 
 import msgspec
@@ -42,10 +41,9 @@ _UTF8_STEP_BYTES = 65_536
 _SURROGATE = late.pattern(rb"\\u[dD][89a-fA-F]")
 # Every escape is consumed whole, so that an escaped backslash before `u` is not taken for one.
 _ESCAPES = late.pattern(
-    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a pair: right
+    rb"(?s)\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a pair: right
     rb"|(u[dD][89a-fA-F][0-9a-fA-F]{2})"  # half of one
-    rb"|.)",
-    re.DOTALL,
+    rb"|.)"
 )
 _REPLACEMENT = rb"\ufffd"
 

@@ -1,13 +1,13 @@
 """Patterns that are compiled when something is first looked for with them.
 
 Compiling one takes 50 to 300 µs, and most lines are looked at with few of those that a module has. Patterns of modules
-are made here, so that loading a module compiles none.
+are made here, so that loading a module compiles none; nor is `re` loaded before, which with all that it needs takes as
+much as the bare interpreter's start.
 """
-
-import re
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import re
     from typing import AnyStr
 
 
@@ -29,6 +29,8 @@ class _Late:
         self._flags = flags
 
     def __getattr__(self, name: str) -> object:
+        import re
+
         found: object = getattr(re.compile(self._source, self._flags), name)
         setattr(self, name, found)
         return found

@@ -3,17 +3,23 @@
 Loading msgspec and httptools brings in the typing module, dates written in Python, decimals, UUIDs, protocols, schemas
 and all that those need: over half of what the supervisor has in memory when it forks, which the workers then copy piece
 by piece as they run. No message and no record of ours has such a value but a date, for which the interpreter's own
-`_datetime` is enough, and no annotation of ours needs more than the built-in types. So stand-ins are there while the
-two are loaded; whoever imports the modules later gets the real ones. structlog is loaded in the same way, when a
-process says its first line: without asyncio, logging and its own console; and tenacity with the first retry, without
-what it has for asyncio.
+`_datetime` is enough, and no annotation of ours needs more than the built-in types: none names an enumeration or a
+pattern, for which msgspec has `enum` and `re` loaded, which take as long as the bare interpreter's start. So stand-ins
+are there while the two are loaded; whoever imports the modules later gets the real ones. structlog is loaded in the
+same way, when a process says its first line: without asyncio, logging and its own console; and tenacity with the first
+retry, without what it has for asyncio.
 
 Our own modules import typing for the type checker alone, and say `object` where msgspec would take `Any`.
 """
 
 import _datetime  # type: ignore[import-not-found]
 import sys
-from types import SimpleNamespace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import SimpleNamespace
+else:
+    SimpleNamespace = type(sys.implementation)  # `types` would have to be loaded for it
 
 
 class _Absent:
@@ -47,6 +53,10 @@ _FOR_MESSAGES: dict[str, object] = {
     "typing": SimpleNamespace(Any=object, Union=type(int | None), Optional=None, **dict.fromkeys(_FORMS, _Absent)),
     "datetime": _datetime,
     "decimal": SimpleNamespace(Decimal=_Absent),
+    "enum": SimpleNamespace(EnumMeta=_Absent),
+    "re": SimpleNamespace(compile=None),
+    "__future__": SimpleNamespace(annotations=None),
+    "types": SimpleNamespace(UnionType=type(int | None)),
     "uuid": SimpleNamespace(UUID=_Absent, SafeUUID=_Absent),
     "msgspec._utils": SimpleNamespace(
         _AnnotatedAlias=_Absent,

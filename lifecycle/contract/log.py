@@ -13,7 +13,6 @@ import os
 import select
 import sys
 from collections.abc import Callable, Collection, Iterable
-from contextlib import suppress
 from time import gmtime, monotonic, sleep, strftime, time
 
 TYPE_CHECKING = False
@@ -137,8 +136,10 @@ class Log:
 
     def load(self) -> None:
         """Loads what the first line takes, while there is time for it."""
-        with suppress(Exception):  # the line itself says what is wrong
+        try:
             self._load()
+        except Exception:  # noqa: BLE001 - the line itself says what is wrong
+            return
 
     def _load(self) -> None:
         self._logger = self._chain.logger().bind(**self._fields)

@@ -18,10 +18,10 @@ is then closed for a trial now and then.
 """
 
 from collections.abc import Callable
-from enum import Enum
 
 import msgspec
 
+from lifecycle.contract.enums import Enum
 from lifecycle.contract.wire import UNREDACTABLE
 from lifecycle.machine.backoff import Backoff
 

@@ -11,10 +11,10 @@ function has returned, so withholding it is the one means to get time after the 
 
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from enum import Enum
 
 import msgspec
 
+from lifecycle.contract.enums import Enum
 from lifecycle.contract.wire import SECRET, UNREDACTABLE
 from lifecycle.machine.awake import AwakeLimits
 from lifecycle.machine.backoff import NextRetry

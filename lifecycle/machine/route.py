@@ -1,7 +1,6 @@
 """A destination as the machine sees it: who ships there, when, how far, and what an invocation is held for."""
 
-from enum import Enum
-
+from lifecycle.contract.enums import Enum
 from lifecycle.machine.flush import FlushPolicy
 from lifecycle.machine.shipments import Shipments
 

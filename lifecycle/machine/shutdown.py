@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Iterator
-from enum import Enum
 
+from lifecycle.contract.enums import Enum
 from lifecycle.machine.flush import CROWDED_SHARE
 from lifecycle.machine.shipments import Shipments
 

@@ -23,7 +23,7 @@ SETTINGS = {
 }
 
 
-def frame(kind: Kind, payload: bytes, *, length: int | None = None, events: int = 1) -> bytes:
+def frame(kind: int, payload: bytes, *, length: int | None = None, events: int = 1) -> bytes:
     """A frame whose checksums are right, whatever it says."""
     header = HEADER.pack(len(payload) if length is None else length, kind, events, 1, b"12345678")
     return crc32(header).to_bytes(4, "little") + crc32(payload).to_bytes(4, "little") + header + payload

@@ -65,6 +65,52 @@ def test_what_only_readers_need_is_not_there(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-IS", "-c", ASKED, str(tmp_path)], check=True)
 
 
+NEARER = """
+import os
+import struct
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator
+from struct import calcsize
+
+given: Iterator[int]
+
+
+class Message:
+    call: Callable[[], None]
+
+
+def at(path: Callable[[], None]) -> str:
+    return os.path.join("a", "b")
+"""
+
+NEARER_ASKED = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from lifecycle import ours
+assert "Iterator" not in vars(ours) and "Callable" in vars(ours)
+assert ours.at(None) == "a/b" and ours.OrderedDict and ours.deque and ours.calcsize("Q") == 8
+assert ours.struct.__name__ == "_struct" and "struct" not in sys.modules
+"""
+
+
+def test_of_a_module_around_one_in_c_that_one_is_loaded_where_it_has_all_that_is_used(tmp_path: Path) -> None:
+    """What is used of it alone says so: whole names, attributes, and nothing for annotations."""
+    source = tmp_path / "lifecycle" / "ours.py"
+    source.parent.mkdir()
+    source.write_text(NEARER)
+    (source.parent / "__init__.py").touch()
+    (source.parent / "others.py").write_text("import os\nimport struct\nos.getpid()\nname = struct\n")
+    assert bytecode.run(Path(sys.executable), tmp_path, "/opt/tailrace") == ""
+    subprocess.run([sys.executable, "-IS", "-c", NEARER_ASKED, str(tmp_path)], check=True)
+    asked = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from lifecycle import others as o; print(o.os.__name__, o.name)"
+    )
+    said = subprocess.run(
+        [sys.executable, "-IS", "-c", asked, str(tmp_path)], check=True, capture_output=True, text=True
+    ).stdout
+    assert said.startswith("posix <module 'struct'")
+
+
 @pytest.mark.parametrize(("package", "is_there"), [("lifecycle", False), ("msgspec", True)])
 def test_libraries_keep_their_annotations(tmp_path: Path, package: str, *, is_there: bool) -> None:
     """They may read what ours does not; nobody reads a docstring."""

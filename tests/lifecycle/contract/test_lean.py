@@ -24,6 +24,9 @@ def run(code: str) -> str:
         ("asyncio", "sleep"),
         ("logging", "getLogger"),
         ("pickle", "dumps"),
+        ("enum", "IntFlag"),
+        ("re", "fullmatch"),
+        ("types", "FrameType"),
     ],
 )
 def test_who_imports_a_module_later_gets_the_real_one(module: str, name: str) -> None:

@@ -346,7 +346,7 @@ EVENTS: tuple[Event, ...] = (
 )
 
 
-@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("state", list(State))
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
 def test_every_state_allows_an_event_or_refuses_it_unchanged(state: State, event: Event) -> None:
     """The table is total; an illegal event changes nothing."""
