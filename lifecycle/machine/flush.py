@@ -217,7 +217,7 @@ class FlushPolicy:
         return max(max(waiting_since, last_tried) + self.interval_s, self._probe_at)
 
     def may_ship(self, now: float) -> bool:
-        """Whether an unplanned shipment, for a backlog more than half full, is worth a try."""
+        """Whether an unplanned shipment, for a backlog that fills, is worth a try."""
         return now >= self._probe_at
 
     @property

@@ -888,12 +888,12 @@ class Machine:
                 reason = "deadline_near"
             yield from self._ship(route, now, ends_at, reason)
         elif self._is_running and self._fills(route, now):
-            yield from self._ship(route, now, ends_at, "backlog_half_full")
+            yield from self._ship(route, now, ends_at, "backlog_fills")
 
     def _fills(self, route: Route, now: float) -> bool:
-        """Whether more than half of the backlog waits and nothing is done about it."""
+        """Whether much waits and nothing is done about it."""
         shipments = route.shipments
-        return shipments.waiting_share > 1 / 2 and shipments.current is None and route.policy.may_ship(now)
+        return shipments.is_filling and shipments.current is None and route.policy.may_ship(now)
 
     def _ship(
         self, route: Route, now: float, deadline: float, reason: str, *, is_held: bool = False

@@ -13,6 +13,9 @@ LATE_AFTER_S = 0.1
 STUCK_AFTER_S = 2.0
 STUCK_AFTER_CUT_S = 0.5
 
+# What waits takes memory, and where it is several requests' worth, it makes no fewer of them to wait for more.
+SHIPPED_ALONGSIDE_BYTES = 1_048_576
+
 
 class Shipment(msgspec.Struct, frozen=True):
     """What the shipper was last ordered.
@@ -97,6 +100,11 @@ class Shipments:
     def waiting_share(self) -> float:
         """Share of the backlog that is not yet delivered; what overflows to a spool makes it more than 1."""
         return (self.end - self.shipped) / self._capacity_bytes
+
+    @property
+    def is_filling(self) -> bool:
+        """Whether so much waits that it is shipped beside the running function, whatever the policy."""
+        return self.waiting_bytes > min(self._capacity_bytes // 2, SHIPPED_ALONGSIDE_BYTES)
 
     def unanswered_s(self, now: float) -> float:
         """How long the shipment under way has been waiting for the destination to take something."""

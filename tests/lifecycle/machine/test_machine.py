@@ -173,7 +173,7 @@ def test_backlog_more_than_half_full_ships_at_once() -> None:
     """Whatever the policy says."""
     subject = machine("interval")
     assert subject.handle(stored(5000, start=0), 0.1) == []
-    assert ships(subject.handle(stored(5100, start=5000), 0.2)) == [(0, 5100, "backlog_half_full")]
+    assert ships(subject.handle(stored(5100, start=5000), 0.2)) == [(0, 5100, "backlog_fills")]
 
 
 def test_interval_policy_overlaps_and_asks_when_the_shipment_has_ended() -> None:

@@ -211,7 +211,7 @@ def test_shipment_that_is_due_in_a_long_init_starts_the_first_shipper() -> None:
     subject = starting()
     commands = subject.handle(stored(CAPACITY // 2 + 1, start=0), 0.2)
     assert commands[0] == StartWorker(SHIPPER)
-    assert [reason for *_, reason in ships(commands)] == ["backlog_half_full"]
+    assert [reason for *_, reason in ships(commands)] == ["backlog_fills"]
 
 
 def test_environment_without_an_invocation_ships_at_its_end() -> None:

@@ -25,6 +25,16 @@ def test_what_waits_lies_between_the_committed_offset_and_the_end() -> None:
     assert (subject.waiting_bytes, subject.waiting_since) == (0, None)
 
 
+def test_it_fills_by_half_of_a_small_backlog_and_by_a_megabyte_of_any_other() -> None:
+    """What waits takes memory, however much may."""
+    for capacity, enough in ((1000, 501), (8_388_608, 1_048_577), (268_435_456, 1_048_577)):
+        subject = Shipments(capacity, 0.0)
+        subject.stored(0, enough - 1, 1.0)
+        assert not subject.is_filling
+        subject.stored(enough - 1, enough, 2.0)
+        assert subject.is_filling
+
+
 def test_ring_that_began_anew_leaves_no_gap() -> None:
     """Nothing waited, so the next frame may start past the old end."""
     subject = shipments(100)

@@ -37,7 +37,7 @@ def test_backlog_that_fills_and_gets_nowhere_holds_nobody() -> None:
     """The platform, sent away, cannot tell that the function has finished: the invocation goes after one budget."""
     subject = machine("end", budget_s=0.5)
     invoke(subject, 0.0)
-    assert ships(subject.handle(stored(CAPACITY - 100, start=0), 1.0)) == [(0, CAPACITY - 100, "backlog_half_full")]
+    assert ships(subject.handle(stored(CAPACITY - 100, start=0), 1.0)) == [(0, CAPACITY - 100, "backlog_fills")]
     subject.handle(IntakeHeld(), 1.2)
     assert subject.wakes_at == pytest.approx(1.5)
     assert reasons_to_fetch(subject.handle(TimePassed(), 1.5)) == ["backlog_jammed"]
@@ -255,7 +255,7 @@ def test_nothing_unplanned_is_shipped_while_the_environment_may_be_frozen() -> N
     invoke(subject, 0.0)
     subject.handle(stored(100, start=0, finished="r1"), 0.1)
     assert subject.handle(stored(CAPACITY - 100, start=100), 0.2) == []
-    assert ships(invoke(subject, 5.0, "r2")) == [(0, CAPACITY - 100, "backlog_half_full")]
+    assert ships(invoke(subject, 5.0, "r2")) == [(0, CAPACITY - 100, "backlog_fills")]
 
 
 def test_unknown_events_are_asked_past_without_a_pause() -> None:
