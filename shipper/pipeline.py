@@ -155,7 +155,9 @@ class Pipeline:
         for frame in frames:
             add = self._add_events if frame.form is None else self._add_request
             begin = Position(frame.start, start.skip if end is start else 0, end.context)
-            batch, position, end = yield from add(batch, frame, begin)
+            adding = add(batch, frame, begin)
+            del batch  # or it would be in memory beside the next one of the same frame, though it has left
+            batch, position, end = yield from adding
             self._under_way.leave()
             if self.waits:
                 break

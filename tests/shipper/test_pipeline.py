@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import weakref
 
 import pytest
 from hypothesis import given
@@ -61,6 +62,24 @@ def test_a_large_frame_is_split_by_records_and_by_bytes() -> None:
     assert [batch.rows for batch in cut(BatchLimits(15, 100), lines)[0]] == [3, 3, 1]
     batches, end = cut(BatchLimits(10_000, 3), lines)
     assert [batch.end for batch in batches] == [Position(0, 3), Position(0, 6), Position(end)]
+
+
+def test_a_batch_that_has_left_is_not_in_memory_beside_the_next() -> None:
+    """Also where both are of one frame: whoever has it is the last to hold it."""
+    backlog, end = backlog_of([event("short")] * 2000)
+    pipeline = Pipeline(LogRecords(), BatchLimits(10**9, 500), Lines().log)
+    left: list[weakref.ref[Batch]] = []
+    still: list[int] = []
+
+    def looks() -> bool:
+        still.append(sum(one() is not None for one in left))
+        return False
+
+    pipeline.between = looks
+    for batch in pipeline.batches(backlog.frames(0, end), Position(0)):
+        left.append(weakref.ref(batch))
+        del batch
+    assert (len(left), len(still) > len(left), set(still)) == (4, True, {0})
 
 
 def test_a_record_larger_than_a_batch_goes_alone() -> None:
