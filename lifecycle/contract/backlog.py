@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 HEADER_BYTES = HEADER.size
 _NO_DIGEST = bytes(DIGEST_BYTES)
 
-# Of the ring's beginning so much stays, for it is used first: a few batches of the platform's default size.
-KEPT_BYTES = 1024 * 1024
+# Of the ring's beginning so much stays, for it is used first: a batch of the platform's default size.
+KEPT_BYTES = 256 * 1024
 
 # Kept free behind every frame where there is a spool: a jump to it, and what that would skip at the ring's end.
 _JUMP_BYTES = 2 * (HEADER_BYTES + TARGET_BYTES)
