@@ -9,17 +9,30 @@ from itertools import islice
 
 import msgspec
 
-from lifecycle.contract.backlog import ALL_OF_IT, UnderWay
+from lifecycle.contract.backlog import ALL_OF_IT, SEVERAL, UnderWay
 from lifecycle.contract.frames import Frame
+from lifecycle.contract.json_text import is_utf8
 from lifecycle.contract.log import Log
 from lifecycle.contract.wire import DAMAGED, NO_SIGNAL, UNMAPPABLE, UNREDACTABLE, UNSUPPORTED
 from shipper.delivery.batch import Batch, BatchLimits, Position
-from shipper.model.context import Context
-from shipper.model.events import AnyEvent, BrokenEvent, Event, as_text, events, is_own, size_of, unread_events
+from shipper.model.context import NOTHING, Context
+from shipper.model.events import (
+    DECODED_BYTES,
+    AnyEvent,
+    BrokenEvent,
+    Event,
+    Run,
+    as_text,
+    events,
+    events_and_runs,
+    is_own,
+    size_of,
+    unread_events,
+)
 from shipper.model.log_record import Encoder, LogRecord
 from shipper.model.signals import AUTO, LOGS, METRICS, TRACES, Selection
 from shipper.parse.log_parser import LogParser
-from shipper.parse.text_formats import may_tell_failure
+from shipper.parse.text_formats import TELLING, may_tell_failure
 from shipper.parse.times import unix_ns
 
 TYPE_CHECKING = False
@@ -46,6 +59,11 @@ _MEASURES = b"CloudWatchMetrics"
 
 # After so much of what was made somebody else may have a turn: some dozen lines, or a long one.
 _LOOK_BYTES = 4096
+
+# So much of a frame is looked at for lines that are read together; and so much, twice as much each time, is read event
+# by event where there are none.
+_RUN_BYTES = 16_384
+_READ_BYTES = 256
 
 
 class Row:
@@ -122,6 +140,7 @@ class Pipeline:
         self._phases: Phases | None = None
         self._seed = ""
         self._observed_ns = 0
+        self._context = NOTHING
         self._is_damaged = self._said_unmapped = self._said_unsampled = False
         self._under_way = under_way or UnderWay()
         self._deadly = self._under_way.places()
@@ -181,9 +200,11 @@ class Pipeline:
         context, look_at = start.context, self._look_at
         batch.mark(start)
         index = start.skip - 1
+        self._context = context
         found = self._events(frame, start.skip)
         line_of, write = self._quick()
-        for index, event in found:
+        for event in found:
+            index += 1
             filled = batch.body_bytes
             if filled >= look_at:
                 look_at = filled + _LOOK_BYTES
@@ -204,6 +225,9 @@ class Pipeline:
                 if item and filled + len(item) <= limits.batch_bytes:
                     batch.add_line(item)
                     continue
+            elif isinstance(event, Run):
+                index += self._add_run(batch, event, index, context) - 1
+                continue
             row = self._row(event, index, context)
             if row.is_undecided:
                 self.waits = True
@@ -219,10 +243,49 @@ class Pipeline:
             _add(batch, row, event)
             look_at = 0
             if row.context is not context:
-                context = row.context
+                context = self._context = row.context
                 batch.mark(Position(frame.start, index + 1, context))
         self._look_at = look_at
         return batch, Position(frame.start, index + 1, context), Position(frame.end, 0, context)
+
+    def _add_run(self, batch: Batch, run: Run, index: int, context: Context) -> int:
+        """Adds lines that are read together, if they can be and there is room for all of them; how many."""
+        several, limits = self._encoder.several, self._limits
+        if several is None or batch.rows + len(run.rows) > limits.batch_records:
+            return 0
+        self._under_way.words[1] = SEVERAL + 1
+        try:
+            records = self._parser.records(run, index, context)
+            lines = [] if records is None else several(records)
+        except Exception:  # noqa: BLE001 - each of them is tried again, and said
+            return 0
+        run.is_taken = bool(lines) and batch.add_lines(lines, limits.batch_bytes)
+        return len(lines) if run.is_taken else 0
+
+    def _run(self, payload: memoryview, at: int) -> Run | int:
+        """Lines that are read together, at a place of a frame; else how much of it is read event by event."""
+        shapes = self._parser.shapes
+        if shapes is None or self._encoder.several is None:
+            return DECODED_BYTES
+        self._under_way.words[1] = SEVERAL + 1
+        chunk = bytes(payload[at : at + _RUN_BYTES])
+        for word in self._telling(self._context):
+            found = chunk.find(word)
+            chunk = chunk if found < 0 else chunk[:found]
+        if chunk[-1:] == b"]" and at + len(chunk) < len(payload):
+            chunk = chunk[:-1]
+        run = shapes.run(chunk)
+        if run is not None and is_utf8(run.raw):
+            shapes.misses = 0
+            return run
+        shapes.misses += 1
+        return min(_READ_BYTES << shapes.misses, DECODED_BYTES)
+
+    def _telling(self, context: Context) -> tuple[bytes, ...]:
+        """What stands in a line of one shape with others that has to be looked at by itself: see `_says_more`."""
+        if self._shapes is None:
+            return ()
+        return ((_MEASURES,) if self._takes_emf else ()) + (TELLING if context.open else ())
 
     def _add_request(self, batch: Batch, frame: Frame, start: Position) -> "Adding":
         """Adds a request of the function's own SDK; as `_add_events`."""
@@ -258,13 +321,16 @@ class Pipeline:
         batch.mark(position)
         return batch
 
-    def _events(self, frame: Frame, skip: int) -> Iterator[tuple[int, AnyEvent]]:
-        """The events of a frame and their indexes, but for some from the first."""
+    def _events(self, frame: Frame, skip: int) -> "Iterator[AnyEvent | Run]":
+        """The events of a frame, but for some from the first."""
         self.begin(frame)
         self._under_way.enter(frame.start, skip)
         self._deadly_here = {index for offset, index in self._deadly if offset == frame.start}
-        found = unread_events(frame) if ALL_OF_IT in self._deadly_here else events(frame)
-        return islice(enumerate(found), skip, None)
+        if ALL_OF_IT in self._deadly_here:
+            return islice(unread_events(frame), skip, None)
+        if self._is_plain and (len(frame.payload) > DECODED_BYTES or self._parser.shapes is not None):
+            return events_and_runs(frame, skip, self._run)
+        return islice(events(frame), skip, None)
 
     def _is_enough(self) -> bool:
         """Lets others have their turn; whether what is made so far is to leave."""
@@ -280,8 +346,7 @@ class Pipeline:
             It, and what it is to be given to write with.
         """
         encoder, says_more, origin_of = self._encoder, self._says_more, self._parser.origin
-        is_plain = self._rules is None and encoder.key is None and self._selection.logs and not self._deadly_here
-        if not is_plain or self._is_unsupported(LOGS):
+        if not self._is_plain:
             return _no_item, _no_item
         if encoder.text_line is not None:
             return self._parser.line, encoder.text_line
@@ -293,6 +358,12 @@ class Pipeline:
             return b"" if says_more(event, context) else write_event(event, origin_of(event, context), index)
 
         return of_event, _no_item
+
+    @property
+    def _is_plain(self) -> bool:
+        """Whether a line that says nothing else is a log record without further ado."""
+        is_plain = self._rules is None and self._encoder.key is None and self._selection.logs
+        return is_plain and not self._deadly_here and not self._is_unsupported(LOGS)
 
     def _says_more(self, event: Event, context: Context) -> bool:
         """Whether a line of the function may be more than a log record, and anybody has to know."""

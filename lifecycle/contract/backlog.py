@@ -106,9 +106,10 @@ class Backlog:
         return self.spool.read(offset)
 
 
-# Which event of a frame: the frame's offset, and the event's index in it; `ALL_OF_IT` for the frame as a whole.
+# Which event of a frame: the frame's offset, and the event's index in it; `ALL_OF_IT` for the frame as a whole,
+# `SEVERAL` for some of it that are read together: which of them it was is not known.
 Place = tuple[int, int]
-ALL_OF_IT = 2**32
+ALL_OF_IT, SEVERAL = 2**32, 2**32 + 1
 
 
 class UnderWay:

@@ -218,6 +218,20 @@ class Batch:
         self.body_bytes += len(record) + 1
         self.rows += 1
 
+    def add_lines(self, records: Sequence[bytes], most_bytes: int) -> bool:
+        """Adds rows that are such records, if the batch is then no larger than so many bytes; whether it does."""
+        size = self.body_bytes + sum(map(len, records)) + len(records)
+        if size > most_bytes:
+            return False
+        parcel = self.parcels.get(LOGS)
+        if parcel is None:
+            parcel = self.parcels[LOGS] = Parcel(LOGS)
+        rows = self.rows + len(records)
+        parcel.records += records
+        parcel.rows += range(self.rows, rows)
+        self.body_bytes, self.rows = size, rows
+        return True
+
     def reject(self, signal: str, records: int) -> None:
         """Notes that a request of a signal was taken without some records."""
         self.rejected[signal] = self.rejected.get(signal, 0) + records

@@ -7,7 +7,7 @@ all. Records stay raw JSON. A large frame is decoded in pieces, so memory is bou
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
-from itertools import chain
+from itertools import chain, islice
 
 import msgspec
 
@@ -15,6 +15,13 @@ from lifecycle.contract import late
 from lifecycle.contract.backlog import Place
 from lifecycle.contract.frames import BrokenFrameError, Frame
 from lifecycle.contract.json_text import SplitError, elements, is_own_line, is_utf8, with_valid_escapes, with_valid_utf8
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    Find = Callable[[memoryview, int], "Run | int"]
 
 # The platform's default batch is this large, and no more is kept of what is not JSON.
 PIECE_BYTES = 262_144
@@ -80,6 +87,22 @@ class BrokenEvent(msgspec.Struct, gc=False):
     body_bytes: int
 
 
+class Run(msgspec.Struct, gc=False):
+    """Function's lines that follow one another and are alike, found without being decoded.
+
+    Attributes:
+        raw: Their events as they came, with what follows each.
+        rows: Of each what a pattern found.
+        shape: What they have in common: whose pattern it was.
+        is_taken: Whether they were taken so; else each has to be decoded.
+    """
+
+    raw: bytes
+    rows: "list[tuple[bytes, ...]]"
+    shape: object
+    is_taken: bool = False
+
+
 AnyEvent = Event | OddEvent | BrokenEvent
 
 _ENVELOPE_BYTES = len('{"time":"","type":"","record":}')
@@ -98,18 +121,31 @@ def events(frame: Frame) -> Iterator[AnyEvent]:
     return chain.from_iterable(_pieces(frame))
 
 
-def _pieces(frame: Frame) -> Iterator[Sequence[AnyEvent]]:
+def events_and_runs(frame: Frame, skip: int, find: "Find") -> "Iterator[AnyEvent | Run]":
+    """The events of a frame behind some of them; before those of a run, if it is not taken, the run.
+
+    Args:
+        frame: What they are of.
+        skip: How many events are left out.
+        find: Finds a run at a place of the payload; where there is none, says how many bytes are to be decoded before
+            it is asked again.
+    """
+    return islice(chain.from_iterable(_pieces(frame, skip, find)), skip, None)
+
+
+def _pieces(frame: Frame, skip: int = 0, find: "Find | None" = None) -> "Iterator[Sequence[Any]]":
     payload = frame.payload
     count = 0
     try:
-        if len(payload) <= DECODED_BYTES:
+        if find is None and len(payload) <= DECODED_BYTES:
             decoded = _decoded(bytes(payload))
             if decoded is not None:
                 yield decoded
                 return
-        for piece in _in_pieces(payload):
+        for piece in _in_pieces(payload, skip, find):
             yield piece
-            count += len(piece)
+            first = piece[0] if piece else None
+            count += len(piece) if type(first) is not Run else len(first.rows) if first.is_taken else 0
     except SplitError as exc:
         rest = bytes(payload[exc.at :])
         kept = rest[:PIECE_BYTES].decode("utf-8", "replace")
@@ -177,7 +213,7 @@ def sizes_at(frames: Iterable[Frame], places: Collection[Place]) -> dict[Place, 
     return found
 
 
-def _in_pieces(payload: memoryview) -> Iterator[Sequence[AnyEvent]]:
+def _in_pieces(payload: memoryview, skip: int, find: "Find | None") -> "Iterator[Sequence[Any]]":
     """The events of a payload, as many as are decoded at a time; one by one where that fails.
 
     Raises:
@@ -186,12 +222,22 @@ def _in_pieces(payload: memoryview) -> Iterator[Sequence[AnyEvent]]:
     head = _ARRAY.match(payload)
     if head is None:
         raise SplitError("not_an_array", 0)
-    at = head.end()
+    at, count = head.end(), 0
     while at < len(payload):
-        end, decoded = _piece(payload, at)
+        found = find(payload, at) if find is not None and count >= skip else DECODED_BYTES
+        if not isinstance(found, int):
+            at += len(found.raw)
+            yield (found,)
+            if not found.is_taken:
+                yield _events.decode(b"[%b]" % found.raw[:-1])
+            continue
+        end, decoded = _piece(payload, at, found)
+        if decoded is None and found < DECODED_BYTES:
+            end, decoded = _piece(payload, at, DECODED_BYTES)
         if decoded is None:
             break
         yield decoded
+        count += len(decoded)
         at = end
     else:
         return
@@ -199,9 +245,9 @@ def _in_pieces(payload: memoryview) -> Iterator[Sequence[AnyEvent]]:
         yield (_shaped(element),)
 
 
-def _piece(payload: memoryview, at: int) -> tuple[int, list[Event] | None]:
-    """The events from `at` to the next boundary past a piece's size, and where they end."""
-    end = at + DECODED_BYTES
+def _piece(payload: memoryview, at: int, least: int) -> tuple[int, list[Event] | None]:
+    """The events from `at` to the next boundary past so many bytes, and where they end."""
+    end = at + least
     if at <= _MOST_SPACE and _BOUNDARY.search(payload, end) is None and is_utf8(payload):
         # One event, or few, and large: read where they lie.
         with suppress(msgspec.DecodeError, RecursionError):

@@ -7,7 +7,7 @@ from shipper.model.severity import number_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Protocol
 
     from shipper.model.events import AnyEvent, Event
@@ -109,6 +109,43 @@ class LogRecord(msgspec.Struct, gc=False):
         return f"{self.origin.batch_id}-{self.index}"
 
 
+class Column(msgspec.Struct, frozen=True, gc=False):
+    """An attribute of several records.
+
+    Attributes:
+        name: Its name.
+        is_text: Whether its values are texts without an escape, which stand here without their quotes; else they are
+            raw JSON values that are no texts.
+        values: By record.
+    """
+
+    name: str
+    is_text: bool
+    values: "Sequence[bytes]"
+
+
+class Records(msgspec.Struct, frozen=True, gc=False):
+    """Log records of one origin that follow one another and have the same attributes: what they mean, by column.
+
+    Attributes:
+        index: Place in the batch of the first.
+        origin: Where they come from.
+        bodies: Texts without an escape, without their quotes.
+        times_ns: When each was written, in nanoseconds since the epoch.
+        levels: As written; "" for none.
+        attributes: What stands beside the bodies.
+        scopes: The loggers' names; "" for none.
+    """
+
+    index: int
+    origin: Origin
+    bodies: "Sequence[bytes]"
+    times_ns: "Sequence[int]"
+    levels: "Sequence[str]"
+    attributes: "Sequence[Column]"
+    scopes: "Sequence[str]"
+
+
 class Encoder(Protocol):
     """A destination's way to write log records.
 
@@ -118,11 +155,14 @@ class Encoder(Protocol):
             epoch, the level as written ("" for none), its origin and its index. None where there is no shorter way.
         event: Writes an event, given where it comes from and its index: the same bytes that `log` makes of its record,
             for a destination that writes events as they came. None where that is not so.
+        several: Writes records by column: of each the same bytes that `log` makes of it. None where there is no such
+            way.
         key: What records of a request must have in common, for a destination that groups them. None where it does not.
     """
 
     text_line: "WriteText | None" = None
     event: "Callable[[Event, Origin, int], bytes] | None" = None
+    several: "Callable[[Records], list[bytes]] | None" = None
     key: "Callable[[LogRecord], str] | None" = None
 
     def log(self, record: LogRecord) -> bytes:

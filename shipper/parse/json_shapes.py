@@ -11,6 +11,7 @@ import re
 import msgspec
 
 from lifecycle.contract import late
+from shipper.model.events import Run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ _OTHER = rb"(-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|nul
 _MEMBER = late.pattern(
     rb'([ \t\r\n]*"([^"]*)"[ \t\r\n]*:[ \t\r\n]*)(?:"([^"]*)"|' + _OTHER + rb")([ \t\r\n]*,|[ \t\r\n]*\}\Z)"
 )
+
+# One event of a frame whose record is given, or all that follows.
+_EVENT = rb'\{"time":"([^"]*)","type":"function","record":%b\}(?:,|\]\Z)|(.+)'
 
 
 class Meanings(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +61,10 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         match: Its pattern's. Values that are texts are found without their quotes.
+        events: Finds, of events that follow one another, their times and values, a tuple for each. The last is of the
+            rest alone, which is no event of this shape. A quote may stand in a value of a line that stands in a string,
+            where none can.
+        is_text: Whether its lines stand in strings.
         texts: Whether a value is a text, by place.
         time: When.
         level: How severe.
@@ -65,11 +73,14 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
         invocations: Those that may name the invocation, with whether nobody writes another id there.
         rests: What stays of the members, name, place and whether it is a text, by the place of the one that named the
             invocation.
+        free: Places of the texts that stay texts.
         levels: What was found of levels, by value.
         loggers: Likewise of loggers' names.
     """
 
     match: "Callable[[bytes], re.Match[bytes] | None]"
+    events: "re.Pattern[bytes]"
+    is_text: bool
     texts: tuple[bool, ...]
     time: int
     level: int
@@ -77,20 +88,32 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     logger: int
     invocations: tuple[tuple[int, bool], ...]
     rests: dict[int, tuple[tuple[str, int, bool], ...]]
+    free: tuple[int, ...]
     levels: dict[bytes, str]
     loggers: dict[bytes, str]
 
     def raw(self, values: "Sequence[bytes]", place: int) -> bytes:
         """A value as JSON."""
-        return b'"%b"' % values[place] if self.texts[place] else values[place]
+        return self.raw_of(values[place], place)
+
+    def raw_of(self, value: bytes, place: int) -> bytes:
+        """The value at a place as JSON."""
+        return b'"%b"' % value if self.texts[place] else value
 
 
 class Shapes:
     """The shapes that are known, and how often a line of none came."""
 
     def __init__(self) -> None:
+        # How many parts of a frame in a row began with no line of these.
+        self.misses = 0
         self._known: list[Shape] = []
         self._counts: dict[tuple[str, ...], int] = {}
+
+    @property
+    def is_any_known(self) -> bool:
+        """Whether there is any."""
+        return bool(self._known)
 
     def of(self, raw: bytes) -> "tuple[Shape | None, Sequence[bytes]]":
         """The shape of a raw JSON object, or of one in a raw JSON string, and its values; None where none is known."""
@@ -104,6 +127,23 @@ class Shapes:
                     known.insert(0, known.pop(at))
                 return shape, found.groups()
         return None, ()
+
+    def run(self, chunk: bytes) -> Run | None:
+        """The lines of one shape that a part of a frame begins with; None where it begins with another event."""
+        known = self._known
+        for at, shape in enumerate(known):
+            # A backslash would be an escape in a value.
+            end = -1 if shape.is_text else chunk.find(b"\\")
+            part = chunk if end < 0 else chunk[:end]
+            rows = shape.events.findall(part)
+            rest = rows[-1][-1] if rows else b""
+            if rest:
+                rows.pop()
+            if rows:
+                if at:
+                    known.insert(0, known.pop(at))
+                return Run(part[: len(part) - len(rest)] if rest else part, rows, shape)
+        return None
 
     def is_due(self, names: tuple[str, ...]) -> bool:
         """Whether a shape is to be made of a line with these members, which went the long way."""
@@ -145,8 +185,11 @@ def _shape_of(raw: bytes, meanings: Meanings) -> Shape | None:
     taken = {meanings.time, meanings.level, meanings.message, meanings.logger}
     rest = tuple((name, place, texts[place]) for name, place in places.items() if name not in taken)
     invocations = tuple((places[name], is_sure) for name, is_sure in meanings.invocations)
+    record = b"".join((*pattern, end))
     return Shape(
-        match=re.compile(b"".join((*pattern, end))).fullmatch,
+        match=re.compile(record).fullmatch,
+        events=late.pattern(_EVENT % record, re.DOTALL),
+        is_text=is_text,
         texts=tuple(texts),
         time=places[meanings.time] if meanings.time else -1,
         level=places[meanings.level] if meanings.level else -1,
@@ -154,6 +197,7 @@ def _shape_of(raw: bytes, meanings: Meanings) -> Shape | None:
         logger=places[meanings.logger] if meanings.logger else -1,
         invocations=invocations,
         rests={-1: rest, **{one: tuple(kept for kept in rest if kept[1] != one) for one, _ in invocations}},
+        free=(places[meanings.message], *(place for _, place, is_text in rest if is_text)),
         levels={},
         loggers={},
     )

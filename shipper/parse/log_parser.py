@@ -32,7 +32,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from shipper.model.log_record import WriteText
+    from shipper.model.events import Run
+    from shipper.model.log_record import Records, WriteText
     from shipper.parse.json_lines import Line, Named
     from shipper.parse.json_shapes import Shape, Shapes
 
@@ -170,6 +171,20 @@ class LogParser:
         if mark == _BRACE:
             return self._origin_of_large(event)
         return self._origin_of(event.type, self._json.beginning_of(_text.decode(raw), self._named or self._name()))
+
+    @property
+    def shapes(self) -> "Shapes | None":
+        """What lines of JSON are like, where any were read that are like others."""
+        found: Shapes | None = self.__dict__.get("_shapes")
+        return found if found is not None and found.is_any_known else None
+
+    def records(self, run: "Run", index: int, context: Context) -> "Records | None":
+        """What the lines of a run mean, of which the first has such a place; None where each has to be read."""
+        from shipper.parse.json_runs import records_of
+
+        if context is not self._context:
+            self._enter(context)
+        return records_of(run, index, self._named or self._name(), self._origin)
 
     def record(self, event: AnyEvent, index: int, context: Context) -> LogRecord:
         """What an event means."""
@@ -363,7 +378,7 @@ class LogParser:
     def _logger_in(self, shape: "Shape", values: "Sequence[bytes]") -> str:
         """Likewise of a logger's name."""
         logger: str = self._json.logger_of(shape.raw(values, shape.logger))
-        if len(shape.loggers) < _MOST_WORDS:
+        if logger and len(shape.loggers) < _MOST_WORDS:
             shape.loggers[values[shape.logger]] = logger
         return logger
 

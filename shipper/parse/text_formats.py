@@ -225,13 +225,18 @@ def may_hold_exception(line: bytes) -> bool:
     return line.find(b"\\n", 0, -3) >= 0 or line.find(b"\\r") >= 0 or line.find(b"rrorType") >= 0
 
 
+# What stands in a record of a single line that may tell that its invocation fails.
+TELLING = (b"rrorType", b"raceback (m", b"emory", b"signal: killed", b" Task timed out")
+
+
 def may_tell_failure(line: bytes) -> bool:
     """Whether a record may tell that its invocation fails."""
+    error_type, traceback, memory, killed, timed_out = TELLING
     return (
-        line.find(b"rrorType") >= 0
-        or line.find(b"raceback (m") >= 0
-        or line.find(b"emory") >= 0
-        or line.find(b"signal: killed") >= 0
-        or line.find(b" Task timed out") >= 0
+        line.find(error_type) >= 0
+        or line.find(traceback) >= 0
+        or line.find(memory) >= 0
+        or line.find(killed) >= 0
+        or line.find(timed_out) >= 0
         or (line.find(b"\\n", 0, -3) >= 0 and (b"tat " in line or b" at " in line or b"goroutine" in line))
     )

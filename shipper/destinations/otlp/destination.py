@@ -151,7 +151,7 @@ class Logs(Encoder):
     def refresh(self) -> None:
         """Takes note of another encoding."""
         logs = self._encoding_of(LOGS).logs
-        self.text_line, self._log = logs.text_line, logs.log
+        self.text_line, self.several, self._log = logs.text_line, logs.several, logs.log
 
     def log(self, record: LogRecord) -> bytes:
         """One LogRecord."""

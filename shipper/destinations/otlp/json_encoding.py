@@ -2,13 +2,12 @@
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from itertools import groupby
 
 import msgspec
 
 from shipper.destinations.otlp.json_logs import LogRecords
 from shipper.destinations.otlp.json_values import any_value, key_value
-from shipper.destinations.otlp.values import Passed, Scoped, scope_of
+from shipper.destinations.otlp.values import Passed, Scoped, by_scope
 from shipper.model.resource import VERSION
 from shipper.model.signals import LOGS, METRICS, TRACES
 
@@ -66,11 +65,11 @@ class JsonEncoding:
         types = set(map(type, items))
         if Passed in types:
             return self._beside_passed(signal, items)
-        if Scoped not in types:
+        if not any(issubclass(kind, Scoped) for kind in types):
             return head + self._scope(signal, ""), items, b",", b"]}]}]}"
         # Nothing is joined before it is compressed: only the first and the last item of a scope are written anew.
         pieces: list[bytes] = []
-        for scope, group in groupby(items, scope_of):
+        for scope, group in by_scope(items):
             first = len(pieces)
             pieces += group
             pieces[first] = self._scope(signal, scope) + pieces[first]

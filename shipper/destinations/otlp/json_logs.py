@@ -4,14 +4,20 @@ Source: OpenTelemetry logs data model; OTLP specification, "JSON Protobuf Encodi
 in logs". A plain text line is the common case: its JSON string is spliced into the record as it came.
 """
 
+from itertools import repeat
+
 import msgspec
 
 from lifecycle.contract.json_text import without_newline
-from shipper.destinations.otlp.json_values import any_value, key_value, member
-from shipper.destinations.otlp.values import exception_attributes, remember, scoped
+from shipper.destinations.otlp.json_values import any_value, key_value, member, members
+from shipper.destinations.otlp.values import all_scoped, exception_attributes, looked_up, numbered, remember, scoped
 from shipper.model import semconv
-from shipper.model.log_record import EVENT_TYPE, RESERVED, Encoder, LogRecord, Origin
+from shipper.model.log_record import EVENT_TYPE, RESERVED, Encoder, LogRecord, Origin, Records
 from shipper.model.severity import number_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _QUOTE, _BACKSLASH = b'"\\'
 
@@ -71,6 +77,25 @@ class LogRecords(Encoder):
             index,
             end,
         )
+
+    def several(self, records: Records) -> list[bytes]:
+        """Records by column."""
+        bodies = records.bodies
+        start, head, end = self._origins.get(records.origin) or self._shared(records.origin)
+        columns: list[Iterable[bytes]] = [
+            repeat(start),
+            looked_up(self._stamps, records.times_ns, self._stamp),
+            looked_up(self._severities, records.levels, self._severity),
+            repeat(b',"body":{"stringValue":"'),
+            bodies,
+        ]
+        before = b'"},"attributes":['
+        for attribute in records.attributes:
+            name = attribute.name if attribute.name not in RESERVED else f"log.{attribute.name}"
+            columns += members(before, name, attribute.values, is_text=attribute.is_text)
+            before = b","
+        columns += (repeat(before + head), numbered(records.index, len(bodies)), repeat(end))
+        return all_scoped(list(map(b"".join, zip(*columns, strict=False))), records.scopes)
 
     def _shared(self, origin: Origin) -> tuple[bytes, bytes, bytes]:
         """What records of an origin share: how they begin, their last attributes up to the index, how they end."""

@@ -5,13 +5,15 @@ Source: opentelemetry/proto/common/v1/common.proto and the OTLP specification, "
 
 import math
 from collections.abc import Mapping
+from itertools import repeat
 
 import msgspec
 
-from shipper.destinations.otlp.values import LEAST_INT64, MOST_DEPTH, MOST_INT64, number_of
+from shipper.destinations.otlp.values import INT64_DIGITS, LEAST_INT64, MOST_DEPTH, MOST_INT64, number_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from typing import Any
 
 _QUOTE = ord('"')
@@ -46,6 +48,26 @@ def member(name: str, raw: bytes, depth: int = 0) -> bytes:
     if key is not None and raw[0] == _QUOTE:
         return b'{"key":%b,"value":{"stringValue":%b}}' % (key, raw)
     return key_value(name, any_value(raw, depth))
+
+
+def members(before: bytes, name: str, values: "Sequence[bytes]", *, is_text: bool) -> "list[Iterable[bytes]]":
+    """The same member of several objects as columns, which one after another are what `member` makes of each.
+
+    Args:
+        before: What comes before each.
+        name: Of the member.
+        values: Of each object: a text without an escape and without its quotes, or what is no text as raw JSON.
+        is_text: Which of these they are.
+    """
+    first = values[0]
+    if values.count(first) == len(values):
+        return [repeat(before + member(name, b'"%b"' % first if is_text else first))]
+    if is_text:
+        return [repeat(before + member(name, b'""')[: -len(b'"}}')]), values, repeat(b'"}}')]
+    if max(map(len, values)) < INT64_DIGITS and b"".join(values).isdigit():
+        return [repeat(before + member(name, b"0")[: -len(b'0"}}')]), values, repeat(b'"}}')]
+    known = {value: before + member(name, value) for value in set(values)}
+    return [map(known.__getitem__, values)]
 
 
 def _nested(raw: bytes, depth: int) -> bytes:

@@ -5,11 +5,10 @@ Source: opentelemetry/proto/collector/{logs,trace,metrics}/v1, whose messages ha
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from itertools import groupby
 
 from shipper.destinations.otlp.protobuf_logs import LogRecords
 from shipper.destinations.otlp.protobuf_values import attribute, field, text_field, varint
-from shipper.destinations.otlp.values import Passed, Scoped, scope_of
+from shipper.destinations.otlp.values import Passed, Scoped, by_scope
 from shipper.model.resource import VERSION
 
 TYPE_CHECKING = False
@@ -53,12 +52,12 @@ class ProtobufEncoding:
             passed = [item for item in items if type(item) is Passed]
             head, written, _, _ = self.request(signal, own) if own else (b"", own, b"", b"")
             return head, [*written, *passed], b"", b""
-        if Scoped not in types:
+        if not any(issubclass(kind, Scoped) for kind in types):
             size = sum(map(len, items))
             start = _scope("", size)
             return self._head(len(start) + size) + start, items, b"", b""
         pieces: list[bytes] = []
-        for scope, group in groupby(items, scope_of):
+        for scope, group in by_scope(items):
             first = len(pieces)
             pieces += group
             pieces[first] = _scope(scope, sum(map(len, pieces[first:]))) + pieces[first]

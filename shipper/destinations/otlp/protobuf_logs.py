@@ -10,6 +10,8 @@ its index. So gzip finds one long repetition in each line, where fields in the o
 Source: opentelemetry/proto/logs/v1/logs.proto; semantic conventions, "Exceptions in logs".
 """
 
+from operator import add
+
 import msgspec
 
 from shipper.destinations.otlp.protobuf_values import (
@@ -21,18 +23,19 @@ from shipper.destinations.otlp.protobuf_values import (
     key_value,
     large_value,
     member,
+    members,
     text_field,
     unescaped,
     varint,
 )
-from shipper.destinations.otlp.values import exception_attributes, remember, scoped
+from shipper.destinations.otlp.values import all_scoped, exception_attributes, looked_up, numbered, remember, scoped
 from shipper.model import semconv
-from shipper.model.log_record import EVENT_TYPE, RESERVED, Encoder, LogRecord, Origin
+from shipper.model.log_record import EVENT_TYPE, RESERVED, Encoder, LogRecord, Origin, Records
 from shipper.model.severity import number_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 _MOST_WORD_BYTES = 64
 
@@ -86,6 +89,7 @@ class LogRecords(Encoder):
         self._tails: dict[str, Tail] = {}
         self._heads: dict[int, bytes] = {}
         self._bodies: dict[int, bytes] = {}
+        self._lengths: dict[int, bytes] = {}
 
     def log(self, record: LogRecord) -> bytes:
         """One LogRecord."""
@@ -145,6 +149,38 @@ class LogRecords(Encoder):
                 tail.digits[index % _HUNDRED],
             )
         )
+
+    def several(self, records: Records) -> list[bytes]:
+        """Records by column."""
+        bodies, times_ns = records.bodies, records.times_ns
+        columns: list[Iterable[bytes]] = [looked_up(self._bodies, map(len, bodies), self._body), bodies]
+        for attribute in records.attributes:
+            name = attribute.name if attribute.name not in RESERVED else f"log.{attribute.name}"
+            columns += members(b"\x32", name, attribute.values, is_text=attribute.is_text)
+        columns.append(looked_up(self._stamps, times_ns, self._stamp))
+        columns.append(looked_up(self._severities, records.levels, self._severity))
+        columns.append(self._several_shared(records.origin, records.index, len(bodies)))
+        columns.append(numbered(records.index, len(bodies)))
+        contents = list(map(b"".join, zip(*columns, strict=False)))
+        heads = looked_up(self._lengths, map(len, contents), self._length)
+        return all_scoped(list(map(add, heads, contents)), records.scopes)
+
+    def _several_shared(self, origin: Origin, first: int, count: int) -> list[bytes]:
+        """What records share that are of one origin, by index."""
+        shared: list[bytes] = []
+        at, end = first, first + count
+        while at < end:
+            digits = len(str(at))
+            stop = min(end, 10**digits)
+            shared += [self._shared(origin, digits)] * (stop - at)
+            at = stop
+        return shared
+
+    def _length(self, length: int) -> bytes:
+        """What stands before a record of some length."""
+        head = b"\x12" + varint(length)
+        remember(self._lengths, length, head)
+        return head
 
     def _tail_of(self, origin: Origin, level: str, index: int) -> Tail:
         severity = self._severities[level] if level in self._severities else self._severity(level)

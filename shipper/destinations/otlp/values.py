@@ -4,6 +4,7 @@ Source: opentelemetry/proto/common/v1/common.proto.
 """
 
 import math
+from itertools import groupby
 
 from shipper.delivery.interfaces import Several
 from shipper.model import semconv
@@ -11,7 +12,7 @@ from shipper.model.log_record import ExceptionInfo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import TypeVar
 
     K = TypeVar("K")
@@ -31,6 +32,9 @@ INT64_DIGITS = 19
 _MOST_REMEMBERED = 512
 _MOST_REMEMBERED_BYTES = 1024
 
+# Loggers' names remembered, each as a class.
+_MOST_SCOPES = 64
+
 
 def number_of(raw: bytes) -> int | float | None:
     """A JSON number as int64 or double; None for what neither can hold, which stays text."""
@@ -46,27 +50,59 @@ def number_of(raw: bytes) -> int | float | None:
 
 
 class Scoped(bytes):
-    """A log record of another scope than our own: a logger's.
+    """A log record of another scope than our own: a logger's. There is a class for each, so that records are small.
 
     Attributes:
         scope: Its name.
     """
 
-    scope: str
+    __slots__ = ()
+
+    scope = ""
+
+
+_scopes: dict[str, type[Scoped]] = {}
+
+
+def class_of(scope: str) -> type[bytes]:
+    """What the items under a logger's name are; bytes under our own scope."""
+    if not scope:
+        return bytes
+    found = _scopes.get(scope)
+    if found is None:
+        if len(_scopes) >= _MOST_SCOPES:
+            _scopes.clear()
+        found = _scopes[scope] = type("Scoped", (Scoped,), {"__slots__": (), "scope": scope})
+    return found
 
 
 def scope_of(item: bytes) -> str:
     """The logger's name that an item stands under; "" for our own scope."""
-    return item.scope if type(item) is Scoped else ""
+    return item.scope if isinstance(item, Scoped) else ""
+
+
+def by_scope(items: "Sequence[bytes]") -> "Iterator[tuple[str, Iterator[bytes]]]":
+    """Items that follow one another under the same name, with that name."""
+    for kind, group in groupby(items, type):
+        yield kind.scope if issubclass(kind, Scoped) else "", group
 
 
 def scoped(item: bytes, scope: str) -> bytes:
     """The item under a logger's name; itself under our own scope."""
-    if not scope:
-        return item
-    found = Scoped(item)
-    found.scope = scope
-    return found
+    return class_of(scope)(item) if scope else item
+
+
+def all_scoped(items: "Sequence[bytes]", scopes: "Sequence[str]") -> "list[bytes]":
+    """Items, each under a logger's name."""
+    if scopes.count(scopes[0]) == len(scopes):
+        kind = class_of(scopes[0])
+        return list(items) if kind is bytes else list(map(kind, items))
+    return [item if kind is bytes else kind(item) for item, kind in zip(items, map(class_of, scopes), strict=True)]
+
+
+def numbered(first: int, count: int) -> list[bytes]:
+    """Numbers from one on, in decimal."""
+    return str(list(range(first, first + count)))[1:-1].encode().split(b", ")
 
 
 def exception_attributes(exception: ExceptionInfo) -> list[tuple[str, str]]:
@@ -77,6 +113,13 @@ def exception_attributes(exception: ExceptionInfo) -> list[tuple[str, str]]:
         (semconv.EXCEPTION_STACKTRACE, exception.stack),
     )
     return [(name, text) for name, text in pairs if text]
+
+
+def looked_up(known: "dict[K, V]", keys: "Iterable[K]", find: "Callable[[K], V]") -> "list[V]":
+    """What is remembered of keys, or found."""
+    keys = list(keys)
+    found = list(map(known.get, keys))
+    return found if None not in found else [known.get(key) or find(key) for key in keys]  # type: ignore[return-value]
 
 
 def remember(known: "dict[K, V]", key: "K", value: "V", size: int = 0) -> None:

@@ -1,0 +1,154 @@
+"""Lines of one shape that follow one another: what they mean, found by column.
+
+A line by itself takes four times the steps: here each is taken for a whole column of values, in the interpreter's C.
+What a line of a shape means is decided where one of them is read (`LogParser`), and both ways say the same; a run of
+which one line is not as it usually is is read line by line.
+"""
+
+from operator import sub
+
+from shipper.model.log_record import Column, Records
+from shipper.parse.json_lines import LEVELS, logger_of, moment_of
+from shipper.parse.times import NEAR_NS, unix_ns
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from shipper.model.events import Run
+    from shipper.model.log_record import Origin
+    from shipper.parse.json_lines import Named
+    from shipper.parse.json_shapes import Shape
+
+    Rest = tuple[tuple[str, int, bool], ...]
+
+_QUOTE = b'"'[0]
+_NS_PER_S = 1_000_000_000
+
+# Words and timestamps remembered; what is longer is no timestamp that anybody writes, and is read by itself.
+_MOST_WORDS = 64
+_MOST_TIMES = 256
+_MOST_TIME_BYTES = 40
+
+_NO_TIME = -1
+
+
+class _Times(dict[bytes, int]):
+    """Nanoseconds since the epoch by a timestamp as it is written; `_NO_TIME` for what is none.
+
+    Args:
+        find: Finds it.
+    """
+
+    def __init__(self, find: "Callable[[bytes], int]") -> None:
+        self._find = find
+
+    def __missing__(self, raw: bytes) -> int:
+        if len(raw) > _MOST_TIME_BYTES:
+            return _NO_TIME
+        if len(self) >= _MOST_TIMES:
+            self.clear()
+        found = self[raw] = self._find(raw)
+        return found
+
+
+def _time_of(raw: bytes) -> int:
+    found = unix_ns(raw.decode("utf-8", "replace"))
+    return _NO_TIME if found is None else found
+
+
+def _exact_time_of(raw: bytes) -> int:
+    """The same of what is finer than a second."""
+    return _time_of(raw) if b"." in raw or b"," in raw else _NO_TIME
+
+
+_times = _Times(_time_of)
+_exact_times = _Times(_exact_time_of)
+
+
+def records_of(run: "Run", index: int, named: "Named", origin_of: "Callable[[str, str], Origin]") -> Records | None:
+    """What the lines of a run mean; None where they have to be read one by one.
+
+    Args:
+        run: Of a shape's lines.
+        index: Place of the first in the batch.
+        named: Says which invocation a value names.
+        origin_of: Says of an event's type and such an invocation where its lines come from.
+    """
+    shape: Shape = run.shape  # type: ignore[assignment]
+    written, *values, _ = zip(*run.rows, strict=False)
+    times_ns: Sequence[int] = list(map(_times.__getitem__, written))
+    if min(times_ns) < 0:
+        return None
+    if shape.is_text and any(_QUOTE in b"".join(values[place]) for place in shape.free):
+        return None  # it ends the string that its line stands in
+    levels, loggers = _levels(values, shape), _loggers(values, shape)
+    if shape.time >= 0 and (not shape.texts[shape.time] or values[shape.time] != written):
+        times_ns = _moments(values[shape.time], times_ns, shape)
+    origin, rest = _whose(values, shape, named, origin_of)
+    if not levels or not loggers or not times_ns or origin is None:
+        return None
+    attributes = [Column(name, is_text, values[place]) for name, place, is_text in rest]
+    return Records(index, origin, values[shape.message], times_ns, levels, attributes, loggers)
+
+
+def _whose(
+    values: "Sequence[Sequence[bytes]]", shape: "Shape", named: "Named", origin_of: "Callable[[str, str], Origin]"
+) -> "tuple[Origin | None, Rest]":
+    """Where lines come from, and what stays of their members; None where that is not the same for all of them."""
+    request_id, rest = "", shape.rests[-1]
+    for place, is_sure in shape.invocations:
+        column = values[place]
+        if column.count(column[0]) != len(column):
+            return None, ()
+        request_id = named[is_sure][shape.raw_of(column[0], place)]
+        if request_id:
+            rest = shape.rests[place]
+            break
+    origin = origin_of("function", request_id)
+    return (None if origin.tenant else origin), rest
+
+
+def _levels(values: "Sequence[Sequence[bytes]]", shape: "Shape") -> "Sequence[str]":
+    """How severe lines are; nothing where one of them does not say."""
+    place = shape.level
+    if place < 0:
+        return ("",) * len(values[0])
+    return _said(values[place], shape.levels, lambda value: LEVELS.get(shape.raw_of(value, place), ""))
+
+
+def _loggers(values: "Sequence[Sequence[bytes]]", shape: "Shape") -> "Sequence[str]":
+    """Whose they are, likewise."""
+    place = shape.logger
+    if place < 0:
+        return ("",) * len(values[0])
+    return _said(values[place], shape.loggers, lambda value: logger_of(shape.raw_of(value, place)))
+
+
+def _said(column: "Sequence[bytes]", known: dict[bytes, str], find: "Callable[[bytes], str]") -> "Sequence[str]":
+    """What values say of which there are few; nothing where one of them says nothing."""
+    try:
+        return list(map(known.__getitem__, column))
+    except KeyError:
+        for value in set(column).difference(known):
+            word = find(value)
+            if word and len(known) < _MOST_WORDS:
+                known[value] = word
+    words = [known.get(value) or find(value) for value in column]
+    return words if "" not in words else ()
+
+
+def _moments(column: "Sequence[bytes]", events_ns: "Sequence[int]", shape: "Shape") -> "Sequence[int]":
+    """When lines were written, by what they say and by their events; nothing where one of them does not say."""
+    if shape.texts[shape.time]:
+        found = list(map(_exact_times.__getitem__, column))
+        if min(found) >= 0:
+            away = list(map(sub, found, events_ns))
+            return found if min(away) >= -NEAR_NS and max(away) <= NEAR_NS else ()
+    moments: list[int] = []
+    for value, event_ns in zip(column, events_ns, strict=True):
+        written_ns, is_exact = moment_of(shape.raw_of(value, shape.time), event_ns)
+        if written_ns is None:
+            return ()
+        moments.append(written_ns if is_exact or not 0 <= event_ns - written_ns < _NS_PER_S else event_ns)
+    return moments

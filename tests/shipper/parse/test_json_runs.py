@@ -1,0 +1,239 @@
+"""Lines of one shape that are read together say what each says by itself."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lifecycle.contract.backlog import SEVERAL, Backlog, UnderWay, Writer
+from shipper.delivery.batch import BatchLimits, Position
+from shipper.destinations.otlp import json_logs, protobuf_logs
+from shipper.destinations.otlp.destination import Shapes as OtlpShapes
+from shipper.destinations.otlp.json_encoding import JsonEncoding
+from shipper.destinations.otlp.values import class_of, scope_of
+from shipper.model.events import Run
+from shipper.model.log_record import Encoder, LogRecord, Records
+from shipper.model.signals import Selection
+from shipper.parse.json_shapes import Shapes
+from shipper.pipeline import Pipeline
+from tests.shipper.support import OBSERVED_NS, REQUEST_ID, TIME, Lines, event, start
+
+LATER = "2024-05-20T16:29:45.517Z"
+USUAL: dict[str, list[Any]] = {
+    "timestamp": [TIME, LATER, TIME, LATER],
+    "level": ["INFO", "WARN", "INFO", "ERROR"],
+    "message": ["m", "a longer one", "", "é"],
+    "logger": ["shop", "shop.cart", "shop", ""],
+    "requestId": [REQUEST_ID] * 4,
+    "order": [1, 127, 128, 16_384],
+    "n": [7] * 4,
+    "who": ["anna", "bo", "chris", "dee"],
+    "log.record.uid": ["x", "yy", "x", "x"],
+    "ok": [True, False, None, True],
+    "share": [0.5, -1, 2e9, 10**20],
+}
+NAMES = st.lists(st.sampled_from(sorted(USUAL)), min_size=1, unique=True)
+# What is seldom there, and may be at any place of a run.
+ODD: st.SearchStrategy[Any] = st.sampled_from(
+    [
+        *(
+            'say "so"',
+            "a\\b",
+            "two\nlines",
+            "memory",
+            "CloudWatchMetrics",
+            "}",
+            '","order":1',
+            "yesterday",
+            "INFO",
+            " ",
+        ),
+        *(16_384, -1, 2_097_152, 10**19, 1716222585, 1716222585123, {"a": 1}, [], None, True),
+    ]
+)
+CHANGES = st.lists(st.tuples(st.integers(0, 39), st.sampled_from(sorted(USUAL)), ODD), max_size=4)
+OTHERS = st.sampled_from(
+    [
+        event("a plain line\n"),
+        event('{"message":"m"'),
+        event('","order":1}\n'),
+        event({"message": "of no shape", "more": []}),
+        event("an extension's", "extension"),
+        event({"requestId": REQUEST_ID, "status": "success"}, "platform.runtimeDone"),
+        event("m", time="yesterday"),
+        {"time": TIME, "type": "function", "record": "m", "more": 1},
+        [],
+    ]
+)
+BETWEEN = st.lists(st.tuples(st.integers(0, 39), OTHERS), max_size=4)
+
+
+class Watched(Encoder):
+    """Counts the lines that are written together."""
+
+    def __init__(self, made: Encoder) -> None:
+        self.text_line = made.text_line
+        self.together = 0
+        self._log, self._several = made.log, made.several
+        self.several = self._counted
+
+    def log(self, record: LogRecord) -> bytes:
+        """One by itself."""
+        return self._log(record)
+
+    def _counted(self, records: Records) -> list[bytes]:
+        assert self._several is not None
+        self.together += len(records.bodies)
+        return self._several(records)
+
+
+def backlog_of(*frames: list[Any], is_ascii: bool = True) -> tuple[Backlog, int]:
+    """Frames as the platform writes them, without white space."""
+    backlog = Backlog(1_000_000)
+    writer = Writer(backlog, end=0, released=0)
+    for number, events in enumerate(frames):
+        body = json.dumps(events, separators=(",", ":"), ensure_ascii=is_ascii).encode()
+        writer.append(body, events=len(events), observed_ns=OBSERVED_NS, digest=bytes([number] * 8))
+    return backlog, writer.end
+
+
+def shipped(backlog: Backlog, end: int, encoder: Encoder, limits: BatchLimits, *, is_followed: bool) -> list[Any]:
+    """What a backlog comes to: the records of each batch with their loggers' names, and where it ends."""
+    encoding = JsonEncoding({})
+    shapes = OtlpShapes(lambda _signal: encoding, {}) if is_followed else None
+    made = Pipeline(encoder, limits, Lines().log, Selection(), shapes)
+    return [
+        (
+            [(bytes(one), scope_of(one)) for one in (batch.parcels["logs"].records if "logs" in batch.parcels else [])],
+            (batch.rows, batch.body_bytes, batch.end, batch.lost, batch.unmapped),
+        )
+        for batch in made.batches(backlog.frames(0, end), Position(0))
+    ]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    names=NAMES,
+    changes=CHANGES,
+    between=BETWEEN,
+    form=st.sampled_from(["text", "object"]),
+    is_ascii=st.booleans(),
+    encoding=st.sampled_from([protobuf_logs, json_logs]),
+    limits=st.sampled_from([(10**9, 10**9), (2000, 10**9), (10**9, 7)]),
+    is_followed=st.booleans(),
+)
+def test_lines_read_together_are_written_as_each_by_itself(
+    names: list[str],
+    changes: list[tuple[int, str, Any]],
+    between: list[tuple[int, Any]],
+    form: str,
+    is_ascii: bool,  # noqa: FBT001 - hypothesis gives it
+    encoding: Any,
+    limits: tuple[int, int],
+    is_followed: bool,  # noqa: FBT001 - likewise
+) -> None:
+    """Whatever they are, whatever stands between them, and wherever a batch ends."""
+    objects: list[dict[str, Any]] = [
+        {"message": f"line {number}", **{name: USUAL[name][number // 3 % 4] for name in names}} for number in range(40)
+    ]
+    for number, name, value in changes:
+        objects[number][name] = value
+    lines = [
+        json.dumps(one, separators=(",", ":"), ensure_ascii=False) + "\n" if form == "text" else one for one in objects
+    ]
+    events: list[Any] = [event(line, time=[TIME, LATER][number // 5 % 2]) for number, line in enumerate(lines)]
+    learnt = [start(), *events[:20]]
+    for place, other in sorted(between, reverse=True, key=lambda one: one[0]):
+        events.insert(place, other)
+    backlog, end = backlog_of(learnt, events, events[7:], is_ascii=is_ascii)
+    together, alone = encoding.LogRecords(), encoding.LogRecords()
+    alone.several = None
+    most = BatchLimits(*limits)
+    assert shipped(backlog, end, together, most, is_followed=is_followed) == shipped(
+        backlog, end, alone, most, is_followed=is_followed
+    )
+
+
+def lines_of(number: int, **more: Any) -> list[dict[str, Any]]:
+    return [
+        dict(event({"level": "INFO", "message": f"line {place}", "order": place, **more})) for place in range(number)
+    ]
+
+
+@pytest.mark.parametrize("form", ["text", "object"])
+def test_lines_of_a_known_shape_are_read_together(form: str) -> None:
+    """In frames smaller than what is decoded at once, and in larger ones, whose parts end anywhere."""
+    lines = lines_of(400, who="x" * 100)
+    if form == "text":
+        lines = [event(json.dumps(one["record"], separators=(",", ":")) + "\n") for one in lines]
+    backlog, end = backlog_of(lines[:8], lines[:20], lines)
+    encoder = Watched(protobuf_logs.LogRecords())
+    (found,) = shipped(backlog, end, encoder, BatchLimits(10**9, 10**9), is_followed=False)
+    assert (found[1][0], encoder.together) == (428, 420)
+
+
+def test_what_stands_between_them_is_read_by_itself_and_no_more() -> None:
+    lines = lines_of(100)
+    backlog, end = backlog_of(lines[:8], [*lines[:40], event("text\n"), *lines[40:], event({"other": 1})])
+    encoder = Watched(json_logs.LogRecords())
+    (found,) = shipped(backlog, end, encoder, BatchLimits(10**9, 10**9), is_followed=True)
+    assert found[1][0] == 110
+    assert encoder.together > 80
+
+
+def test_lines_that_may_tell_a_failure_are_looked_at_one_by_one() -> None:
+    lines = lines_of(30)
+    lines[17]["record"]["message"] = "out of memory"
+    backlog, end = backlog_of([start(), *lines[:8]], lines)
+    encoder = Watched(json_logs.LogRecords())
+    shipped(backlog, end, encoder, BatchLimits(10**9, 10**9), is_followed=True)
+    assert 17 <= encoder.together < 30
+
+
+def test_several_lines_of_which_a_shipper_died_are_read_one_by_one_by_the_next() -> None:
+    """Which of them it was is not known, and no other is to be passed through as text."""
+    lines = lines_of(30)
+    backlog, end = backlog_of(lines[:8], lines)
+    _, second = backlog.frames(0, end)
+    under_way = UnderWay()
+
+    class Deadly(Watched):
+        def _counted(self, records: Records) -> list[bytes]:
+            raise SystemExit(f"{len(records.bodies)} of {under_way.places()}")
+
+    limits, said = BatchLimits(10**9, 10**9), Lines()
+    first = Pipeline(Deadly(protobuf_logs.LogRecords()), limits, said.log, under_way=under_way)
+    with pytest.raises(SystemExit, match=f"30 of .*{SEVERAL}"):
+        list(first.batches(backlog.frames(0, end), Position(0)))
+    assert under_way.places() == {(second.start, SEVERAL)}
+    encoder = Watched(protobuf_logs.LogRecords())
+    (batch,) = Pipeline(encoder, limits, said.log, under_way=under_way).batches(backlog.frames(0, end), Position(0))
+    assert (batch.rows, batch.unmapped, encoder.together) == (38, set(), 0)
+
+
+def test_loggers_remembered_are_few() -> None:
+    backlog, end = backlog_of(*[[event({"message": "m", "logger": f"shop.{number}"})] * 3 for number in range(200)])
+    (found,) = shipped(backlog, end, protobuf_logs.LogRecords(), BatchLimits(10**9, 10**9), is_followed=False)
+    assert [scope for _, scope in found[0][::3]] == [f"shop.{number}" for number in range(200)]
+    first = class_of("shop.199")
+    assert class_of("shop.199") is first
+    for number in range(64):
+        class_of(f"other.{number}")
+    assert class_of("shop.199") is not first
+
+
+def test_what_is_read_at_once_grows_where_no_line_of_a_shape_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a function that turns to other lines pays nothing for those that it does not write any more."""
+    looked: list[int] = []
+    run = Shapes.run
+
+    def watched(self: Shapes, chunk: bytes) -> Run | None:
+        looked.append(len(chunk))
+        return run(self, chunk)
+
+    monkeypatch.setattr(Shapes, "run", watched)
+    backlog, end = backlog_of(lines_of(8), [event("text " * 20)] * 2000)
+    shipped(backlog, end, protobuf_logs.LogRecords(), BatchLimits(10**9, 10**9), is_followed=False)
+    assert 2 < len(looked) < 16
