@@ -147,14 +147,14 @@ class Reports:
     def _settled(self, batch: Batch, first: int, last: int) -> Tally:
         """What became of the rows [first, last); sizes are looked up only where something was given up."""
         events, dropped = batch.tally(first, last)
-        shipped, given_up = batch.tally_exported(first, last)
+        shipped, given_up = batch.tally_exported(first, last) if batch.exported else ({}, {})
         parts = [size for row, size in batch.parts.items() if first <= row < last]
         events -= len(parts)
-        unknown = [row for row in batch.lost if first <= row < last and row not in batch.lost_bytes]
-        if unknown:
+        if batch.lost:
+            unknown = [row for row in batch.lost if first <= row < last and row not in batch.lost_bytes]
             batch.lost_bytes |= self._sizes(batch, unknown)
-        dropped_bytes = batch.tally_bytes(first, last)
-        rejected = _rejected(batch, events - sum(shipped.values()), shipped, given_up)
+        dropped_bytes = batch.tally_bytes(first, last) if batch.lost else {}
+        rejected = _rejected(batch, events - sum(shipped.values()), shipped, given_up) if batch.rejected else 0
         if rejected:
             # How many, but not which: of all that were in question, each counts alike.
             taken = [row for row in range(first, last) if row not in batch.lost]
@@ -163,8 +163,8 @@ class Reports:
             dropped["rejected"] = rejected
             dropped_bytes["rejected"] = round(size * rejected / events)
         completes = not batch.taken.isdisjoint(MADE_OF_PARTS)
-        unmapped = sum(first <= row < last for row in batch.unmapped)
-        unredactable = sum(first <= row < last for row in batch.unredactable)
+        unmapped = sum(first <= row < last for row in batch.unmapped) if batch.unmapped else 0
+        unredactable = sum(first <= row < last for row in batch.unredactable) if batch.unredactable else 0
         return Tally(
             events=events - rejected,
             parts=len(parts),
@@ -203,8 +203,8 @@ class Reports:
                 parts=settled.parts,
                 parts_bytes=settled.parts_bytes,
                 completes=settled.completes,
-                dropped=wire.folded(settled.dropped),
-                dropped_bytes=wire.folded(settled.dropped_bytes),
+                dropped=wire.folded(settled.dropped) if settled.dropped else {},
+                dropped_bytes=wire.folded(settled.dropped_bytes) if settled.dropped_bytes else {},
                 requests=counts.requests,
                 retries=counts.retries,
                 wire_bytes=counts.wire_bytes,

@@ -348,8 +348,9 @@ class Worker:
 
     def _deliver_together(self, batches: list[Batch]) -> None:
         started = time.monotonic()
-        if any(batch.body_bytes >= LARGE_BYTES for batch in batches):
-            give_back_large_blocks()
+        for batch in batches:
+            if batch.body_bytes >= LARGE_BYTES:
+                give_back_large_blocks()
         try:
             self._delivery.deliver(batches, self._reports.note)
         except HeldError as exc:
@@ -360,7 +361,8 @@ class Worker:
         self._commands.report()
         self._unfinished = [one for one in self._unfinished if one[1] not in batches]
         for batch in batches:
-            self._say_shipped(batch, started)
+            if self._log.is_debug:
+                self._say_shipped(batch, started)
             if not batch.is_done:
                 batch.trim()
 
@@ -452,15 +454,14 @@ class Worker:
         return 4 * (until - since.through) > 3 * self._backlog.capacity_bytes
 
     def _say_shipped(self, batch: Batch, started: float) -> None:
-        if self._log.is_debug:
-            self._log.debug(
-                "shipper.batch_shipped",
-                events=batch.rows,
-                body_bytes=batch.body_bytes,
-                through=batch.end.through,
-                skip=batch.end.skip,
-                took_ms=round((time.monotonic() - started) * 1000, 1),
-            )
+        self._log.debug(
+            "shipper.batch_shipped",
+            events=batch.rows,
+            body_bytes=batch.body_bytes,
+            through=batch.end.through,
+            skip=batch.end.skip,
+            took_ms=round((time.monotonic() - started) * 1000, 1),
+        )
 
 
 def _rules(settings: Settings, log: Log) -> "Rules | None":

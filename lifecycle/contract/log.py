@@ -182,7 +182,12 @@ class _Chain:
 
     def bind(self, fields: "dict[str, str]") -> None:
         """See `Log.bind_process`."""
-        self._bound = {name: text for name, text in {**self._bound, **fields}.items() if text}
+        self._bound = {**self._bound, **fields}
+
+    @property
+    def _said(self) -> "dict[str, object]":
+        """What is bound and says something."""
+        return {name: value for name, value in self._bound.items() if value}
 
     def hide(self, secret: str) -> None:
         """See `Log.hide`."""
@@ -200,7 +205,7 @@ class _Chain:
 
     def merged(self, _logger: object, _level: str, event_dict: "dict[str, Any]") -> "dict[str, Any]":
         """With what is bound to the process."""
-        return {**self._bound, **event_dict}
+        return {**self._said, **event_dict}
 
     def hidden(self, _logger: object, _level: str, event_dict: "dict[str, Any]") -> "dict[str, Any]":
         """Without secrets, whatever the field; names of ours have none."""
@@ -238,7 +243,7 @@ class _Chain:
 
     def take_plain(self, level: str, event: str, fields: "dict[str, object]") -> None:
         """Writes a line without structlog."""
-        self.take(plain_line(self._component, level, event, self.hidden(None, level, {**self._bound, **fields})))
+        self.take(plain_line(self._component, level, event, self.hidden(None, level, {**self._said, **fields})))
 
 
 def fields_of(message: "Struct", without: Collection[str] = ()) -> "dict[str, Any]":

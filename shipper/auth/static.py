@@ -46,7 +46,7 @@ class StaticAuth:
     @property
     def is_ready(self) -> bool:
         """Whether it is known what the references stand for."""
-        return not any(one.is_unresolved for one in self._found)
+        return not self._found or not any(one.is_unresolved for one in self._found)
 
     def target(self, request: "Request") -> str:
         """Its own."""
@@ -57,9 +57,10 @@ class StaticAuth:
     def headers(self, request: "Request") -> "Headers":
         """The same for all."""
         del request
-        values = tuple([one.value for one in self._found])
-        if values != self._values:
-            self._values, self._headers = values, self._made()
+        if self._found:
+            values = tuple([one.value for one in self._found])
+            if values != self._values:
+                self._values, self._headers = values, self._made()
         return self._headers
 
     def judged(self, outcome: Outcome, response: "Response") -> Outcome:

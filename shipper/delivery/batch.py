@@ -106,8 +106,9 @@ class Parcel:
 
     def settle(self, indexes: Sequence[int]) -> None:
         """Records are delivered or dropped."""
-        for at in indexes:
-            self.unproven.pop(at, None)
+        if self.unproven:
+            for at in indexes:
+                self.unproven.pop(at, None)
         if isinstance(indexes, range) and indexes.step == 1 and indexes.start == self._first:
             self._first = indexes.stop
         else:

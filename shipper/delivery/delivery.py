@@ -195,10 +195,12 @@ class Delivery:
         self._has_only_deferred = with_deferred
         tasks = [task for batch in batches for task in self._tasks(batch, with_deferred=with_deferred)]
         self._send(tasks, settled)
-        failing = self._without_unsupported([task for task in tasks if task.failed is not None], settled)
-        if any(self._may_be_repeated(task) for task in failing):
-            failing = self._repeat(tasks, failing, settled)
-        held = self._held(failing)
+        held = None
+        if failing := [task for task in tasks if task.failed is not None]:
+            failing = self._without_unsupported(failing, settled)
+            if any(self._may_be_repeated(task) for task in failing):
+                failing = self._repeat(tasks, failing, settled)
+            held = self._held(failing)
         for batch in batches:
             if held is None or batch.is_begun:
                 settled(batch)
@@ -234,7 +236,7 @@ class Delivery:
                 batch.lose(signal, UNSUPPORTED)
                 continue
             health = self._healths[signal]
-            if not is_final and (health.is_resting or (health.is_deferred and not with_deferred)):
+            if not is_final and health.is_deferred and (health.is_resting or not with_deferred):
                 continue
             endpoint = self._endpoints[signal]
             isolation = Isolation(
@@ -242,14 +244,16 @@ class Delivery:
                 health,
                 shipment=self._shipment,
                 limits=endpoint.limits,
-                is_searching=health.ends_at(*_place(batch, parcel)) >= (1 if is_final else MOST_SHIPMENTS),
+                is_searching=health.has_ended
+                and health.ends_at(*_place(batch, parcel)) >= (1 if is_final else MOST_SHIPMENTS),
                 divide=functools.partial(batch.divide, parcel),
             )
             task = _Task(batch, parcel, isolation, endpoint, health)
             if parcel.pending is not None:
                 (task.piece, task.answered), parcel.pending = parcel.pending, None
                 task.is_late = True
-            self._count_dropped(task)
+            if isolation.dropped:
+                self._count_dropped(task)
             tasks.append(task)
         return tasks
 
@@ -260,7 +264,8 @@ class Delivery:
             if not sending:
                 return
             self._begin(sending)
-            for task in sorted(sending, key=lambda task: task.answered is None):
+            # What was sent ahead is answered first.
+            for task in sorted(sending, key=_is_unsent):
                 floor = task.parcel.floor
                 if (task.answered is None or task.is_late) and self._timing.time_left_s() <= 0:
                     if task.answered is not None:
@@ -277,8 +282,12 @@ class Delivery:
 
     def _next(self, tasks: Sequence[_Task]) -> list[_Task]:
         """Those whose next requests are under way together; of an endpoint that is not well, one alone."""
-        sending = []
-        blocked = {task.parcel.signal for task in tasks if task.failed and not task.isolation.is_about_records}
+        sending: list[_Task] = []
+        blocked = set()
+        are_well = True
+        for task in tasks:
+            if task.failed is not None and not task.isolation.is_about_records:
+                blocked.add(task.parcel.signal)
         for task in tasks:
             signal = task.parcel.signal
             if task.failed is not None or signal in blocked:
@@ -287,10 +296,15 @@ class Delivery:
                 task.piece = task.isolation.next()
             if task.piece:
                 sending.append(task)
-                if not self._may_be_sent_ahead(task):
-                    blocked.add(signal)
-        # Those that are not well may take long to find out about: the others do not wait for it.
-        sending.sort(key=lambda task: task.health.failing_since_s is not None)
+                if task.health.failing_since_s is not None:
+                    are_well = False
+                    if not self._may_be_sent_ahead(task):
+                        blocked.add(signal)
+        if not are_well:
+            # They may take long to find out about: the others do not wait for it.
+            sending.sort(key=_is_failing)
+        if len(sending) <= _MOST_AT_ONCE:
+            return sending
         # What waits for the answer to a request of an earlier shipment needs no new connection.
         is_last = self._timing.is_final and any(task.health.is_slow for task in sending)
         most = _MOST_AT_LAST if is_last else _MOST_AT_ONCE
@@ -307,10 +321,10 @@ class Delivery:
                     task.made()
         for task in sending:
             if task.answered is None and self._may_be_sent_ahead(task) and self._timing.time_left_s() > 0:
-                if self._is_known_too_large(task):
+                if self._has_shrunk and self._is_known_too_large(task):
                     continue
                 request = task.made()
-                if self._is_too_large(task, request):
+                if task.endpoint.limits.request_bytes and self._is_too_large(task, request):
                     continue
                 try:
                     task.answered = task.endpoint.begin(request, self._timing.time_left_s() * _AHEAD_SHARE)
@@ -361,11 +375,11 @@ class Delivery:
         answered, task.answered = task.answered, None
         task.late_s = 0.0
         if answered is None:
-            if self._is_known_too_large(task):
+            if self._has_shrunk and self._is_known_too_large(task):
                 task.request = None
                 return Outcome(verdict=Verdict.SPLIT, reason="batch_bytes")
             request, task.request = task.made(), None
-            if self._is_too_large(task, request):
+            if task.endpoint.limits.request_bytes and self._is_too_large(task, request):
                 return Outcome(verdict=Verdict.SPLIT, reason="request_bytes")
             self._count(task, request)
             outcome = task.endpoint.send(request)
@@ -399,11 +413,11 @@ class Delivery:
     def _is_too_large(self, task: _Task, request: "Request") -> bool:
         limits = task.endpoint.limits
         size = len(request.body) if limits.is_compressed else request.body_bytes
-        return bool(limits.request_bytes) and size > limits.request_bytes
+        return size > limits.request_bytes
 
     def _is_known_too_large(self, task: _Task) -> bool:
         """Whether the destination found less than this too large, of which it need not be asked again."""
-        if not self._has_shrunk or len(task.piece) == 1:
+        if len(task.piece) == 1:
             return False
         return sum(len(task.parcel.records[at]) for at in task.piece) > self._limits.batch_bytes
 
@@ -412,12 +426,15 @@ class Delivery:
         piece, health = task.piece, task.health
         match outcome.verdict:
             case Verdict.DONE:
-                if self._note_rejected(task, outcome) and any(
-                    outcome.items.get(place, outcome).verdict is Verdict.DONE for place in range(len(piece))
-                ):
+                is_any_taken = not outcome.rejected or self._note_rejected(task, outcome)
+                if is_any_taken and outcome.items:
+                    items = outcome.items
+                    is_any_taken = any(items.get(at, outcome).verdict is Verdict.DONE for at in range(len(piece)))
+                if is_any_taken:
                     health.took(task.late_s)
                     # What others made is no sign that what we make of events was taken.
-                    if any(not isinstance(task.parcel.records[at], Several) for at in piece):
+                    records = task.parcel.records
+                    if type(records[piece[0]]) is bytes or any(not isinstance(records[at], Several) for at in piece):
                         task.batch.taken.add(task.parcel.signal)
             case Verdict.SPLIT if len(piece) > 1 and outcome.reason != "batch_bytes":
                 self._shrink(task, outcome)
@@ -431,7 +448,8 @@ class Delivery:
             task.isolation.drop(piece, outcome)
         else:
             task.isolation.answered(piece, outcome)
-        self._count_dropped(task)
+        if task.isolation.dropped:
+            self._count_dropped(task)
 
     def _repeat(self, tasks: Sequence[_Task], failing: list[_Task], settled: Callable[[Batch], None]) -> list[_Task]:
         """Tries again what may be taken later, all of it together, until it is taken or the time is over.
@@ -548,8 +566,6 @@ class Delivery:
 
     def _note_rejected(self, task: _Task, outcome: Outcome) -> bool:
         """Counts what was rejected of a request; whether anything was taken of it."""
-        if not outcome.rejected:
-            return True
         items = sum(items_of(task.parcel.records[at]) for at in task.piece)
         rejected = min(outcome.rejected, items)
         task.batch.reject(task.parcel.signal, rejected)
@@ -586,6 +602,14 @@ class Delivery:
             task.health.log.debug(
                 "shipper.retry_planned", reason=reason, tries=tries, pause_ms=round(pause_s * 1000, 1)
             )
+
+
+def _is_unsent(task: _Task) -> bool:
+    return task.answered is None
+
+
+def _is_failing(task: _Task) -> bool:
+    return task.health.failing_since_s is not None
 
 
 def _place(batch: Batch, parcel: Parcel) -> tuple[int, int]:

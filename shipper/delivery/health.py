@@ -192,6 +192,11 @@ class Health:
             effect="these records are lost; the other signals do not wait for them",
         )
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether a shipment ended at one of its records."""
+        return self._ended_at is not None
+
     def ended_at(self, through: int, skip: int) -> int:
         """Notes that a shipment ended at a record; how many in a row did at that one."""
         if self._ended_at != (through, skip):

@@ -71,13 +71,20 @@ class Isolation:
         self._pieces: list[Sequence[int]] = []
         self._taker = taker
         self._shipment = shipment
-        self._is_searching = is_searching or any(not one.outcome.is_refusal for one in parcel.unproven.values())
+        unproven = parcel.unproven
+        self._is_searching = is_searching or (
+            bool(unproven) and any(not one.outcome.is_refusal for one in unproven.values())
+        )
         self._taken_before = taker.taken
         self._probe = -1
         if limits.item_bytes:
             too_large = self._too_large(limits.item_bytes)
             self.drop(too_large, Outcome(verdict=Verdict.SPLIT, reason="item_bytes"))
         owed = parcel.owed()
+        if not is_searching and not parcel.unproven and parcel.pending is None:  # as nearly always
+            is_one = owed and not limits.request_items
+            self._pieces = [owed] if is_one else _chunks(owed, limits.request_items)[::-1]
+            return
         # What is in a request that is under way is not sent beside it.
         aside = {*parcel.unproven, *(parcel.pending[0] if parcel.pending else ())}
         clear = [at for at in owed if at not in aside] if aside else owed
@@ -100,7 +107,8 @@ class Isolation:
         if self.failed is not None:
             return ()
         if not self._pieces:
-            self._end()
+            if self._parcel.unproven:
+                self._end()
             return ()
         return self._pieces.pop()
 

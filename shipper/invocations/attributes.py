@@ -47,7 +47,14 @@ def _members_of(kind: type[Part], but: tuple[str, ...]) -> tuple[tuple[str, str,
 
 def bounded(attributes: "dict[str, Any]") -> "dict[str, Any]":
     """As many of them, from the first, as may travel with a report."""
+    if not attributes:
+        return attributes
     left = MOST_BYTES
+    try:  # a few bytes more than one by one
+        if len(msgspec.msgpack.encode(attributes)) + len(attributes) <= left:
+            return attributes
+    except OverflowError:
+        pass
     kept = {}
     for name, value in attributes.items():
         try:

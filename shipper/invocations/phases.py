@@ -331,7 +331,7 @@ class Phases:
         for span in spans[:MOST_CHILDREN]:
             start_ns = unix_ns(span.start)
             if start_ns is not None:
-                said = bounded(dict(attributes_of(span, "name", "start", "duration_ms")))
+                said = bounded(dict(attributes_of(span, "name", "start", "duration_ms"))) if span.others else {}
                 end_ns = start_ns + duration_ns(span.duration_ms)
                 found.append(Child(span.name[:MOST_ID], start_ns, end_ns, said))
         return tuple(found)

@@ -86,11 +86,13 @@ def _with(state: list[int | float] | None, bounds: tuple[float, ...], value: flo
         return [(state[0] if state else 0) + int(value)]
     if state is None:
         state = [0, 0.0, value, value, *(0 for _ in bounds), 0]
-    bucket = 0
-    for bound in bounds:
-        if value <= bound:
-            break
-        bucket += 1
+    bucket, above = 0, len(bounds)
+    while bucket < above:  # as bisect.bisect_left does, which would be a module to load
+        middle = (bucket + above) // 2
+        if value <= bounds[middle]:
+            above = middle
+        else:
+            bucket = middle + 1
     found = state.copy()
     found[0] += 1
     found[1] += value

@@ -5,6 +5,8 @@ field is optional, numbers may be strings, and what a type does not know or what
 `others`, so that nothing of a record is lost.
 """
 
+import functools
+
 import msgspec
 
 TYPE_CHECKING = False
@@ -158,8 +160,12 @@ _MOST_VALUES = 1024
 _decoders = {kind: msgspec.json.Decoder(kind, strict=False) for kind in set(KINDS.values())}
 
 
+@functools.lru_cache(maxsize=1)
 def record_of(kind: str, raw: bytes) -> Record | None:
-    """The record of an event of type `kind`; None for an unknown type, and for what is no object."""
+    """The record of an event of type `kind`; None for an unknown type, and for what is no object.
+
+    The last one is remembered: what follows from an event and what is shipped of it begin with the same.
+    """
     known = KINDS.get(kind)
     if known is None or raw[:1] != b"{" or raw.count(b",") > _MOST_VALUES:
         return None

@@ -12,7 +12,7 @@ import msgspec
 from lifecycle.contract import late
 from lifecycle.contract.frames import Frame
 from lifecycle.contract.json_text import as_text, without_newline
-from shipper.model.context import NOTHING, TENANT_ID, Context, request_id_of
+from shipper.model.context import MOST_ID, NOTHING, TENANT_ID, Context, request_id_of
 from shipper.model.events import AnyEvent, BrokenEvent, Event, OddEvent, WiderEvent
 from shipper.model.log_record import ExceptionInfo, LogRecord, Origin
 from shipper.parse.text_formats import (
@@ -430,15 +430,18 @@ class LogParser:
 
     def _of_platform(self, event: Event, index: int, raw: bytes, others: "Attributes") -> LogRecord:
         """A platform event: one readable line, and what it says as an attribute. Unknown ones as they are."""
-        from shipper.model.platform_records import record_of
+        from shipper.model.platform_records import Ended, Started, record_of
         from shipper.parse.platform_lines import line_of
 
         known = record_of(event.type, raw)
-        origin = self._origin(event.type, request_id_of(raw))
+        request_id = known.request_id if isinstance(known, Started | Ended) else request_id_of(raw)
+        origin = self._origin(event.type, request_id if len(request_id) <= MOST_ID else "")
         if known is None:
             return self._record(event, index, origin, event.time, as_text(raw), others)
         line, level = line_of(event.type, known)
-        _, attributes = _narrowed(b"0", (*others, ("aws.lambda.event.record", raw)))
+        attributes = (*others, ("aws.lambda.event.record", raw))
+        if others or raw.count(b",") > _MOST_VALUES:
+            _, attributes = _narrowed(b"0", attributes)
         return self._record(event, index, origin, event.time, _to_json(line), attributes, level)
 
     def _record(

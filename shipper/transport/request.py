@@ -9,9 +9,10 @@ _GZIP_LEVEL = 1
 # zlib's way to say: with gzip's header and trailer (RFC 1952).
 _GZIP_WBITS = 31
 
-# Items of up to this size are compressed with a window as large as them (2**13) and tables to match, in 64 KB. zlib's
-# usual 256 KB are more than the heap keeps: the kernel would hand them out, zeroed, and get them back, each time.
-_SMALL_BYTES = 8192
+# Items of up to this size are compressed with a window of 2**13, half as large, and tables to match, in 64 KB: the same
+# comes of it. zlib's usual 256 KB are more than the heap keeps: the kernel would hand them out, zeroed, and get them
+# back, each time.
+_SMALL_BYTES = 16_384
 _SMALL_GZIP_WBITS = 16 + 13
 _SMALL_MEM_LEVEL = 6
 

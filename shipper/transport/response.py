@@ -150,14 +150,14 @@ class ResponseReader:
         self._response = Response(
             status=self._parser.get_status_code(),
             headers=self._headers,
-            body=self._decompressed(),
+            body=self._decompressed() if b"content-encoding" in self._headers else bytes(self._body),
             is_reusable=is_reusable,
         )
 
     def _decompressed(self) -> bytes:
         """The body; some servers compress it without having been asked to. Then the header that says so goes, too."""
         body = bytes(self._body)
-        if body and self._headers.get(b"content-encoding", b"").strip().lower() in _GZIP:
+        if body and self._headers[b"content-encoding"].strip().lower() in _GZIP:
             with suppress(zlib.error):
                 body = zlib.decompressobj(_ANY_WBITS).decompress(body, self._most_body)
                 del self._headers[b"content-encoding"]

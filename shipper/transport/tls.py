@@ -70,7 +70,12 @@ class TlsConnection:
     def receive(self, until: float) -> bytes:
         """See `Stream`."""
         early, self._early = self._early, b""
-        return early or self._repeated(lambda: self._tls.read(PIECE_BYTES), until, at_end=b"")
+        if early:
+            return early
+        if not self._incoming.pending and not self._tls.pending():
+            # Nothing is there to be read but at the socket; to find that out costs an exception.
+            self._outgoing_and_incoming(until)
+        return self._repeated(functools.partial(self._tls.read, PIECE_BYTES), until, at_end=b"")
 
     def has_come(self, until: float) -> bool:
         """See `Stream`."""
@@ -128,16 +133,20 @@ class TlsConnection:
                 return at_end
             except (OSError, ValueError) as exc:
                 raise _as_ours(exc) from exc
-            self._flush(until)
-            data = self._connection.receive(until)
-            if data:
-                self._incoming.write(data)
-            else:
-                self._incoming.write_eof()
             # One that sends for ever what is no content must not be listened to for ever.
-            received_bytes += len(data) or _MOST_WITHOUT_CONTENT // 2
+            received_bytes += self._outgoing_and_incoming(until) or _MOST_WITHOUT_CONTENT // 2
             if received_bytes > _MOST_WITHOUT_CONTENT:
                 raise ExchangeError("tls", f"{received_bytes} bytes without content")
+
+    def _outgoing_and_incoming(self, until: float) -> int:
+        """Sends what there is to be sent, and takes what comes next, or the end; how many bytes came."""
+        self._flush(until)
+        data = self._connection.receive(until)
+        if data:
+            self._incoming.write(data)
+        else:
+            self._incoming.write_eof()
+        return len(data)
 
     def _flush(self, until: float) -> bool:
         data = self._outgoing.read()

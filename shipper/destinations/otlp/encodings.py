@@ -142,6 +142,7 @@ class Negotiation(Endpoint):
         self.changed: Callable[[], object] = lambda: None
         self._signal = signal
         self._forms = forms
+        self._names = [str(form) for form in forms]
         self._place = place
         self._encodings = encodings
         self._sender = sender
@@ -161,14 +162,13 @@ class Negotiation(Endpoint):
     @property
     def learnt(self) -> str:
         """The form in which something was taken; "" so far."""
-        return str(self._forms[self._at]) if self._has_taken else ""
+        return self._names[self._at] if self._has_taken else ""
 
     def learn(self, learnt: str) -> None:
         """Takes the form that a predecessor found out, if it is one of these."""
-        for at, form in enumerate(self._forms):
-            if str(form) == learnt:
-                self._has_taken = True
-                self._move(at)
+        if learnt in self._names:
+            self._has_taken = True
+            self._move(self._names.index(learnt))
 
     def forms(self) -> dict[str, Endpoint]:
         """Each encoding that may be asked for, alone."""
@@ -261,7 +261,16 @@ class Negotiation(Endpoint):
             place = msgspec.structs.replace(self._place, is_compressed=self._forms[at].is_compressed)
             bodies = self._bodies[at] = Bodies(place, encoding.content_type)
         made = bodies.enclosing(*encoding.request(self._signal, items))
-        return OtlpRequest(**msgspec.structs.asdict(made), records=items, form=at)
+        return OtlpRequest(
+            body=made.body,
+            body_bytes=made.body_bytes,
+            items=made.items,
+            method=made.method,
+            target=made.target,
+            headers=made.headers,
+            records=items,
+            form=at,
+        )
 
     def _transcoded(self, items: Sequence[bytes], encoding: Encoding) -> Sequence[bytes]:
         """The items, those that were written in the other encoding written anew."""

@@ -16,18 +16,19 @@ def encoded_alone(span: SpanData) -> bytes:
         link = field(b"\x6a", _ids(*span.link))
     if span.status:
         status = field(b"\x7a", b"%b\x18%b" % (text_field(b"\x12", span.message), varint(span.status)))
-    content = (
+    content = b"%b%b%b\x30%b\x39%b\x41%b%b%b%b\x85\x01%b" % (
         _ids(span.trace_id, span.span_id),
         field(b"\x22", bytes.fromhex(span.parent_id)) if span.parent_id else b"",
         text_field(b"\x2a", span.name),
-        b"\x30%b" % varint(span.kind),
-        b"\x39%b\x41%b" % (fixed64(span.start_ns), fixed64(span.end_ns)),
-        *[attribute(b"\x4a", name, value) for name, value in span.attributes.items()],
+        varint(span.kind),
+        fixed64(span.start_ns),
+        fixed64(span.end_ns),
+        b"".join([attribute(b"\x4a", name, value) for name, value in span.attributes.items()]),
         link,
         status,
-        b"\x85\x01%b" % fixed32(span.flags),
+        fixed32(span.flags),
     )
-    return field(b"\x12", b"".join(content))
+    return field(b"\x12", content)
 
 
 def _ids(trace_id: str, span_id: str) -> bytes:

@@ -16,7 +16,7 @@ import msgspec
 
 from lifecycle.contract import late
 from lifecycle.contract.json_text import with_valid_escapes, with_valid_utf8
-from shipper.destinations.otlp.values import INT64_DIGITS, MOST_DEPTH, number_of
+from shipper.destinations.otlp.values import INT64_DIGITS, MOST_DEPTH, MOST_INT64, number_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -158,8 +158,8 @@ def plain_value(value: "Any") -> bytes:
 
 def object_value(members: Mapping[str, msgspec.Raw | bytes], depth: int = 0) -> bytes:
     """The AnyValue of a JSON object's members."""
-    pairs = [key_value(b"\x0a", name, any_value(bytes(raw), depth + 1)) for name, raw in members.items()]
-    return field(b"\x32", b"".join(pairs))
+    pairs = b"".join([member(b"\x0a", name, bytes(raw), depth + 1) for name, raw in members.items()])
+    return b"\x32" + varint(len(pairs)) + pairs
 
 
 def text_value(text: bytes) -> bytes:
@@ -191,8 +191,8 @@ def key_value(tag: bytes, name: str, value: bytes) -> bytes:
     return field(tag, key + field(b"\x12", value))
 
 
-def member(tag: bytes, name: str, raw: bytes) -> bytes:
-    """The KeyValue of a member of a JSON object; the usual kind in as few steps as there can be."""
+def member(tag: bytes, name: str, raw: bytes, depth: int = 0) -> bytes:
+    """The KeyValue of a member of a JSON object; the usual kinds in as few steps as there can be."""
     key = _keys.get(name)
     if key is not None:
         if raw[0] == _QUOTE:
@@ -207,7 +207,7 @@ def member(tag: bytes, name: str, raw: bytes) -> bytes:
             size = len(key) + len(number) + 3
             if size < _ONE_BYTE:
                 return tag + _LENGTHS[size] + key + _VALUES[len(number) + 1] + b"\x18" + number
-    return key_value(tag, name, any_value(raw))
+    return key_value(tag, name, any_value(raw, depth))
 
 
 def members(tag: bytes, name: str, values: "Sequence[bytes]", *, is_text: bool) -> "list[Iterable[bytes]]":
@@ -244,7 +244,14 @@ def members(tag: bytes, name: str, values: "Sequence[bytes]", *, is_text: bool) 
 
 
 def attribute(tag: bytes, name: str, value: "Any") -> bytes:
-    """The KeyValue of a value of ours or of a decoded record."""
+    """The KeyValue of a value of ours or of a decoded record; the usual kinds without a way through JSON."""
+    kind = type(value)
+    if kind is str and value.isascii():
+        return key_value(tag, name, field(b"\x0a", value.encode()))
+    if kind is float and math.isfinite(value):
+        return key_value(tag, name, _double(b"\x21", value))
+    if kind is int and 0 <= value <= MOST_INT64:
+        return key_value(tag, name, b"\x18" + varint(value))
     return key_value(tag, name, plain_value(value))
 
 
