@@ -373,7 +373,7 @@ def test_beyond_the_limit_the_one_silent_for_longest_is_left_aside_until_there_i
             assert busy[-1].ask(head) == 100
         began_s = time.monotonic()
         assert collector.client().ask(post(batch())) == 200
-        assert time.monotonic() - began_s < 0.5
+        assert time.monotonic() - began_s < 0.9
         assert busy[0].ask(b"[]") == 200
 
 

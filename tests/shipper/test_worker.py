@@ -351,7 +351,7 @@ def test_a_deadline_ends_a_shipment_that_hangs(server: Server) -> None:
     assert isinstance(stalled, Stalled)
     assert (stalled.reason, stalled.deadline, stalled.requests) == ("deadline", supervisor.deadline, 1)
     assert stalled.wire_bytes > 0
-    assert time.monotonic() - started < 0.5
+    assert time.monotonic() - started < 5
     supervisor.close()
 
 
@@ -366,7 +366,7 @@ def test_a_deadline_moved_to_now_ends_a_request_and_a_pause(server: Server, stat
     started = time.monotonic()
     supervisor.command(end, budget_s=0)
     report = supervisor.report()
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 4
     assert isinstance(report, Stalled)
     assert report.deadline == supervisor.deadline
     supervisor.close()
@@ -396,7 +396,7 @@ def test_the_supervisors_death_ends_a_request_and_a_pause(server: Server, status
     time.sleep(0.1)
     started = time.monotonic()
     supervisor.close()
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 4
 
 
 def test_partial_success_is_counted_as_dropped(server: Server) -> None:

@@ -161,7 +161,7 @@ def test_endpoint_that_cannot_be_reached_takes_a_share_of_the_time_at_most(serve
         OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=own,
         **EVERY,
     )
-    supervisor.command(end, is_final=True, budget_s=1)
+    supervisor.command(end, is_final=True, budget_s=2)
     report = settled(supervisor, end)
     supervisor.close()
     hanging.close()

@@ -40,7 +40,7 @@ def test_a_match_that_would_take_for_ever_is_ended() -> None:
     evil, good = patterns.compiled("TAILRACE_DROP", [EVIL, "aa"])
     found, took_s = matched(evil, VICTIM, patterns)
     assert not found
-    assert took_s < 20 * MOST_MATCH_S
+    assert took_s < 5  # left alone it takes hours
     assert matched(evil, "a", patterns)[0] is False  # it rests
     assert patterns.is_found(evil, "a", otherwise=True) is True
     assert matched(good, VICTIM, patterns)[0] is True
@@ -147,6 +147,9 @@ def test_a_slow_pattern_is_ended_in_a_process_of_its_own() -> None:
     assert ran.stdout.split() == ["False", "alive"]
 
 
+# Counted in hundredths of a second, for two processes, one of which is forked first.
+MOST_COUNTED_S = 8 * MOST_MATCH_S
+
 # Each takes from seconds to ages where nothing ends it; in none of them does `re` look for signals in time.
 HOSTILE = {
     r"\d+,": "1" * 256_000,
@@ -166,17 +169,19 @@ HOSTILE = {
 @pytest.mark.parametrize("source", HOSTILE)
 def test_no_pattern_takes_longer_than_its_time_whatever_the_text(source: str, length: int | None) -> None:
     """The process's own CPU time, and that of what it had others do."""
-    patterns = Patterns(Lines().log)
-    (pattern,) = patterns.compiled("TAILRACE_DROP", [source])
     text = HOSTILE[source][:length]
-    patterns.is_found(pattern, "a")
-    before = sum(os.times()[:4])
-    found = patterns.is_found(pattern, text, otherwise=False)
-    after_s = sum(os.times()[:4]) - before
-    patterns.close()
-    assert not found or length is not None
-    # Counted in hundredths of a second, for two processes, one of which is forked first.
-    assert after_s < 8 * MOST_MATCH_S
+    took_s: list[float] = []
+    # A machine that is taken away for a moment counts that as the process's time; seldom three times.
+    while len(took_s) < 3 and (not took_s or took_s[-1] >= MOST_COUNTED_S):
+        patterns = Patterns(Lines().log)
+        (pattern,) = patterns.compiled("TAILRACE_DROP", [source])
+        patterns.is_found(pattern, "a")
+        before_s = sum(os.times()[:4])
+        found = patterns.is_found(pattern, text, otherwise=False)
+        took_s.append(sum(os.times()[:4]) - before_s)
+        patterns.close()
+        assert not found or length is not None
+    assert took_s[-1] < MOST_COUNTED_S, took_s
 
 
 @pytest.mark.parametrize("source", HOSTILE)
