@@ -346,6 +346,7 @@ def test_platform_does_not_wait_behind_exports_nor_they_behind_it() -> None:
             assert platform.status() == 200
             stored = collector.stored().end
         platform.send(post(batch(event("y" * 250_000))))
+        collector.crowded()
         assert exported(collector.exporter(), export(spans(500, " " * 400))).status == 200
         assert isinstance(collector.report(), wire.Overflowed)
         collector.release(stored)

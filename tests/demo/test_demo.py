@@ -20,8 +20,8 @@ pytestmark = pytest.mark.e2e
 # What a record has beside what the handler said.
 OF_TAILRACE = {"faas.invocation_id", "log.record.uid"}
 
-# From the run on an idle machine, times six.
-LIMIT_S = 30
+# From the run on an idle machine, times twelve.
+LIMIT_S = 60
 
 
 @pytest.fixture(scope="module")

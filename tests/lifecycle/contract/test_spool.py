@@ -279,7 +279,9 @@ def test_directory_that_cannot_be_made_is_a_full_backlog(tmp_path: Path) -> None
         appended(writer, b"b" * 700)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=60, deadline=None
+)
 @given(
     story=st.lists(
         st.tuples(st.sampled_from(["append", "append", "deliver", "crash"]), st.integers(1, 400)), max_size=50
@@ -437,7 +439,9 @@ FRAMES = st.builds(
 FILES = st.lists(FRAMES | st.binary(max_size=50), max_size=5).map(b"".join)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=200, deadline=None
+)
 @given(files=st.dictionaries(st.sampled_from(["_1", "_2", "_3", "_5", "_7"]), FILES, max_size=4))
 def test_whatever_lies_in_the_files_what_is_reported_is_read_and_the_spool_goes_on(
     tmp_path_factory: pytest.TempPathFactory, files: dict[str, bytes]
@@ -469,7 +473,7 @@ def test_position_of_a_route_is_found_again(tmp_path: Path) -> None:
 
 
 @given(damage=st.binary(max_size=40))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=50)
 def test_position_that_is_not_whole_is_none(tmp_path: Path, damage: bytes) -> None:
     """Everything is delivered again then, under the same ids: nothing that a file says may lose a record."""
     spool = Spool(str(tmp_path), 10_000, frame_limit_bytes=1000)

@@ -1,5 +1,6 @@
 """Users' patterns over long texts in a process of their own, which is ended when one takes too long."""
 
+import gc
 import os
 import re
 from collections.abc import Iterator
@@ -21,7 +22,8 @@ class Digits:
 
 
 def held() -> tuple[list[str], list[str]]:
-    """Our descriptors and children."""
+    """Our descriptors and children, without what other tests have left for the next collection of garbage."""
+    gc.collect()
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
     return sorted(fd.name for fd in Path("/proc/self/fd").iterdir()), sorted(children)
 

@@ -455,7 +455,9 @@ def test_late_answer_is_waited_for_for_a_while_unless_a_later_request_was_answer
     assert least_s < time.monotonic() - began < longest_s
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(answers(), st.booleans())
 def test_whatever_a_server_sends_is_an_answer_or_an_error_of_ours(
     server: Server,

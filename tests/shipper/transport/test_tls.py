@@ -318,7 +318,9 @@ def test_a_server_that_renegotiates_is_followed(certificate: Path) -> None:
         process.kill()
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(answers(), st.sampled_from(["within", "instead", "after", "goodbye"]))
 def test_whatever_a_server_sends_is_an_answer_or_an_error_of_ours(
     server: Server, certificate: Path, pieces: list[bytes], where: str
