@@ -76,11 +76,15 @@ class Idle(NamedTuple):
 
 
 class Used(NamedTuple):
-    """The first invocations of an environment: how long the first was held, and what has been used when all is idle."""
+    """The first invocations of an environment: how long the first was held, and what has been used when all is idle.
+
+    `memory` says what `pss_mb` are.
+    """
 
     first_held_ms: float
     cpu_ms: float
     pss_mb: float
+    memory: str
 
 
 class Exports(NamedTuple):
@@ -126,9 +130,9 @@ def used(invocations: int, extensions: Path = EXTENSIONS, *, tls: bool = False) 
     with _environment(freeze=False, extensions=extensions, tls=tls) as (_, env):
         held_ms = [env.invoke({"lines": 20, "bytes": 150}).held_ms for _ in range(invocations)]
         cpu_ms = _settled_cpu_ms(env)
-        pss_mb = env.memory_pss_bytes(NAME) / 1e6
+        pss_mb, memory = env.memory_pss_bytes(NAME) / 1e6, profile(env.processes(NAME))
         env.shutdown()
-    return Used(held_ms[0], cpu_ms, pss_mb)
+    return Used(held_ms[0], cpu_ms, pss_mb, memory)
 
 
 def asked(extensions: Path, environ: Mapping[str, str]) -> tuple[float, float]:
