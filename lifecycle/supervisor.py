@@ -145,6 +145,7 @@ class Supervisor:
                     _policy(traffic, route, tells_ends=tells_ends),
                     capacity_bytes=settings.backlog_bytes,
                     now=now,
+                    request_bytes=route.batch_bytes,
                 )
                 for worker, route in self._routes.items()
             ],

@@ -26,6 +26,7 @@ class Route:
         policy: When to ship.
         capacity_bytes: Size of the backlog.
         now: The present moment.
+        request_bytes: Size of a full request.
 
     Attributes:
         shipments: Where the backlog stands for it.
@@ -38,10 +39,12 @@ class Route:
         late: Name of the limit within which a shipment that is late is to end.
     """
 
-    def __init__(self, worker: str, policy: FlushPolicy, *, capacity_bytes: int, now: float) -> None:
+    def __init__(
+        self, worker: str, policy: FlushPolicy, *, capacity_bytes: int, now: float, request_bytes: int = 0
+    ) -> None:
         self.worker = worker
         self.policy = policy
-        self.shipments = Shipments(capacity_bytes, now, worker)
+        self.shipments = Shipments(capacity_bytes, now, worker, request_bytes)
         self.shutdown: Shutdown | None = None
         self.claim: Claim | None = None
         self.is_called_last = False

@@ -13,7 +13,7 @@ LATE_AFTER_S = 0.1
 STUCK_AFTER_S = 2.0
 STUCK_AFTER_CUT_S = 0.5
 
-# What waits takes memory, and where it is several requests' worth, it makes no fewer of them to wait for more.
+# What waits takes memory, and where it is a full request's worth, it makes no fewer of them to wait for more.
 SHIPPED_ALONGSIDE_BYTES = 1_048_576
 
 
@@ -62,6 +62,7 @@ class Shipments:
         capacity_bytes: Size of the backlog.
         now: The present moment.
         worker: What the shipper is called.
+        request_bytes: Size of a full request.
 
     Attributes:
         end: Offset where the backlog ends.
@@ -80,9 +81,10 @@ class Shipments:
         is_intake_held: The platform still has a batch for which there was no room.
     """
 
-    def __init__(self, capacity_bytes: int, now: float, worker: str = SHIPPER) -> None:
+    def __init__(self, capacity_bytes: int, now: float, worker: str = SHIPPER, request_bytes: int = 0) -> None:
         self._worker = worker
         self._capacity_bytes = capacity_bytes
+        self._enough_bytes = min(capacity_bytes // 2, max(SHIPPED_ALONGSIDE_BYTES, request_bytes))
         self._filled_since: float | None = None
         self.end = self.shipped = self.skip = self._tried_until = 0
         self.begins_at: tuple[int, int] | None = None
@@ -104,7 +106,7 @@ class Shipments:
     @property
     def is_filling(self) -> bool:
         """Whether so much waits that it is shipped beside the running function, whatever the policy."""
-        return self.waiting_bytes > min(self._capacity_bytes // 2, SHIPPED_ALONGSIDE_BYTES)
+        return self.waiting_bytes > self._enough_bytes
 
     def unanswered_s(self, now: float) -> float:
         """How long the shipment under way has been waiting for the destination to take something."""

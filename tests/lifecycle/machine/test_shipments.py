@@ -1,5 +1,7 @@
 """Where the backlog stands, and the shipment under way."""
 
+import pytest
+
 from lifecycle.contract.frames import first_of
 from lifecycle.machine.commands import Ship
 from lifecycle.machine.shipments import LATE_AFTER_S, STUCK_AFTER_CUT_S, STUCK_AFTER_S, Shipments
@@ -25,14 +27,25 @@ def test_what_waits_lies_between_the_committed_offset_and_the_end() -> None:
     assert (subject.waiting_bytes, subject.waiting_since) == (0, None)
 
 
-def test_it_fills_by_half_of_a_small_backlog_and_by_a_megabyte_of_any_other() -> None:
-    """What waits takes memory, however much may."""
-    for capacity, enough in ((1000, 501), (8_388_608, 1_048_577), (268_435_456, 1_048_577)):
-        subject = Shipments(capacity, 0.0)
-        subject.stored(0, enough - 1, 1.0)
-        assert not subject.is_filling
-        subject.stored(enough - 1, enough, 2.0)
-        assert subject.is_filling
+@pytest.mark.parametrize(
+    ("capacity", "request_bytes", "enough"),
+    [
+        (1000, 0, 501),
+        (8_388_608, 65_536, 1_048_577),
+        (268_435_456, 1_048_576, 1_048_577),
+        (268_435_456, 16_777_216, 16_777_217),
+        (8_388_608, 16_777_216, 4_194_305),
+    ],
+)
+def test_it_fills_by_a_megabyte_or_a_larger_request_but_by_half_of_the_backlog_at_most(
+    capacity: int, request_bytes: int, enough: int
+) -> None:
+    """What waits takes memory, however much may; yet who wants few and large requests gets them."""
+    subject = Shipments(capacity, 0.0, request_bytes=request_bytes)
+    subject.stored(0, enough - 1, 1.0)
+    assert not subject.is_filling
+    subject.stored(enough - 1, enough, 2.0)
+    assert subject.is_filling
 
 
 def test_ring_that_began_anew_leaves_no_gap() -> None:
