@@ -15,9 +15,10 @@ from importlib.util import MAGIC_NUMBER, cache_from_source, source_hash
 from pathlib import Path
 
 # Nothing that the layer loads reads a docstring, which every process of the three would otherwise keep in memory. Our
-# own modules go without what is there for the type checker, too, which would be evaluated at cold start; a library may
-# read its annotations.
+# own modules go without what is there for the type checker, too, which would be evaluated at cold start; so do the
+# libraries in which nothing reads annotations but those of classes.
 OURS = frozenset({"lifecycle", "collector", "shipper"})
+UNANNOTATED = OURS | {"structlog", "tenacity"}
 WITHOUT_DOCSTRINGS = 2
 
 # Modules of the standard library that stand around one in C, which alone is loaded where nothing else of them is used:
@@ -156,16 +157,17 @@ def _listed(found: ast.AST | list[ast.stmt] | None) -> list[ast.stmt]:
     return found if isinstance(found, list) else [found]  # type: ignore[list-item]
 
 
-def _compile_ours(source: Path, target: str, name: str) -> None:
-    """Writes a module of ours without what only its readers need.
+def _compile_bare(source: Path, target: str, name: str, *, is_ours: bool) -> None:
+    """Writes a module without what only its readers need.
 
     Raises:
         SyntaxError: It is not valid for this Python.
     """
     text = source.read_bytes()
-    bared = _Bare().visit(ast.parse(text, name))
-    tree = ast.fix_missing_locations(_Nearer(bared).visit(bared))
-    code = compile(tree, name, "exec", dont_inherit=True, optimize=WITHOUT_DOCSTRINGS)
+    tree = _Bare().visit(ast.parse(text, name))
+    if is_ours:
+        tree = _Nearer(tree).visit(tree)
+    code = compile(ast.fix_missing_locations(tree), name, "exec", dont_inherit=True, optimize=WITHOUT_DOCSTRINGS)
     Path(target).parent.mkdir(exist_ok=True)
     Path(target).write_bytes(MAGIC_NUMBER + UNCHECKED + source_hash(text) + marshal.dumps(code))
 
@@ -182,7 +184,7 @@ def compile_tree(tree: Path, prefix: str) -> None:
 
     Raises:
         py_compile.PyCompileError: A source is not valid for this Python.
-        SyntaxError: Likewise, one of ours.
+        SyntaxError: Likewise, one that is read here.
     """
     for source in sorted(tree.rglob("*.py")):
         inside = source.relative_to(tree)
@@ -190,8 +192,8 @@ def compile_tree(tree: Path, prefix: str) -> None:
             continue
         # Named, because the default name tells the level and -IS looks for level 0 only.
         target, name = cache_from_source(str(source), optimization=""), f"{prefix}/{inside.as_posix()}"
-        if inside.parts[0] in OURS:
-            _compile_ours(source, target, name)
+        if inside.parts[0] in UNANNOTATED:
+            _compile_bare(source, target, name, is_ours=inside.parts[0] in OURS)
             continue
         py_compile.compile(
             str(source),
