@@ -4,7 +4,7 @@ import os
 import socket
 import stat
 import struct
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -26,9 +26,10 @@ def listening(run: Run) -> list[tuple[str, str]]:
     inodes = set()
     for process in run.env.processes(NAME):
         for link in Path(f"/proc/{process.pid}/fd").iterdir():
-            target = str(link.readlink())
-            if target.startswith("socket:["):
-                inodes.add(target[len("socket:[") : -1])
+            with suppress(FileNotFoundError):  # closed since it was listed
+                target = str(link.readlink())
+                if target.startswith("socket:["):
+                    inodes.add(target[len("socket:[") : -1])
     found = []
     for table in ("tcp", "tcp6"):
         lines = Path(f"/proc/net/{table}").read_text().splitlines()[1:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from dataclasses import dataclass
@@ -125,9 +126,8 @@ def starved_ms(pid: int, thread: int | None = None) -> float:
     (Documentation/scheduler/sched-stats.rst), and for what has gone.
     """
     total_ns = 0
-    for path in Path(f"/proc/{pid}/task").glob(f"{thread or '*'}/schedstat"):
-        try:
-            total_ns += int(path.read_text().split()[1])
-        except (OSError, IndexError):
-            continue
+    with contextlib.suppress(OSError):  # the process may go while its threads are listed
+        for path in Path(f"/proc/{pid}/task").glob(f"{thread or '*'}/schedstat"):
+            with contextlib.suppress(OSError, IndexError):
+                total_ns += int(path.read_text().split()[1])
     return total_ns / 1e6
