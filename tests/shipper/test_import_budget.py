@@ -33,7 +33,7 @@ body = b'[{{"time":"2024-05-20T16:29:45.008Z","type":"function","record":"a"}}]'
 writer.append(body, events=1, observed_ns=1, digest=bytes(8))
 commands, orders = os.pipe(); reading, reports = os.pipe()
 import time
-wire.send(orders, wire.Ship(since=0, skip=0, until=writer.end, deadline=time.monotonic() + 5))
+wire.send(orders, wire.Ship(since=0, skip=0, until=writer.end, deadline=time.monotonic() + 20))
 def hang_up():
     print(wire.shipper_reports.decode(wire.receive(reading)).events, file=sys.stderr)
     os.close(orders)

@@ -30,6 +30,10 @@ def sizes_of(several: Sequence[object]) -> list[int]:
     return [len(json.dumps(one, separators=(",", ":"))) for one in several]
 
 
+# Longer than any shipment here takes.
+GIVE_UP_S = 30.0
+
+
 class Supervisor:
     """Runs the worker in a thread, and talks to it."""
 
@@ -78,12 +82,12 @@ class Supervisor:
     def is_there(self) -> bool:
         """Asks whether the worker is there, and waits for the answer."""
         wire.send(self.commands_out, wire.Ping())
-        assert select.select([self.reports_in], [], [], 10)[0], "no answer came"
+        assert select.select([self.reports_in], [], [], GIVE_UP_S)[0], "no answer came"
         return bool(wire.shipper_reports.decode(wire.receive(self.reports_in)) == wire.Pong())
 
     def report(self) -> Shipped | Stalled:
         """Waits for a report."""
-        assert select.select([self.reports_in], [], [], 10)[0], "no report came"
+        assert select.select([self.reports_in], [], [], GIVE_UP_S)[0], "no report came"
         report = wire.shipper_reports.decode(wire.receive(self.reports_in))
         assert isinstance(report, Shipped | Stalled)
         return report
