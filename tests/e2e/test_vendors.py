@@ -52,7 +52,8 @@ def test_every_line_and_span_is_at_each_backend_once(start: Start) -> None:
     }
     uids = {}
     for backend, records in found.items():
-        lines = [record for record in records if record[1] is None]
+        # A request that was refused may be made again beside the next one.
+        lines = sorted((record for record in records if record[1] is None), key=lambda record: str(record[0]))
         assert [record[0] for record in lines] == ["first 0", "first 1", "structured"], backend
         assert {record[3] for record in lines[:2]} == {result.request_id}, backend
         assert (str(lines[2][2]).lower(), str(lines[2][5])) == ("warn", "7"), backend
