@@ -216,17 +216,19 @@ def _summary(body: Body, events: list[_Event]) -> Envelope:
     for event in events:
         if event.type in noted:
             noted[event.type].append(event.record)
-    losses = [_loss(record) for record in lost]
+    losses = [_loss(record) for record in lost] if lost else []
     return Envelope(
         payload=body,
         events=len(events),
-        finished=_last_ids(finished),
+        finished=_last_ids(finished) if finished else (),
         finished_epoch_s=_last_end_epoch_s(body) if finished else 0.0,
-        reported=_last_ids(reported),
-        started="".join(_last_ids(started[-1:])),
-        lost_events=min(sum(records for records, _ in losses), MOST_LOST),
-        lost_bytes=min(sum(size for _, size in losses), MOST_LOST),
-        is_own=bool(events) and all(event.type == EXTENSION and is_own_line(event.record) for event in events),
+        reported=_last_ids(reported) if reported else (),
+        started="".join(_last_ids(started[-1:])) if started else "",
+        lost_events=min(sum(records for records, _ in losses), MOST_LOST) if losses else 0,
+        lost_bytes=min(sum(size for _, size in losses), MOST_LOST) if losses else 0,
+        is_own=bool(events)
+        and events[0].type == EXTENSION
+        and all(event.type == EXTENSION and is_own_line(event.record) for event in events),
     )
 
 

@@ -167,7 +167,10 @@ class Door:
     @property
     def is_paused(self) -> bool:
         """Whether nobody is accepted for now by one of the listeners."""
-        return any(listener.is_paused for listener in self.listeners)
+        for listener in self.listeners:  # noqa: SIM110 - asked for with every turn: a generator takes longer
+            if listener.is_paused:
+                return True
+        return False
 
     def resume(self) -> None:
         """Looks for who comes, wherever that is not done."""
@@ -294,7 +297,7 @@ class Server:
         self._clock.advance(asked_s)
         # What the supervisor says comes first: epoll may name a connection before it whose bytes came later. Then, door
         # by door, who is new: a crowd that is slow has time.
-        fds = {fd for fd, _ in ready}
+        fds = dict(ready)
         if self._commands in fds and not self._read_command():
             return False
         for door in self._doors:

@@ -193,7 +193,8 @@ _DIGITS = {10: "0123456789", 16: "0123456789abcdefABCDEF"}
 
 def _number(text: str, base: int) -> int:
     # int() alone would also take "1_0", "+1" and other scripts' digits.
-    if not (0 < len(text) <= MOST_LENGTH_DIGITS and all(digit in _DIGITS[base] for digit in text)):
+    is_usual = base == 10 and text.isascii() and text.isdigit()  # noqa: PLR2004 - decimal
+    if not (0 < len(text) <= MOST_LENGTH_DIGITS and (is_usual or all(digit in _DIGITS[base] for digit in text))):
         raise LocalApiError(f"got length {text[:40]!r}, expected a number")
     return int(text, base)
 
@@ -211,6 +212,8 @@ class Requests:
     def __init__(self, host_port: str) -> None:
         self._host_port = host_port
         self.identifier = ""
+        # The question that is asked again and again, by the identifier in it.
+        self._next: tuple[str | None, bytes] = (None, b"")
 
     def register(self, name: str, events: "tuple[str, ...]") -> bytes:
         """Registration under `name`, the file's name in /opt/extensions, for `events`."""
@@ -220,7 +223,9 @@ class Requests:
 
     def next(self) -> bytes:
         """The question for the next event; the platform answers when there is one."""
-        return self._built("GET", EXTENSION_PATH + "/event/next")
+        if self._next[0] != self.identifier:
+            self._next = self.identifier, self._built("GET", EXTENSION_PATH + "/event/next")
+        return self._next[1]
 
     def subscribe(self, settings: "Settings", port: int) -> bytes:
         """Subscription by either API, with all buffering limits given: documented defaults conflict."""

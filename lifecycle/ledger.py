@@ -114,10 +114,12 @@ class Ledger:
                 elif not report.dropped.keys().isdisjoint(GIVEN_UP):
                     self._has_completed = False
                 self.left_for = "" if report.events or report.completes else self.left_for
-                _add(self.dropped, report.dropped)
-                _add(self.dropped_bytes, report.dropped_bytes)
-                self._note_otlp("shipped", report.otlp_shipped)
-                self._note_otlp("dropped", report.otlp_dropped)
+                if report.dropped:
+                    _add(self.dropped, report.dropped)
+                    _add(self.dropped_bytes, report.dropped_bytes)
+                if report.otlp_shipped or report.otlp_dropped:
+                    self._note_otlp("shipped", report.otlp_shipped)
+                    self._note_otlp("dropped", report.otlp_dropped)
                 self._note_requests(report.requests, report.retries, report.wire_bytes)
             case Stalled():
                 self.left_for = report.reason
@@ -156,7 +158,7 @@ class Ledger:
 
     def counts(self) -> dict[str, int]:
         """The counts by name, as the shipper may export them."""
-        return {
+        counts = {
             "accepted": self.accepted,
             "shipped": self.shipped,
             "repeated": self.repeated,
@@ -168,9 +170,11 @@ class Ledger:
             "unmapped": self.unmapped,
             "unredactable": self.unredactable,
             "held_ms": round(self.held_ms),
-            **{f"dropped.{reason}": events for reason, events in folded(self.dropped).items()},
-            **{f"dropped_bytes.{reason}": size for reason, size in folded(self.dropped_bytes).items()},
         }
+        if self.dropped:
+            counts |= {f"dropped.{reason}": events for reason, events in folded(self.dropped).items()}
+            counts |= {f"dropped_bytes.{reason}": size for reason, size in folded(self.dropped_bytes).items()}
+        return counts
 
     def own_line(self) -> dict[str, object]:
         """What became of the records on this route, as fields of a log line."""

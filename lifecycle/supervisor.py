@@ -74,6 +74,9 @@ SAID_BY_WORKER = (
     *("requests", "wire_bytes", "request_id"),
 )
 
+# Waits that are kept: usually there are two, with and without the answer to /next.
+MOST_POLLS = 8
+
 # How long a worker that is to exit has for its last line before it is ended.
 EXIT_S = 0.1
 
@@ -130,6 +133,8 @@ class Supervisor:
         self._hears_at = 0.0
         # What the event was reported by that is handled next; None: it is none of a worker's, or of several exports.
         self._report: wire.Report | None = None
+        # Routes whose breaker is open, by what their shippers are called.
+        self._open: set[str] = set()
         # Of the invocation under way or, until the next one, over; "": of none.
         self._request_id = ""
         # A snapshot's copies would all be alike; each makes itself one of a kind at its first invocation.
@@ -173,10 +178,8 @@ class Supervisor:
             intake=tuple(one.fileno() for one in booted.intake),
         )
         self._signals, self._signals_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        # What is waited for, besides signals, and what waits for it.
-        self._watched: list[tuple[int, int]] = []
-        self._poll = select.poll()
-        self._poll.register(self._signals, select.POLLIN)
+        # By the descriptors that are waited for, with what of them: what waits for them.
+        self._polls: dict[tuple[tuple[int, int], ...], select.poll] = {}
         _signal.set_wakeup_fd(self._signals_in, warn_on_full_buffer=False)
         for number in (_signal.SIGCHLD, _signal.SIGTERM, _signal.SIGINT):
             _signal.signal(number, lambda *_: None)
@@ -213,32 +216,33 @@ class Supervisor:
         watched = self._pool.watched(but="" if hears_all else COLLECTOR)
         if not hears_all:
             until = self._hears_at if until is None else min(until, self._hears_at)
-        if connection.awaiting:
-            watched.append((connection.fileno(), select.POLLIN))
-        if watched != self._watched:  # seldom: the same are watched every other time
-            self._watch(watched)
+        platform = connection.fileno() if connection.awaiting else -1
+        if platform >= 0:
+            watched.append((platform, select.POLLIN))
+        poll = self._polls.get(tuple(watched)) or self._poll_of(watched)
         timeout_ms = None if until is None else max(0.0, until - now) * MS_PER_S
-        ready = {fd for fd, _ in self._poll.poll(timeout_ms)}
-        if self._pool.have_unsent:
-            self._pool.flush()
+        ready = dict(poll.poll(timeout_ms))
         for name in self._pool.reporting(ready):
             self._read_reports(name)
         if not hears_all:
             self._read_reports(COLLECTOR)
         if self._signals in ready:
             self._read_signals()
-        if connection.awaiting and connection.fileno() in ready:
+        if platform in ready and connection.awaiting:
             self._read_next()
         wakes_at = self._machine.wakes_at
         if wakes_at is not None and monotonic() >= wakes_at:
             self._handle(TimePassed())
 
-    def _watch(self, watched: list[tuple[int, int]]) -> None:
-        """Waits for these from now on, and for signals."""
-        self._watched, self._poll = watched, select.poll()
-        self._poll.register(self._signals, select.POLLIN)
+    def _poll_of(self, watched: list[tuple[int, int]]) -> "select.poll":
+        """What waits for these, and for signals; it is kept, since it is the same few that are waited for in turn."""
+        if len(self._polls) >= MOST_POLLS:
+            self._polls.clear()
+        poll = self._polls[tuple(watched)] = select.poll()
+        poll.register(self._signals, select.POLLIN)
         for fd, events in watched:
-            self._poll.register(fd, events)
+            poll.register(fd, events)
+        return poll
 
     def _read_reports(self, name: str) -> None:
         events = self._events_of(name)
@@ -285,6 +289,7 @@ class Supervisor:
         for number, name in ((_signal.SIGTERM, "sigterm"), (_signal.SIGINT, "sigint")):
             if number in signals:
                 self._booted.connection.close()  # whatever /next would still answer is too late
+                self._note_invocation("")
                 self._handle(ShutdownRequested(name, monotonic() + SHUTDOWN_S))
 
     def _worker_exited(self, worker: str, exit_status: int) -> None:
@@ -307,8 +312,12 @@ class Supervisor:
             return
         if answer is not None:
             event = self._next_reader.event(answer)
-            if self._is_snapshot and isinstance(event, Invoked):
-                self._restore()
+            if isinstance(event, Invoked):
+                if self._is_snapshot:
+                    self._restore()
+                self._note_invocation(event.request_id)
+            elif isinstance(event, ShutdownRequested):
+                self._note_invocation("")
             self._handle(event)
 
     def _restore(self) -> None:
@@ -324,14 +333,13 @@ class Supervisor:
     def _handle(self, event: Event) -> None:
         if self._exit_status is not None:
             return  # it is over; what still comes is only counted
-        self._note_invocation(event)
         before = self._machine.state
-        were_open = [route.policy.is_open for route in self._machine.routes]
         commands = self._machine.handle(event, monotonic())
         for ledger in self._ledgers.values():
             ledger.held_ms = self._machine.held_s * MS_PER_S
-        for route, was_open in zip(self._machine.routes, were_open, strict=True):
-            if route.policy.is_open is not was_open:
+        for route in self._machine.routes:
+            if route.policy.is_open is not (route.worker in self._open):
+                self._open ^= {route.worker}
                 self._say_breaker(route, event)
         if self._log.is_debug:
             self._say_handled(event, before)
@@ -340,16 +348,10 @@ class Supervisor:
                 self._log.debug("machine.ordered", **fields_of(command))
             self._obey(command)
 
-    def _note_invocation(self, event: Event) -> None:
-        """What is done and said from now on is for this invocation, or for none."""
-        match event:
-            case Invoked():
-                self._request_id = event.request_id
-            case ShutdownRequested():
-                self._request_id = ""
-            case _:
-                return
-        self._log.bind_process(request_id=self._request_id)
+    def _note_invocation(self, request_id: str) -> None:
+        """What is done and said from now on is for this invocation or, with "", for none."""
+        self._request_id = request_id
+        self._log.bind_process(request_id=request_id)
 
     def _say_handled(self, event: Event, before: State) -> None:
         said = {}

@@ -45,6 +45,7 @@ class Worker:
         reports: Descriptor that reports arrive on; -1 while there is no process.
         commands: Descriptor that commands are written to; -1 likewise.
         is_ready: It has loaded everything.
+        unsent: Commands that wait for room in the pipe, in order, the last of each kind.
     """
 
     def __init__(
@@ -64,15 +65,9 @@ class Worker:
         self.is_ready = False
         self._run = run
         self._log = log
-        # What waits for room in the pipe, in order, the last of each kind.
-        self._unsent: dict[type[wire.Message], wire.Message] = {}
+        self.unsent: dict[type[wire.Message], wire.Message] = {}
         # Says whether there is another report, which costs less than a read that fails.
         self._another = select.poll()
-
-    @property
-    def has_unsent(self) -> bool:
-        """Whether a command waits for room in the pipe."""
-        return bool(self._unsent)
 
     def spawn(self, close: Callable[[], None]) -> None:
         """Forks.
@@ -133,27 +128,27 @@ class Worker:
         """
         if self.commands < 0:
             return
-        if self._unsent:
-            self._unsent[type(command)] = command
+        if self.unsent:
+            self.unsent[type(command)] = command
             self.flush()
             return
         try:
             wire.send(self.commands, command)
         except BlockingIOError:
-            self._unsent[type(command)] = command
+            self.unsent[type(command)] = command
         except BrokenPipeError:
             return  # it is dead, which its exit tells
 
     def flush(self) -> None:
         """Sends the commands that wait, as far as there is room now."""
         try:
-            for kind, command in list(self._unsent.items()):
+            for kind, command in list(self.unsent.items()):
                 wire.send(self.commands, command)
-                del self._unsent[kind]
+                del self.unsent[kind]
         except BlockingIOError:
             return
         except BrokenPipeError:
-            self._unsent.clear()  # it is dead, which its exit tells
+            self.unsent.clear()  # it is dead, which its exit tells
 
     def packets(self) -> Iterator[bytes]:
         """The reports that have arrived; a closed pipe is the exit's business."""
@@ -188,7 +183,7 @@ class Worker:
         if self.commands >= 0:
             os.close(self.commands)
             self.commands = -1
-        self._unsent.clear()
+        self.unsent.clear()
 
     def kill(self) -> None:
         """Ends the process; what it had not reported is done again by its successor."""
@@ -380,19 +375,23 @@ class WorkerPool:
         Args:
             but: The one whose reports can wait.
         """
-        found = [(one.reports, select.POLLIN) for one in self._workers.values() if one.reports >= 0 and one.name != but]
-        if self.have_unsent:
-            found += [(one.commands, select.POLLOUT) for one in self._workers.values() if one.has_unsent]
+        found = []
+        for worker in self._workers.values():
+            if worker.reports >= 0 and worker.name != but:
+                found.append((worker.reports, select.POLLIN))
+            if worker.unsent:
+                found.append((worker.commands, select.POLLOUT))
         return found
 
     def reporting(self, ready: Collection[int]) -> list[str]:
-        """Those that report on one of some descriptors."""
-        return [worker.name for worker in self._workers.values() if worker.reports in ready]
-
-    @property
-    def have_unsent(self) -> bool:
-        """Whether a command to any of them waits for room in its pipe."""
-        return any(map(_has_unsent, self._workers.values()))
+        """Those that report on one of some descriptors; commands that wait are sent as far as there is room."""
+        found = []
+        for worker in self._workers.values():
+            if worker.unsent:
+                worker.flush()
+            if worker.reports in ready:
+                found.append(worker.name)
+        return found
 
     def reports(self, name: str) -> Iterator[wire.Report]:
         """What one has reported; what its successor goes on from is kept."""
@@ -435,11 +434,6 @@ class WorkerPool:
         return was_ready
 
     # What they are to do.
-
-    def flush(self) -> None:
-        """Sends the commands that wait for room, as far as there is room now."""
-        for worker in self._workers.values():
-            worker.flush()
 
     def ship(self, shipment: commands.Ship, ledger: dict[str, int], request_id: str) -> None:
         """Has a shipper deliver, for an invocation or, with "", for none; `ledger` is for the destination."""
@@ -517,10 +511,6 @@ class WorkerPool:
         """Ends some, or without names all."""
         for name in names or self._workers:
             self._workers[name].kill()
-
-
-def _has_unsent(worker: Worker) -> bool:
-    return worker.has_unsent
 
 
 def _enlarge(their_reports: int) -> None:

@@ -125,6 +125,7 @@ class FlushPolicy:
         can_hold: Whether the ends of functions are told to us, and before the budget is spent.
 
     Attributes:
+        is_open: The breaker is: nothing is held.
         drops_all: The route's redaction cannot be read, and nothing may leave: what waits is dropped at once, and
             nothing held for it.
     """
@@ -146,7 +147,7 @@ class FlushPolicy:
         self.budget_s = budget_s
         self._jitter = jitter
         self._misses = 0.0
-        self._is_open = False
+        self.is_open = False
         self._trials = Backoff(FIRST_TRIAL_S, LONGEST_TRIAL_S)
         self._opened_at = 0.0
         self._failed_at = 0.0
@@ -162,14 +163,9 @@ class FlushPolicy:
         return self._is_quick
 
     @property
-    def is_open(self) -> bool:
-        """Whether the breaker is open: nothing is held."""
-        return self._is_open
-
-    @property
     def may_withhold(self) -> bool:
         """Whether /next may be withheld for anything."""
-        return not self._is_open and not self.drops_all and self._can_hold and self._traffic.is_done_trusted
+        return not self.is_open and not self.drops_all and self._can_hold and self._traffic.is_done_trusted
 
     def decide(self, now: float, waiting_since: float | None) -> Decision:
         """What to do about an invocation that just began.
@@ -180,7 +176,7 @@ class FlushPolicy:
         """
         if self.drops_all:
             return Decision(Choice.RELEASE if waiting_since is None else Choice.ALONGSIDE, UNREDACTABLE)
-        if self._is_open:
+        if self.is_open:
             if now >= self._probe_at and waiting_since is not None:
                 return Decision(Choice.ALONGSIDE, "breaker_open_probe_due")
             return Decision(Choice.RELEASE, "breaker_open")
@@ -223,7 +219,7 @@ class FlushPolicy:
     @property
     def _probe_at(self) -> float:
         """When a shipment may be tried: any time while the breaker is closed and nobody asked to wait."""
-        if not self._is_open:
+        if not self.is_open:
             return self._not_before
         longest_s = LONGEST_PROBE_S * (1 - self._waiting_share / CROWDED_SHARE)
         return max(self._failed_at + self._probes.pause_within(longest_s), self._not_before)
@@ -234,7 +230,7 @@ class FlushPolicy:
 
     def answered(self, took_s: float) -> None:
         """The destination took some of what it was sent, `took_s` after the last time or the beginning."""
-        if took_s <= self.budget_s and not self._is_open:
+        if took_s <= self.budget_s and not self.is_open:
             self._misses = 0.0
 
     def delivered(self, now: float, took_s: float | None) -> None:
@@ -247,14 +243,14 @@ class FlushPolicy:
         self._is_quick = took_s is not None and took_s <= QUICK_S
         self._not_before = 0.0
         self._probes.succeeded()
-        if took_s is None and self._is_open and now >= self._opened_at + self._trials.pause_s:
-            self._is_open = False
+        if took_s is None and self.is_open and now >= self._opened_at + self._trials.pause_s:
+            self.is_open = False
             self._misses = MISSES_TO_OPEN - 1.0  # one more miss opens it again
-        if took_s is None or (took_s > self.budget_s and self._is_open):
+        if took_s is None or (took_s > self.budget_s and self.is_open):
             return  # it works, but no hold may be able to wait for it: go on alongside, with every invocation
         self._misses = 0.0
         self._trials.succeeded()
-        self._is_open = False
+        self.is_open = False
 
     def awaits_secret(self, now: float, retry_after_s: float) -> None:
         """A shipment could not be sent, since a secret has yet to be asked for: that says nothing of the destination.
@@ -276,10 +272,10 @@ class FlushPolicy:
         self._is_quick = False
         self._not_before = now + retry_after_s
         self._misses += SHORT_MISS if is_short else 1.0
-        if not self._is_open:
+        if not self.is_open:
             if self._misses < MISSES_TO_OPEN:
                 return
-            self._is_open = True
+            self.is_open = True
             self._opened_at = now
             self._trials.failed()
         self._failed_at = now

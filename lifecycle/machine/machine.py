@@ -302,7 +302,7 @@ class Machine:
             moments.append(self._invocation.hold_ends)
         elif self.state is _REFUSED:
             moments.append(self._ask_at)
-        return min((moment for moment in moments if moment is not None), default=None)
+        return min([moment for moment in moments if moment is not None], default=None)
 
     def _moments_of(self, route: Route) -> Iterator[float | None]:
         """When time alone changes something for a route."""

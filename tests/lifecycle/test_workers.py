@@ -98,7 +98,7 @@ def test_message_that_repeats_nothing_is_not_lost_in_a_full_pipe() -> None:
     """Of each kind the last one waits for room, in order."""
     with spawned(counts) as worker:
         count = 0
-        while not worker.has_unsent:
+        while not worker.unsent:
             count += 1
             worker.send(wire.Released(through=count))
         worker.send(wire.Restored(digest_key=b"key", instance_id="new"))
@@ -116,12 +116,11 @@ def test_command_for_a_worker_that_is_dead_waits_for_nothing() -> None:
     with spawned(sleeps) as worker:
         worker.kill()
     worker.send(wire.Released(through=7))
-    assert not worker.has_unsent
+    assert not worker.unsent
     pool = WorkerPool(-1, Backlog(65_536), Settings({}), {SHIPPER: Settings({})}, SILENT, warms=False, close=nothing)
     pool.release(7)
     pool.ship(commands.Ship(0, 0, 7, 1.0, "due"), {}, "")
     assert pool.watched() == []
-    assert not pool.have_unsent
 
 
 def lacks_room(their_commands: int, their_reports: int, _log: Log) -> None:
