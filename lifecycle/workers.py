@@ -330,6 +330,7 @@ class WorkerPool:
     def _run_collector(self, their_commands: int, their_reports: int, log: Log) -> None:
         from collector.server import run
 
+        gc.freeze()  # what is loaded stays: nobody is to look through it again and again
         wire.send(their_reports, wire.Ready())
         run(
             listener=self._listener,
@@ -356,6 +357,7 @@ class WorkerPool:
             worker.warm(shipper.settings)
         else:  # it is started when there is time for that, which is not when it is to ship
             worker.warm_connections(shipper.settings)
+        gc.freeze()
         wire.send(their_reports, wire.Ready())
         worker.run(
             commands=their_commands,
