@@ -33,6 +33,7 @@ from shipper.model.log_record import Encoder, LogRecord
 from shipper.model.signals import AUTO, LOGS, METRICS, TRACES, Selection
 from shipper.parse.log_parser import LogParser
 from shipper.parse.text_formats import TELLING, may_tell_failure
+from shipper.parse.text_lines import TextLines, TextRun
 from shipper.parse.times import unix_ns
 
 TYPE_CHECKING = False
@@ -137,6 +138,9 @@ class Pipeline:
         self._takes_emf = shapes is not None and self._selection.emf and self._selection.metrics
         self._sends_nothing = rules is not None and rules.sends_nothing
         self._parser = LogParser() if rules is None else LogParser(rules.shown)
+        self._texts = TextLines(self._parser)
+        # How many places of a frame in a row began with no lines that are read together.
+        self._misses = 0
         self._phases: Phases | None = None
         self._seed = ""
         self._observed_ns = 0
@@ -250,6 +254,8 @@ class Pipeline:
 
     def _add_run(self, batch: Batch, run: Run, index: int, context: Context) -> int:
         """Adds lines that are read together, if they can be and there is room for all of them; how many."""
+        if isinstance(run, TextRun):
+            return self._add_texts(batch, run, index)
         several, limits = self._encoder.several, self._limits
         if several is None or batch.rows + len(run.rows) > limits.batch_records:
             return 0
@@ -262,12 +268,40 @@ class Pipeline:
         run.is_taken = bool(lines) and batch.add_lines(lines, limits.batch_bytes)
         return len(lines) if run.is_taken else 0
 
+    def _add_texts(self, batch: Batch, run: TextRun, index: int) -> int:
+        """The same of plain text lines, of as many as there is room for."""
+        write, limits = self._encoder.text_lines, self._limits
+        some = slice(limits.batch_records - batch.rows)
+        run.read_bytes = 1
+        if write is None or some.stop <= 0:
+            return 0
+        self._under_way.words[1] = SEVERAL + 1
+        try:
+            lines = write(run.texts[some], run.times_ns[some], run.levels[some], run.origin, index)
+        except Exception:  # noqa: BLE001 - each of them is tried again, and said
+            run.read_bytes = 0
+            return 0
+        count = batch.add_lines_within(lines, limits.batch_bytes)
+        run.keep(count)
+        run.is_taken = count > 0
+        return count
+
     def _run(self, payload: memoryview, at: int) -> Run | int:
         """Lines that are read together, at a place of a frame; else how much of it is read event by event."""
+        self._under_way.words[1] = SEVERAL + 1
+        texts = self._texts.run(payload, at, self._context) if self._encoder.text_lines is not None else None
+        run = texts or self._json_run(payload, at)
+        if run is not None:
+            self._misses = 0
+            return run
+        self._misses += 1
+        return min(_READ_BYTES << self._misses, DECODED_BYTES)
+
+    def _json_run(self, payload: memoryview, at: int) -> Run | None:
+        """Such that are JSON of one shape."""
         shapes = self._parser.shapes
         if shapes is None or self._encoder.several is None:
-            return DECODED_BYTES
-        self._under_way.words[1] = SEVERAL + 1
+            return None
         chunk = bytes(payload[at : at + _RUN_BYTES])
         for word in self._telling(self._context):
             found = chunk.find(word)
@@ -275,11 +309,7 @@ class Pipeline:
         if chunk[-1:] == b"]" and at + len(chunk) < len(payload):
             chunk = chunk[:-1]
         run = shapes.run(chunk)
-        if run is not None and is_utf8(run.raw):
-            shapes.misses = 0
-            return run
-        shapes.misses += 1
-        return min(_READ_BYTES << shapes.misses, DECODED_BYTES)
+        return run if run is not None and is_utf8(run.raw) else None
 
     def _telling(self, context: Context) -> tuple[bytes, ...]:
         """What stands in a line of one shape with others that has to be looked at by itself: see `_says_more`."""
@@ -328,7 +358,8 @@ class Pipeline:
         self._deadly_here = {index for offset, index in self._deadly if offset == frame.start}
         if ALL_OF_IT in self._deadly_here:
             return islice(unread_events(frame), skip, None)
-        if self._is_plain and (len(frame.payload) > DECODED_BYTES or self._parser.shapes is not None):
+        finds_texts = self._encoder.text_lines is not None
+        if self._is_plain and (finds_texts or len(frame.payload) > DECODED_BYTES or self._parser.shapes is not None):
             return events_and_runs(frame, skip, self._run)
         return islice(events(frame), skip, None)
 
@@ -394,6 +425,7 @@ class Pipeline:
     def begin(self, frame: Frame) -> None:
         """Takes what a frame says of all its events."""
         self._parser.begin(frame)
+        self._texts.begin()
         self._seed = frame.digest.hex()
         self._observed_ns = frame.observed_ns
         self._is_damaged = frame.damaged_bytes > 0

@@ -233,6 +233,19 @@ class Batch:
         self.body_bytes, self.rows = size, rows
         return True
 
+    def add_lines_within(self, records: list[bytes], most_bytes: int) -> int:
+        """Adds as many of such records as there is room for; how many."""
+        if not self.add_lines(records, most_bytes):
+            size = self.body_bytes
+            for count, record in enumerate(records):
+                if size + len(record) > most_bytes:
+                    records = records[:count]
+                    break
+                size += len(record) + 1
+            if records:
+                self.add_lines(records, size)
+        return len(records)
+
     def reject(self, signal: str, records: int) -> None:
         """Notes that a request of a signal was taken without some records."""
         self.rejected[signal] = self.rejected.get(signal, 0) + records

@@ -94,13 +94,15 @@ class Run(msgspec.Struct, gc=False):
         raw: Their events as they came, with what follows each.
         rows: Of each what a pattern found.
         shape: What they have in common: whose pattern it was.
-        is_taken: Whether they were taken so; else each has to be decoded.
+        is_taken: Whether they were taken so.
+        read_bytes: Else so much of them, at least, is to be decoded before anything is looked for again; 0: all of it.
     """
 
     raw: bytes
-    rows: "list[tuple[bytes, ...]]"
+    rows: "list[Any]"
     shape: object
     is_taken: bool = False
+    read_bytes: int = 0
 
 
 AnyEvent = Event | OddEvent | BrokenEvent
@@ -145,7 +147,7 @@ def _pieces(frame: Frame, skip: int = 0, find: "Find | None" = None) -> "Iterato
         for piece in _in_pieces(payload, skip, find):
             yield piece
             first = piece[0] if piece else None
-            count += len(piece) if type(first) is not Run else len(first.rows) if first.is_taken else 0
+            count += len(piece) if not isinstance(first, Run) else len(first.rows) if first.is_taken else 0
     except SplitError as exc:
         rest = bytes(payload[exc.at :])
         kept = rest[:PIECE_BYTES].decode("utf-8", "replace")
@@ -226,11 +228,11 @@ def _in_pieces(payload: memoryview, skip: int, find: "Find | None") -> "Iterator
     while at < len(payload):
         found = find(payload, at) if find is not None and count >= skip else DECODED_BYTES
         if not isinstance(found, int):
-            at += len(found.raw)
             yield (found,)
-            if not found.is_taken:
-                yield _events.decode(b"[%b]" % found.raw[:-1])
-            continue
+            if found.is_taken:
+                at += len(found.raw)
+                continue
+            found = found.read_bytes or len(found.raw) - len("},")
         end, decoded = _piece(payload, at, found)
         if decoded is None and found < DECODED_BYTES:
             end, decoded = _piece(payload, at, DECODED_BYTES)

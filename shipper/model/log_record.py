@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from shipper.model.events import AnyEvent, Event
 
     WriteText = Callable[[bytes, int, str, "Origin", int], bytes]
+
+    WriteTexts = Callable[[Sequence[bytes], Sequence[int], Sequence[str], "Origin", int], list[bytes]]
 else:
     AnyEvent = Protocol = object
 
@@ -68,6 +70,10 @@ class Origin(msgspec.Struct, eq=False, gc=False):
     observed_ns: int = 0
     batch_id: str = ""
     tenant: bytes = b""
+
+    def is_as(self, other: "Origin") -> bool:
+        """Whether what comes from there comes from the same place."""
+        return msgspec.structs.astuple(self) == msgspec.structs.astuple(other)
 
 
 class LogRecord(msgspec.Struct, gc=False):
@@ -153,6 +159,9 @@ class Encoder(Protocol):
         text_line: Writes a plain text line, one without an exception and with a time, without a record: the same bytes
             that `log` makes of it. Given are the JSON string as it came, when it was written, in nanoseconds since the
             epoch, the level as written ("" for none), its origin and its index. None where there is no shorter way.
+        text_lines: Writes several that follow each other and are of one origin: the same bytes for each. Given are
+            their texts, not as JSON has them but themselves, in UTF-8 and without a final newline; when each was
+            written, and its level; their origin, and the index of the first. None where each is written alone.
         event: Writes an event, given where it comes from and its index: the same bytes that `log` makes of its record,
             for a destination that writes events as they came. None where that is not so.
         several: Writes records by column: of each the same bytes that `log` makes of it. None where there is no such
@@ -161,6 +170,7 @@ class Encoder(Protocol):
     """
 
     text_line: "WriteText | None" = None
+    text_lines: "WriteTexts | None" = None
     event: "Callable[[Event, Origin, int], bytes] | None" = None
     several: "Callable[[Records], list[bytes]] | None" = None
     key: "Callable[[LogRecord], str] | None" = None

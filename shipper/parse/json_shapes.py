@@ -105,8 +105,6 @@ class Shapes:
     """The shapes that are known, and how often a line of none came."""
 
     def __init__(self) -> None:
-        # How many parts of a frame in a row began with no line of these.
-        self.misses = 0
         self._known: list[Shape] = []
         self._counts: dict[tuple[str, ...], int] = {}
 

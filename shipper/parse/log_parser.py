@@ -59,11 +59,11 @@ _MOST_TYPE = 128
 
 # By its first byte a text line may be more than text: JSON, with white space or a byte order mark before it, or what
 # Node.js, Go and Rust say when memory is exhausted (`FATAL ERROR: …`, `fatal error: …`, `memory allocation of …`).
-_UNPLAIN = frozenset(b"{ \\\xefFfm")
+UNPLAIN = frozenset(b"{ \\\xefFfm")
 _BEFORE_JSON = frozenset(b" \\\xef")
 _JSON_START = late.pattern(rb'"(?: |\\[tnr]|\\u[fF][eE][fF][fF]|\xef\xbb\xbf)*\{')
 
-_QUOTE, _BRACE = _JSON_MARKS = b'"{'
+_QUOTE, BRACE = _JSON_MARKS = b'"{'
 
 # Levels and loggers' names remembered of lines of a shape.
 _MOST_WORDS = 64
@@ -117,7 +117,7 @@ class LogParser:
         # Nearly no line has a backslash before its end, and what tells an exception has: it has lines, or is JSON.
         if (
             raw[0] != _QUOTE
-            or ((first := raw[1]) in _UNPLAIN and (first == _BRACE or _is_unplain(raw, first)))
+            or ((first := raw[1]) in UNPLAIN and (first == BRACE or is_unplain(raw, first)))
             or (raw.find(b"\\", 0, -3) >= 0 and may_hold_exception(raw))
         ):
             if context is not self._context:
@@ -155,7 +155,7 @@ class LogParser:
             return self._origin_of_large(event)
         raw = bytes(event.record)
         mark = raw[0]
-        if mark == _QUOTE and raw[1] != _BRACE and not _begins_like_json(raw):
+        if mark == _QUOTE and raw[1] != BRACE and not _begins_like_json(raw):
             head = text_head(raw) if raw[1] in FORMATS else UNTOLD
             within = self._within(event, raw, head)
             if within is not None:
@@ -168,7 +168,7 @@ class LogParser:
         members = self._json.members_of(raw)
         if members is not None:
             return self._origin_of(event.type, self._json.ids_of(members, self._named or self._name()))
-        if mark == _BRACE:
+        if mark == BRACE:
             return self._origin_of_large(event)
         return self._origin_of(event.type, self._json.beginning_of(_text.decode(raw), self._named or self._name()))
 
@@ -185,6 +185,12 @@ class LogParser:
         if context is not self._context:
             self._enter(context)
         return records_of(run, index, self._named or self._name(), self._origin)
+
+    def origin_of_text(self, request_id: str, context: Context) -> Origin:
+        """Whose a text line of the function is, by the invocation that it names; "" for none."""
+        if context is not self._context:
+            self._enter(context)
+        return self._origin("function", request_id)
 
     def record(self, event: AnyEvent, index: int, context: Context) -> LogRecord:
         """What an event means."""
@@ -206,7 +212,7 @@ class LogParser:
     def _read(self, event: Event, index: int, raw: bytes, others: "Attributes") -> LogRecord:
         """What a record says that is taken apart, by what it is."""
         mark = raw[0]
-        if mark == _QUOTE and raw[1] != _BRACE and not _begins_like_json(raw):
+        if mark == _QUOTE and raw[1] != BRACE and not _begins_like_json(raw):
             return self._of_text(event, index, raw, others)
         if event.type.startswith("platform."):
             return self._of_platform(event, index, raw, others)
@@ -226,7 +232,7 @@ class LogParser:
                 return self._of_json(event, index, raw, line, len(names), others)
         if mark == _QUOTE:
             return self._of_broken(event, index, raw, others)
-        if mark == _BRACE:
+        if mark == BRACE:
             return self._of_large(event, index, others)
         return self._record(event, index, self._origin(event.type, ""), event.time, as_text(raw), others)
 
@@ -292,7 +298,7 @@ class LogParser:
     def _of_large(self, event: Event, index: int, others: "Attributes") -> LogRecord:
         """A record that is not taken apart, for want of memory: its text, and what it says of itself."""
         view = memoryview(event.record)
-        if view[0] == _BRACE:
+        if view[0] == BRACE:
             line: Line = self._json.head_of(event.record, self._named or self._name(), _event_ns(event))
             return self._of_line(event, index, line, as_text(view), others)
         if view[0] != _QUOTE:
@@ -317,7 +323,7 @@ class LogParser:
 
     def _origin_of_large(self, event: Event) -> Origin:
         view = memoryview(event.record)
-        if view[0] == _BRACE:
+        if view[0] == BRACE:
             return self._origin_of(event.type, self._json.head_of(event.record, self._named or self._name()))
         if view[0] != _QUOTE:
             return self._origin(event.type, "")
@@ -579,9 +585,9 @@ def _near(written: str, event_ns: int | None) -> int | None:
 
 def _begins_like_json(raw: bytes) -> bool:
     """Whether a JSON string begins like an object, white space and a byte order mark aside."""
-    return raw[1] == _BRACE or (raw[1] in _BEFORE_JSON and _JSON_START.match(raw) is not None)
+    return raw[1] == BRACE or (raw[1] in _BEFORE_JSON and _JSON_START.match(raw) is not None)
 
 
-def _is_unplain(raw: bytes, first: int) -> bool:
+def is_unplain(raw: bytes, first: int) -> bool:
     """Whether a text line that begins so is more than text."""
     return _JSON_START.match(raw) is not None if first in _BEFORE_JSON else b"emory" in raw

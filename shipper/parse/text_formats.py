@@ -144,6 +144,11 @@ for _starts, _source in _SOURCES:
 
 _PREFIXES = {ord("["): Format(_LEVEL_FIRST), ord("2"): Format(_TIME_FIRST)}
 
+# `[INFO]` or `INFO`, with what the longest level takes; a tab, time, another one and an id, between which these stand.
+_OPENING, _TAB, _MOST_WORD = b"["[0], rb"\t", 16
+_BEFORE_LEVEL = len(rb"2024-05-20T16:29:45.008Z\t00000000-0000-0000-0000-000000000000\t")
+_AFTER_LEVEL = len("]") + len(_TAB) + _BEFORE_LEVEL
+
 _LEVELS = {spelt.encode(): spelt for name in NUMBERS for spelt in (name, name.lower(), name.capitalize())}
 # Go's log package; what its runtime library says of a failed handler is an exception, and no line in a line.
 _GO_HEAD = late.pattern(rb'"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d(?:\.\d{1,9})? ')
@@ -210,6 +215,26 @@ def object_behind(line: bytes) -> bytes:
     if line.startswith(b": ", at):  # Ruby's
         at += 2
     return b'"' + line[at:] if line.startswith((b'{\\"', b"{}"), at) else b""
+
+
+def likely_head(text: bytes) -> bytes:
+    """As much of a text as what Lambda's own runtimes write before a message takes, quotes around it removed.
+
+    Whether it is that, `told_whole` says, which costs more: most heads of a burst are alike.
+    """
+    if text[0] == _OPENING:
+        return text[: text.find(b"]", 0, _MOST_WORD) + _AFTER_LEVEL]
+    return text[: text.find(_TAB, _BEFORE_LEVEL, _BEFORE_LEVEL + _MOST_WORD) + len(_TAB)]
+
+
+def told_whole(head: bytes) -> "TextHead | None":
+    """What a text begins with whose beginning this is; None where more of it has to be seen for that."""
+    form = _PREFIXES.get(head[0]) if head else None
+    found = form.match(b'"' + head) if form is not None and head.endswith(_TAB) else None
+    if found is None or found.end() <= len(head):
+        return None
+    told = text_head(b'"' + head)
+    return told if told[0] else None
 
 
 def prefix_bytes(line: bytes) -> int:

@@ -234,6 +234,6 @@ def test_what_is_read_at_once_grows_where_no_line_of_a_shape_is_found(monkeypatc
         return run(self, chunk)
 
     monkeypatch.setattr(Shapes, "run", watched)
-    backlog, end = backlog_of(lines_of(8), [event("text " * 20)] * 2000)
+    backlog, end = backlog_of(lines_of(8), [event('say "so" ' * 12)] * 2000)
     shipped(backlog, end, protobuf_logs.LogRecords(), BatchLimits(10**9, 10**9), is_followed=False)
     assert 2 < len(looked) < 16
