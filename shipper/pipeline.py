@@ -303,12 +303,9 @@ class Pipeline:
         if shapes is None or self._encoder.several is None:
             return None
         chunk = bytes(payload[at : at + _RUN_BYTES])
-        for word in self._telling(self._context):
-            found = chunk.find(word)
-            chunk = chunk if found < 0 else chunk[:found]
         if chunk[-1:] == b"]" and at + len(chunk) < len(payload):
             chunk = chunk[:-1]
-        run = shapes.run(chunk)
+        run = shapes.run(chunk, self._telling(self._context))
         return run if run is not None and is_utf8(run.raw) else None
 
     def _telling(self, context: Context) -> tuple[bytes, ...]:

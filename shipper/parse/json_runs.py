@@ -7,6 +7,8 @@ which one line is not as it usually is is read line by line.
 
 from operator import sub
 
+import msgspec
+
 from shipper.model.log_record import Column, Records
 from shipper.parse.json_lines import LEVELS, logger_of, moment_of
 from shipper.parse.times import NEAR_NS, unix_ns
@@ -31,6 +33,8 @@ _MOST_TIMES = 256
 _MOST_TIME_BYTES = 40
 
 _NO_TIME = -1
+
+_values = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 class _Times(dict[bytes, int]):
@@ -74,12 +78,17 @@ def records_of(run: "Run", index: int, named: "Named", origin_of: "Callable[[str
         index: Place of the first in the batch.
         named: Says which invocation a value names.
         origin_of: Says of an event's type and such an invocation where its lines come from.
+
+    Raises:
+        msgspec.DecodeError: One of the values is no JSON.
     """
     shape: Shape = run.shape  # type: ignore[assignment]
     written, *values, _ = zip(*run.rows, strict=False)
     times_ns: Sequence[int] = list(map(_times.__getitem__, written))
     if min(times_ns) < 0:
         return None
+    for place in shape.others:
+        _values.decode(b"[%b]" % b",".join(values[place]))
     if shape.is_text and any(_QUOTE in b"".join(values[place]) for place in shape.free):
         return None  # it ends the string that its line stands in
     levels, loggers = _levels(values, shape), _loggers(values, shape)

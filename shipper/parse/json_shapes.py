@@ -7,6 +7,7 @@ is not as it usually is, goes the long way, `json_lines.line_of`, and both ways 
 """
 
 import re
+from itertools import chain
 
 import msgspec
 
@@ -15,7 +16,7 @@ from shipper.model.events import Run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 # Shapes that are known at a time, the last used first; how many members and bytes one has at most.
 _MOST_SHAPES = 8
@@ -33,6 +34,12 @@ _OTHER = rb"(-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|nul
 _MEMBER = late.pattern(
     rb'([ \t\r\n]*"([^"]*)"[ \t\r\n]*:[ \t\r\n]*)(?:"([^"]*)"|' + _OTHER + rb")([ \t\r\n]*,|[ \t\r\n]*\}\Z)"
 )
+
+# The same value in fewer steps, of which is found out later whether it is one.
+_ANY_OTHER = rb'([^][{}",:\\\x00-\x20]+)'
+
+# What stands between two events and nowhere else, if what is in them has no quote in it.
+_BETWEEN = b'},{"time":"'
 
 # One event of a frame whose record is given, or all that follows.
 _EVENT = rb'\{"time":"([^"]*)","type":"function","record":%b\}(?:,|\]\Z)|(.+)'
@@ -63,7 +70,7 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
         match: Its pattern's. Values that are texts are found without their quotes.
         events: Finds, of events that follow one another, their times and values, a tuple for each. The last is of the
             rest alone, which is no event of this shape. A quote may stand in a value of a line that stands in a string,
-            where none can.
+            where none can; what is no text may be anything.
         is_text: Whether its lines stand in strings.
         texts: Whether a value is a text, by place.
         time: When.
@@ -73,7 +80,9 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
         invocations: Those that may name the invocation, with whether nobody writes another id there.
         rests: What stays of the members, name, place and whether it is a text, by the place of the one that named the
             invocation.
+        names: Of all members.
         free: Places of the texts that stay texts.
+        others: Places of what is no text.
         levels: What was found of levels, by value.
         loggers: Likewise of loggers' names.
     """
@@ -88,7 +97,9 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     logger: int
     invocations: tuple[tuple[int, bool], ...]
     rests: dict[int, tuple[tuple[str, int, bool], ...]]
+    names: bytes
     free: tuple[int, ...]
+    others: tuple[int, ...]
     levels: dict[bytes, str]
     loggers: dict[bytes, str]
 
@@ -126,10 +137,17 @@ class Shapes:
                 return shape, found.groups()
         return None, ()
 
-    def run(self, chunk: bytes) -> Run | None:
-        """The lines of one shape that a part of a frame begins with; None where it begins with another event."""
+    def run(self, chunk: bytes, telling: "Sequence[bytes]") -> Run | None:
+        """The lines of one shape that a part of a frame begins with; None where it begins with another event.
+
+        Args:
+            chunk: The part.
+            telling: Words of lines that have to be looked at one by one.
+        """
         known = self._known
         for at, shape in enumerate(known):
+            if any(shape.names.find(word) >= 0 for word in telling):
+                continue
             # A backslash would be an escape in a value.
             end = -1 if shape.is_text else chunk.find(b"\\")
             part = chunk if end < 0 else chunk[:end]
@@ -137,10 +155,14 @@ class Shapes:
             rest = rows[-1][-1] if rows else b""
             if rest:
                 rows.pop()
-            if rows:
-                if at:
-                    known.insert(0, known.pop(at))
-                return Run(part[: len(part) - len(rest)] if rest else part, rows, shape)
+            if not rows:
+                continue
+            if at:
+                known.insert(0, known.pop(at))
+            count, size = _until(part, rows, telling)
+            if count < len(rows):
+                return Run(part[:size], rows[:count], shape) if count else None
+            return Run(part[: len(part) - len(rest)] if rest else part, rows, shape)
         return None
 
     def is_due(self, names: tuple[str, ...]) -> bool:
@@ -158,6 +180,22 @@ class Shapes:
             del self._known[_MOST_SHAPES:]
 
 
+def _until(part: bytes, rows: "Sequence[tuple[bytes, ...]]", telling: "Sequence[bytes]") -> tuple[int, int]:
+    """How many rows, and bytes of their events, come before the first with one of some words in it; bytes only then."""
+    if not _tells(chain.from_iterable(rows), telling):
+        return len(rows), 0
+    count = next(at for at, row in enumerate(rows) if _tells(row, telling))
+    end = -1
+    for _ in range(count):
+        end = part.find(_BETWEEN, end + 1)
+    return count, end + 2
+
+
+def _tells(values: "Iterable[bytes]", telling: "Sequence[bytes]") -> bool:
+    text = b"\0".join(values)
+    return any(text.find(word) >= 0 for word in telling)
+
+
 def _shape_of(raw: bytes, meanings: Meanings) -> Shape | None:
     """The shape of a line; None if it has none of use."""
     is_text = raw[0] != _BRACE
@@ -169,13 +207,16 @@ def _shape_of(raw: bytes, meanings: Meanings) -> Shape | None:
     names: list[str] = []
     texts: list[bool] = []
     pattern, at = [b'"' if is_text else b"", rb"\{"], 1
+    events = pattern.copy()
     while at < len(text):
         found = _MEMBER.match(text, at)
         if found is None or len(names) >= _MOST_MEMBERS:
             return None
         names.append(found[2].decode())
         texts.append(found[3] is not None)
-        pattern += (re.escape(found[1]).replace(b'"', quote), value if texts[-1] else _OTHER, re.escape(found[5]))
+        before, behind = re.escape(found[1]).replace(b'"', quote), re.escape(found[5])
+        pattern += (before, value if texts[-1] else _OTHER, behind)
+        events += (before, value if texts[-1] else _ANY_OTHER, behind)
         at = found.end()
     places = {name: place for place, name in enumerate(names)}
     if len(places) < len(names) or not texts[places[meanings.message]]:
@@ -183,10 +224,9 @@ def _shape_of(raw: bytes, meanings: Meanings) -> Shape | None:
     taken = {meanings.time, meanings.level, meanings.message, meanings.logger}
     rest = tuple((name, place, texts[place]) for name, place in places.items() if name not in taken)
     invocations = tuple((places[name], is_sure) for name, is_sure in meanings.invocations)
-    record = b"".join((*pattern, end))
     return Shape(
-        match=re.compile(record).fullmatch,
-        events=late.pattern(_EVENT % record, re.DOTALL),
+        match=re.compile(b"".join((*pattern, end))).fullmatch,
+        events=late.pattern(_EVENT % b"".join((*events, end)), re.DOTALL),
         is_text=is_text,
         texts=tuple(texts),
         time=places[meanings.time] if meanings.time else -1,
@@ -195,6 +235,8 @@ def _shape_of(raw: bytes, meanings: Meanings) -> Shape | None:
         logger=places[meanings.logger] if meanings.logger else -1,
         invocations=invocations,
         rests={-1: rest, **{one: tuple(kept for kept in rest if kept[1] != one) for one, _ in invocations}},
+        names=" ".join(names).encode(),
+        others=tuple(place for place, is_text in enumerate(texts) if not is_text),
         free=(places[meanings.message], *(place for _, place, is_text in rest if is_text)),
         levels={},
         loggers={},

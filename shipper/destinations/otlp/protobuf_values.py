@@ -65,6 +65,7 @@ _double = struct.Struct("<cd").pack
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _items = msgspec.json.Decoder(list[msgspec.Raw])
 _text = msgspec.json.Decoder(str)
+_ints = msgspec.json.Decoder(list[int])
 _to_json = msgspec.json.Encoder().encode
 _varints: dict[int, bytes] = {}
 _keys: dict[str, bytes] = {}
@@ -232,20 +233,21 @@ def members(tag: bytes, name: str, values: "Sequence[bytes]", *, is_text: bool) 
         heads = {length: member(tag, name, b'"%b"' % (b" " * length))[: -length or None] for length in set(lengths)}
         return [map(heads.__getitem__, lengths), values]
     if max(map(len, values)) < INT64_DIGITS and b"".join(values).isdigit():
-        # All that comes before a number of one byte, and of two.
-        one, two = member(tag, name, b"0")[:-1], member(tag, name, b"128")[:-2]
-        return [
-            [
-                two + _LOW[number & 0x7F] + _LENGTHS[number >> 7]
-                if _ONE_BYTE <= number < _TWO_BYTES
-                else one + _LENGTHS[number]
-                if number < _ONE_BYTE
-                else key_value(tag, name, b"\x18" + varint(number))
-                for number in map(int, values)
-            ]
-        ]
+        numbers = _varints_of(_ints.decode(b"[%b]" % b",".join(values)))
+        sizes = list(map(len, numbers))
+        heads = {size: member(tag, name, b"%d" % (1 << 7 * (size - 1)))[:-size] for size in set(sizes)}
+        return [map(heads.__getitem__, sizes), numbers]
     known = {value: member(tag, name, value) for value in set(values)}
     return [map(known.__getitem__, values)]
+
+
+def _varints_of(numbers: list[int]) -> list[bytes]:
+    """Each as `varint` writes it."""
+    if min(numbers) < _ONE_BYTE:
+        return list(map(varint, numbers))
+    highs = [number >> 7 for number in numbers]
+    known = {high: varint(high) for high in set(highs)}
+    return [_LOW[number & 0x7F] + known[number >> 7] for number in numbers]
 
 
 def attribute(tag: bytes, name: str, value: "Any") -> bytes:

@@ -1,6 +1,7 @@
 """Lines of one shape that are read together say what each says by itself."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -59,6 +60,7 @@ OTHERS = st.sampled_from(
         event("a plain line\n"),
         event('{"message":"m"'),
         event('","order":1}\n'),
+        *(event(f'{{"level":"INFO","message":"m","order":{number}}}\n') for number in ("01", "1.", "tru", "NaN", "-")),
         event({"message": "of no shape", "more": []}),
         event("an extension's", "extension"),
         event({"requestId": REQUEST_ID, "status": "success"}, "platform.runtimeDone"),
@@ -183,13 +185,26 @@ def test_what_stands_between_them_is_read_by_itself_and_no_more() -> None:
     assert encoder.together > 80
 
 
+@pytest.mark.parametrize("number", ["01", "1.", "+1", "-", ".5", "tru", "nullx", "NaN", "1_0", "٣"])
+def test_what_is_no_value_is_none_among_others(number: str) -> None:
+    """In a line as text, whose JSON nobody looked at."""
+    lines = [event(f'{{"message":"m","order":{place if place != 9 else number}}}\n') for place in range(20)]
+    backlog, end = backlog_of(lines[:8], lines)
+    together, limits = json_logs.LogRecords(), BatchLimits(10**9, 10**9)
+    alone: Any = json_logs.LogRecords()
+    alone.several = None
+    assert shipped(backlog, end, together, limits, is_followed=False) == shipped(
+        backlog, end, alone, limits, is_followed=False
+    )
+
+
 def test_lines_that_may_tell_a_failure_are_looked_at_one_by_one() -> None:
     lines = lines_of(30)
     lines[17]["record"]["message"] = "out of memory"
     backlog, end = backlog_of([start(), *lines[:8]], lines)
     encoder = Watched(json_logs.LogRecords())
     shipped(backlog, end, encoder, BatchLimits(10**9, 10**9), is_followed=True)
-    assert 17 <= encoder.together < 30
+    assert 20 <= encoder.together < 30
 
 
 def test_several_lines_of_which_a_shipper_died_are_read_one_by_one_by_the_next() -> None:
@@ -229,9 +244,9 @@ def test_what_is_read_at_once_grows_where_no_line_of_a_shape_is_found(monkeypatc
     looked: list[int] = []
     run = Shapes.run
 
-    def watched(self: Shapes, chunk: bytes) -> Run | None:
+    def watched(self: Shapes, chunk: bytes, telling: Sequence[bytes]) -> Run | None:
         looked.append(len(chunk))
-        return run(self, chunk)
+        return run(self, chunk, telling)
 
     monkeypatch.setattr(Shapes, "run", watched)
     backlog, end = backlog_of(lines_of(8), [event('say "so" ' * 12)] * 2000)
