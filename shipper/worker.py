@@ -385,17 +385,18 @@ class Worker:
         shipment, where there may be time for no other, several batches go together.
         """
         self._cut_anew()  # more may be in it now, and time for one request only
-        owed, together = list(self._reports.open), list[Batch]()
+        owed, together, size = list(self._reports.open), list[Batch](), 0
         for batch in self._batches(until):
             if together and not self._is_one_more(together, batch):
                 yield [*owed, *together]
-                owed, together = [one for one in self._reports.open if one is not batch], []
+                owed, together, size = [one for one in self._reports.open if one is not batch], [], 0
             together.append(batch)
+            size += batch.body_bytes
             del batch
-            if sum(one.body_bytes for one in together) > _SMALL_BATCH_BYTES and not self._commands.is_final:
+            if size > _SMALL_BATCH_BYTES and not self._commands.is_final:
                 # The next one is not to be in memory beside it.
                 yield [*owed, *together]
-                owed, together = list(self._reports.open), []
+                owed, together, size = list(self._reports.open), [], 0
         if owed or together:
             yield [*owed, *together]
 
@@ -420,7 +421,7 @@ class Worker:
             yield batch
             del batch
             self._leave_at = self._half_time()
-            if not pipeline.is_final and sum(one.owed_bytes for one in is_open) > _MOST_DEFERRED_BYTES:
+            if is_open and not pipeline.is_final and sum(one.owed_bytes for one in is_open) > _MOST_DEFERRED_BYTES:
                 self._is_short = True
                 break
 

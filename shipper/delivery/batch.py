@@ -297,8 +297,12 @@ class Batch:
 
     def floor(self) -> int:
         """Rows, from the first, whose every record is delivered or dropped."""
-        floors = [parcel.floor for parcel in self.parcels.values()]
-        return max(0, min((row for row in floors if row is not None), default=self.rows))
+        floor = self.rows
+        for parcel in self.parcels.values():
+            row = parcel.floor
+            if row is not None and row < floor:
+                floor = row
+        return max(0, floor)
 
     @property
     def is_begun(self) -> bool:
@@ -308,7 +312,10 @@ class Batch:
     @property
     def is_done(self) -> bool:
         """Whether every record is delivered or dropped."""
-        return all(parcel.is_done for parcel in self.parcels.values())
+        for parcel in self.parcels.values():  # noqa: SIM110 - asked for again and again: a generator takes longer
+            if not parcel.is_done:
+                return False
+        return True
 
     @property
     def owed(self) -> set[str]:
@@ -351,7 +358,9 @@ class Batch:
 
     def tally(self, first: int, last: int) -> tuple[int, dict[str, int]]:
         """Events delivered and events dropped by reason in rows [first, last)."""
-        total = last - first + sum(n - 1 for row, n in self.weights.items() if first <= row < last)
+        total = last - first
+        if self.weights:
+            total += sum(n - 1 for row, n in self.weights.items() if first <= row < last)
         dropped: dict[str, int] = {}
         for row, reason in self.lost.items():
             if first <= row < last:

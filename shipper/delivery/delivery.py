@@ -95,11 +95,6 @@ class _Task:
         self.due_s = self.late_s = 0.0
         self.doubts = 0
 
-    @property
-    def failed(self) -> Outcome | None:
-        """Why it gets no further now; None if it does, or need not."""
-        return self.isolation.failed
-
     def made(self) -> "Request":
         """The request under way."""
         if self.request is None:
@@ -193,10 +188,12 @@ class Delivery:
         """
         self._has_dropped = False
         self._has_only_deferred = with_deferred
-        tasks = [task for batch in batches for task in self._tasks(batch, with_deferred=with_deferred)]
+        tasks: list[_Task] = []
+        for batch in batches:
+            tasks += self._tasks(batch, with_deferred=with_deferred)
         self._send(tasks, settled)
         held = None
-        if failing := [task for task in tasks if task.failed is not None]:
+        if failing := [task for task in tasks if task.isolation.failed is not None]:
             failing = self._without_unsupported(failing, settled)
             if any(self._may_be_repeated(task) for task in failing):
                 failing = self._repeat(tasks, failing, settled)
@@ -264,8 +261,9 @@ class Delivery:
             if not sending:
                 return
             self._begin(sending)
-            # What was sent ahead is answered first.
-            for task in sorted(sending, key=_is_unsent):
+            if len(sending) > 1:  # what was sent ahead is answered first
+                sending.sort(key=_is_unsent)
+            for task in sending:
                 floor = task.parcel.floor
                 if (task.answered is None or task.is_late) and self._timing.time_left_s() <= 0:
                     if task.answered is not None:
@@ -286,11 +284,11 @@ class Delivery:
         blocked = set()
         are_well = True
         for task in tasks:
-            if task.failed is not None and not task.isolation.is_about_records:
+            if task.isolation.failed is not None and not task.isolation.is_about_records:
                 blocked.add(task.parcel.signal)
         for task in tasks:
             signal = task.parcel.signal
-            if task.failed is not None or signal in blocked:
+            if task.isolation.failed is not None or signal in blocked:
                 continue
             if not task.piece:
                 task.piece = task.isolation.next()
@@ -486,13 +484,13 @@ class Delivery:
             is_final=lambda: self._timing.is_final,
             jitter=self._jitter,
         )
-        return [task for task in tasks if task.failed is not None]
+        return [task for task in tasks if task.isolation.failed is not None]
 
     def _held(self, failing: Sequence[_Task]) -> HeldError | None:
         """Defers signals whose endpoints are not well while others are; what is to be raised for those that stay."""
         held: HeldError | None = None
         for task in failing:
-            outcome = task.failed
+            outcome = task.isolation.failed
             if outcome is None:
                 continue
             signal, is_about_records = task.parcel.signal, task.isolation.is_about_records
@@ -520,7 +518,7 @@ class Delivery:
         """
         rest = []
         for task in failing:
-            outcome, signal = task.failed, task.parcel.signal
+            outcome, signal = task.isolation.failed, task.parcel.signal
             is_unknown = outcome is not None and outcome.verdict is Verdict.UNSUPPORTED
             if outcome is None or not is_unknown or task.health.taken or not self.is_another_well(signal):
                 rest.append(task)
@@ -583,13 +581,15 @@ class Delivery:
         shipments end so.
         """
         is_in_vain = task.doubts >= _MOST_DOUBTS and not self._timing.is_final
-        is_due = task.failed is not None and task.failed.verdict is Verdict.RETRY
+        is_due = task.isolation.failed is not None and task.isolation.failed.verdict is Verdict.RETRY
         is_last_chance = self._has_only_deferred and self._timing.is_final
         return is_due and not is_in_vain and (is_last_chance or not task.health.is_deferred)
 
     def _overall(self, tasks: Sequence[_Task]) -> Outcome:
         """What became of several: RETRY while there is one to repeat, which is due first."""
-        waiting = [task.failed for task in tasks if task.failed is not None and self._may_be_repeated(task)]
+        waiting = [
+            task.isolation.failed for task in tasks if task.isolation.failed is not None and self._may_be_repeated(task)
+        ]
         if waiting:
             return min(waiting, key=lambda outcome: outcome.retry_after_s)
         return Outcome(verdict=Verdict.HELD)
@@ -598,7 +598,7 @@ class Delivery:
         """Says of each endpoint that it is tried again."""
         repeated = {task.parcel.signal: task for task in tasks if self._may_be_repeated(task)}
         for task in repeated.values():
-            reason = task.failed.reason if task.failed is not None else ""
+            reason = task.isolation.failed.reason if task.isolation.failed is not None else ""
             task.health.log.debug(
                 "shipper.retry_planned", reason=reason, tries=tries, pause_ms=round(pause_s * 1000, 1)
             )

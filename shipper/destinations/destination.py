@@ -134,14 +134,18 @@ class Destination:
         self.endpoints = endpoints
         self.shapes = shapes
         self._load = load
+        self._learnt: dict[str, str] = {}
 
     @property
     def learnt(self) -> dict[str, str]:
         """What was found out of each signal's endpoint, for a successor."""
-        return {signal: endpoint.learnt for signal, endpoint in self.endpoints.items() if endpoint.learnt}
+        if len(self._learnt) < len(self.endpoints):  # what is found out stands
+            self._learnt = {signal: endpoint.learnt for signal, endpoint in self.endpoints.items() if endpoint.learnt}
+        return self._learnt
 
     def learn(self, learnt: Mapping[str, str]) -> None:
         """Takes what a predecessor found out."""
+        self._learnt = {}
         for signal, text in learnt.items():
             if signal in self.endpoints:
                 self.endpoints[signal].learn(text)

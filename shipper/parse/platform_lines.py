@@ -46,8 +46,9 @@ def line_of(kind: str, record: Record) -> tuple[str, str]:
         case Ended():
             parts += _named(("RequestId", record.request_id))
             parts += _measures(record.metrics)
-            parts += _outcome(record.status, record.error_type)
-            level = _level(record.status, record.error_type)
+            if record.status != "success" or record.error_type:
+                parts += _outcome(record.status, record.error_type)
+                level = _level(record.status, record.error_type)
         case PhaseStarted():
             parts += _named(
                 ("Type", record.initialization_type),
@@ -72,7 +73,11 @@ def line_of(kind: str, record: Record) -> tuple[str, str]:
 
 
 def _named(*pairs: tuple[str, str]) -> list[str]:
-    return [f"{name}: {value}" for name, value in pairs if value]
+    found = []
+    for name, value in pairs:
+        if value:
+            found.append(f"{name}: {value}")
+    return found
 
 
 def _measures(metrics: Metrics | None) -> list[str]:

@@ -42,8 +42,8 @@ class TlsConnection:
     ) -> None:
         self._connection = connection
         self._incoming, self._outgoing = _ssl.MemoryBIO(), _ssl.MemoryBIO()
-        # What was read of an answer before its request was written.
-        self._early = b""
+        # What was read of an answer before its request was written; that nothing was, a moment ago.
+        self._early, self._is_found_idle = b"", False
         try:
             wrap = make_context()._wrap_bio  # type: ignore[attr-defined]  # noqa: SLF001
             self._tls = wrap(self._incoming, self._outgoing, False, named(host))
@@ -60,7 +60,8 @@ class TlsConnection:
 
     def _sent(self, view: memoryview, until: float) -> bool:
         while view:
-            if not self._is_silent():
+            is_silent, self._is_found_idle = self._is_found_idle or self._is_silent(), False
+            if not is_silent:
                 return False
             view = view[self._repeated(functools.partial(self._tls.write, view[:PIECE_BYTES]), until) :]
             if not self._flush(until):
@@ -87,7 +88,8 @@ class TlsConnection:
 
     def is_idle(self) -> bool:
         """See `Stream`."""
-        return not self._early and self._is_silent()
+        self._is_found_idle = not self._early and self._is_silent()
+        return self._is_found_idle
 
     def is_acknowledged(self) -> bool:
         """See `Stream`."""
