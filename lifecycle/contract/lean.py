@@ -6,8 +6,8 @@ by piece as they run. No message and no record of ours has such a value but a da
 `_datetime` is enough, and no annotation of ours needs more than the built-in types: none names an enumeration or a
 pattern, for which msgspec has `enum` and `re` loaded, which take as long as the bare interpreter's start. So stand-ins
 are there while the two are loaded; whoever imports the modules later gets the real ones. structlog is loaded in the
-same way, when a process says its first line: without asyncio, logging and its own console; and tenacity with the first
-retry, without what it has for asyncio.
+same way, when a process says its first line: without asyncio, logging, its console and its own loggers; and tenacity
+with the first retry, without what it has for asyncio, and to log with.
 
 Our own modules import typing for the type checker alone, and say `object` where msgspec would take `Any`.
 """
@@ -79,18 +79,37 @@ _FOR_MESSAGES: dict[str, object] = {
 }
 
 
+_LOGGERS = ("BytesLogger", "PrintLogger", "WriteLogger")
+_LOG_TYPES = (
+    *("BindableLogger", "Context", "EventDict", "ExcInfo", "ExceptionRenderer", "ExceptionTransformer"),
+    *("FilteringBoundLogger", "Processor", "ProcessorReturnValue", "WrappedLogger"),
+)
 _FOR_LOG: dict[str, object] = {
     "asyncio": SimpleNamespace(),
     "logging": SimpleNamespace(),
     "pickle": SimpleNamespace(PicklingError=Exception),
+    "structlog._native": SimpleNamespace(make_filtering_bound_logger=lambda _: None),
+    "structlog._output": SimpleNamespace(
+        **dict.fromkeys((*_LOGGERS, *(f"{logger}Factory" for logger in _LOGGERS)), _Absent)
+    ),
+    "structlog.contextvars": SimpleNamespace(
+        merge_contextvars=None, _ASYNC_CALLING_STACK=None, _ASYNC_CALLING_THREAD=None
+    ),
     "structlog.dev": SimpleNamespace(ConsoleRenderer=_Absent, _has_colors=False, set_exc_info=None),
     "structlog.stdlib": SimpleNamespace(),
     "structlog.testing": SimpleNamespace(ReturnLogger=None, ReturnLoggerFactory=None),
     "structlog.threadlocal": SimpleNamespace(),
     "structlog.tracebacks": SimpleNamespace(ExceptionDictTransformer=_Absent),
+    "structlog.types": SimpleNamespace(),
+    "structlog.typing": SimpleNamespace(**dict.fromkeys(_LOG_TYPES, _Absent)),
 }
 
-_FOR_RETRIES: dict[str, object] = {"tenacity.asyncio": SimpleNamespace(AsyncRetrying=_Absent)}
+_FOR_RETRIES: dict[str, object] = {
+    "tenacity.after": SimpleNamespace(after_log=None, after_nothing=lambda _: None),
+    "tenacity.asyncio": SimpleNamespace(AsyncRetrying=_Absent),
+    "tenacity.before": SimpleNamespace(before_log=None, before_nothing=lambda _: None),
+    "tenacity.before_sleep": SimpleNamespace(before_sleep_log=None, before_sleep_nothing=None),
+}
 
 
 def load() -> None:
