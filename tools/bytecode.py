@@ -13,6 +13,11 @@ import py_compile
 import sys
 from importlib.util import MAGIC_NUMBER, cache_from_source, source_hash
 from pathlib import Path
+from types import CodeType
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # Nothing that the layer loads reads a docstring, which every process of the three would otherwise keep in memory. Our
 # own modules go without what is there for the type checker, too, which would be evaluated at cold start; so do the
@@ -33,6 +38,13 @@ FOR_PEOPLE = frozenset({"lifecycle/check.py", "shipper/check.py"})
 
 # The second word of a file of bytecode (PEP 552): it goes by the source's hash, and is not checked.
 UNCHECKED = (0b01).to_bytes(4, "little")
+
+# In a table of lines (CPython, Objects/locations.md): the first byte of an entry, the kinds of entries without columns
+# and without a line, what moves on by no line, and the most that one entry is about.
+_IS_FIRST = 0x80
+_NO_COLUMNS, _NO_LOCATION = 13, 15
+_SAME_LINE = b"\0"
+_MOST_UNITS = 8
 
 # Without column numbers, which nothing but the carets of a traceback needs: a third of what is read at cold start, and
 # over a megabyte of memory in three processes. Python 3.10 knows neither them nor the option, and takes no notice.
@@ -157,6 +169,41 @@ def _listed(found: ast.AST | list[ast.stmt] | None) -> list[ast.stmt]:
     return found if isinstance(found, list) else [found]  # type: ignore[list-item]
 
 
+def _with_long_entries(code: CodeType) -> CodeType:
+    """Code whose instructions of a line share an entry of its table of lines, up to eight units of code in each.
+
+    The compiler gives each instruction one of its own, which takes more of what is read at cold start and stays in
+    memory than the names do; who asks for an instruction's line is told the same.
+    """
+    if sys.version_info < (3, 11):  # the table is another, and short
+        return code
+    runs: list[tuple[int, bytes, int]] = []
+    for kind, moved, units in _entries(code.co_linetable):
+        is_same = kind == _NO_LOCATION or (kind == _NO_COLUMNS and moved == _SAME_LINE)
+        if runs and is_same and runs[-1][0] == kind:
+            runs[-1] = (*runs[-1][:2], runs[-1][2] + units)
+        else:
+            runs.append((kind, moved, units))
+    table = bytearray()
+    for kind, moved, units in runs:
+        for at in range(0, units, _MOST_UNITS):
+            table.append(_IS_FIRST | kind << 3 | min(units - at, _MOST_UNITS) - 1)
+            table += moved if at == 0 or kind == _NO_LOCATION else _SAME_LINE
+    constants = [_with_long_entries(one) if isinstance(one, CodeType) else one for one in code.co_consts]
+    return code.replace(co_linetable=bytes(table), co_consts=tuple(constants))
+
+
+def _entries(table: bytes) -> "Iterator[tuple[int, bytes, int]]":
+    """The entries of a table of lines: kind, by how many lines the line moves on as it is written, units of code."""
+    at = 0
+    while at < len(table):
+        end = at + 1
+        while end < len(table) and not table[end] & _IS_FIRST:
+            end += 1
+        yield table[at] >> 3 & 0b1111, table[at + 1 : end], (table[at] & 0b111) + 1
+        at = end
+
+
 def _compile_bare(source: Path, target: str, name: str, *, is_ours: bool) -> None:
     """Writes a module without what only its readers need.
 
@@ -168,6 +215,7 @@ def _compile_bare(source: Path, target: str, name: str, *, is_ours: bool) -> Non
     if is_ours:
         tree = _Nearer(tree).visit(tree)
     code = compile(ast.fix_missing_locations(tree), name, "exec", dont_inherit=True, optimize=WITHOUT_DOCSTRINGS)
+    code = _with_long_entries(code)  # under the same name: what two hold is marked by marshal
     Path(target).parent.mkdir(exist_ok=True)
     Path(target).write_bytes(MAGIC_NUMBER + UNCHECKED + source_hash(text) + marshal.dumps(code))
 

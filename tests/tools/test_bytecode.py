@@ -121,3 +121,44 @@ def test_libraries_keep_their_annotations(tmp_path: Path, package: str, *, is_th
     compiled = Path(cache_from_source(str(source), optimization="")).read_bytes()
     assert b"Says what it is." not in compiled
     assert (b"A_MOMENT" in compiled) is is_there
+
+
+LONG = """
+def told(value):
+    try:
+        found = [one.name for one in value if one.name and one.number + value.first * value.second - value.third > 0]
+        return (
+            found[value.first + value.second],
+            found[value.third : value.fourth],
+        )
+    except (KeyError, ValueError) as exc:
+
+        raise LookupError(f"{value.first}, {value.second}, {exc}") from exc
+    finally:
+        value.close()
+"""
+
+LONG_ASKED = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from shipper import long
+with open(long.__file__) as file:
+    expected = {}
+    exec(compile(file.read(), long.__file__, "exec", optimize=2), expected)
+def lines(code):
+    found = [[line for start, end, line in code.co_lines() for _ in range(start, end, 2)]]
+    return found + [lines(one) for one in code.co_consts if hasattr(one, "co_lines")]
+ours, whole = long.told.__code__, expected["told"].__code__
+assert lines(ours) == lines(whole), (lines(ours), lines(whole))
+assert sys.version_info < (3, 11) or len(ours.co_linetable) < len(whole.co_linetable) / 3
+"""
+
+
+def test_every_instruction_has_its_line_though_the_table_of_lines_is_short(tmp_path: Path) -> None:
+    """Within comprehensions and behind exceptions, too."""
+    source = tmp_path / "shipper" / "long.py"
+    source.parent.mkdir()
+    source.write_text(LONG)
+    (source.parent / "__init__.py").touch()
+    assert bytecode.run(Path(sys.executable), tmp_path, str(tmp_path)) == ""
+    subprocess.run([sys.executable, "-IS", "-c", LONG_ASKED, str(tmp_path)], check=True)
