@@ -253,38 +253,36 @@ class Pipeline:
         return batch, Position(frame.start, index + 1, context), Position(frame.end, 0, context)
 
     def _add_run(self, batch: Batch, run: Run, index: int, context: Context) -> int:
-        """Adds lines that are read together, if they can be and there is room for all of them; how many."""
-        if isinstance(run, TextRun):
-            return self._add_texts(batch, run, index)
-        several, limits = self._encoder.several, self._limits
-        if several is None or batch.rows + len(run.rows) > limits.batch_records:
-            return 0
-        self._under_way.words[1] = SEVERAL + 1
-        try:
-            records = self._parser.records(run, index, context)
-            lines = [] if records is None else several(records)
-        except Exception:  # noqa: BLE001 - each of them is tried again, and said
-            return 0
-        run.is_taken = bool(lines) and batch.add_lines(lines, limits.batch_bytes)
-        return len(lines) if run.is_taken else 0
-
-    def _add_texts(self, batch: Batch, run: TextRun, index: int) -> int:
-        """The same of plain text lines, of as many as there is room for."""
-        write, limits = self._encoder.text_lines, self._limits
-        some = slice(limits.batch_records - batch.rows)
+        """Adds lines that are read together, if they can be, as many as there is room for; how many."""
+        limits = self._limits
+        room = limits.batch_records - batch.rows
         run.read_bytes = 1
-        if write is None or some.stop <= 0:
+        if room <= 0:
             return 0
         self._under_way.words[1] = SEVERAL + 1
+        run.keep(room)
         try:
-            lines = write(run.texts[some], run.times_ns[some], run.levels[some], run.origin, index)
+            lines = self._written(run, index, context)
         except Exception:  # noqa: BLE001 - each of them is tried again, and said
+            lines = []
+        if not lines:
             run.read_bytes = 0
             return 0
         count = batch.add_lines_within(lines, limits.batch_bytes)
         run.keep(count)
         run.is_taken = count > 0
         return count
+
+    def _written(self, run: Run, index: int, context: Context) -> list[bytes]:
+        """The lines of a run as they are written; none where each has to be read by itself."""
+        if isinstance(run, TextRun):
+            write, some = self._encoder.text_lines, slice(len(run.rows))
+            if write is None:
+                return []
+            return write(run.texts[some], run.times_ns[some], run.levels[some], run.origin, index)
+        several = self._encoder.several
+        records = self._parser.records(run, index, context) if several is not None else None
+        return several(records) if several is not None and records is not None else []
 
     def _run(self, payload: memoryview, at: int) -> Run | int:
         """Lines that are read together, at a place of a frame; else how much of it is read event by event."""

@@ -104,6 +104,10 @@ class Run(msgspec.Struct, gc=False):
     is_taken: bool = False
     read_bytes: int = 0
 
+    def keep(self, count: int) -> None:
+        """Leaves all but the first to be looked for again."""
+        raise NotImplementedError
+
 
 AnyEvent = Event | OddEvent | BrokenEvent
 

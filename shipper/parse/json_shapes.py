@@ -112,6 +112,18 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
         return b'"%b"' % value if self.texts[place] else value
 
 
+class JsonRun(Run, gc=False):
+    """Lines of a shape that follow one another."""
+
+    def keep(self, count: int) -> None:
+        """Leaves all but the first to be looked for again."""
+        if count < len(self.rows):
+            end = -1
+            for _ in range(count):
+                end = self.raw.find(_BETWEEN, end + 1)
+            self.raw, self.rows = self.raw[: end + len(b"},")], self.rows[:count]
+
+
 class Shapes:
     """The shapes that are known, and how often a line of none came."""
 
@@ -137,7 +149,7 @@ class Shapes:
                 return shape, found.groups()
         return None, ()
 
-    def run(self, chunk: bytes, telling: "Sequence[bytes]") -> Run | None:
+    def run(self, chunk: bytes, telling: "Sequence[bytes]") -> JsonRun | None:
         """The lines of one shape that a part of a frame begins with; None where it begins with another event.
 
         Args:
@@ -159,10 +171,10 @@ class Shapes:
                 continue
             if at:
                 known.insert(0, known.pop(at))
-            count, size = _until(part, rows, telling)
-            if count < len(rows):
-                return Run(part[:size], rows[:count], shape) if count else None
-            return Run(part[: len(part) - len(rest)] if rest else part, rows, shape)
+            found = JsonRun(part[: len(part) - len(rest)] if rest else part, rows, shape)
+            if _tells(chain.from_iterable(rows), telling):
+                found.keep(next(place for place, row in enumerate(rows) if _tells(row, telling)))
+            return found if found.rows else None
         return None
 
     def is_due(self, names: tuple[str, ...]) -> bool:
@@ -178,17 +190,6 @@ class Shapes:
         if shape is not None:
             self._known.insert(0, shape)
             del self._known[_MOST_SHAPES:]
-
-
-def _until(part: bytes, rows: "Sequence[tuple[bytes, ...]]", telling: "Sequence[bytes]") -> tuple[int, int]:
-    """How many rows, and bytes of their events, come before the first with one of some words in it; bytes only then."""
-    if not _tells(chain.from_iterable(rows), telling):
-        return len(rows), 0
-    count = next(at for at, row in enumerate(rows) if _tells(row, telling))
-    end = -1
-    for _ in range(count):
-        end = part.find(_BETWEEN, end + 1)
-    return count, end + 2
 
 
 def _tells(values: "Iterable[bytes]", telling: "Sequence[bytes]") -> bool:
