@@ -15,9 +15,7 @@ SUPERVISOR = BOOT | {
     *("msgspec", "select"),
 }
 SHIPPER = SUPERVISOR | {
-    *("_bisect", "_collections_abc", "_functools", "_operator", "_sre", "_stat", "binascii", "collections"),
-    *("contextlib", "copyreg", "enum", "functools", "genericpath", "keyword", "operator", "os", "posixpath", "re"),
-    *("reprlib", "shipper", "stat", "struct", "types", "zlib"),
+    *("_bisect", "_collections_abc", "_functools", "_sre", "binascii", "shipper", "zlib"),
 }
 LEAN = "from lifecycle.contract import lean; lean.load(); import lifecycle.supervisor"
 
@@ -40,7 +38,7 @@ print(*{{name.partition(".")[0] for name in set(sys.modules) - bare}})
     [
         ("import lifecycle.__main__", BOOT),
         (LEAN, SUPERVISOR),
-        (f"{LEAN}, collector.server", SUPERVISOR | {"_blake2", "collector"}),
+        (f"{LEAN}, collector.server", SUPERVISOR | {"_blake2", "_sre", "collector"}),
         (f"{LEAN}, shipper.worker", SHIPPER),
     ],
     ids=["boot", "supervisor", "collector", "shipper"],

@@ -6,14 +6,18 @@ the order of a set of constants depends on the seed, and in every version the ma
 it may refer to again depend on who else holds the object.
 """
 
+import _sre  # type: ignore[import-not-found]
 import ast
 import importlib
 import marshal
 import py_compile
+import re
+import struct
 import sys
 from importlib.util import MAGIC_NUMBER, cache_from_source, source_hash
 from pathlib import Path
-from types import CodeType
+from types import CodeType, SimpleNamespace
+from typing import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,9 +30,31 @@ OURS = frozenset({"lifecycle", "collector", "shipper"})
 UNANNOTATED = OURS | {"structlog", "tenacity"}
 WITHOUT_DOCSTRINGS = 2
 
-# Modules of the standard library that stand around one in C, which alone is loaded where nothing else of them is used:
-# the interpreter has it, or opens one file for it.
-HALVES = {"collections": "_collections", "os": "posix", "struct": "_struct"}
+# Modules of the standard library that stand around another, mostly in C, which alone is loaded where nothing else of
+# them is used: the interpreter has it, or opens one file for it.
+HALVES = {
+    "collections": "_collections",
+    "collections.abc": "_collections_abc",
+    "functools": "_functools",
+    "os": "posix",
+    "struct": "_struct",
+}
+
+# What compiles patterns, which from Python 3.11 on lies in a package.
+_COMPILER: Any = importlib.import_module("re._compiler" if "re._compiler" in sys.modules else "sre_compile")
+_PARSER: Any = importlib.import_module("re._parser" if "re._compiler" in sys.modules else "sre_parse")
+
+# Modules whose patterns ordinary lines are looked at with. Those of the others are rarely used, or beside what has `re`
+# loaded in any case, and would take as many bytes of what Lambda fetches.
+WITH_PATTERNS = frozenset(
+    {
+        "shipper/model/context.py",
+        "shipper/model/events.py",
+        "shipper/parse/log_parser.py",
+        "shipper/parse/text_formats.py",
+        "shipper/parse/times.py",
+    }
+)
 
 # What is imported for annotations, of which nothing may be left.
 FOR_ANNOTATIONS = frozenset({"collections.abc", "types"})
@@ -204,6 +230,47 @@ def _entries(table: bytes) -> "Iterator[tuple[int, bytes, int]]":
         at = end
 
 
+def _patterns(tree: ast.Module) -> "tuple[Any, ...]":
+    """The patterns of a module, each with what it is compiled to, as `late.know` takes them.
+
+    They are made of constants of their module alone: each assignment is tried by itself, and one that needs anything
+    else is passed over.
+    """
+    sources: dict[str | bytes, None] = {}
+    names: dict[str, object] = {"late": SimpleNamespace(pattern=sources.setdefault)}
+    for node in tree.body:
+        if isinstance(node, ast.Assign):
+            try:
+                exec(compile(ast.Module([node], []), "", "exec"), names)  # noqa: S102 - sources of ours
+            except Exception:  # noqa: BLE001, S112 - it needs what is not there
+                continue
+    return tuple([_compiled(source) for source in sources])
+
+
+def _compiled(source: "str | bytes") -> "tuple[str | bytes, int, bytes, tuple[str | None, ...]]":
+    """Source, flags, the engine's code, and the names of the groups by their numbers."""
+    made: re.Pattern[Any] = re.compile(source)
+    code = _COMPILER._code(_PARSER.parse(source), 0)  # noqa: SLF001 - what `re.compile` does
+    names = {number: name for name, number in made.groupindex.items()}
+    groups = tuple([names.get(number) for number in range(made.groups + 1)])
+    return source, made.flags, struct.pack(f"={len(code)}I", *code), groups
+
+
+def _with_patterns(tree: ast.Module) -> ast.Module:
+    """A module that says what its patterns are compiled to before it has any."""
+    imported = [
+        number
+        for number, node in enumerate(tree.body)
+        if isinstance(node, ast.ImportFrom) and any(alias.name == "late" for alias in node.names)
+    ]
+    patterns: Any = _patterns(tree)
+    if patterns:
+        know = ast.Attribute(ast.Name("late", ast.Load()), "know", ast.Load())
+        known = ast.Call(know, [ast.Constant(_sre.MAGIC), ast.Constant(patterns)], [])
+        tree.body.insert(imported[-1] + 1, ast.copy_location(ast.Expr(known), tree.body[imported[-1]]))
+    return tree
+
+
 def _compile_bare(source: Path, target: str, name: str, *, is_ours: bool) -> None:
     """Writes a module without what only its readers need.
 
@@ -214,6 +281,8 @@ def _compile_bare(source: Path, target: str, name: str, *, is_ours: bool) -> Non
     tree = _Bare().visit(ast.parse(text, name))
     if is_ours:
         tree = _Nearer(tree).visit(tree)
+    if source.as_posix().endswith(tuple(WITH_PATTERNS)):
+        tree = _with_patterns(tree)
     code = compile(ast.fix_missing_locations(tree), name, "exec", dont_inherit=True, optimize=WITHOUT_DOCSTRINGS)
     code = _with_long_entries(code)  # under the same name: what two hold is marked by marshal
     Path(target).parent.mkdir(exist_ok=True)

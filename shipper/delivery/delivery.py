@@ -5,9 +5,9 @@ refused where others are taken (`poison`). A signal whose endpoint fails while a
 nothing waits for it (`health`).
 """
 
-import functools
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import msgspec
 
@@ -243,7 +243,7 @@ class Delivery:
                 limits=endpoint.limits,
                 is_searching=health.has_ended
                 and health.ends_at(*_place(batch, parcel)) >= (1 if is_final else MOST_SHIPMENTS),
-                divide=functools.partial(batch.divide, parcel),
+                divide=partial(batch.divide, parcel),
             )
             task = _Task(batch, parcel, isolation, endpoint, health)
             if parcel.pending is not None:

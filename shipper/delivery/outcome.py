@@ -1,12 +1,15 @@
 """What became of one request, in the words that delivery acts on."""
 
-import enum
-from collections.abc import Callable, Mapping
-
 import msgspec
 
+from lifecycle.contract.enums import Enum
 
-class Verdict(enum.Enum):
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+class Verdict(Enum):
     """What an answer means for the records in the request.
 
     DONE: taken. RETRY: may be taken later. SPLIT: too large. REFUSED: these records will not be taken. HELD: nothing
@@ -48,7 +51,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     detail: str = ""
     said: str = ""
     repeats: tuple[int, ...] = ()
-    items: Mapping[int, "Outcome"] = {}
+    items: "Mapping[int, Outcome]" = {}
     pending: "Callable[[], Outcome] | None" = None
 
     @property

@@ -4,13 +4,14 @@ An endpoint of such a destination has a place (address, headers, time), a way to
 answers; connections are `transport`'s, what is said of who sends is `auth`'s.
 """
 
-import functools
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import msgspec
 
 from lifecycle.contract.log import Log
+from lifecycle.contract.quick import cached_property
 from lifecycle.contract.settings import Settings
 from lifecycle.contract.wire import SECRET
 from shipper.auth.static import StaticAuth
@@ -216,7 +217,7 @@ class HttpSender:
         started = self._clock()
         if self._log.is_debug:
             self._log.debug("shipper.request_sent", wire_bytes=len(request.body))
-        write, timeout_s = functools.partial(self.written, request), self.place.timeout_s
+        write, timeout_s = partial(self.written, request), self.place.timeout_s
         return self._awaited(request, lambda: self._pool.exchange(write, timeout_s, self._log), started)
 
     def begin(self, request: Request, within_s: float) -> Callable[[], Outcome] | None:
@@ -250,7 +251,7 @@ class HttpSender:
             response = answered()
         except PendingError as exc:
             late = exc.answered
-            pending = functools.partial(self._awaited, request, late, started)
+            pending = partial(self._awaited, request, late, started)
             return Outcome(verdict=Verdict.HELD, reason=exc.reason, detail=exc.detail, pending=pending)
         except ExchangeError as exc:
             # No retry makes a certificate valid, nor more time; what is not delivered is kept.
@@ -356,14 +357,14 @@ class Senders:
 
         return scope_of(says, host, self._settings.aws.region)
 
-    @functools.cached_property
+    @cached_property
     def _credentials(self) -> "Credentials":
         """Loaded with the first place that wants a signature."""
         from shipper.auth.credentials import Credentials
 
         return Credentials(self._settings.aws, self._timing, self._log)
 
-    @functools.cached_property
+    @cached_property
     def _references(self) -> "References":
         """Loaded with the first reference to a secret."""
         from shipper.auth.references import References

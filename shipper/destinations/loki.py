@@ -10,7 +10,6 @@ it stores once: whatever is sent again here is what was sent before.
 Source: Loki, "Ingest logs" and "Structured metadata"; its limits as `limits_config` has them by default.
 """
 
-import re
 import time
 import zlib
 
@@ -83,8 +82,7 @@ _GZIP_WBITS = 31
 _TOO_OLD = late.pattern(rb"oldest acceptable timestamp is: (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)Z")
 _LABELS = late.pattern(rb"\{[^{}]*\}")
 _OTHERWISE = late.pattern(
-    rb"exceed|size|limit|too long|too new|too many|invalid|missing|malformed|duplicate|parse|blocked|at least",
-    re.IGNORECASE,
+    rb"(?i)exceed|size|limit|too long|too new|too many|invalid|missing|malformed|duplicate|parse|blocked|at least",
 )
 
 _to_json = msgspec.json.Encoder().encode

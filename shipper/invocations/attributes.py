@@ -1,9 +1,8 @@
 """What a record says beside what is known of it, as attributes, in no more than may travel with a report."""
 
-import functools
-
 import msgspec
 
+from lifecycle.contract.quick import cache
 from shipper.model.platform_records import Part
 from shipper.model.semconv import AWS_LAMBDA_INVOKED_ARN
 
@@ -35,7 +34,7 @@ def attributes_of(part: Part, *but: str) -> "Iterator[tuple[str, Any]]":
             yield attribute, value
 
 
-@functools.cache
+@cache
 def _members_of(kind: type[Part], but: tuple[str, ...]) -> tuple[tuple[str, str, bool], ...]:
     """Of a kind of record, each member that is to be told: its name, its attribute's, and whether it is a duration."""
     return tuple(

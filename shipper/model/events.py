@@ -6,7 +6,6 @@ all. Records stay raw JSON. A large frame is decoded in pieces, so memory is bou
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import suppress
 from itertools import chain, islice
 
 import msgspec
@@ -15,6 +14,7 @@ from lifecycle.contract import late
 from lifecycle.contract.backlog import Place
 from lifecycle.contract.frames import BrokenFrameError, Frame
 from lifecycle.contract.json_text import SplitError, elements, is_own_line, is_utf8, with_valid_escapes, with_valid_utf8
+from lifecycle.contract.quick import suppress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ field is optional, numbers may be strings, and what a type does not know or what
 `others`, so that nothing of a record is lost.
 """
 
-import functools
-
 import msgspec
+
+from lifecycle.contract.quick import lru_cache
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ _MOST_VALUES = 1024
 _decoders = {kind: msgspec.json.Decoder(kind, strict=False) for kind in set(KINDS.values())}
 
 
-@functools.lru_cache(maxsize=1)
+@lru_cache(maxsize=1)
 def record_of(kind: str, raw: bytes) -> Record | None:
     """The record of an event of type `kind`; None for an unknown type, and for what is no object.
 

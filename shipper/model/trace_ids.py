@@ -7,12 +7,10 @@ Ids are never random: a span made a second time, by a replaced shipper, from a r
 a reset, has the ids it had the first time.
 """
 
-import functools
-import re
-
 import msgspec
 
 from lifecycle.contract import late
+from lifecycle.contract.quick import cache
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
 # W3C Trace Context, "traceparent": a version, a trace id, a span id, flags.
 _TRACEPARENT = late.pattern(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 _SAMPLED = 1
-_ROOT = late.pattern(r"\d-([0-9a-f]{8})-([0-9a-f]{24})", re.IGNORECASE)
+_ROOT = late.pattern(r"(?i)\d-([0-9a-f]{8})-([0-9a-f]{24})")
 _HEX = frozenset("0123456789abcdefABCDEF")
 
 TRACE_DIGITS = 32
@@ -104,7 +102,7 @@ def generated(seed: str, digits: int) -> str:
     return made
 
 
-@functools.cache
+@cache
 def _blake2b() -> "Callable[..., Any]":
     """Loaded with the first id that is made."""
     from _blake2 import blake2b

@@ -7,8 +7,6 @@ Only what a runtime itself writes of an exception that nothing caught says that 
 a form of its own. Sources: the runtimes' own code, which AWS publishes for every language.
 """
 
-import re
-
 import msgspec
 
 from lifecycle.contract import late
@@ -38,12 +36,12 @@ PANIC = "panic"
 
 # Python's runtime, of an exception that nothing caught. Its lines end in \r, or in \n where it hands them over framed.
 _PYTHON_UNCAUGHT = late.pattern(
-    r"\[ERROR\] " + _TYPE + r"(?:: (?P<message>.*?))?[\r\n]{1,2}(?P<stack>" + re.escape(_TRACEBACK) + r".*)", re.DOTALL
+    r"(?s)\[ERROR\] " + _TYPE + r"(?:: (?P<message>.*?))?[\r\n]{1,2}(?P<stack>Traceback \(most recent call last\):.*)"
 )
 # All of them are frames, and nothing follows: who prints a traceback has the exception itself behind it.
 _PYTHON_NO_FRAME = late.pattern(r"[\r\n][^\s]")
 # What Python's runtime has no frames for.
-_PYTHON_FAULT = late.pattern(r"\[ERROR\] (?P<type>Runtime\.[A-Z]\w{1,80})(?:: (?P<message>.*))?\Z", re.DOTALL)
+_PYTHON_FAULT = late.pattern(r"(?s)\[ERROR\] (?P<type>Runtime\.[A-Z]\w{1,80})(?:: (?P<message>.*))?\Z")
 # A traceback's last line, or of several lines the first.
 _PYTHON_NAMED = late.pattern(r"(?P<type>[A-Za-z_][^\s:]{0,400})(?:: ?(?P<message>.*))?\Z")
 # Between an exception and one that it led to, which follows.
@@ -55,19 +53,17 @@ _PYTHON_CHAINED = (
 _PYTHON_STACK = "\nStack (most recent call last):"
 # Node.js's runtime, of what nothing caught; and Bref's for PHP, which writes the same.
 _NODE_UNCAUGHT = late.pattern(
-    r"(?:\S{1,40}\t)?\S{1,40}\t(?:ERROR\t)?(?:Invoke Error|Uncaught Exception|Unhandled Promise Rejection) ?\t"
+    r"(?s)(?:\S{1,40}\t)?\S{1,40}\t(?:ERROR\t)?(?:Invoke Error|Uncaught Exception|Unhandled Promise Rejection) ?\t"
     r"(?P<json>\{.*)",
-    re.DOTALL,
 )
 # Ruby's.
-_RUBY_UNCAUGHT = late.pattern(r"(?:^|: )Error raised from handler method\s+(?P<json>\{.*)", re.DOTALL)
+_RUBY_UNCAUGHT = late.pattern(r"(?s)(?:^|: )Error raised from handler method\s+(?P<json>\{.*)")
 # Go's, of an error that a handler returned or a panic in it: by the standard library's logger, with what it may be told
 # to put before a line.
 _GO_UNCAUGHT = late.pattern(
-    r"(?:\S{1,64} )?(?:\d{4}/\d\d/\d\d \d\d:\d\d:\d\d(?:\.\d{1,6})? (?:[^\s{]{1,200}\.go:\d{1,6}: )?"
+    r"(?s)(?:\S{1,64} )?(?:\d{4}/\d\d/\d\d \d\d:\d\d:\d\d(?:\.\d{1,6})? (?:[^\s{]{1,200}\.go:\d{1,6}: )?"
     r"|[^\s{]{1,200}\.go:\d{1,6}: )"
     r'(?P<json>\{"errorMessage":.*\})\s*\Z',
-    re.DOTALL,
 )
 # The members of that, in its order: as JSON alone, without anything before it, other languages may print them, too.
 _GO_MEMBERS = (("errorMessage", "errorType"), ("errorMessage", "errorType", "stackTrace"))
@@ -99,7 +95,7 @@ _RUBY_LOGGED = late.pattern(r"\((?P<type>[A-Z][\w:]{0,200})\)[\r\n]{1,2}(?P<stac
 _ONE_LINE = late.pattern(r"(?!\[?[A-Z]{4,8}\b|\[?\d\d)[^\r\n]{1,4096}")
 # What Go prints below the line that names a panic. Looked for first: there are few, and each has one line above it.
 _GO_STACK = late.pattern(r"[\r\n]{1,4}(?P<stack>(?:\[signal|goroutine) )")
-_GO_NAMED = late.pattern(r"(?P<type>panic|fatal error): (?P<message>.*)", re.DOTALL)
+_GO_NAMED = late.pattern(r"(?s)(?P<type>panic|fatal error): (?P<message>.*)")
 # Where each line is a record of its own, that line is alone.
 _GO_ALONE = late.pattern(r"(?P<type>panic|fatal error): (?P<message>[^\r\n]*)\s*\Z")
 # Rust: where, and behind it what; until 1.72 what, and behind it where.

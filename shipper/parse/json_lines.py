@@ -4,13 +4,11 @@ Covers Lambda's own JSON log format in every runtime, Powertools, structlog, pin
 and Serilog. A member that has a place of its own in a log record is taken out; every other one stays, as it is.
 """
 
-import functools
-import re
-
 import msgspec
 
 from lifecycle.contract import late
 from lifecycle.contract.json_text import has_more_members, with_valid_escapes
+from lifecycle.contract.quick import cache
 from shipper.model.context import NOTHING, Context
 from shipper.model.log_record import RESERVED, ExceptionInfo
 from shipper.model.severity import name_of, number_of, own_name_of, syslog_name_of
@@ -21,6 +19,7 @@ from shipper.parse.times import NEAR_NS, unix_ns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import re
     from collections.abc import Callable, Iterator
     from typing import Any
 
@@ -140,9 +139,9 @@ _COLOUR = late.pattern(r"\x1b\[[0-9;]{0,16}m")
 
 # What may stand around an object; what Python's JSON has that JSON has not, outside of strings.
 _AROUND = " \t\r\n\ufeff"
-_NOT_FINITE = late.pattern(rb'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|-?Infinity|NaN', re.DOTALL)
+_NOT_FINITE = late.pattern(rb'(?s)"(?:[^"\\]|\\.)*(?:"|\\?\Z)|-?Infinity|NaN')
 # Strings, and what stands between the parts of an object.
-_MARKS = late.pattern(rb'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|[{}\[\],]', re.DOTALL)
+_MARKS = late.pattern(rb'(?s)"(?:[^"\\]|\\.)*(?:"|\\?\Z)|[{}\[\],]')
 _MOST_EXAMINED = 32_768
 _MOST_OBJECTS = 16
 
@@ -821,7 +820,7 @@ _FLAGS = {
 _NO_MEMBER = msgspec.Raw()
 
 
-@functools.cache
+@cache
 def _heads() -> "tuple[msgspec.json.Decoder[Any], tuple[tuple[str, str], ...]]":
     """What reads the members that tell something of a line and passes over all others; their names and fields."""
     names = [name for name, (role, _) in _ROLES.items() if role != "message"]

@@ -227,7 +227,7 @@ def _shape_of(raw: bytes, meanings: Meanings) -> Shape | None:
     invocations = tuple((places[name], is_sure) for name, is_sure in meanings.invocations)
     return Shape(
         match=re.compile(b"".join((*pattern, end))).fullmatch,
-        events=late.pattern(_EVENT % b"".join((*events, end)), re.DOTALL),
+        events=late.pattern(b"(?s)" + _EVENT % b"".join((*events, end))),
         is_text=is_text,
         texts=tuple(texts),
         time=places[meanings.time] if meanings.time else -1,

@@ -4,7 +4,6 @@ A plain text line is the common case and the fast one: `line` finds all there is
 Every event, whatever it is, has a record.
 """
 
-import functools
 from types import ModuleType
 
 import msgspec
@@ -12,6 +11,7 @@ import msgspec
 from lifecycle.contract import late
 from lifecycle.contract.frames import Frame
 from lifecycle.contract.json_text import as_text, without_newline
+from lifecycle.contract.quick import cached_property
 from shipper.model.context import MOST_ID, NOTHING, TENANT_ID, Context, request_id_of
 from shipper.model.events import AnyEvent, BrokenEvent, Event, OddEvent, WiderEvent
 from shipper.model.log_record import ExceptionInfo, LogRecord, Origin
@@ -471,14 +471,14 @@ class LogParser:
             attributes = _with_tenant(attributes, origin)
         return LogRecord(event, index, origin, body, time_ns, level, attributes, exception, scope)
 
-    @functools.cached_property
+    @cached_property
     def _json(self) -> ModuleType:
         """Loaded with the first line that is JSON."""
         from shipper.parse import json_lines
 
         return json_lines
 
-    @functools.cached_property
+    @cached_property
     def _shapes(self) -> "Shapes":
         from shipper.parse.json_shapes import Shapes
 

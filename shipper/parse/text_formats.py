@@ -4,13 +4,12 @@ Looks at the raw JSON string, in which a tab is `\t` (two characters), so nothin
 says nothing; what is recognised is only read, the body stays what was written.
 """
 
-import re
-
 from lifecycle.contract import late
 from shipper.model.severity import NUMBERS, number_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import re
     from collections.abc import Callable
 
 _ID = rb"(?P<id>[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})"
@@ -118,17 +117,17 @@ class Format:
         error: Of a group that says the line tells an error.
     """
 
-    def __init__(self, source: bytes) -> None:
-        self.source = b'"' + source
+    def __init__(self, pattern: "re.Pattern[bytes]") -> None:
+        self.source = pattern.pattern
+        self._pattern = pattern
         self.level = self.request_id = self.time = self.error = 0
         self.match: Callable[[bytes], re.Match[bytes] | None] = self._first_match
 
     def _first_match(self, line: bytes) -> "re.Match[bytes] | None":
-        compiled = re.compile(self.source)
-        groups = compiled.groupindex
+        groups = self._pattern.groupindex
         self.level, self.request_id, self.time = groups.get("level", 0), groups.get("id", 0), groups.get("time", 0)
         self.error = groups.get("error", 0)
-        self.match = compiled.match
+        self.match = self._pattern.match
         return self.match(line)
 
 
@@ -140,9 +139,12 @@ SMALL = b"a"[0]
 BEGINNINGS = frozenset(start for starts, _ in _SOURCES if isinstance(starts, tuple) for start in starts)
 for _starts, _source in _SOURCES:
     for _start in _starts if isinstance(_starts, bytes) else {start[0] for start in _starts}:
-        FORMATS[_start] = (*FORMATS.get(_start, ()), Format(_source))
+        FORMATS[_start] = (*FORMATS.get(_start, ()), Format(late.pattern(b'"' + _source)))
 
-_PREFIXES = {ord("["): Format(_LEVEL_FIRST), ord("2"): Format(_TIME_FIRST)}
+# Lambda's own runtimes' are all that the layer has compiled ahead.
+_LEVEL_FIRST_LINE = late.pattern(b'"' + _LEVEL_FIRST)
+_TIME_FIRST_LINE = late.pattern(b'"' + _TIME_FIRST)
+_PREFIXES = {ord("["): Format(_LEVEL_FIRST_LINE), ord("2"): Format(_TIME_FIRST_LINE)}
 
 # `[INFO]` or `INFO`, with what the longest level takes; a tab, time, another one and an id, between which these stand.
 _OPENING, _TAB, _MOST_WORD = b"["[0], rb"\t", 16
@@ -155,7 +157,7 @@ _GO_HEAD = late.pattern(rb'"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d(?:\.\d{1,9})? ')
 # How a terminal is told of colours, and within how much of a line that is looked for.
 _COLOUR = late.pattern(rb"\\u001[bB]\[[0-9;]{0,16}m")
 _MOST_COLOURED = 256
-_LOGFMT_ID = late.pattern(rb'\b(?:aws_?)?request_?id=(?:\\")?' + _ID, re.IGNORECASE)
+_LOGFMT_ID = late.pattern(rb'(?i)\b(?:aws_?)?request_?id=(?:\\")?' + _ID)
 
 # Level, request id and time, each "" where the line does not say it plainly; whether it tells of an error.
 TextHead = tuple[str, str, str, bool]

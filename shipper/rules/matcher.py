@@ -8,7 +8,8 @@ first, and it knows no more than the patterns: it keeps no descriptor but its tw
 
 import os
 import struct
-from contextlib import suppress
+
+from lifecycle.contract.quick import suppress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,11 +6,11 @@ the end is not there yet, nothing from the invocation's first line on is cut, un
 
 import zlib
 from collections.abc import Iterator
-from contextlib import suppress
 
 import msgspec
 
 from lifecycle.contract.frames import Frame
+from lifecycle.contract.quick import suppress
 from shipper.model.context import NOTHING, Context, Past
 from shipper.model.events import Event, events
 from shipper.model.platform_records import Ended, PhaseStarted, Started, record_of

@@ -9,8 +9,8 @@ import os
 import select
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 
+from lifecycle.contract.quick import suppress
 from shipper.errors import ExchangeError
 from shipper.transport.connection import Connection
 from shipper.transport.resolver import Resolver, SockAddress

@@ -5,14 +5,14 @@ answer share one time. None of them may use it up: nothing is sent whose answer 
 connection from before that is silent makes way for a new one while there is time for that.
 """
 
-import functools
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from functools import partial
 
 import msgspec
 
 from lifecycle.contract.log import Log
+from lifecycle.contract.quick import suppress
 from shipper.errors import ExchangeError, PendingError
 from shipper.transport.address import Address
 from shipper.transport.dialer import Dialer
@@ -297,7 +297,7 @@ class Pool:
         return response if is_whole else msgspec.structs.replace(response, is_early=True)
 
     def _pending(self, late: "_Late") -> PendingError:
-        return PendingError(late.doing, functools.partial(self._answered_late, late))
+        return PendingError(late.doing, partial(self._answered_late, late))
 
     def _answered_late(self, late: "_Late") -> Response:
         """The answer to a request for which an earlier shipment had no more time; what has come is read first.

@@ -3,15 +3,14 @@
 Sans-I/O. httptools parses, imported when the first answer is read; here are the bounds and the cases it leaves open.
 """
 
-import re
 import time
 import zlib
 from collections.abc import Callable
-from contextlib import suppress
 
 import msgspec
 
 from lifecycle.contract import late
+from lifecycle.contract.quick import suppress
 from shipper.errors import ExchangeError
 
 # Of a body, unless a destination needs more of it; the rest is read and forgotten.
@@ -180,7 +179,7 @@ def retry_after_s(headers: dict[bytes, bytes], now_epoch_s: Callable[[], float] 
 
 
 # IMF-fixdate, the one form of a date that servers may still send (RFC 9110, section 5.6.7).
-_DATE = late.pattern(r"\w{3}, (\d\d) (\w{3}) (\d{4}) (\d\d):(\d\d):(\d\d) GMT", re.ASCII)
+_DATE = late.pattern(r"(?a)\w{3}, (\d\d) (\w{3}) (\d{4}) (\d\d):(\d\d):(\d\d) GMT")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 

@@ -5,7 +5,7 @@ Loaded with the first TLS connection. `_ssl` alone does it: `ssl` around it make
 """
 
 import _ssl
-import functools
+from functools import partial
 
 from shipper.errors import ExchangeError
 from shipper.transport.connection import PIECE_BYTES, Connection
@@ -63,7 +63,7 @@ class TlsConnection:
             is_silent, self._is_found_idle = self._is_found_idle or self._is_silent(), False
             if not is_silent:
                 return False
-            view = view[self._repeated(functools.partial(self._tls.write, view[:PIECE_BYTES]), until) :]
+            view = view[self._repeated(partial(self._tls.write, view[:PIECE_BYTES]), until) :]
             if not self._flush(until):
                 return False
         return True
@@ -76,7 +76,7 @@ class TlsConnection:
         if not self._incoming.pending and not self._tls.pending():
             # Nothing is there to be read but at the socket; to find that out costs an exception.
             self._outgoing_and_incoming(until)
-        return self._repeated(functools.partial(self._tls.read, PIECE_BYTES), until, at_end=b"")
+        return self._repeated(partial(self._tls.read, PIECE_BYTES), until, at_end=b"")
 
     def has_come(self, until: float) -> bool:
         """See `Stream`."""

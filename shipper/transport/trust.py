@@ -5,12 +5,13 @@ A context is what `ssl.create_default_context` makes, without `ssl`: see `tls`.
 """
 
 import _ssl
-import functools
 import os
 import sys
 from _ssl import _SSLContext as Context
 
 import msgspec
+
+from lifecycle.contract.quick import cache
 
 # Where systems keep the authorities they trust, for a Python that looks elsewhere or nowhere: Debian, Amazon Linux and
 # Fedora (two), SUSE, Alpine.
@@ -41,7 +42,7 @@ class Unusable(msgspec.Struct, frozen=True):
     why: str
 
 
-@functools.cache
+@cache
 def context_of(
     authorities: Named = NONE,
     certificate: Named = NONE,

@@ -145,7 +145,7 @@ def next_ms(members: Path) -> float:
     return (arrived_s - began_s) * 1000
 
 
-def run(members: Path, scratch: Path, *, has_layer: bool) -> Run:
+def run(members: Path, scratch: Path, *, has_layer: bool, tls: bool = False) -> Run:
     """One environment on the share, whose function loads what functions load and logs 20 lines an invocation."""
     extensions = scratch / ("with" if has_layer else "without")
     extensions.mkdir(exist_ok=True)
@@ -156,13 +156,14 @@ def run(members: Path, scratch: Path, *, has_layer: bool) -> Run:
         )
         launcher.chmod(0o755)
     command = ["sh", "-c", _JOINED, str(members), sys.executable, "-m", "awslambdaric", "shop.handler"]
-    with Destination() as backend:
+    with Destination(tls=tls) as backend:
+        trusted = {"SSL_CERT_FILE": str(backend.ca_path)} if tls else {}
         function = Function(
             handler="shop.handler",
             task_root=HANDLER,
             timeout_s=60.0,
             runtime_command=command,
-            environ={"OTEL_EXPORTER_OTLP_ENDPOINT": backend.url},
+            environ={"OTEL_EXPORTER_OTLP_ENDPOINT": backend.url, **trusted},
         )
         platform = Platform(init_timeout_s=60.0, shutdown_ms=10_000)
         with Environment(extensions_dir=extensions, function=function, platform=platform) as env:
@@ -192,14 +193,23 @@ def rows() -> list[Row]:
                 runs = [
                     [run(members, Path(scratch), has_layer=one) for one in (True, False)] for _ in range(environments)
                 ]
-            found += rows_of(f"{share:.1%} of a core", memory_mb, share, starts, runs)
+                over_tls = [run(members, Path(scratch), has_layer=True, tls=True) for _ in range(environments)]
+            found += rows_of(f"{share:.1%} of a core", memory_mb, share, starts, runs, over_tls)
     return found
 
 
 def rows_of(
-    on: str, memory_mb: int, share: float, starts: Sequence[tuple[float, float]], runs: Sequence[Sequence[Run]]
+    on: str,
+    memory_mb: int,
+    share: float,
+    starts: Sequence[tuple[float, float]],
+    runs: Sequence[Sequence[Run]],
+    over_tls: Sequence[Run],
 ) -> list[Row]:
-    """The rows of one share: medians of starts, bare and with the layer, and of runs, with the layer and without."""
+    """The rows of one share: medians of starts, bare and with the layer, and of runs, with the layer and without.
+
+    What `over_tls` shows is the layer's alone.
+    """
     bare, asked = (statistics.median(pair[at] for pair in starts) for at in (0, 1))
     init, answered, cpu = (
         [statistics.median(getattr(one[at], name) for one in runs) for at in (0, 1)]
@@ -217,6 +227,27 @@ def rows_of(
             "ms",
             None,
             None if is_least else 120.0,
+        ),
+        (
+            f"{on}: longest hold of the first {INVOCATIONS}, over TLS",
+            statistics.median(one.longest_hold_ms for one in over_tls),
+            "ms",
+            None,
+            None,
+        ),
+        (
+            f"{on}: CPU of all processes until the end of the third, plain",
+            cpu[0],
+            "ms",
+            None,
+            None,
+        ),
+        (
+            f"{on}: CPU of all processes until the end of the third, over TLS",
+            statistics.median(one.layer_cpu_ms for one in over_tls),
+            "ms",
+            None,
+            None,
         ),
         (f"{on}: a function's own init without the layer", init[1], "ms", None, None),
         (f"{on}: added to it by the layer", init[0] - init[1], "ms", None, most_ms if is_least else init[1] * 0.1),

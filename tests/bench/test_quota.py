@@ -7,14 +7,18 @@ import pytest
 from tests.bench import quota
 
 WITH, WITHOUT = quota.Run(440.0, 12.0, 90.0, 30.0), quota.Run(400.0, 8.0, 0.0, 0.0)
+OVER_TLS = quota.Run(450.0, 13.0, 150.0, 45.0)
 
 
 def test_rows_stand_beside_their_yardsticks() -> None:
-    rows = quota.rows_of("29%", 512, 0.29, [(50.0, 75.0)] * 3, [[WITH, WITHOUT]] * 3)
+    rows = quota.rows_of("29%", 512, 0.29, [(50.0, 75.0)] * 3, [[WITH, WITHOUT]] * 3, [OVER_TLS] * 3)
     assert [(value, ratio, most) for _, value, _, ratio, most in rows] == [
         (50.0, None, None),
         (75.0, 1.5, 1.6),
         (90.0, None, 120.0),
+        (150.0, None, None),
+        (30.0, None, None),
+        (45.0, None, None),
         (400.0, None, None),
         (40.0, None, 40.0),
         (8.0, None, None),
@@ -23,8 +27,8 @@ def test_rows_stand_beside_their_yardsticks() -> None:
 
 
 def test_the_least_share_is_held_to_the_layers_own_processor_time() -> None:
-    rows = quota.rows_of("7%", 128, 0.1, [(50.0, 75.0)], [[WITH, WITHOUT]])
-    assert [most for *_, most in rows] == [None, 1.6, None, None, 300.0, None, 300.0]
+    rows = quota.rows_of("7%", 128, 0.1, [(50.0, 75.0)], [[WITH, WITHOUT]], [OVER_TLS])
+    assert [most for *_, most in rows] == [None, 1.6, None, None, None, None, None, 300.0, None, 300.0]
 
 
 def test_a_machine_that_forbids_quotas_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -111,6 +111,42 @@ def test_of_a_module_around_one_in_c_that_one_is_loaded_where_it_has_all_that_is
     assert said.startswith("posix <module 'struct'")
 
 
+PATTERNS = r"""
+import time
+from lifecycle.contract import late
+
+WORD = r"[a-z]+"
+_NOW = late.pattern(str(time.time()))
+_PAIR = late.pattern(r"(?i)(?P<name>" + WORD + r")=(\d{1,3})")
+_BOTH = tuple([late.pattern(start + rb"\d") for start in (b"a", b"b")])
+"""
+
+PATTERNS_ASKED = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from shipper.parse import times
+found = times._PAIR.fullmatch("Size=12")
+assert found.groupdict() == {"name": "Size"} and found[2] == "12" and times._PAIR.fullmatch("12") is None
+assert times._BOTH[1].sub(b"-", b"b1") == b"-" and times._PAIR.groupindex == {"name": 1}
+assert "re" not in sys.modules
+assert times._NOW.search("x") is None and "re" in sys.modules
+"""
+
+
+def test_patterns_are_compiled_ahead_where_lines_are_looked_at(tmp_path: Path) -> None:
+    """With the groups and the flags that they have; what is not constant is compiled when it is used."""
+    root = Path(__file__).parents[2]
+    for name, text in (
+        ("lifecycle/contract/late.py", (root / "lifecycle/contract/late.py").read_text()),
+        ("shipper/parse/times.py", PATTERNS),
+        *((f"{folder}/__init__.py", "") for folder in ("lifecycle", "lifecycle/contract", "shipper", "shipper/parse")),
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert bytecode.run(Path(sys.executable), tmp_path, "/opt/tailrace") == ""
+    subprocess.run([sys.executable, "-IS", "-c", PATTERNS_ASKED, str(tmp_path)], check=True)
+
+
 @pytest.mark.parametrize(("package", "is_there"), [("lifecycle", False), ("msgspec", True)])
 def test_libraries_keep_their_annotations(tmp_path: Path, package: str, *, is_there: bool) -> None:
     """They may read what ours does not; nobody reads a docstring."""

@@ -6,12 +6,12 @@ signal over OpenTelemetry's for all.
 Source: OpenTelemetry protocol 1.x, "OTLP/HTTP"; OTLP exporter specification.
 """
 
-import functools
 from collections.abc import Callable, Mapping
 
 import msgspec
 
 from lifecycle.contract.log import Log
+from lifecycle.contract.quick import cached_property
 from lifecycle.contract.schemes import JSON, PROTOBUF, otlp_endpoint
 from lifecycle.contract.setting_types import GRPC
 from lifecycle.contract.settings import DEFAULT_OTLP_ENDPOINT, GRPC_PORT, HTTP_PORT, Settings
@@ -175,7 +175,7 @@ class Shapes:
         self._encoding_of = encoding_of
         self._resource = resource
 
-    @functools.cached_property
+    @cached_property
     def passing(self) -> "Passing":
         """Loaded with the first request."""
         from shipper.destinations.otlp.passing import Passing

@@ -1,10 +1,10 @@
 """OTLP in JSON: records, and the requests around them. Source: OTLP specification, "JSON Protobuf Encoding"."""
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
+from lifecycle.contract.quick import cached_property
 from shipper.destinations.otlp.json_logs import LogRecords
 from shipper.destinations.otlp.json_values import any_value, key_value
 from shipper.destinations.otlp.values import Passed, Scoped, by_scope
@@ -45,14 +45,14 @@ class JsonEncoding:
         }
         self._scopes: dict[tuple[str, str], bytes] = {}
 
-    @functools.cached_property
+    @cached_property
     def span(self) -> Callable[["Span"], bytes]:
         """Loaded with the first span."""
         from shipper.destinations.otlp.json_spans import encoded
 
         return encoded
 
-    @functools.cached_property
+    @cached_property
     def metrics(self) -> Callable[["Export"], list[bytes]]:
         """Loaded with the first metrics."""
         from shipper.destinations.otlp.json_metrics import encoded

@@ -3,9 +3,9 @@
 Source: opentelemetry/proto/collector/{logs,trace,metrics}/v1, whose messages have the same numbers for all signals.
 """
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
 
+from lifecycle.contract.quick import cached_property
 from shipper.destinations.otlp.protobuf_logs import LogRecords
 from shipper.destinations.otlp.protobuf_values import attribute, field, text_field, varint
 from shipper.destinations.otlp.values import Passed, Scoped, by_scope
@@ -29,14 +29,14 @@ class ProtobufEncoding:
         pairs = b"".join([attribute(b"\x0a", name, value) for name, value in resource.items()])
         self._resource = field(b"\x0a", pairs)
 
-    @functools.cached_property
+    @cached_property
     def span(self) -> Callable[["Span"], bytes]:
         """Loaded with the first span."""
         from shipper.destinations.otlp.protobuf_spans import encoded
 
         return encoded
 
-    @functools.cached_property
+    @cached_property
     def metrics(self) -> Callable[["Export"], list[bytes]]:
         """Loaded with the first metrics."""
         from shipper.destinations.otlp.protobuf_metrics import encoded
