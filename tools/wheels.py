@@ -175,7 +175,7 @@ def carried(name: str, content: bytes, wheel: Path) -> bytes:
     if not name.endswith(".so"):
         return content
     try:
-        return elf.stripped(content)
+        return elf.stripped(elf.without_unwinding(content))
     except elf.ElfError as error:
         raise WheelError(f"{wheel.name} holds {name}: {error}") from error
 
