@@ -36,6 +36,7 @@ HALVES = {
     "collections": "_collections",
     "collections.abc": "_collections_abc",
     "functools": "_functools",
+    "operator": "_operator",
     "os": "posix",
     "struct": "_struct",
 }
