@@ -145,8 +145,8 @@ soak: layer ## Thousands of invocations with random faults and kills (MINUTES=3,
 	@$(RUN) -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 .PHONY: fleet
-fleet: $(INSTALLED) ## Simulate an hour of 10,000 environments against one backend (ENVIRONMENTS=10000, GAP=30, SEED=1)
-	@$(RUN) -m tests.fleet --environments $(ENVIRONMENTS) --gap $(GAP) --seed $(or $(SEED),1)
+fleet: $(INSTALLED) ## Simulate an hour of 10,000 environments against one backend (ENVIRONMENTS=10000, GAP=30, TRAFFIC=regular, SEED=1)
+	@$(RUN) -m tests.fleet --environments $(ENVIRONMENTS) --gap $(GAP) --traffic $(or $(TRAFFIC),poisson) --seed $(or $(SEED),1)
 
 .PHONY: bench
 bench: layer ## Measure start, memory, CPU and what the function is charged (AGAINST=another layer's extensions/: both, in turn)

@@ -324,7 +324,12 @@ class Settings:
         scope=EVERY_ROUTE,
     )
     retry_base_ms = Whole(
-        50, "First pause before a retry, at most; it doubles.", low=1, high=60_000, unit="ms", scope=EVERY_ROUTE
+        50,
+        "First pause before a retry, at most; each may be four times as long as the last.",
+        low=1,
+        high=60_000,
+        unit="ms",
+        scope=EVERY_ROUTE,
     )
     retry_max_ms = Whole(5000, "Longest pause before a retry.", low=1, high=600_000, unit="ms", scope=EVERY_ROUTE)
 

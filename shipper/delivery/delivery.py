@@ -482,6 +482,7 @@ class Delivery:
             pause=self._timing.pause,
             planned=lambda _outcome, tries, pause_s: self._say_planned(tasks, tries, pause_s),
             is_final=lambda: self._timing.is_final,
+            before=max(0, min(task.health.failures for task in repeated) - 1),
             jitter=self._jitter,
         )
         return [task for task in tasks if task.isolation.failed is not None]

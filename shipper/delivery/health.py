@@ -79,6 +79,11 @@ class Health:
         self._ended = 0
 
     @property
+    def failures(self) -> int:
+        """Requests in a row that were not taken."""
+        return self._failures
+
+    @property
     def is_deferred(self) -> bool:
         """Whether nothing waits for it: it is tried once at a time."""
         return self._pause_s > 0

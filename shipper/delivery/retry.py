@@ -9,8 +9,12 @@ from collections.abc import Callable
 
 from shipper.delivery.outcome import Outcome, Verdict
 
-# A pause leaves at least three times its length for what follows it: a try that is not made helps nobody, and at
-# shutdown there is no other time. It need not be shorter than the first one, though.
+# Each pause may be so many times as long as the one before: three tries fit a hold. Were they more, many environments
+# that find a backend gone would ask it, each several times, for far more than it ever had.
+_GROWTH = 4.0
+
+# Where nothing comes afterwards, a pause leaves at least three times its length for what follows it: a try that is not
+# made helps nobody. It need not be shorter than the first one, though.
 _SHARE = 4
 
 # Where nothing comes afterwards, a server that asks for more time than there is gets one more try, after this share of
@@ -23,24 +27,21 @@ def even() -> float:
     return int.from_bytes(os.urandom(7), "little") / 2**56
 
 
-def pause_before(
-    tries: int, *, base_s: float, most_s: float, left_s: float, asked_s: float, jitter: Callable[[], float]
-) -> float:
+def pause_before(tries: int, *, base_s: float, most_s: float, asked_s: float, jitter: Callable[[], float]) -> float:
     """Seconds until the next try.
 
-    Drawn evenly from zero to `base_s * 2**(tries - 1)`, at most `most_s` ("Full Jitter", AWS Architecture Blog, 2015),
-    nor more than a share of the time left, and never shorter than what the destination asked for.
+    Drawn evenly from zero to `base_s * 4**(tries - 1)`, at most `most_s` ("Full Jitter", AWS Architecture Blog, 2015),
+    and never shorter than what the destination asked for.
 
     Args:
-        tries: Made so far.
+        tries: Made in a row, and in vain.
         base_s: Bound of the first pause.
         most_s: Bound of any.
-        left_s: Seconds until the deadline.
         asked_s: What the destination asked for; 0 when it did not.
         jitter: Draws from [0, 1).
     """
     # The exponent is bounded so that a long night makes no huge number of it.
-    bound_s = min(most_s, base_s * (1 << min(tries - 1, 30)), max(base_s, left_s / _SHARE))
+    bound_s = min(most_s, base_s * _GROWTH ** min(tries - 1, 30))
     return max(jitter() * bound_s, asked_s)
 
 
@@ -54,9 +55,13 @@ def persist(
     pause: Callable[[float], None],
     planned: Callable[[Outcome, int, float], None],
     is_final: Callable[[], bool] = lambda: False,
+    before: int = 0,
     jitter: Callable[[], float] = even,
 ) -> Outcome:
     """Repeats a try until it ends otherwise than in RETRY, or the next pause (`pause_before`) would pass the deadline.
+
+    Pauses go on growing where the last shipment left them: a destination that took nothing then is asked once or twice
+    by the next one, which ends soon. Where nothing comes afterwards they begin anew, and leave time for further tries.
 
     Args:
         first: Outcome of the first try, which was made without this module.
@@ -67,6 +72,7 @@ def persist(
         pause: Sleeps.
         planned: Called for each failed try that is to be repeated: outcome, its number, pause in seconds.
         is_final: Whether nothing comes afterwards.
+        before: Tries that were made in vain since the destination last took something, the first one not counted.
         jitter: Draws from [0, 1).
 
     Returns:
@@ -90,11 +96,13 @@ def persist(
         return result
 
     def wait(state: tenacity.RetryCallState) -> float:
+        tries, longest_s = state.attempt_number + before, most_s
+        if is_final():
+            tries, longest_s = state.attempt_number, min(most_s, max(base_s, time_left_s() / _SHARE))
         pause_s = pause_before(
-            state.attempt_number,
+            tries,
             base_s=base_s,
-            most_s=most_s,
-            left_s=time_left_s(),
+            most_s=longest_s,
             asked_s=outcome_of(state).retry_after_s,
             jitter=jitter,
         )

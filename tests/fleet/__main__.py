@@ -14,7 +14,7 @@ from tests.faults.command_line import MISSED, console
 from tests.fleet.backend import Trouble
 from tests.fleet.rivals import RIVALS
 from tests.fleet.summary import Summary, summary_of
-from tests.fleet.world import Scenario, World
+from tests.fleet.world import BURSTS, POISSON, REGULAR, Scenario, World
 
 RESULTS = Path("build/fleet.json")
 PLOTS = Path("build/fleet")
@@ -40,14 +40,20 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--environments", type=int, default=10_000, help="how many, up to 100000; default %(default)d")
     made.add_argument("--gap", type=float, default=30.0, help="seconds between invocations, on average; %(default)g")
+    made.add_argument(
+        "--traffic",
+        choices=(POISSON, REGULAR, BURSTS),
+        default=POISSON,
+        help="how they come: as if by chance, like a clock, or ten at a time; default %(default)s",
+    )
     made.add_argument("--seed", type=int, default=1, help="of all that is random, default %(default)d")
     return made
 
 
-def scenarios(environments: int, gap_s: float, seed: int) -> list[Scenario]:
+def scenarios(environments: int, gap_s: float, seed: int, traffic: str = POISSON) -> list[Scenario]:
     """All that is played: the outage by every policy, then the rest."""
     down = (Trouble(BEGINS_S, ENDS_S),)
-    main = Scenario(OUTAGE, environments=environments, gap_s=gap_s, seed=seed, troubles=down)
+    main = Scenario(OUTAGE, environments=environments, gap_s=gap_s, seed=seed, traffic=traffic, troubles=down)
     few = msgspec.structs.replace(main, environments=max(100, environments // SHARE))
 
     def less(name: str, **changes: object) -> Scenario:
@@ -93,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     told = console()
     began = time.monotonic()
     with ProcessPoolExecutor(2) as pool:
-        summaries = list(pool.map(play, scenarios(options.environments, options.gap, options.seed)))
+        summaries = list(pool.map(play, scenarios(options.environments, options.gap, options.seed, options.traffic)))
     _tell(told, summaries)
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     RESULTS.write_bytes(msgspec.json.format(msgspec.json.encode(summaries)))

@@ -98,7 +98,8 @@ class Environment:
         self._finished: list[tuple[str, float]] = []
         # Where each invocation's lines end, and when it began.
         self._queue: deque[tuple[int, float]] = deque()
-        # The shipper: what it was last ordered, where the request on the wire ends, and what came of it.
+        # The shipper: what it was last ordered, where the request on the wire ends, what came of it, and how often
+        # nothing did in a row.
         self._order: Ship | None = None
         self._is_at_it = self._is_asked = self._is_late = False
         self._answer: tuple[bool, float] | None = None
@@ -218,7 +219,6 @@ class Environment:
         if self._is_at_it:
             return
         self._is_at_it = True
-        self._tries = 0
         if self._answer is None:
             self._plan(now + MAKE_S)
         elif not self._is_asked:
@@ -271,10 +271,9 @@ class Environment:
             return
         left_s = self._deadline - now
         pause_s = pause_before(
-            max(1, self._tries),
+            self._tries,
             base_s=RETRY_BASE_S,
             most_s=RETRY_MOST_S,
-            left_s=left_s,
             asked_s=retry_after_s,
             jitter=self._world.draw,
         )

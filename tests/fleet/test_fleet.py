@@ -5,8 +5,8 @@ import pytest
 
 from tests.fleet.backend import Trouble
 from tests.fleet.rivals import RIVALS
-from tests.fleet.summary import MOST_ASKED, WINDOW_S, Summary, summary_of
-from tests.fleet.world import Scenario, World
+from tests.fleet.summary import MOST_ASKED, Summary, summary_of
+from tests.fleet.world import BURSTS, POISSON, REGULAR, Scenario, World
 
 # Five minutes without a backend that could take twice what comes.
 DOWN_S, BACK_S = 120.0, 420.0
@@ -27,22 +27,21 @@ def outage() -> Summary:
 
 
 def test_everything_arrives_soon_after_an_outage(outage: Summary) -> None:
-    """As soon as each environment has been invoked: a third of them have to wait for that for more than 30 s."""
+    """As soon as each environment has been invoked, which takes some of them minutes, when a try was due."""
     assert outage.delivered > 3000
     assert (outage.lost, outage.uncounted, outage.stranded, outage.kills) == (0, 0, 0, 0)
     assert outage.last_s is not None
-    assert outage.last_s < 240
+    assert outage.last_s < 360
 
 
 def test_breaker_has_hardly_anything_held_for_a_backend_that_is_gone(outage: Summary) -> None:
-    """Two holds of half a second each; ten invocations come in that time."""
-    assert outage.in_vain_s < 1.3 * OUTAGE.environments
+    """Two holds of half a second each at most, the second one short; ten invocations come in that time."""
+    assert outage.in_vain_s < 0.8 * OUTAGE.environments
 
 
 def test_backend_that_is_gone_or_back_is_not_asked_for_more_than_it_has(outage: Summary) -> None:
-    """In the last two minutes without it, and for all the time with it again."""
-    since = int((BACK_S - 120) / WINDOW_S)
-    assert max(outage.asked[since:]) <= MOST_ASKED * OUTAGE.requests_s
+    """From the moment that it is gone."""
+    assert max(outage.asked) <= MOST_ASKED * OUTAGE.requests_s
 
 
 @pytest.mark.parametrize("hangs", [False, True])
@@ -74,7 +73,7 @@ def test_jitter_keeps_those_apart_that_began_together() -> None:
         capacity=1000.0,
         troubles=(Trouble(0.0, back_s),),
         begins_within_s=0.001,
-        is_regular=True,
+        traffic=REGULAR,
     )
     world = World(scenario)
     world.play()
@@ -93,6 +92,14 @@ def test_environments_that_begin_together_are_served(capacity: float) -> None:
     )
     summary = played(scenario)
     assert (summary.lost, summary.uncounted, summary.stranded) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("traffic", [POISSON, REGULAR, BURSTS])
+def test_however_invocations_come_they_are_as_many(traffic: str) -> None:
+    """And with those who only send at the end of each, an hour is soon played."""
+    world = World(Scenario("calm", policy="fixed 300 ms", environments=100, traffic=traffic))
+    world.play()
+    assert sum(world.figures.made) == pytest.approx(100 * 3600 / 30, rel=0.1)
 
 
 @pytest.mark.parametrize("policy", RIVALS)

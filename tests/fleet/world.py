@@ -16,6 +16,13 @@ from tests.fleet.rivals import RIVALS, Rival
 # What happens when it is due: told what it was put there with, and the moment.
 Happening = Callable[[float, float], None]
 
+# How invocations come: as if by chance, like a clock, or ten at a time.
+POISSON, REGULAR, BURSTS = "poisson", "regular", "bursts"
+
+# Of bursts: so many of the gaps are short ones, and how short, as a share of the mean.
+SHORT_GAPS = 0.9
+SHORT_GAP = 1 / 30
+
 # Who ships.
 TAILRACE = "Tailrace"
 
@@ -50,7 +57,7 @@ class Scenario(msgspec.Struct, frozen=True):
         capacity: Of the backend, as a multiple of the invocations a second.
         troubles: What goes wrong.
         begins_within_s: All environments begin within so much; 0: as their traffic has it.
-        is_regular: Whether the gaps are all alike; otherwise they are a Poisson process's.
+        traffic: How invocations come.
     """
 
     name: str
@@ -64,7 +71,7 @@ class Scenario(msgspec.Struct, frozen=True):
     capacity: float = 2.0
     troubles: tuple[Trouble, ...] = ()
     begins_within_s: float = 0.0
-    is_regular: bool = False
+    traffic: str = POISSON
 
     @property
     def requests_s(self) -> float:
@@ -140,8 +147,13 @@ class World:
         return Rival(self, RIVALS[self.scenario.policy])
 
     def _gap_s(self) -> float:
-        gap_s = self.scenario.gap_s
-        return gap_s if self.scenario.is_regular else self._dice.expovariate(1 / gap_s)
+        gap_s, traffic = self.scenario.gap_s, self.scenario.traffic
+        if traffic == REGULAR:
+            return gap_s
+        if traffic == BURSTS:
+            is_short = self._dice.random() < SHORT_GAPS
+            gap_s *= SHORT_GAP if is_short else (1 - SHORT_GAPS * SHORT_GAP) / (1 - SHORT_GAPS)
+        return self._dice.expovariate(1 / gap_s)
 
     def push(self, at: float, what: Happening, which: float) -> None:
         """Has something happen."""
@@ -161,7 +173,7 @@ class World:
     def play(self, progress: Callable[[int], None] = lambda _second: None) -> None:
         """Plays it to the end. `progress` is told the second, once a minute."""
         scenario, heap = self.scenario, self._heap
-        within_s = scenario.begins_within_s
+        within_s = scenario.begins_within_s or (scenario.gap_s if scenario.traffic == REGULAR else 0.0)
         for at in range(len(self.members)):
             self.push(within_s * self._dice.random() if within_s else self._gap_s(), self._invoke, float(at))
         until, told = float(scenario.duration_s), 60.0

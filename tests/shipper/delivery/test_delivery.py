@@ -31,22 +31,35 @@ def test_a_delivered_batch_is_settled_and_nothing_is_said() -> None:
     assert (scene.delivery.counts.so_far.requests, scene.delivery.counts.so_far.retries) == (1, 0)
 
 
-def test_pauses_double_under_full_jitter_up_to_the_longest() -> None:
-    """Drawn from the middle: half of 50 ms, 100 ms, …, at most half of 5 s."""
-    scene = Scene(in_turn(*[UNAVAILABLE] * 9), budget_s=100)
+def test_pauses_grow_under_full_jitter_up_to_the_longest() -> None:
+    """Drawn from the middle: half of 50 ms, 200 ms, …, at most half of 5 s."""
+    scene = Scene(in_turn(*[UNAVAILABLE] * 6), budget_s=100)
     scene.deliver(batch_of(b"a"))
-    assert scene.timing.pauses == [0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 2.5, 2.5]
-    assert (scene.delivery.counts.so_far.requests, scene.delivery.counts.so_far.retries) == (10, 9)
+    assert scene.timing.pauses == [0.025, 0.1, 0.4, 1.6, 2.5, 2.5]
+    assert (scene.delivery.counts.so_far.requests, scene.delivery.counts.so_far.retries) == (7, 6)
 
 
-def test_pauses_are_a_share_of_the_time_left() -> None:
+def test_pauses_of_the_last_shipment_are_a_share_of_the_time_left() -> None:
     """With little time left there are more tries, not one long pause: 1.7 s at shutdown allow a dozen."""
     scene = Scene(lambda _: UNAVAILABLE, budget_s=1.7, level="error")
+    scene.timing.is_final = True
     with pytest.raises(HeldError):
         scene.deliver(batch_of(b"a"))
-    assert scene.timing.pauses[:5] == pytest.approx([0.025, 0.05, 0.1, 0.190625, 0.1667969])
+    assert scene.timing.pauses[:4] == pytest.approx([0.025, 0.1, 0.196875, 0.1722656])
     assert 10 < len(scene.timing.pauses) < 30
     assert scene.timing.time_left_s() <= 0.05
+
+
+def test_backend_that_took_nothing_is_asked_once_by_the_next_shipment() -> None:
+    """And once it took something, as often as ever."""
+    scene = Scene(in_turn(*[UNAVAILABLE] * 4, DONE, UNAVAILABLE, DONE), budget_s=0.5)
+    for _ in range(2):
+        with pytest.raises(HeldError):
+            scene.deliver(batch_of(b"a"))
+    assert scene.timing.pauses == [0.025, 0.1]
+    for _ in range(2):
+        scene.deliver(batch_of(b"a"))
+    assert scene.timing.pauses == [0.025, 0.1, 0.025]
 
 
 def test_a_trouble_is_said_once_and_so_is_its_end() -> None:

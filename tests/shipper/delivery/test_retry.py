@@ -9,12 +9,14 @@ from tests.shipper.support import Timing
 AGAIN = Outcome(verdict=Verdict.RETRY, reason="status_503")
 
 
-def bound(tries: int, *, left_s: float = 1000.0, asked_s: float = 0.0) -> float:
+def bound(tries: int, *, asked_s: float = 0.0) -> float:
     """The longest pause there can be."""
-    return pause_before(tries, base_s=0.1, most_s=5.0, left_s=left_s, asked_s=asked_s, jitter=lambda: 1.0)
+    return pause_before(tries, base_s=0.1, most_s=5.0, asked_s=asked_s, jitter=lambda: 1.0)
 
 
-def persisted(timing: Timing, *outcomes: Outcome, first: Outcome = AGAIN) -> tuple[Outcome, list[tuple[str, int]]]:
+def persisted(
+    timing: Timing, *outcomes: Outcome, first: Outcome = AGAIN, before: int = 0
+) -> tuple[Outcome, list[tuple[str, int]]]:
     """The last outcome, and what was said of each try that was to be repeated."""
     rest, planned = list(outcomes), []
     last = persist(
@@ -26,30 +28,43 @@ def persisted(timing: Timing, *outcomes: Outcome, first: Outcome = AGAIN) -> tup
         pause=timing.pause,
         planned=lambda outcome, tries, _pause_s: planned.append((outcome.reason, tries)),
         is_final=lambda: timing.is_final,
+        before=before,
         jitter=lambda: 1.0,
     )
     assert not rest
     return last, planned
 
 
-def test_pauses_double_up_to_the_longest() -> None:
+def test_pauses_grow_up_to_the_longest() -> None:
     """Whatever the number of tries."""
-    assert [bound(tries) for tries in (1, 2, 3, 4)] == [0.1, 0.2, 0.4, 0.8]
-    assert bound(7) == bound(10_000) == 5.0
+    assert [bound(tries) for tries in (1, 2, 3)] == [0.1, 0.4, 1.6]
+    assert bound(4) == bound(10_000) == 5.0
 
 
 def test_a_pause_is_drawn_from_zero_up() -> None:
     """Full jitter; the numbers are the kernel's, so that no restored snapshot repeats another's."""
-    assert pause_before(1, base_s=0.1, most_s=5.0, left_s=9.0, asked_s=0.0, jitter=lambda: 0.0) == 0.0
+    assert pause_before(1, base_s=0.1, most_s=5.0, asked_s=0.0, jitter=lambda: 0.0) == 0.0
     drawn = {even() for _ in range(50)}
     assert len(drawn) == 50
     assert all(0 <= number < 1 for number in drawn)
 
 
-@pytest.mark.parametrize(("left_s", "pause_s"), [(4.0, 1.0), (0.4, 0.1), (0.1, 0.1)])
-def test_a_pause_leaves_time_for_what_follows(left_s: float, pause_s: float) -> None:
-    """Three times its length, but for the first one's."""
-    assert bound(9, left_s=left_s) == pause_s
+@pytest.mark.parametrize(("left_s", "pauses"), [(4.0, [0.1, 0.4, 0.875]), (0.4, [0.1, 0.1, 0.1])])
+def test_a_pause_of_the_last_shipment_leaves_time_for_what_follows(left_s: float, pauses: list[float]) -> None:
+    """Three times its length, but for the first one's; and they begin anew, whatever was before."""
+    timing = Timing(left_s)
+    timing.is_final = True
+    persisted(timing, AGAIN, AGAIN, DONE, before=9)
+    assert timing.pauses == pytest.approx(pauses)
+
+
+def test_pauses_go_on_growing_where_the_last_shipment_left_them() -> None:
+    """Who took nothing then is asked less often now, and a pause that is too long ends the shipment at once."""
+    timing = Timing(4.0)
+    assert persisted(timing, AGAIN, before=2) == (AGAIN, [("status_503", 1)])
+    assert timing.pauses == [1.6]
+    timing = Timing(4.0)
+    assert persisted(timing, before=3) == (AGAIN, [])
 
 
 def test_what_the_destination_asks_for_is_kept() -> None:
@@ -63,7 +78,7 @@ def test_it_ends_with_what_is_no_retry() -> None:
     refused = Outcome(verdict=Verdict.REFUSED, reason="status_400")
     timing = Timing(100.0)
     assert persisted(timing, AGAIN, AGAIN, DONE) == (DONE, [("status_503", 1), ("status_503", 2), ("status_503", 3)])
-    assert timing.pauses == [0.1, 0.2, 0.4]
+    assert timing.pauses == [0.1, 0.4, 1.6]
     assert persisted(timing, first=refused) == (refused, [])
 
 
