@@ -3,8 +3,10 @@
 import zlib
 from collections.abc import Iterable, Sequence
 
-# Level 1 costs 1.3 µs a record of 480 bytes, level 6 twice that, for a tenth less on the wire.
-_GZIP_LEVEL = 1
+# Level 1 costs 1.0 µs a text line and level 6 with this strategy 1.9 µs, for a fifth to half of the bytes less: what
+# differs from line to line are short numbers, and to leave matches of five bytes and fewer alone makes level 6 quicker
+# and its result smaller than either alone. What leaves a network costs ten times as much as that processor time.
+_GZIP_LEVEL, _GZIP_STRATEGY = 6, zlib.Z_FILTERED
 
 # zlib's way to say: with gzip's header and trailer (RFC 1952).
 _GZIP_WBITS = 31
@@ -71,9 +73,9 @@ def joined(head: bytes, items: Sequence[bytes], separator: bytes, tail: bytes) -
 def gzipped(head: bytes, items: Sequence[bytes], separator: bytes, tail: bytes) -> bytes:
     """Head, items joined by a separator, and tail, compressed."""
     if sum(map(len, items)) <= _SMALL_BYTES:
-        gzip = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _SMALL_GZIP_WBITS, _SMALL_MEM_LEVEL)
+        gzip = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _SMALL_GZIP_WBITS, _SMALL_MEM_LEVEL, _GZIP_STRATEGY)
         return gzip.compress(b"%b%b%b" % (head, separator.join(items), tail)) + gzip.flush()
-    gzip = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_WBITS)
+    gzip = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_WBITS, zlib.DEF_MEM_LEVEL, _GZIP_STRATEGY)
     pieces = [gzip.compress(head)]
     for start in range(0, len(items), _ITEMS_AT_ONCE):
         if start:

@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tests.bench.memory import profile
@@ -51,11 +52,13 @@ class Boot(NamedTuple):
 
 
 class Load(NamedTuple):
-    """Many lines in few invocations; `memory` says what the peak was."""
+    """Many lines in few invocations; `memory` says what the peak was, `decoding_us` what reading an event takes."""
 
     lines: int
     lost: int
     cpu_us_per_record: float
+    decoding_us: float
+    wire_kb: float
     peak_pss_mb: float
     memory: str
 
@@ -183,6 +186,7 @@ def load(
     ):
         env.invoke({"lines": 0})
         before_ms = _cpu_ms(env)
+        decoding_us = [_decoding_us(line_bytes, is_json=is_json)]
         with _watched(env) as peak:
             for _ in range(invocations):
                 env.invoke({"lines": lines, "bytes": line_bytes, "json": is_json})
@@ -192,9 +196,37 @@ def load(
         env.shutdown()
         emitted = len(env.telemetry(NAME).emitted)
         lost = emitted - len(backend.unique())
+        wire_kb = sum(len(request.wire) for request in backend.requests) / 1000
+    decoding_us.append(_decoding_us(line_bytes, is_json=is_json))
     if waits_for_all and shipped < invocations * lines:
         raise RuntimeError(f"of {invocations * lines:,} lines {shipped:,} were shipped when their cost was read")
-    return Load(invocations * lines, lost, cpu_ms * 1000 / (invocations * lines), peak.pss_bytes / 1e6, peak.memory)
+    cpu_us = cpu_ms * 1000 / (invocations * lines)
+    peak_mb = peak.pss_bytes / 1e6
+    return Load(invocations * lines, lost, cpu_us, min(decoding_us), wire_kb, peak_mb, peak.memory)
+
+
+class _Event(msgspec.Struct, gc=False):
+    time: str
+    type: str
+    record: msgspec.Raw
+
+
+def _decoding_us(line_bytes: int, *, is_json: bool, events: int = 1000, rounds: int = 50) -> float:
+    """CPU that msgspec takes for an event with such a line, of which a thousand are decoded at once."""
+    words = "d843c7c3 " * (line_bytes // 9)
+    line = (
+        f'{{"level":"INFO","message":"line 7 {words[: len(words) // 2]}","order":7,"logger":"shop"}}'
+        if is_json
+        else words
+    )
+    event = {"time": "2024-05-20T16:29:45.008Z", "type": "function", "record": line + "\n"}
+    body, decoder = msgspec.json.encode([event] * events), msgspec.json.Decoder(list[_Event])
+    taken_ns = []
+    for _ in range(rounds):
+        began_ns = time.process_time_ns()
+        decoder.decode(body)
+        taken_ns.append(time.process_time_ns() - began_ns)
+    return statistics.median(taken_ns) / 1000 / events
 
 
 def cpu_per_invocation_ms(*signals: str, flush: str, invocations: int = 60) -> tuple[float, ...]:
