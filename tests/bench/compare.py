@@ -54,6 +54,8 @@ def figures(extensions: Path) -> dict[str, float]:
         "CPU until idle, ms": boot.cpu_ms,
         "PSS idle, MB": boot.pss_mb,
         "first invocation held, ms": used.first_held_ms,
+        "CPU per invocation shipped at once, ms": measures.cpu_shipped_at_once_ms(tls=False, extensions=extensions),
+        "likewise over TLS, ms": measures.cpu_shipped_at_once_ms(tls=True, extensions=extensions),
         "CPU until idle after it, ms": used.cpu_ms,
         "PSS idle after it, MB": used.pss_mb,
         "CPU for a text line, µs": text.cpu_us_per_record,

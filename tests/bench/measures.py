@@ -261,9 +261,11 @@ def cpu_per_invocation_ms(*signals: str, flush: str, invocations: int = 60) -> t
         return tuple(invoked(invocations))
 
 
-def cpu_shipped_at_once_ms(invocations: int = 40, lines: int = 20) -> float:
-    """CPU of all processes for an invocation of some lines that are shipped as it ends, over TLS."""
-    with _environment(freeze=False, tls=True, TAILRACE_FLUSH="end") as (_, env):
+def cpu_shipped_at_once_ms(
+    invocations: int = 40, lines: int = 20, *, tls: bool, extensions: Path = EXTENSIONS
+) -> float:
+    """CPU of all processes for an invocation of some lines that are shipped as it ends."""
+    with _environment(freeze=False, tls=tls, extensions=extensions, TAILRACE_FLUSH="end") as (_, env):
         for _ in range(5):
             env.invoke({"lines": lines})
         before_ms = _settled_cpu_ms(env)
