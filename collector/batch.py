@@ -95,8 +95,8 @@ class _Event(msgspec.Struct, gc=False):
     record: msgspec.Raw = msgspec.Raw()
 
 
-class _Unread(msgspec.Struct, gc=False):
-    """An event of which only that it is there matters."""
+class _Line(msgspec.Struct, tag_field="type", tag="function", gc=False):
+    """An event of which only that it is there matters: a line of the function's, whatever is in it."""
 
 
 class _Timed(msgspec.Struct, gc=False):
@@ -113,7 +113,7 @@ class _Lost(msgspec.Struct):
     droppedBytes: object = 0  # noqa: N815 - AWS's name
 
 
-_unread = msgspec.json.Decoder(list[_Unread])
+_lines = msgspec.json.Decoder(list[_Line])
 _NO_EVENT = _Event("")
 _events = msgspec.json.Decoder(list[_Event])
 _anything = msgspec.json.Decoder(msgspec.Raw)
@@ -133,14 +133,13 @@ def read(body: Body) -> Envelope:
     """
     if not is_utf8(body):
         raise BadBatchError("malformed", "bytes that are not UTF-8")
-    if not _may_tell(body):
-        try:
-            count = len(_unread.decode(body))
-        except (msgspec.DecodeError, RecursionError):
-            pass  # whatever it is, it is found out below
-        else:
-            if count <= MOST_EVENTS:
-                return Envelope(payload=body, events=count)
+    try:
+        count = len(_lines.decode(body))
+    except (msgspec.DecodeError, RecursionError):
+        pass  # there is another event among them or, whatever it is, it is found out below
+    else:
+        if count <= MOST_EVENTS:
+            return Envelope(payload=body, events=count)
     try:
         return _summary(body, _read_events(body))
     except BadBatchError as error:
@@ -148,14 +147,6 @@ def read(body: Body) -> Envelope:
         if whole is body:
             raise
         return _summary(whole, _read_events(whole))
-
-
-def _may_tell(body: Body) -> bool:
-    r"""Whether a batch may hold an event that has to be looked into: most hold a function's lines alone.
-
-    What is written otherwise than AWS writes it, a letter as `\u00..`, may be any.
-    """
-    return body.find(b"platform.") >= 0 or body.find(b"extension") >= 0 or body.find(b"\\u00") >= 0
 
 
 def _read_events(body: Body) -> list[_Event]:

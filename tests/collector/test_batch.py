@@ -219,8 +219,28 @@ def test_a_batch_that_is_only_counted_says_the_same(elements: list[Any]) -> None
     body = json.dumps(elements).encode()
     envelope = read(body)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("collector.batch._may_tell", lambda _: True)
+        patched.setattr("collector.batch._lines", msgspec.json.Decoder(int))
         assert read(body) == envelope
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        b'{"type":"function","type":"platform.runtimeDone","record":{"requestId":"r"}}',
+        b'{"record":{"requestId":"r"},"type":"platform.runtimeDone"}',
+        b'{"t\\u0079pe":"plat\\u0066orm.runtimeDone","record":{"requestId":"r"}}',
+    ],
+)
+def test_what_has_to_be_looked_into_is_found_however_it_is_written(event: bytes) -> None:
+    """Among lines, and behind them."""
+    line = b'{"time":"t","type":"function","record":"x"}'
+    assert read(b"[%b,%b,%b]" % (line, event, line)).finished == ("r",)
+
+
+def test_lines_that_speak_of_the_platform_are_only_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("collector.batch._events", None)
+    body = b'[{"type":"function","record":"platform.start \\u0041 extension"}]'
+    assert read(body).events == 1
 
 
 @given(st.binary(max_size=40))

@@ -18,7 +18,7 @@ def test_a_compressed_body_is_the_body(items: list[bytes], separator: bytes) -> 
 
 
 def test_what_repeats_far_apart_is_found() -> None:
-    """Words that return after dozens of lines, among numbers that do not: gzip's quickest takes 24 bytes a line."""
+    """Words that return after dozens of lines, among numbers that do not: gzip's quickest takes 30 bytes a line."""
     words = [f"{number * 2654435761 % 2**32:08x}" for number in range(512)]
     shared = bytes(range(48, 123)) * 2
     items = [
