@@ -63,7 +63,7 @@ _LOOK_BYTES = 4096
 
 # So much of a frame is looked at for lines that are read together; and so much, twice as much each time, is read event
 # by event where there are none.
-_RUN_BYTES = 16_384
+_RUN_BYTES = 24_576
 _READ_BYTES = 256
 
 

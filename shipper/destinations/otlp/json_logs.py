@@ -10,7 +10,7 @@ import msgspec
 
 from lifecycle.contract.json_text import without_newline
 from shipper.destinations.otlp.json_values import any_value, key_value, member, members
-from shipper.destinations.otlp.values import all_scoped, exception_attributes, looked_up, numbered, remember, scoped
+from shipper.destinations.otlp.values import all_scoped, exception_attributes, hundreds, looked_up, remember, scoped
 from shipper.model import semconv
 from shipper.model.log_record import EVENT_TYPE, RESERVED, Encoder, LogRecord, Origin, Records
 from shipper.model.severity import number_of
@@ -94,7 +94,12 @@ class LogRecords(Encoder):
             name = attribute.name if attribute.name not in RESERVED else f"log.{attribute.name}"
             columns += members(before, name, attribute.values, is_text=attribute.is_text)
             before = b","
-        columns += (repeat(before + head), numbered(records.index, len(bodies)), repeat(end))
+        shared: list[bytes] = []
+        digits: list[bytes] = []
+        for known, last in hundreds(records.index, len(bodies)):
+            shared += [before + head + known] * len(last)
+            digits += last
+        columns += (shared, digits, repeat(end))
         return all_scoped(list(map(b"".join, zip(*columns, strict=False))), records.scopes)
 
     def _shared(self, origin: Origin) -> tuple[bytes, bytes, bytes]:

@@ -30,7 +30,18 @@ from shipper.destinations.otlp.protobuf_values import (
     unescaped,
     varint,
 )
-from shipper.destinations.otlp.values import all_scoped, exception_attributes, looked_up, numbered, remember, scoped
+from shipper.destinations.otlp.values import (
+    DIGITS,
+    HUNDRED,
+    LAST_DIGITS,
+    TEN,
+    all_scoped,
+    exception_attributes,
+    hundreds,
+    looked_up,
+    remember,
+    scoped,
+)
 from shipper.model import semconv
 from shipper.model.log_record import EVENT_TYPE, RESERVED, Encoder, LogRecord, Origin, Records
 from shipper.model.severity import number_of
@@ -45,11 +56,6 @@ _MOST_WORD_BYTES = 64
 _QUOTE, _BACKSLASH, _N, _NEWLINE = b'"\\n\n'
 
 _STAMP_BYTES = 9
-
-# The last digits of an index, which all of those have in common that differ in no others.
-_TEN, _HUNDRED = 10, 100
-_DIGITS = [b"%d" % digit for digit in range(_TEN)]
-_LAST_DIGITS = [b"%02d" % digits for digits in range(_HUNDRED)]
 
 # Sizes of what follows a text, of which there are as many as origins and levels take differently many bytes.
 _MOST_SIZES = 16
@@ -125,7 +131,7 @@ class LogRecords(Encoder):
             pieces += [_text_attribute(name, text) for name, text in exception_attributes(record.exception)]
         if time_ns is not None:
             pieces.append(self._stamps.get(time_ns) or self._stamp(time_ns))
-        pieces += (tail.end, tail.digits[index % _HUNDRED])
+        pieces += (tail.end, tail.digits[index % HUNDRED])
         if is_large:  # it is copied once
             written = b"".join((b"\x12", varint(sum(map(len, pieces))), *pieces))
         else:
@@ -150,7 +156,7 @@ class LogRecords(Encoder):
                 text,
                 self._stamps.get(time_ns) or self._stamp(time_ns),
                 tail.end,
-                tail.digits[index % _HUNDRED],
+                tail.digits[index % HUNDRED],
             )
         )
 
@@ -161,7 +167,7 @@ class LogRecords(Encoder):
         items: list[bytes] = []
         at, count = 0, len(texts)
         while at < count:
-            room = _HUNDRED - index % _HUNDRED if index >= _TEN else _TEN - index
+            room = HUNDRED - index % HUNDRED if index >= TEN else TEN - index
             some = slice(at, at + room)
             items += self._alike(texts[some], times_ns[some], levels[some], origin, index)
             at, index = at + room, index + room
@@ -182,7 +188,7 @@ class LogRecords(Encoder):
             heads = [one.heads.get(length) or one.head(length) for one, length in pairs]
             ends = [tails[level].end for level in levels]
         stamps = looked_up(self._stamps, times_ns, self._stamp)
-        digits = islice(tail.digits, index % _HUNDRED, None)
+        digits = islice(tail.digits, index % HUNDRED, None)
         return map(b"".join, zip(heads, texts, stamps, ends, digits, strict=False))
 
     def _tail(self, level: str, origin: Origin, index: int) -> Tail:
@@ -200,22 +206,15 @@ class LogRecords(Encoder):
             columns += members(b"\x32", name, attribute.values, is_text=attribute.is_text)
         columns.append(looked_up(self._stamps, times_ns, self._stamp))
         columns.append(looked_up(self._severities, records.levels, self._severity))
-        columns.append(self._several_shared(records.origin, records.index, len(bodies)))
-        columns.append(numbered(records.index, len(bodies)))
+        shared: list[bytes] = []
+        digits: list[bytes] = []
+        for known, last in hundreds(records.index, len(bodies)):
+            shared += [self._shared(records.origin, len(known) + len(last[0])) + known] * len(last)
+            digits += last
+        columns += (shared, digits)
         contents = list(map(b"".join, zip(*columns, strict=False)))
         heads = looked_up(self._lengths, map(len, contents), self._length)
         return all_scoped(list(map(add, heads, contents)), records.scopes)
-
-    def _several_shared(self, origin: Origin, first: int, count: int) -> list[bytes]:
-        """What records share that are of one origin, by index."""
-        shared: list[bytes] = []
-        at, end = first, first + count
-        while at < end:
-            digits = len(str(at))
-            stop = min(end, 10**digits)
-            shared += [self._shared(origin, digits)] * (stop - at)
-            at = stop
-        return shared
 
     def _length(self, length: int) -> bytes:
         """What stands before a record of some length."""
@@ -225,13 +224,13 @@ class LogRecords(Encoder):
 
     def _tail_of(self, origin: Origin, level: str, index: int) -> Tail:
         severity = self._severities[level] if level in self._severities else self._severity(level)
-        known = b"%d" % (index // _HUNDRED) if index >= _HUNDRED else b""
-        digits = _DIGITS if index < _TEN else _LAST_DIGITS
+        known = b"%d" % (index // HUNDRED) if index >= HUNDRED else b""
+        digits = DIGITS if index < TEN else LAST_DIGITS
         least = index - index % len(digits)
         end = b"%b%b%b" % (severity, self._shared(origin, len(known) + len(digits[0])), known)
         size = _STAMP_BYTES + len(end) + len(digits[0])
         most = least + len(digits)
-        least = _TEN if _TEN <= index < _HUNDRED else least
+        least = TEN if TEN <= index < HUNDRED else least
         heads = self._heads.get(size)
         if heads is None:
             if len(self._heads) >= _MOST_SIZES:

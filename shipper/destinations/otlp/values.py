@@ -49,6 +49,12 @@ def number_of(raw: bytes) -> int | float | None:
     return number if math.isfinite(number) else None
 
 
+# The last digits of an index, which all of those have in common that differ in no others.
+TEN, HUNDRED = 10, 100
+DIGITS = [b"%d" % digit for digit in range(TEN)]
+LAST_DIGITS = [b"%02d" % digits for digits in range(HUNDRED)]
+
+
 class Scoped(bytes):
     """A log record of another scope than our own: a logger's. There is a class for each, so that records are small.
 
@@ -100,9 +106,14 @@ def all_scoped(items: "Sequence[bytes]", scopes: "Sequence[str]") -> "list[bytes
     return [item if kind is bytes else kind(item) for item, kind in zip(items, map(class_of, scopes), strict=True)]
 
 
-def numbered(first: int, count: int) -> list[bytes]:
-    """Numbers from one on, in decimal."""
-    return str(list(range(first, first + count)))[1:-1].encode().split(b", ")
+def hundreds(first: int, count: int) -> "Iterator[tuple[bytes, list[bytes]]]":
+    """Numbers from one on in decimal: what those begin with that differ in their last two digits alone, and these."""
+    at, end = first, first + count
+    while at < end:
+        stop = min(end, at - at % HUNDRED + HUNDRED if at >= TEN else TEN)
+        last = LAST_DIGITS[at % HUNDRED : at % HUNDRED + stop - at] if at >= TEN else DIGITS[at:stop]
+        yield b"%d" % (at // HUNDRED) if at >= HUNDRED else b"", last
+        at = stop
 
 
 def exception_attributes(exception: ExceptionInfo) -> list[tuple[str, str]]:
@@ -118,8 +129,10 @@ def exception_attributes(exception: ExceptionInfo) -> list[tuple[str, str]]:
 def looked_up(known: "dict[K, V]", keys: "Iterable[K]", find: "Callable[[K], V]") -> "list[V]":
     """What is remembered of keys, or found."""
     keys = list(keys)
-    found = list(map(known.get, keys))
-    return found if None not in found else [known.get(key) or find(key) for key in keys]  # type: ignore[return-value]
+    try:
+        return list(map(known.__getitem__, keys))
+    except KeyError:
+        return [known[key] if key in known else find(key) for key in keys]
 
 
 def remember(known: "dict[K, V]", key: "K", value: "V", size: int = 0) -> None:
