@@ -163,6 +163,7 @@ def test_everything_is_delivered_where_there_is_no_python(
             "OTEL_EXPORTER_OTLP_ENDPOINT": backend.url,
             "SSL_CERT_FILE": "/tmp/ca.pem",
             "TAILRACE_FLUSH": "end",
+            "TAILRACE_FLUSH_BUDGET_MS": "2000",  # on a busy machine what a retry needs takes a while to load
             "TAILRACE_PLATFORM_LOGS": "1",  # each event is a record then, and can be counted
             "TAILRACE_LOG_LEVEL": "debug",
         }
