@@ -49,8 +49,11 @@ _PARSER: Any = importlib.import_module("re._parser" if "re._compiler" in sys.mod
 # loaded in any case, and would take as many bytes of what Lambda fetches.
 WITH_PATTERNS = frozenset(
     {
+        "lifecycle/contract/json_text.py",
         "shipper/model/context.py",
         "shipper/model/events.py",
+        "shipper/model/severity.py",
+        "shipper/model/trace_ids.py",
         "shipper/parse/log_parser.py",
         "shipper/parse/text_formats.py",
         "shipper/parse/times.py",

@@ -137,14 +137,12 @@ FORMATS: dict[int, tuple[Format, ...]] = {_ESCAPED: ()}
 # Most text begins with a small letter, and few of these have a second one as a format begins with.
 SMALL = b"a"[0]
 BEGINNINGS = frozenset(start for starts, _ in _SOURCES if isinstance(starts, tuple) for start in starts)
-for _starts, _source in _SOURCES:
+_PATTERNS = tuple([(starts, late.pattern(b'"' + source)) for starts, source in _SOURCES])
+for _starts, _pattern in _PATTERNS:
     for _start in _starts if isinstance(_starts, bytes) else {start[0] for start in _starts}:
-        FORMATS[_start] = (*FORMATS.get(_start, ()), Format(late.pattern(b'"' + _source)))
+        FORMATS[_start] = (*FORMATS.get(_start, ()), Format(_pattern))
 
-# Lambda's own runtimes' are all that the layer has compiled ahead.
-_LEVEL_FIRST_LINE = late.pattern(b'"' + _LEVEL_FIRST)
-_TIME_FIRST_LINE = late.pattern(b'"' + _TIME_FIRST)
-_PREFIXES = {ord("["): Format(_LEVEL_FIRST_LINE), ord("2"): Format(_TIME_FIRST_LINE)}
+_PREFIXES = {ord("["): Format(late.pattern(b'"' + _LEVEL_FIRST)), ord("2"): Format(late.pattern(b'"' + _TIME_FIRST))}
 
 # `[INFO]` or `INFO`, with what the longest level takes; a tab, time, another one and an id, between which these stand.
 _OPENING, _TAB, _MOST_WORD = b"["[0], rb"\t", 16
