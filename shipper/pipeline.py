@@ -58,6 +58,10 @@ UNSAMPLED = "unsampled"
 # What a line has in it that is metrics in CloudWatch's Embedded Metric Format.
 _MEASURES = b"CloudWatchMetrics"
 
+# In a frame of less there are too few lines for it to be worth looking for several that can be read together: what that
+# takes, some thirty functions, is fetched from memory anew after each wait.
+LEAST_FOR_RUNS_BYTES = 8192
+
 # After so much of what was made somebody else may have a turn: some dozen lines, or a long one.
 _LOOK_BYTES = 4096
 
@@ -354,7 +358,11 @@ class Pipeline:
         if ALL_OF_IT in self._deadly_here:
             return islice(unread_events(frame), skip, None)
         finds_texts = self._encoder.text_lines is not None
-        if self._is_plain and (finds_texts or len(frame.payload) > DECODED_BYTES or self._parser.shapes is not None):
+        if (
+            len(frame.payload) >= LEAST_FOR_RUNS_BYTES
+            and self._is_plain
+            and (finds_texts or len(frame.payload) > DECODED_BYTES or self._parser.shapes is not None)
+        ):
             return events_and_runs(frame, skip, self._run)
         return islice(events(frame), skip, None)
 

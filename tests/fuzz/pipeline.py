@@ -18,6 +18,7 @@ from collector.messages import Batch, Continue, Item, Lines, Problem
 from collector.store import MOST_PROBLEMS, Store
 from lifecycle.contract.log import Log
 from lifecycle.contract.settings import Settings
+from shipper import pipeline
 from shipper.delivery.batch import BatchLimits, Position
 from shipper.destinations.lines import Lines as LineEncoder
 from shipper.destinations.otlp.json_logs import LogRecords
@@ -25,6 +26,9 @@ from shipper.destinations.otlp.protobuf_logs import LogRecords as ProtobufRecord
 from shipper.model.log_record import Encoder
 from shipper.pipeline import Pipeline
 from tests.shipper.support import frame_of
+
+# Lines are read together in the smallest frame, too.
+pipeline.LEAST_FOR_RUNS_BYTES = 0
 
 if TYPE_CHECKING:
     from lifecycle.contract.backlog import Writer

@@ -4,8 +4,17 @@ from collections.abc import Iterator
 
 import pytest
 
+from shipper import pipeline
 from tests.shipper.moto_server import Aws
 from tests.shipper.support import Server
+
+
+@pytest.fixture(autouse=True, scope="package")
+def _small_frames_have_runs() -> Iterator[None]:
+    """Lines are read together in the smallest frame, too: a test's few lines take that way as well."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "LEAST_FOR_RUNS_BYTES", 0)
+        yield
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lifecycle.contract.backlog import SEVERAL, Backlog, UnderWay, Writer
+from shipper import pipeline
 from shipper.delivery.batch import BatchLimits, Position
 from shipper.destinations.otlp import json_logs, protobuf_logs
 from shipper.destinations.otlp.destination import Shapes as OtlpShapes
@@ -18,7 +19,7 @@ from shipper.model.events import Run
 from shipper.model.log_record import Encoder, LogRecord, Records
 from shipper.model.signals import Selection
 from shipper.parse.json_shapes import Shapes
-from shipper.pipeline import Pipeline
+from shipper.pipeline import LEAST_FOR_RUNS_BYTES, Pipeline
 from tests.shipper.support import OBSERVED_NS, REQUEST_ID, TIME, Lines, event, start
 
 LATER = "2024-05-20T16:29:45.517Z"
@@ -174,6 +175,18 @@ def test_lines_of_a_known_shape_are_read_together(form: str) -> None:
     encoder = Watched(protobuf_logs.LogRecords())
     (found,) = shipped(backlog, end, encoder, BatchLimits(10**9, 10**9), is_followed=False)
     assert (found[1][0], encoder.together) == (428, 420)
+
+
+def test_in_a_small_frame_nobody_looks_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What that takes costs an invocation of few lines more than it saves it."""
+    monkeypatch.setattr(pipeline, "LEAST_FOR_RUNS_BYTES", LEAST_FOR_RUNS_BYTES)
+    few, many = lines_of(20), lines_of(400)
+    assert len(json.dumps(few)) < LEAST_FOR_RUNS_BYTES < len(json.dumps(many))
+    encoder = Watched(protobuf_logs.LogRecords())
+    shipped(*backlog_of(few, few), encoder, BatchLimits(10**9, 10**9), is_followed=False)
+    assert encoder.together == 0
+    shipped(*backlog_of(few, many), encoder, BatchLimits(10**9, 10**9), is_followed=False)
+    assert encoder.together > 300
 
 
 def test_what_stands_between_them_is_read_by_itself_and_no_more() -> None:
