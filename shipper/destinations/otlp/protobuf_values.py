@@ -243,11 +243,8 @@ def members(tag: bytes, name: str, values: "Sequence[bytes]", *, is_text: bool) 
 
 def _varints_of(numbers: list[int]) -> list[bytes]:
     """Each as `varint` writes it."""
-    if min(numbers) < _ONE_BYTE:
-        return list(map(varint, numbers))
-    highs = [number >> 7 for number in numbers]
-    known = {high: varint(high) for high in set(highs)}
-    return [_LOW[number & 0x7F] + known[number >> 7] for number in numbers]
+    known = {high: varint(high) for high in {number >> 7 for number in numbers}}
+    return [_LOW[number & 0x7F] + known[number >> 7] if number >= _ONE_BYTE else _LENGTHS[number] for number in numbers]
 
 
 def attribute(tag: bytes, name: str, value: "Any") -> bytes:
