@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import Start
+from tests.sandbox import Platform
 from tests.shipper.destinations.datadog_server import DatadogServer
 from tests.shipper.destinations.loki_server import LokiServer
 from tests.shipper.destinations.newrelic_server import NewRelicServer
@@ -27,7 +28,12 @@ def test_every_line_and_span_is_at_each_backend_once(start: Start) -> None:
         splunk.busy = [(503, b'{"text":"Server is busy","code":9}')]
         datadog.busy = [(500, b"")]
         newrelic.busy = [(503, b"")]
+        # Time enough: a server that is silent for long, as where the machine is busy, is asked again.
         run = start(
+            platform=Platform(shutdown_ms=20_000),
+            timeout_s=60.0,
+            TAILRACE_FLUSH="end",
+            TAILRACE_FLUSH_BUDGET_MS="20000",
             OTEL_EXPORTER_OTLP_ENDPOINT="",
             TAILRACE_SIGNALS="logs,traces",
             TAILRACE_PLATFORM_LOGS="0",

@@ -17,6 +17,7 @@ from tests.e2e.conftest import LAYER, NAME
 from tests.examples.support import EXAMPLES
 from tests.sandbox import Destination, Environment, Function
 from tests.tools import slash_opt
+from tests.tools.test_every_python import ON_DEMAND
 from tests.tools.test_standalone import entering, libraries_of
 from tools import pythons
 from tools.target import Target, Version
@@ -127,8 +128,8 @@ def test_extension_starts_in_the_image_and_delivers_everything(image: Path, tmp_
     extension = entering(tmp_path / "extensions/tailrace", image, image / "opt", "/opt/extensions/tailrace")
     with Destination() as backend:
         environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": backend.url, "TAILRACE_FLUSH": "end", "TAILRACE_PLATFORM_LOGS": "1"}
-        function = Function(handler="app.handler", task_root=image / "var/task", environ=environ)
-        with Environment(extensions_dir=extension.parent, function=function) as env:
+        function = Function(handler="app.handler", task_root=image / "var/task", timeout_s=60.0, environ=environ)
+        with Environment(extensions_dir=extension.parent, function=function, platform=ON_DEMAND) as env:
             assert env.invoke({}).status == "success"
             assert env.shutdown().clean
             assert len(backend.unique()) == len(env.telemetry(NAME).emitted) > 0

@@ -17,6 +17,7 @@ import pytest
 from tests.e2e.conftest import LAYER, NAME
 from tests.sandbox import Destination, Environment, Function
 from tests.tools.conftest import ROOT
+from tests.tools.test_every_python import ON_DEMAND
 
 WRAP = LAYER / "tailrace" / "wrap"
 HANDLER = Path(__file__).parent / "handler"
@@ -301,9 +302,10 @@ def life(
             handler="app.handler",
             task_root=task,
             runtime_command=[str(WRAP), *real] if wraps else real,
+            timeout_s=60.0,
             environ={"OTEL_EXPORTER_OTLP_ENDPOINT": backend.url, **environ},
         )
-        with Environment(extensions_dir=LAYER / "extensions", function=function) as env:
+        with Environment(extensions_dir=LAYER / "extensions", function=function, platform=ON_DEMAND) as env:
             result = env.invoke(event)
             assert result.status == "success", result
             assert env.shutdown().clean
