@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from lifecycle.contract import late
 from lifecycle.contract.patterns import READY_MADE
 from shipper.parse.text_formats import FORMATS
 
@@ -30,6 +31,7 @@ MOST_PLACES = 7
 CATEGORIES = {"CATEGORY_DIGIT": "1", "CATEGORY_SPACE": " ", "CATEGORY_WORD": "a", "CATEGORY_NOT_SPACE": "x"}
 
 Run = Callable[[Any], object]
+WAYS = {"match", "fullmatch", "search", "finditer", "sub", "split"}
 
 
 def runs() -> Iterator[tuple[str, "re.Pattern[Any]", Run]]:
@@ -37,12 +39,12 @@ def runs() -> Iterator[tuple[str, "re.Pattern[Any]", Run]]:
     for package in ("shipper", "collector", "lifecycle/contract"):
         for path in sorted((ROOT / package).rglob("*.py")):
             source = path.read_text()
-            if "re.compile(" in source:
+            if "re.compile(" in source or "late.pattern(" in source:
                 module = importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
-                for attribute, value in vars(module).items():
-                    if isinstance(value, re.Pattern):
+                for attribute, some in vars(module).items():
+                    for value in patterns_in(some):
                         used = rf"\b{attribute}(?:\.|\) or \w+\.| else \w+\)\.)(\w+)"
-                        ways = set(re.findall(used, source)) or {"search"}
+                        ways = WAYS.intersection(re.findall(used, source)) or {"search"}
                         for way in sorted(ways):
                             yield f"{module.__name__}.{attribute}.{way}", value, whole_run(value, way)
     for written in sorted({form.source for several in FORMATS.values() for form in several}):
@@ -50,6 +52,17 @@ def runs() -> Iterator[tuple[str, "re.Pattern[Any]", Run]]:
         yield f"format {written.decode()[:30]}", compiled, compiled.match
     for name, ready_made in READY_MADE.items():
         yield f"ready-made {name}", re.compile(ready_made), whole_run(re.compile(ready_made), "finditer")
+
+
+def patterns_in(value: object) -> Iterator["re.Pattern[Any]"]:
+    """The patterns that an attribute of a module is, or has in it."""
+    if isinstance(value, dict | tuple | list):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from patterns_in(one)
+    elif isinstance(value, type(late.pattern(""))):
+        yield re.compile(value.pattern)
+    elif isinstance(value, re.Pattern):
+        yield value
 
 
 def whole_run(pattern: "re.Pattern[Any]", way: str) -> Run:
