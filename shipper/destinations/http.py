@@ -129,12 +129,20 @@ class Bodies:
         content_type: Of the body.
         target: Path and query; "" for the place's own.
         around: What stands before all items, between two, and after all.
+        has_spans: Whether ids, of which each is another, are much of what is sent.
     """
 
     def __init__(
-        self, place: Place, content_type: str, target: str = "", around: tuple[bytes, bytes, bytes] = (b"", b"", b"")
+        self,
+        place: Place,
+        content_type: str,
+        target: str = "",
+        around: tuple[bytes, bytes, bytes] = (b"", b"", b""),
+        *,
+        has_spans: bool = False,
     ) -> None:
         self._is_compressed = place.is_compressed
+        self._has_spans = has_spans
         self._around = around
         self._target = target or place.address.target
         encoding = [("Content-Encoding", "gzip")] if place.is_compressed else []
@@ -149,7 +157,10 @@ class Bodies:
     def enclosing(self, head: bytes, items: Sequence[bytes], separator: bytes, tail: bytes) -> Request:
         """A request of items with something before, between and after them."""
         body_bytes = len(head) + sum(map(len, items)) + len(separator) * max(0, len(items) - 1) + len(tail)
-        body = (gzipped if self._is_compressed else joined)(head, items, separator, tail)
+        if self._is_compressed:
+            body = gzipped(head, items, separator, tail, is_quick=self._has_spans)
+        else:
+            body = joined(head, items, separator, tail)
         return Request(body=body, body_bytes=body_bytes, items=len(items), target=self._target, headers=self._headers)
 
 

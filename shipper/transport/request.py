@@ -8,6 +8,9 @@ from collections.abc import Iterable, Sequence
 # and its result smaller than either alone. What leaves a network costs ten times as much as that processor time.
 _GZIP_LEVEL, _GZIP_STRATEGY = 6, zlib.Z_FILTERED
 
+# Of spans, level 6 leaves 3 % less and costs two and a half times as much, 1.8 µs a span.
+_QUICK_LEVEL = 1
+
 # zlib's way to say: with gzip's header and trailer (RFC 1952).
 _GZIP_WBITS = 31
 
@@ -73,12 +76,13 @@ def joined(head: bytes, items: Sequence[bytes], separator: bytes, tail: bytes) -
     return separator.join(pieces)
 
 
-def gzipped(head: bytes, items: Sequence[bytes], separator: bytes, tail: bytes) -> bytes:
-    """Head, items joined by a separator, and tail, compressed."""
+def gzipped(head: bytes, items: Sequence[bytes], separator: bytes, tail: bytes, *, is_quick: bool = False) -> bytes:
+    """Head, items joined by a separator, and tail, compressed; `is_quick` where there is little in it to be found."""
+    level = _QUICK_LEVEL if is_quick else _GZIP_LEVEL
     if sum(map(len, items)) <= _SMALL_BYTES:
-        gzip = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _SMALL_GZIP_WBITS, _SMALL_MEM_LEVEL, _GZIP_STRATEGY)
+        gzip = zlib.compressobj(level, zlib.DEFLATED, _SMALL_GZIP_WBITS, _SMALL_MEM_LEVEL, _GZIP_STRATEGY)
         return gzip.compress(b"%b%b%b" % (head, separator.join(items), tail)) + gzip.flush()
-    gzip = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_WBITS, _GZIP_MEM_LEVEL, _GZIP_STRATEGY)
+    gzip = zlib.compressobj(level, zlib.DEFLATED, _GZIP_WBITS, _GZIP_MEM_LEVEL, _GZIP_STRATEGY)
     pieces = [gzip.compress(head)]
     for start in range(0, len(items), _ITEMS_AT_ONCE):
         if start:

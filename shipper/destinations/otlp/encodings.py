@@ -17,6 +17,7 @@ from shipper.delivery.outcome import Outcome, Verdict
 from shipper.destinations.destination import Endpoint, Sender
 from shipper.destinations.http import Bodies, Place
 from shipper.destinations.otlp.values import Passed
+from shipper.model.signals import TRACES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -259,7 +260,7 @@ class Negotiation(Endpoint):
         bodies = self._bodies.get(at)
         if bodies is None:
             place = msgspec.structs.replace(self._place, is_compressed=self._forms[at].is_compressed)
-            bodies = self._bodies[at] = Bodies(place, encoding.content_type)
+            bodies = self._bodies[at] = Bodies(place, encoding.content_type, has_spans=self._signal == TRACES)
         made = bodies.enclosing(*encoding.request(self._signal, items))
         return OtlpRequest(
             body=made.body,
