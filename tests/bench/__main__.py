@@ -14,7 +14,8 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import measures, quota
+from tests.bench import bench_encode, measures, quota
+from tests.bench.bench_encode import json_line, plain_line
 from tests.bench.memory import largest_modules
 from tools import layer, pythons
 from tools.target import VERSIONS, Target, dotted
@@ -23,6 +24,9 @@ ROUNDS = 15
 
 # Of environments that are compared: where a process happens to lie in memory makes a tenth of a millisecond, for life.
 PAIRS = 5
+
+# Of what each stage of the shipper takes for a line, should that be too much.
+STAGE_ROUNDS = 7
 
 ZIP = Path("build/tailrace-layer.zip")
 RESULTS = Path("build/bench.json")
@@ -65,6 +69,15 @@ def per_invocation(flush: str) -> tuple[float, float]:
 
 def _pss_mb(used: Sequence[measures.Used]) -> float:
     return statistics.median(one.pss_mb for one in used)
+
+
+def say_where_memory_is(console: Console, too_large: Sequence[tuple[str, str]]) -> None:
+    """Rows that take more than they may, each with its processes by mapping; and what modules allocate."""
+    for what, memory in too_large:
+        console.print(f"{what}, by mapping:", memory, sep="\n", soft_wrap=True)
+    if too_large:
+        modules = largest_modules(measures.EXTENSIONS.parent / measures.NAME)
+        console.print("What modules allocate as they are loaded (KB self | cumulative | module):", modules, sep="\n")
 
 
 def main() -> int:  # noqa: PLR0915 - a table has many rows
@@ -130,6 +143,13 @@ def main() -> int:  # noqa: PLR0915 - a table has many rows
     load, json_load = (max(some, key=lambda one: one.peak_pss_mb) for some in (loads, json_loads))
     load_row = (f"peak PSS while shipping {load.lines:,} lines", load.peak_pss_mb, "MB", None, 20.0)
     json_row = (f"peak PSS while shipping {load.lines:,} lines of JSON", json_load.peak_pss_mb, "MB", None, 22.0)
+    text_line_row, json_line_row = (
+        (what, some[-1].cpu_us_per_record / some[-1].decoding_us, "×", None, limit)
+        for what, some, limit in (
+            ("that, × decoding its event", loads, 13.0),
+            ("that, × decoding its event, of JSON", json_loads, 22.0),
+        )
+    )
     rows = [
         ("bare interpreter, wall", wall_ms, "ms", None, None),
         ("bare interpreter, CPU", cpu_ms, "ms", None, None),
@@ -143,16 +163,10 @@ def main() -> int:  # noqa: PLR0915 - a table has many rows
         load_row,
         json_row,
         ("CPU per record in that run, all of them shipped", loads[-1].cpu_us_per_record, "µs", None, None),
-        ("that, × decoding its event", loads[-1].cpu_us_per_record / loads[-1].decoding_us, "×", None, 13.0),
+        text_line_row,
         ("bytes on the wire in that run", loads[-1].wire_kb, "KB", None, 775.0),
         ("CPU per record of JSON", json_loads[-1].cpu_us_per_record, "µs", None, None),
-        (
-            "that, × decoding its event, of JSON",
-            json_loads[-1].cpu_us_per_record / json_loads[-1].decoding_us,
-            "×",
-            None,
-            22.0,
-        ),
+        json_line_row,
         ("bytes on the wire, of JSON", json_loads[-1].wire_kb, "KB", None, None),
         ("CPU per invocation, logs alone", alone, "ms", None, None),
         ("added to it by traces and metrics", added, "ms", None, 0.3),
@@ -218,12 +232,11 @@ def main() -> int:  # noqa: PLR0915 - a table has many rows
         (load_row, load.memory),
         (json_row, json_load.memory),
     )
-    too_large = [(what, memory) for (what, *_), memory in memories if what in missed]
-    for what, memory in too_large:
-        console.print(f"{what}, by mapping:", memory, sep="\n", soft_wrap=True)
-    if too_large:
-        modules = largest_modules(measures.EXTENSIONS.parent / measures.NAME)
-        console.print("What modules allocate as they are loaded (KB self | cumulative | module):", modules, sep="\n")
+    say_where_memory_is(console, [(row[0], memory) for row, memory in memories if row[0] in missed])
+    for row, some, line in ((text_line_row, loads, plain_line), (json_line_row, json_loads, json_line)):
+        if row[0] in missed:
+            console.print(f"{row[0]}, by process: {some[-1].processes}; by stage of the shipper:")
+            bench_encode.bench(row[0], bench_encode.payload(line), STAGE_ROUNDS)
     return 1 if missed else 0
 
 

@@ -52,11 +52,15 @@ class Boot(NamedTuple):
 
 
 class Load(NamedTuple):
-    """Many lines in few invocations; `memory` says what the peak was, `decoding_us` what reading an event takes."""
+    """Many lines in few invocations; `memory` says what the peak was, `decoding_us` what reading an event takes.
+
+    `processes` says whose the processor time was.
+    """
 
     lines: int
     lost: int
     cpu_us_per_record: float
+    processes: str
     decoding_us: float
     wire_kb: float
     peak_pss_mb: float
@@ -185,13 +189,16 @@ def load(
         env,
     ):
         env.invoke({"lines": 0})
-        before_ms = _cpu_ms(env)
+        before_ms = _cpu_each_ms(env)
         decoding_us = [_decoding_us(line_bytes, is_json=is_json)]
         with _watched(env) as peak:
             for _ in range(invocations):
                 env.invoke({"lines": lines, "bytes": line_bytes, "json": is_json})
             env.invoke({"lines": 0})  # what was left of the last one goes with this
-        cpu_ms = _cpu_ms(env) - before_ms
+        each_us = {
+            comm: (ms - before_ms.get(comm, 0.0)) * 1000 / (invocations * lines)
+            for comm, ms in _cpu_each_ms(env).items()
+        }
         shipped = sum(record.uid is not None and "line " in str(record.body) for record in backend.unique())
         env.shutdown()
         emitted = len(env.telemetry(NAME).emitted)
@@ -200,9 +207,9 @@ def load(
     decoding_us.append(_decoding_us(line_bytes, is_json=is_json))
     if waits_for_all and shipped < invocations * lines:
         raise RuntimeError(f"of {invocations * lines:,} lines {shipped:,} were shipped when their cost was read")
-    cpu_us = cpu_ms * 1000 / (invocations * lines)
-    peak_mb = peak.pss_bytes / 1e6
-    return Load(invocations * lines, lost, cpu_us, min(decoding_us), wire_kb, peak_mb, peak.memory)
+    processes = ", ".join(f"{comm} {us:.1f} µs" for comm, us in each_us.items())
+    cpu_us, peak_mb = sum(each_us.values()), peak.pss_bytes / 1e6
+    return Load(invocations * lines, lost, cpu_us, processes, min(decoding_us), wire_kb, peak_mb, peak.memory)
 
 
 class _Event(msgspec.Struct, gc=False):
@@ -373,12 +380,18 @@ def _environment(
 
 
 def _cpu_ms(env: Environment) -> float:
-    """Processor time of the extension's processes so far: the scheduler's own count, in nanoseconds."""
-    total_ns = 0
+    """Processor time of the extension's processes so far."""
+    return sum(_cpu_each_ms(env).values())
+
+
+def _cpu_each_ms(env: Environment) -> dict[str, float]:
+    """That of each, by name: the scheduler's own count, in nanoseconds."""
+    each_ms: dict[str, float] = {}
     for process in env.processes(NAME):
         for task in Path(f"/proc/{process.pid}/task").iterdir():
-            total_ns += int((task / "schedstat").read_text().split()[0])
-    return total_ns / 1e6
+            ran_ns = int((task / "schedstat").read_text().split()[0])
+            each_ms[process.comm] = each_ms.get(process.comm, 0.0) + ran_ns / 1e6
+    return each_ms
 
 
 def _settled_cpu_ms(env: Environment) -> float:
