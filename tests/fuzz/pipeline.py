@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
+from unittest.mock import patch
 
 from opentelemetry.proto.logs.v1.logs_pb2 import ScopeLogs
 
@@ -26,9 +27,6 @@ from shipper.destinations.otlp.protobuf_logs import LogRecords as ProtobufRecord
 from shipper.model.log_record import Encoder
 from shipper.pipeline import Pipeline
 from tests.shipper.support import frame_of
-
-# Lines are read together in the smallest frame, too.
-pipeline.LEAST_FOR_RUNS_BYTES = 0
 
 if TYPE_CHECKING:
     from lifecycle.contract.backlog import Writer
@@ -146,8 +144,9 @@ def _no(constant: str) -> None:
 def shipped(envelope: Envelope) -> None:
     """What becomes of a batch: each event is one valid record, whatever the destination and its encoding."""
     payload = bytes(envelope.payload)
-    for encoder in (LogRecords(), ProtobufRecords(), LineEncoder(Settings({"AWS_LAMBDA_FUNCTION_NAME": "f"}))):
-        _encoded(encoder, payload, envelope.events)
+    with patch.object(pipeline, "LEAST_FOR_RUNS_BYTES", 0):  # lines are read together in the smallest frame, too
+        for encoder in (LogRecords(), ProtobufRecords(), LineEncoder(Settings({"AWS_LAMBDA_FUNCTION_NAME": "f"}))):
+            _encoded(encoder, payload, envelope.events)
 
 
 def _encoded(encoder: Encoder, payload: bytes, events: int) -> None:

@@ -8,7 +8,7 @@ CODE = b"code and data"
 
 
 def shared_object(debug: bytes = b"", size: int = len(CODE)) -> bytes:
-    """A file with one segment, which says it is `size` bytes long, and debugging data behind it."""
+    """A file with one segment, which says it is `size` bytes long; behind it a section header and debugging data."""
     start = elf.HEADER.size + elf.PROGRAM_HEADER.size
     header = elf.Header(
         e_ident=elf.IDENT + bytes(10),
@@ -27,7 +27,8 @@ def shared_object(debug: bytes = b"", size: int = len(CODE)) -> bytes:
         e_shstrndx=0,
     )
     segment = elf.PROGRAM_HEADER.pack(1, 5, start, start, start, size, size, 4096)
-    return elf.HEADER.pack(*header) + segment + CODE + debug
+    sections = bytes(elf.SECTION_HEADER.size) if debug else b""
+    return elf.HEADER.pack(*header) + segment + CODE + sections + debug
 
 
 def test_what_lies_past_the_last_segment_goes() -> None:
