@@ -546,6 +546,7 @@ def event_of(report: wire.Report, worker: str, log: Log) -> Event | None:
                 is_late=report.is_late,
                 worker=worker,
                 gives_up=report.gives_up,
+                is_answer=bool(report.events or report.completes),
             )
         case wire.Stalled():
             return ShipmentStalled(report.reason, report.retry_after_s, report.deadline, report.is_final, worker)

@@ -69,7 +69,10 @@ class IntakeHeld(Event, frozen=True):
 
 
 class OffsetCommitted(Event, frozen=True):
-    """A shipper got this far: see `wire.Shipped`. `gives_up`: by passing by what waited."""
+    """A shipper got this far: see `wire.Shipped`. `gives_up`: by passing by what waited.
+
+    `is_answer`: The destination took something, and it was not only that some of it needs no destination.
+    """
 
     through: int
     skip: int = 0
@@ -79,6 +82,7 @@ class OffsetCommitted(Event, frozen=True):
     worker: str = SHIPPER
     is_late: bool = False
     gives_up: bool = False
+    is_answer: bool = True
 
 
 class ShipmentStalled(Event, frozen=True):

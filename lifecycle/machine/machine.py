@@ -597,8 +597,9 @@ class Machine:
         took_s = shipments.unanswered_s(now)
         is_known = not event.is_late and (took_s <= policy.budget_s or not self._may_have_frozen)
         has_moved = event.through > shipments.shipped or event.skip > shipments.skip
-        if has_moved and not event.is_late:
+        if has_moved and event.is_answer and not event.is_late:
             policy.answered(took_s)
+            shipments.answered(now)
         current = shipments.current
         # Unless the last one ends so, the command for that one crossed this on the way, and is under way now.
         waits = event.waits and (event.is_final or current is None or not current.is_final)

@@ -73,7 +73,8 @@ class Shipments:
             nothing waits.
         last_stored: When a batch of the platform's was last stored.
         last_ended: When a shipment last ended.
-        last_committed: When the destination last took something.
+        last_committed: When the shipper last got somewhere.
+        last_answered: When the destination last took something that it was sent by the shipment under way.
         begins_at: Offset, and events of the frame there, up to which what a predecessor left is delivered; None once
             that is behind.
         owes: The shipper makes something of what it knows should nothing more come.
@@ -90,7 +91,7 @@ class Shipments:
         self.begins_at: tuple[int, int] | None = None
         self.current: Shipment | None = None
         self.waiting_since: float | None = None
-        self.last_stored = self.last_ended = self.last_committed = now
+        self.last_stored = self.last_ended = self.last_committed = self.last_answered = now
         self.owes = self.has_stalled = self.is_intake_held = False
 
     @property
@@ -110,7 +111,7 @@ class Shipments:
 
     def unanswered_s(self, now: float) -> float:
         """How long the shipment under way has been waiting for the destination to take something."""
-        return now - max(self.current.began, self.last_committed) if self.current else 0.0
+        return now - max(self.current.began, self.last_answered) if self.current else 0.0
 
     def jammed_at(self, budget_s: float) -> float | None:
         """When the backlog counts as jammed should the destination take nothing; None while less than half of it waits.
@@ -196,6 +197,10 @@ class Shipments:
     def has_more(self) -> bool:
         """More waits than the shipment that stalled was to take."""
         return self.end > self._tried_until
+
+    def answered(self, now: float) -> None:
+        """The destination took something of the shipment under way."""
+        self.last_answered = now
 
     def ended(self, now: float) -> None:
         """The shipment is over, or the shipper that was at it."""

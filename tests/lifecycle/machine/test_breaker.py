@@ -214,3 +214,22 @@ def test_answers_that_the_next_shipment_finds_are_no_quick_ones(*, is_late: bool
         if current:
             subject.handle(ShipmentStalled("deadline", deadline=current.deadline), current.deadline)
     assert subject.routes[0].policy.is_open is is_late
+
+
+@pytest.mark.parametrize(("is_answer", "is_late"), [(False, False), (True, True)])
+def test_hold_whose_own_request_is_not_answered_is_one_in_vain_whatever_else_is_told_at_its_end(
+    *, is_answer: bool, is_late: bool
+) -> None:
+    """Some records need no destination, and what an earlier shipment asked for is answered now: neither is its own."""
+    subject = machine("end", budget_s=0.5)
+    for number in range(2):
+        at = 10.0 * number
+        assert not subject.routes[0].policy.is_open
+        subject.handle(Invoked(str(number), at + 3.0), at)
+        subject.handle(BatchStored(100 * number, 100 * (number + 1), finished=(str(number),)), at + 0.025)
+        current = subject.routes[0].shipments.current
+        assert current is not None
+        news = OffsetCommitted(100 * number + 10, is_answer=is_answer, is_late=is_late)
+        subject.handle(news, current.deadline - 0.001)
+        subject.handle(ShipmentStalled("deadline", deadline=current.deadline), current.deadline)
+    assert subject.routes[0].policy.is_open

@@ -73,6 +73,8 @@ def test_shipment_ends_where_it_was_to_get() -> None:
     assert subject.unanswered_s(3.5) == 0.5
     assert not subject.committed(100, 0, 4.0)
     assert subject.current is not None
+    assert subject.unanswered_s(4.5) == 1.5
+    subject.answered(4.0)
     assert subject.unanswered_s(4.5) == 0.5
     assert subject.committed(200, 0, 5.0)
     assert subject.unanswered_s(9.0) == 0.0
