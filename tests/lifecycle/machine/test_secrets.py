@@ -41,7 +41,7 @@ def test_a_hold_ends_at_once_and_no_breaker_opens() -> None:
 
 
 def test_nothing_is_held_or_tried_before_a_pause_is_over() -> None:
-    """As a backlog that is more than half full would have it."""
+    """As much that waits would have it."""
     told = machine("end")
     assert of(Ship, [*told.handle(Invoked("1", 3.0), 0.0), *told.handle(stored(6000, start=0, finished="1"), 0.01)])
     orders = [*told.handle(ShipmentStalled(SECRET, PAUSE_S), 0.02)]

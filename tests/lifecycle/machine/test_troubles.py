@@ -250,7 +250,7 @@ def test_shipment_alongside_a_held_invocation_ends_before_the_hold() -> None:
 
 
 def test_nothing_unplanned_is_shipped_while_the_environment_may_be_frozen() -> None:
-    """Also when the backlog is more than half full."""
+    """Also when much waits."""
     subject = machine("interval")
     invoke(subject, 0.0)
     subject.handle(stored(100, start=0, finished="r1"), 0.1)
