@@ -604,7 +604,8 @@ class Machine:
         # Unless the last one ends so, the command for that one crossed this on the way, and is under way now.
         waits = event.waits and (event.is_final or current is None or not current.is_final)
         if shipments.committed(event.through, event.skip, now, owes=event.owes, waits=waits):
-            policy.delivered(now, took_s if is_known else None)
+            if event.is_answer or (current is not None and shipments.last_answered >= current.began):
+                policy.delivered(now, took_s if is_known else None)
             route.held_in_vain_s = 0.0
         self._restarts.progressed(route.worker)
         self._heard(route.worker, now)

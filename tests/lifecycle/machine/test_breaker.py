@@ -233,3 +233,20 @@ def test_hold_whose_own_request_is_not_answered_is_one_in_vain_whatever_else_is_
         subject.handle(news, current.deadline - 0.001)
         subject.handle(ShipmentStalled("deadline", deadline=current.deadline), current.deadline)
     assert subject.routes[0].policy.is_open
+
+
+def test_breaker_stays_open_through_a_shipment_of_which_the_destination_saw_nothing() -> None:
+    """All of it was dropped here: that says nothing of who was down. What he answers does, whatever ends it."""
+    subject = machine("end", budget_s=0.5)
+    route = subject.routes[0]
+    while not route.policy.is_open:
+        route.policy.failed(0.0)
+    for number, is_answer in enumerate((False, True)):
+        at, begin = 100.0 * (number + 1), 200 * number
+        subject.handle(BatchStored(begin, begin + 200), at)
+        subject.handle(Invoked(str(number), at + 30.0), at + 1.0)
+        assert route.shipments.current is not None
+        subject.handle(OffsetCommitted(begin + 100, is_answer=is_answer), at + 1.1)
+        subject.handle(OffsetCommitted(begin + 200, is_answer=False), at + 1.2)
+        assert route.shipments.current is None
+        assert route.policy.is_open is not is_answer
