@@ -15,7 +15,7 @@ SUPERVISOR = BOOT | {
     *("msgspec", "select"),
 }
 SHIPPER = SUPERVISOR | {
-    *("_bisect", "_collections_abc", "_functools", "_operator", "_sre", "binascii", "shipper", "zlib"),
+    *("_bisect", "_functools", "_operator", "_sre", "binascii", "shipper", "zlib"),
 }
 LEAN = "from lifecycle.contract import lean; lean.load(); import lifecycle.supervisor"
 

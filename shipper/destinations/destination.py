@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
     from shipper.auth.interfaces import Secret
     from shipper.destinations.http import Place
-else:
-    Protocol = object
 
-# Items, and the key that they have in common, to a request.
-RequestBuilder = Callable[[Sequence[bytes], str], Request]
+    # Items, and the key that they have in common, to a request.
+    RequestBuilder = Callable[[Sequence[bytes], str], Request]
+else:
+    Protocol = RequestBuilder = object
 
 
 class Sender(Protocol):

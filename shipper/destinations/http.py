@@ -36,6 +36,11 @@ if TYPE_CHECKING:
     from shipper.transport.quoting import Quoting
     from shipper.transport.trust import Unusable
 
+    AnswerReader = Callable[[Request, Response], Outcome]
+    OnResponse = Callable[[Response], object]
+else:
+    AnswerReader = OnResponse = object
+
 # OpenTelemetry's own default is 10 s, longer than many a function may run.
 DEFAULT_TIMEOUT_MS = 5000
 
@@ -51,9 +56,6 @@ _ABOUT_RECORDS = (400, 422)
 _OF_THE_SERVER = (502, 503, 504)
 _UNAUTHORISED = (401, 403)
 _TOO_LARGE = 413
-
-AnswerReader = Callable[[Request, Response], Outcome]
-OnResponse = Callable[[Response], object]
 
 
 class TlsFiles(msgspec.Struct, frozen=True, kw_only=True):

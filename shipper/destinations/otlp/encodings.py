@@ -108,7 +108,7 @@ class OtlpRequest(Request, frozen=True, kw_only=True):
         form: Position of its form.
     """
 
-    records: Sequence[bytes]
+    records: "Sequence[bytes]"
     form: int
 
 
