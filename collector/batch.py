@@ -163,7 +163,7 @@ def _decoded(body: Body) -> list[_Event]:
             return _events.decode(body)
         except msgspec.ValidationError:
             _anything.decode(body)  # whether it is JSON comes before what JSON it is
-            if body.count(b",") >= MOST_EVENTS:  # as many elements, perhaps, and each would be an object here
+            if bytes(body).count(b",") >= MOST_EVENTS:  # as many elements, perhaps, and each would be an object here
                 return _read_one_by_one(body)
             return [_read_event(element) for element in _elements.decode(body)]
     except msgspec.ValidationError as exc:
@@ -176,7 +176,7 @@ def _decoded(body: Body) -> list[_Event]:
 
 def _read_one_by_one(body: Body) -> list[_Event]:
     try:
-        return [_read_element(element) for element in islice(elements(body), MOST_EVENTS + 1)]
+        return [_read_element(element) for element in islice(elements(bytes(body)), MOST_EVENTS + 1)]
     except SplitError as exc:
         raise BadBatchError(exc.reason, str(exc)) from exc
     except msgspec.DecodeError as exc:

@@ -39,6 +39,13 @@ class Parser(Protocol):
     def read_bytes(self) -> int:
         """How much to read at once."""
 
+    @property
+    def room(self) -> memoryview | None:
+        """Where to read to instead, if the parser wants it so."""
+
+    def received(self, count: int) -> list[Item]:
+        """So many bytes were read to `room`."""
+
     def receive(self, data: memoryview | bytes) -> list[Item]:
         """Takes what the peer sent."""
 
@@ -151,9 +158,15 @@ class Connection:
 
     def _read(self, buffer: memoryview, now_s: float) -> bool:
         """Reads once; whether there may be more."""
-        most = len(buffer) if self.lingering_s is not None else min(len(buffer), self.parser.read_bytes)
+        parser, room = self.parser, None
+        if self.lingering_s is not None:
+            most = len(buffer)
+        elif (room := parser.room) is not None:
+            most = len(room)
+        else:
+            most = min(len(buffer), parser.read_bytes)
         try:
-            count = self.sock.recv_into(buffer, most)
+            count = self.sock.recv_into(buffer if room is None else room, most)
         except BlockingIOError:
             return False
         except OSError:
@@ -164,11 +177,11 @@ class Connection:
         self.progress_s = now_s
         self.has_spoken = True
         if count:
-            self.items += self.parser.receive(buffer[:count])
+            self.items += parser.receive(buffer[:count]) if room is None else parser.received(count)
         else:
             self.has_finished = True
-            self.items += self.parser.finish()
-        if not self.parser.is_within:
+            self.items += parser.finish()
+        if not parser.is_within:
             self.started_s = None
         elif self.started_s is None or self.items:  # a new request
             self.started_s = now_s

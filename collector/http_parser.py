@@ -7,9 +7,15 @@ is read of the connection: whatever follows is discarded.
 Source: RFC 9110 and RFC 9112; lambda-apis.md, section 2.
 """
 
+import _weakref
+
 import httptools
 
 from collector.messages import Batch, Body, Continue, Item, Problem
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 METHOD = b"POST"
 
@@ -23,20 +29,55 @@ PORTION_BYTES = 2048
 # Likewise within chunks, which do not say how much is to come.
 CHUNKED_PORTION_BYTES = 8192
 
+# From this length on a body is read where it stays: smaller ones come from the heap without a page of their own.
+ROOM_FROM_BYTES = 16_384
+
+# The largest room that is kept for the next body: a batch of the platform's default size and the event that completes
+# it. A page that is new costs as much as reading, checking and keeping what fits it.
+KEPT_ROOM_BYTES = 320 * 1024
+
+
+class Rooms:
+    """Memory that bodies are read into: of the sizes the platform sends, one is kept and used again and again.
+
+    Args:
+        least_bytes: Length of the smallest body for which there is room.
+
+    Attributes:
+        least_bytes: As given.
+    """
+
+    def __init__(self, least_bytes: int = ROOM_FROM_BYTES) -> None:
+        self.least_bytes = least_bytes
+        self._kept = bytearray()
+        self._lent: Callable[[], memoryview | None] = lambda: None
+
+    def take(self, body_bytes: int) -> memoryview:
+        """Room for one body; it is free again when nobody has this view of it any more."""
+        if body_bytes > KEPT_ROOM_BYTES or self._lent() is not None:
+            return memoryview(bytearray(body_bytes))
+        if len(self._kept) < body_bytes:
+            self._kept = bytearray(body_bytes)
+        room = memoryview(self._kept)[:body_bytes]
+        self._lent = _weakref.ref(room)
+        return room
+
 
 class HttpParser:
     """Reads one connection.
 
     Args:
         body_limit_bytes: Largest body that is taken.
+        rooms: For bodies whose length is known; None: each is put together of its pieces.
 
     Attributes:
         is_within: A request has begun and is not complete.
         is_over: Nothing more is read of this connection.
     """
 
-    def __init__(self, body_limit_bytes: int) -> None:
+    def __init__(self, body_limit_bytes: int, rooms: Rooms | None = None) -> None:
         self._limit = body_limit_bytes
+        self._rooms = rooms
         self._parser: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
         self._items: list[Item] = []
         self.is_over = False
@@ -46,17 +87,39 @@ class HttpParser:
     def _begin(self, *, within: bool) -> None:
         self.is_within = within
         self._method = METHOD
+        self._is_headed = False
         self._header_bytes = 0
         self._length = 0
         self._body_bytes = 0
         self._expects = False
         self._continue_is_due = False
-        self._body: Body = b""  # grown in place: joining would cost another copy and its page faults
+        self._is_chunked = False
+        self._room: memoryview | None = None
+        self._keeps_alive = False
+        self._body: bytes | bytearray = b""  # grown in place: joining would cost another copy and its page faults
 
     @property
     def buffered_bytes(self) -> int:
         """Bytes kept of the body that is not complete."""
-        return len(self._body)
+        return len(self._body) if self._room is None else self._body_bytes
+
+    @property
+    def room(self) -> memoryview | None:
+        """Where what comes next is to be read to, as much of it as fits, and then `received`; None: `receive` takes it.
+
+        It is the rest of a body and nothing else, and is neither copied nor looked at by the parser.
+        """
+        return None if self._room is None else self._room[self._body_bytes :]
+
+    def received(self, count: int) -> list[Item]:
+        """So many bytes were read to `room`; returns what they complete."""
+        room, items = self._room, list[Item]()
+        self._body_bytes += count
+        if room is not None and self._body_bytes == len(room):
+            items.append(self._request(room, keep_alive=self._keeps_alive))
+            self.is_over = not self._keeps_alive
+            self._begin(within=False)
+        return items
 
     @property
     def read_bytes(self) -> int:
@@ -71,9 +134,15 @@ class HttpParser:
             return []
         at = 0
         while at < len(data) and not self.is_over:
-            portion = data[at : at + self.read_bytes]
+            if (room := self.room) is not None:
+                portion = data[at : at + len(room)]
+                room[: len(portion)] = portion
+                self._items += self.received(len(portion))
+            else:
+                portion = data[at : at + self.read_bytes]
+                self._feed(self._parser, portion)
+                self._make_room()
             at += len(portion)
-            self._feed(self._parser, portion)
         if self._continue_is_due and not self.is_over:
             self._continue_is_due = False
             self._items.append(Continue())
@@ -88,6 +157,25 @@ class HttpParser:
             self._refuse("bad_request", 400, f"{exc}", "an HTTP/1.1 request")
         if self._quiet_bytes > HEADER_LIMIT_BYTES:
             self._refuse_headers(self._quiet_bytes)
+
+    def _make_room(self) -> None:
+        """Once the head is read, for a body of which most is still to come: from here on it needs no parser.
+
+        What follows it does, another one, since this one knows nothing of what it did not see.
+        """
+        length, parser = self._length, self._parser
+        if self._rooms is None or parser is None or self.is_over or self._room is not None:
+            return
+        if not self._is_headed or length < self._rooms.least_bytes or self._is_chunked or self._method != METHOD:
+            return
+        if parser.should_upgrade():
+            return
+        self._keeps_alive = parser.should_keep_alive()
+        self._room = self._rooms.take(length)
+        self._room[: len(self._body)] = self._body
+        self._body = b""
+        self._quiet_bytes = 0
+        self._parser = httptools.HttpRequestParser(self)
 
     def finish(self) -> list[Item]:
         """The peer sends no more; returns what that leaves incomplete."""
@@ -128,6 +216,8 @@ class HttpParser:
         match name.lower():
             case b"content-length":
                 self._length = int(value)  # digits: the parser has seen to it
+            case b"transfer-encoding":
+                self._is_chunked = True
             case b"expect":
                 self._expects = value.lower() == b"100-continue"
 
@@ -135,6 +225,7 @@ class HttpParser:
         """httptools: the body, if any, begins."""
         if self._parser is None or self.is_over:
             return
+        self._is_headed = True
         self._method = self._parser.get_method()
         if self._length > self._limit:
             self._refuse_body(self._length)

@@ -21,6 +21,7 @@ class LineParser:
 
     Attributes:
         read_bytes: How much to read at once.
+        room: There is none: it is all read by `receive`.
     """
 
     def __init__(self, line_limit_bytes: int) -> None:
@@ -38,6 +39,13 @@ class LineParser:
     def buffered_bytes(self) -> int:
         """Bytes kept of the line that is not complete."""
         return len(self._partial)
+
+    room = None
+
+    def received(self, count: int) -> list[Item]:
+        """Nothing is read elsewhere: lines have no length that is known before."""
+        del count
+        return []
 
     def receive(self, data: memoryview | bytes) -> list[Item]:
         """Takes what the peer sent; returns the lines it completes."""

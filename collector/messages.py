@@ -10,8 +10,8 @@ class CollectorError(Exception):
     """Base of what the collector raises itself."""
 
 
-# A request body: a bytearray when it came in pieces.
-Body = bytes | bytearray
+# A request body: a bytearray when it came in pieces, a view of its room when it was read there (`http_parser`).
+Body = bytes | bytearray | memoryview
 
 
 class Batch(msgspec.Struct, frozen=True):

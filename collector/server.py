@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 
 from collector.connection import Connection, Parser
 from collector.handler import Handler
-from collector.http_parser import HttpParser
+from collector.http_parser import HttpParser, Rooms
 from collector.limits import Connections
 from collector.line_parser import LineParser
 from collector.messages import CollectorError
@@ -233,11 +233,12 @@ class Server:
         self._epoll = select.epoll()
         limit = settings.batch_limit_bytes
         is_lines = settings.protocol == "tcp"
+        rooms = Rooms()
         platform = Door(
             (Listener(listener, self._epoll),) if listener >= 0 else (),
             Connections(limit),
             self._handler,
-            (lambda: LineParser(limit)) if is_lines else (lambda: HttpParser(limit)),
+            (lambda: LineParser(limit)) if is_lines else (lambda: HttpParser(limit, rooms)),
             is_lines=is_lines,
         )
         self._doors: tuple[Door, ...] = (platform,)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import TypeVar
 
-    AnyText = TypeVar("AnyText", bound=bytes | bytearray)
+    AnyText = TypeVar("AnyText", bound=bytes | bytearray | memoryview)
 
 # A body is a bytearray when it came in pieces.
 Text = bytes | bytearray

@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    Body = bytes | bytearray
+    Body = bytes | bytearray | memoryview
 
 # A varint holds 64 bits, seven a byte.
 _MOST_VARINT_BYTES = 10
@@ -66,7 +66,7 @@ def count(signal: str, body: "Body", *, is_json: bool) -> int:
     )
 
 
-def fields(message: "Body | memoryview", at: int = 0, end: int | None = None) -> "Iterator[tuple[int, int, int, int]]":
+def fields(message: "Body", at: int = 0, end: int | None = None) -> "Iterator[tuple[int, int, int, int]]":
     """The fields of a protobuf message, as they come.
 
     Args:
@@ -102,7 +102,7 @@ def fields(message: "Body | memoryview", at: int = 0, end: int | None = None) ->
         at = stop
 
 
-def varint_at(message: "Body | memoryview", at: int) -> tuple[int, int]:
+def varint_at(message: "Body", at: int) -> tuple[int, int]:
     """The number that begins at a byte, and where it ends.
 
     Raises:
@@ -185,8 +185,9 @@ _decoders: "dict[str, msgspec.json.Decoder[msgspec.Struct]]" = {}
 
 
 def _count_in_json(signal: str, body: "Body") -> int:
-    if body.count(b"{") > _MOST_OBJECTS:
-        raise WireError(f"got {body.count(b'{')} objects in {len(body)} bytes, expected no more than {_MOST_OBJECTS}")
+    objects = (bytes(body) if isinstance(body, memoryview) else body).count(b"{")
+    if objects > _MOST_OBJECTS:
+        raise WireError(f"got {objects} objects in {len(body)} bytes, expected no more than {_MOST_OBJECTS}")
     if signal not in _decoders:
         _decoders[signal] = _decoder(signal)
     try:

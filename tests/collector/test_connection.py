@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from collector.connection import MOST_READS, Connection
-from collector.http_parser import HttpParser
+from collector.http_parser import HttpParser, Rooms
 from collector.server import READ_BYTES
 from tests.collector.support import post
 
@@ -26,7 +26,7 @@ def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 def received(ours: socket.socket) -> Connection:
     """A connection that was told once that there is something to read."""
-    connection = Connection(ours, HttpParser(LIMIT_BYTES), 1, 0.0, is_lines=False)
+    connection = Connection(ours, HttpParser(LIMIT_BYTES, Rooms()), 1, 0.0, is_lines=False)
     connection.receive(memoryview(bytearray(READ_BYTES)), 0.0)
     return connection
 

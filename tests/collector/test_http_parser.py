@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.http_parser import CHUNKED_PORTION_BYTES, HEADER_LIMIT_BYTES, PORTION_BYTES, HttpParser
+from collector.http_parser import (
+    CHUNKED_PORTION_BYTES,
+    HEADER_LIMIT_BYTES,
+    PORTION_BYTES,
+    ROOM_FROM_BYTES,
+    HttpParser,
+    Rooms,
+)
 from collector.messages import Batch, Continue, Item, Problem
 from tests.collector.support import chunked, post
 
@@ -53,11 +60,19 @@ CASES: dict[str, tuple[bytes, list[tuple[int | bytes, bool]]]] = {
 }
 cases = pytest.mark.parametrize(("sent", "said"), CASES.values(), ids=CASES.keys())
 
+# Whether bodies of known length are read into a room: what is said is the same.
+rooms = pytest.mark.parametrize("rooms", [None, Rooms(least_bytes=1)], ids=["in pieces", "in rooms"])
+
 
 def fed(pieces: Iterable[bytes], intake: HttpParser | None = None) -> list[Item]:
     """What an intake says to pieces."""
     intake = intake or HttpParser(LIMIT)
-    return [item for piece in pieces for item in intake.receive(memoryview(piece))]
+    return [whole(item) for piece in pieces for item in intake.receive(memoryview(piece))]
+
+
+def whole(item: Item) -> Item:
+    """The item with a body of its own: that of a room is another's once nobody has it any more."""
+    return Batch(bytes(item.body), item.keep_alive) if isinstance(item, Batch) else item
 
 
 def shown(items: Iterable[Item]) -> list[tuple[int | bytes, bool]]:
@@ -71,25 +86,28 @@ def shown(items: Iterable[Item]) -> list[tuple[int | bytes, bool]]:
     return out
 
 
+@rooms
 @cases
-def test_fed_whole(sent: bytes, said: list[tuple[int | bytes, bool]]) -> None:
+def test_fed_whole(sent: bytes, said: list[tuple[int | bytes, bool]], rooms: Rooms | None) -> None:
     """All at once."""
-    assert shown(fed([sent])) == said
+    assert shown(fed([sent], HttpParser(LIMIT, rooms))) == said
 
 
+@rooms
 @cases
-def test_fed_byte_by_byte(sent: bytes, said: list[tuple[int | bytes, bool]]) -> None:
+def test_fed_byte_by_byte(sent: bytes, said: list[tuple[int | bytes, bool]], rooms: Rooms | None) -> None:
     """A byte at a time."""
-    assert shown(fed(bytes((byte,)) for byte in sent)) == said
+    assert shown(fed((bytes((byte,)) for byte in sent), HttpParser(LIMIT, rooms))) == said
 
 
+@rooms
 @cases
-def test_fed_with_trailing_data(sent: bytes, said: list[tuple[int | bytes, bool]]) -> None:
+def test_fed_with_trailing_data(sent: bytes, said: list[tuple[int | bytes, bool]], rooms: Rooms | None) -> None:
     """A request behind it is read where the connection goes on, else discarded."""
     tail = post(b"[9]")
     expected = [*said, (b"[9]", True)] if said[-1][1] else said
-    assert shown(fed([sent + tail])) == expected
-    assert shown(fed([sent, tail])) == expected
+    assert shown(fed([sent + tail], HttpParser(LIMIT, rooms))) == expected
+    assert shown(fed([sent, tail], HttpParser(LIMIT, rooms))) == expected
 
 
 @given(st.data())
@@ -105,6 +123,7 @@ def test_cut_anywhere_it_says_the_same(data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, len(sent)), max_size=12)))
     pieces = [sent[at:end] for at, end in zip([0, *cuts], [*cuts, len(sent)], strict=True)]
     assert shown(fed(pieces)) == said
+    assert shown(fed(pieces, HttpParser(LIMIT, Rooms(least_bytes=1)))) == said
 
 
 def test_continue_is_asked_for_once_the_headers_are_read_and_only_then() -> None:
@@ -180,3 +199,45 @@ def test_the_end_of_a_connection_inside_a_request_is_a_problem() -> None:
         Problem("cut_off", 400, "2 bytes of a body", "a complete request", body_bytes=2, keep_alive=False)
     ]
     assert fed([post(b"[1]")], intake) == []
+
+
+def test_bodies_of_usual_size_share_one_room_one_after_another() -> None:
+    """No memory is taken for the second: pages that are new cost as much as all else that is done with a body."""
+    intake = HttpParser(1 << 20, Rooms())
+    seen = []
+    for letter in (b"a", b"b"):
+        for item in intake.receive(post(letter * ROOM_FROM_BYTES)):
+            assert isinstance(item, Batch)
+            assert isinstance(item.body, memoryview)
+            assert item.body == letter * ROOM_FROM_BYTES
+            seen.append(item.body.obj)
+            del item
+    assert seen[0] is seen[1]
+
+
+def test_bodies_that_are_there_at_once_have_rooms_of_their_own() -> None:
+    """Whoever is still at one, a body that waits for room in the backlog say, finds in it what was written."""
+    rooms = Rooms()
+    first, second = HttpParser(1 << 20, rooms), HttpParser(1 << 20, rooms)
+    half = ROOM_FROM_BYTES // 2
+    requests = [post(letter * ROOM_FROM_BYTES) for letter in (b"a", b"b")]
+    for parser, request in zip((first, second), requests, strict=True):
+        assert parser.receive(request[:-half]) == []
+        assert parser.room is not None
+        assert len(parser.room) == half
+        assert parser.buffered_bytes == half
+    for letter, parser in ((b"a", first), (b"b", second)):
+        room = parser.room
+        assert room is not None
+        room[:] = letter * half
+        assert parser.received(half) == [Batch(memoryview(letter * ROOM_FROM_BYTES))]
+        assert parser.room is None
+
+
+def test_body_that_is_chunked_or_small_has_no_room() -> None:
+    """How long it is becomes known as it ends; or there is nothing to gain."""
+    for request in (chunked(b"x" * 50_000, 50_000), post(b"x" * (ROOM_FROM_BYTES - 1))):
+        intake = HttpParser(1 << 20, Rooms())
+        intake.receive(request[:-100])
+        assert intake.is_within
+        assert intake.room is None

@@ -13,7 +13,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import ScopeLogs
 
 from collector.batch import BadBatchError, Envelope, read
 from collector.handler import refusal
-from collector.http_parser import HttpParser
+from collector.http_parser import HttpParser, Rooms
 from collector.line_parser import LineParser
 from collector.messages import Batch, Continue, Item, Lines, Problem
 from collector.store import MOST_PROBLEMS, Store
@@ -42,7 +42,7 @@ class UnmappableError(AssertionError):
 
 def http(pieces: Iterable[bytes]) -> list[tuple[Any, ...]]:
     """What came by one HTTP connection; returns what was said of it, for comparison."""
-    parser = HttpParser(LIMIT_BYTES)
+    parser = HttpParser(LIMIT_BYTES, Rooms(least_bytes=1))
     said: list[tuple[Any, ...]] = []
     for piece in pieces:
         was_over = parser.is_over
