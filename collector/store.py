@@ -21,8 +21,8 @@ from lifecycle.contract.wire import RECENT_BATCHES, Message, Repeated, Stored
 # Lines of one read that are refused one by one; beyond these they are counted together.
 MOST_PROBLEMS = 16
 
-# Of a body at once, for its digest.
-_HASHED_BYTES = 65_536
+# Of a body at once, for its digest: pieces that the heap has room for without growing and shrinking again.
+_HASHED_BYTES = 16_384
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,6 +1,6 @@
 """The shared ring of frames between collector and shipper.
 
-Anonymous shared memory made before the fork, so it outlives any worker. A frame never wraps, the rest of the ring
+Shared memory made before the fork, so it outlives any worker. A frame never wraps, the rest of the ring
 before it is skipped. There is one writer and one reader, and an offset counts only once it came over a pipe: nothing
 here is a lock or is read to find out how far the other side got.
 
@@ -13,6 +13,7 @@ spool is delivered what comes goes there, so that the order stays; then the ring
 """
 
 import mmap
+import os
 from collections.abc import Iterator
 
 from lifecycle.contract.frames import (
@@ -44,6 +45,10 @@ _NO_DIGEST = bytes(DIGEST_BYTES)
 # Of the ring's beginning so much stays, for it is used first: a batch of the platform's default size.
 KEPT_BYTES = 256 * 1024
 
+# From this size on a frame is written to the ring as to a file: where its pages are new, they are not cleared first,
+# and none has to be asked for by touching it, which takes twice as long. Smaller frames mostly find the pages there.
+FILE_WRITE_BYTES = 16 * 1024
+
 # Kept free behind every frame where there is a spool: a jump to it, and what that would skip at the ring's end.
 _JUMP_BYTES = 2 * (HEADER_BYTES + TARGET_BYTES)
 
@@ -61,8 +66,22 @@ class Backlog:
         self.capacity_bytes = capacity_bytes
         self.kept_bytes = kept_bytes
         self.spool = spool
-        self.memory = mmap.mmap(-1, capacity_bytes)
+        # The memory as a file; -1 where the C library is older than such files, or the kernel has none.
+        self._fd = _memory_file(capacity_bytes)
+        self.memory = mmap.mmap(self._fd, capacity_bytes)
         self._view = memoryview(self.memory)
+
+    def write(self, at: int, header: bytes, payload: bytes | bytearray | memoryview) -> None:
+        """Writes a frame, which does not wrap, at a place in the memory."""
+        size = len(header) + len(payload)
+        if self._fd >= 0 and size >= FILE_WRITE_BYTES:
+            try:
+                if os.pwritev(self._fd, (header, payload), at) == size:
+                    return
+            except OSError:
+                pass  # or a part of it: what is wrong with the memory is found out as with any other
+        self._view[at : at + len(header)] = header
+        self._view[at + len(header) : at + size] = payload
 
     def frames(self, since: int, until: int) -> Iterator[Frame]:
         """The frames in [since, until), oldest first.
@@ -104,6 +123,15 @@ class Backlog:
         if self.spool is None:
             raise BrokenFrameError(f"offset {offset} lies in the spool, and there is none")
         return self.spool.read(offset)
+
+
+def _memory_file(size: int) -> int:
+    try:
+        fd = os.memfd_create("tailrace-backlog", os.MFD_CLOEXEC)
+    except (AttributeError, OSError):
+        return -1
+    os.ftruncate(fd, size)
+    return fd
 
 
 # Which event of a frame: the frame's offset, and the event's index in it; `ALL_OF_IT` for the frame as a whole,
@@ -291,8 +319,7 @@ class Writer:
         if start > self.end and released < start and room >= HEADER_BYTES:
             HEADER.pack_into(self._memory, at, room - HEADER_BYTES, Kind.SKIP, 0, 0, _NO_DIGEST)
         at = start % capacity
-        self._memory[at : at + HEADER_BYTES] = header
-        self._memory[at + HEADER_BYTES : at + needed] = payload
+        self._backlog.write(at, header, payload)
         self.released = released
         self.end = start + needed
         return start, self.end

@@ -22,8 +22,8 @@ MOST_MODULES = 12
 # `7f5d1c000000-7f5d1c021000 rw-p 00000000 00:00 0    [heap]`; the name may be missing, and mean anonymous memory.
 _MAPPING = re.compile(r"[0-9a-f]+-[0-9a-f]+ \S+ \S+ \S+ \d+ *(.*)")
 
-# How the kernel shows shared memory without a file: nothing of ours has any but the backlog.
-_SHARED = "/dev/zero (deleted)"
+# How the kernel shows the backlog: as a file of memory or, where there are none, as shared memory without a file.
+_BACKLOG = ("/memfd:tailrace-backlog (deleted)", "/dev/zero (deleted)")
 
 
 def by_mapping(smaps: str) -> dict[str, int]:
@@ -43,7 +43,7 @@ def _added_up(smaps: str, fields: tuple[str, ...]) -> dict[str, int]:
         mapping = _MAPPING.fullmatch(line)
         if mapping is not None:
             path = mapping[1]
-            name = "backlog" if path == _SHARED else path.rpartition("/")[2].strip("[]") or "anonymous"
+            name = "backlog" if path in _BACKLOG else path.rpartition("/")[2].strip("[]") or "anonymous"
         elif line.startswith(fields):
             found[name] = found.get(name, 0) + int(line.split()[1]) * 1024
     return dict(sorted(found.items(), key=lambda one: -one[1]))

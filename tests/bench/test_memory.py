@@ -17,6 +17,8 @@ Private_Dirty:        64 kB
 VmFlags: rd wr mr mw me ac sd
 7f5d1c000000-7f5d1c800000 rw-s 00000000 00:01 2049                       /dev/zero (deleted)
 Pss:                4096 kB
+7f5d1c800000-7f5d1d000000 rw-s 00000000 00:01 2050                       /memfd:tailrace-backlog (deleted)
+Pss:                1024 kB
 7f5d1d000000-7f5d1d100000 rw-p 00000000 00:00 0 
 Pss:                 512 kB
 7f5d1d100000-7f5d1d200000 r--p 00000000 fe:00 1234                       /usr/lib/x86_64/lib with blank.so.1
@@ -29,7 +31,7 @@ Pss:                   8 kB
 def test_parts_of_a_mapping_are_added_up_and_the_largest_comes_first() -> None:
     found = by_mapping(SMAPS)
     assert list(found.items()) == [
-        ("backlog", 4096 * 1024),
+        ("backlog", (4096 + 1024) * 1024),
         ("anonymous", 512 * 1024),
         ("heap", 90 * 1024),
         ("lib with blank.so.1", 12 * 1024),

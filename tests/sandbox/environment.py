@@ -133,8 +133,9 @@ class Environment:
         return sorted(self.world.children.tree(child), key=lambda process: process.started_ticks)
 
     def memory_pss_bytes(self, name: str) -> int:
-        """The proportional set size of a tree."""
-        return sum(procfs.pss_bytes(process.pid) for process in self.processes(name))
+        """The proportional set size of a tree, and what of its memory it has not mapped."""
+        pids = [process.pid for process in self.processes(name)]
+        return sum(map(procfs.pss_bytes, pids)) + procfs.unmapped_bytes(pids)
 
     def starved_ms(self, name: str) -> float:
         """How long a tree's processes, and the platform itself, were ready to run and had no processor."""

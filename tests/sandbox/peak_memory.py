@@ -54,7 +54,7 @@ class PeakMemory:
 
     @property
     def peak_bytes(self) -> int:
-        """The largest proportional set size of the whole tree."""
+        """The largest proportional set size of the whole tree, with what of its memory it has not mapped."""
         unseen = (highest - self._seen[pid] for pid, highest in list(self._highest.items()))
         return self._together_bytes + max(unseen, default=0)
 
@@ -67,7 +67,7 @@ class PeakMemory:
             self._look(pids)
 
     def _look(self, pids: list[int]) -> None:
-        together = 0
+        together = procfs.unmapped_bytes(pids)
         for pid in pids:
             # Of one moment: what came between two readings would be in neither.
             share, resident = procfs.shares_bytes(pid)

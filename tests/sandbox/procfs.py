@@ -7,6 +7,10 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 # The parent of every kernel thread; those have no environment worth a look.
 _KTHREADD = 2
@@ -103,6 +107,20 @@ def shares_bytes(pid: int) -> tuple[int, int]:
     """The proportional set size and the resident one, of the same moment; zeros when the process has gone."""
     fields = _fields(pid, "smaps_rollup")
     return fields.get("Pss", 0), fields.get("Rss", 0)
+
+
+def unmapped_bytes(pids: Iterable[int]) -> int:
+    """What processes keep in files of memory (memfd_create(2)) and none of them has mapped: it is in no one's share."""
+    files: dict[int, int] = {}
+    mapped = 0
+    for pid in set(pids):
+        mapped += _fields(pid, "smaps_rollup").get("Pss_Shmem", 0)
+        with contextlib.suppress(OSError):  # a descriptor may be closed meanwhile, and the process may go
+            for path in Path(f"/proc/{pid}/fd").iterdir():
+                if str(path.readlink()).startswith("/memfd:"):
+                    status = path.stat()
+                    files[status.st_ino] = status.st_blocks * 512
+    return max(0, sum(files.values()) - mapped)
 
 
 def highest_bytes(pid: int) -> int:

@@ -56,3 +56,14 @@ def test_who_waits_for_something_else_is_not_starved() -> None:
 def test_one_thread_can_be_asked_for() -> None:
     """Of a process whose others do not matter."""
     assert procfs.starved_ms(os.getpid(), threading.get_native_id()) <= procfs.starved_ms(os.getpid())
+
+
+def test_memory_in_a_file_counts_also_where_it_is_not_mapped() -> None:
+    """What was written to it and is in nobody's share; each file once, however many have it."""
+    before = procfs.unmapped_bytes([os.getpid()])
+    fd = os.memfd_create("tests")
+    try:
+        os.write(fd, bytes(4_000_000))
+        assert 3_500_000 < procfs.unmapped_bytes([os.getpid(), os.getpid()]) - before < 4_500_000
+    finally:
+        os.close(fd)

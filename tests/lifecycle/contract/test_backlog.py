@@ -1,6 +1,8 @@
 """The ring: what is read is what was written, whatever the order of appends, releases and replacements."""
 
 import mmap
+import os
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -8,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from lifecycle.contract.backlog import HEADER_BYTES, Backlog, Writer
+from lifecycle.contract.backlog import FILE_WRITE_BYTES, HEADER_BYTES, Backlog, Writer
 from lifecycle.contract.frames import (
     HEADER,
     OTLP_FORMS,
@@ -142,6 +144,47 @@ class Ring(RuleBasedStateMachine):
 
 TestRing = Ring.TestCase
 TestRing.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+
+
+@pytest.mark.parametrize("way", ["as to a file", "by its mapping", "without such files"])
+def test_frame_is_whole_whichever_way_it_is_written(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same ring takes both; where the C library or the kernel has no files of memory there is one."""
+    if way == "without such files":
+        monkeypatch.delattr(os, "memfd_create")
+    backlog = Backlog(4 * FILE_WRITE_BYTES)
+    writer = Writer(backlog, end=0, released=0)
+    size = FILE_WRITE_BYTES - HEADER_BYTES - (way == "by its mapping")
+    payloads = [bytes([letter]) * size for letter in b"abcdefghij"]
+    for payload in payloads:
+        start, end = appended(writer, payload)
+        appended(writer, b"small")
+        for written in (payload, b"small"):
+            frame = next(backlog.frames(start, writer.end))
+            assert (bytes(frame.payload), frame.digest) == (written, DIGEST)
+            start = frame.end
+        writer.release(writer.end if payload < b"e" else end)
+
+
+def test_large_frame_is_no_memory_of_whoever_writes_it() -> None:
+    """No page is touched for it: to have each one cleared and mapped takes as long as all else that is done with it."""
+    backlog = Backlog(64 * FILE_WRITE_BYTES, kept_bytes=0)
+    writer = Writer(backlog, end=0, released=0)
+    mapped = mapped_bytes(backlog)
+    appended(writer, bytes(32 * FILE_WRITE_BYTES))
+    assert mapped_bytes(backlog) == mapped
+    assert sum(next(backlog.frames(0, writer.end)).payload) == 0
+    assert mapped_bytes(backlog) >= mapped + 32 * FILE_WRITE_BYTES
+
+
+def mapped_bytes(backlog: Backlog) -> int:
+    """How much of the ring this process has touched."""
+    lines = iter(Path("/proc/self/smaps").read_text().splitlines())
+    found = 0
+    for line in lines:
+        if "tailrace-backlog" in line:
+            size, rss = (next(other for other in lines if other.startswith(name)) for name in ("Size:", "Rss:"))
+            found += int(rss.split()[1]) * 1024 if int(size.split()[1]) * 1024 == backlog.capacity_bytes else 0
+    return found
 
 
 @pytest.mark.parametrize("seed", range(10))
