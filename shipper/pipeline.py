@@ -65,9 +65,7 @@ LEAST_FOR_RUNS_BYTES = 8192
 # After so much of what was made somebody else may have a turn: some dozen lines, or a long one.
 _LOOK_BYTES = 4096
 
-# So much of a frame is looked at for lines that are read together; and so much, twice as much each time, is read event
-# by event where there are none.
-_RUN_BYTES = 24_576
+# So much of a frame, twice as much each time, is read event by event where there are no lines that are read together.
 _READ_BYTES = 256
 
 
@@ -304,10 +302,7 @@ class Pipeline:
         shapes = self._parser.shapes
         if shapes is None or self._encoder.several is None:
             return None
-        chunk = bytes(payload[at : at + _RUN_BYTES])
-        if chunk[-1:] == b"]" and at + len(chunk) < len(payload):
-            chunk = chunk[:-1]
-        run = shapes.run(chunk, self._telling(self._context))
+        run = shapes.run(payload, at, self._telling(self._context))
         return run if run is not None and is_utf8(run.raw) else None
 
     def _telling(self, context: Context) -> tuple[bytes, ...]:

@@ -123,11 +123,14 @@ class Column(msgspec.Struct, frozen=True, gc=False):
         is_text: Whether its values are texts without an escape, which stand here without their quotes; else they are
             raw JSON values that are no texts.
         values: By record.
+        numbers: The values as whole numbers, if they are all such from 0 on; a single one where they are the same.
+            Nothing where that is not known.
     """
 
     name: str
     is_text: bool
     values: "Sequence[bytes]"
+    numbers: "Sequence[int]" = ()
 
 
 class Records(msgspec.Struct, frozen=True, gc=False):

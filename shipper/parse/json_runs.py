@@ -11,66 +11,37 @@ import msgspec
 
 from shipper.model.log_record import Column, Records
 from shipper.parse.json_lines import LEVELS, logger_of, moment_of
-from shipper.parse.times import NEAR_NS, unix_ns
+from shipper.parse.json_shapes import NO_TIME, Times, time_of
+from shipper.parse.times import NEAR_NS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from shipper.model.events import Run
     from shipper.model.log_record import Origin
     from shipper.parse.json_lines import Named
-    from shipper.parse.json_shapes import Shape
+    from shipper.parse.json_shapes import JsonRun, Shape
 
     Rest = tuple[tuple[str, int, bool], ...]
 
-_QUOTE = b'"'[0]
 _NS_PER_S = 1_000_000_000
 
-# Words and timestamps remembered; what is longer is no timestamp that anybody writes, and is read by itself.
+# Words remembered.
 _MOST_WORDS = 64
-_MOST_TIMES = 256
-_MOST_TIME_BYTES = 40
-
-_NO_TIME = -1
 
 _values = msgspec.json.Decoder(list[msgspec.Raw])
-
-
-class _Times(dict[bytes, int]):
-    """Nanoseconds since the epoch by a timestamp as it is written; `_NO_TIME` for what is none.
-
-    Args:
-        find: Finds it.
-    """
-
-    def __init__(self, find: "Callable[[bytes], int]") -> None:
-        self._find = find
-
-    def __missing__(self, raw: bytes) -> int:
-        if len(raw) > _MOST_TIME_BYTES:
-            return _NO_TIME
-        if len(self) >= _MOST_TIMES:
-            self.clear()
-        found = self[raw] = self._find(raw)
-        return found
-
-
-def _time_of(raw: bytes) -> int:
-    found = unix_ns(raw.decode("utf-8", "replace"))
-    return _NO_TIME if found is None else found
+_ints = msgspec.json.Decoder(list[int])
 
 
 def _exact_time_of(raw: bytes) -> int:
-    """The same of what is finer than a second."""
-    return _time_of(raw) if b"." in raw or b"," in raw else _NO_TIME
+    """When a timestamp is that is finer than a second."""
+    return time_of(raw) if b"." in raw or b"," in raw else NO_TIME
 
 
-_times = _Times(_time_of)
-_exact_times = _Times(_exact_time_of)
+_exact_times = Times(_exact_time_of)
 
 
-def records_of(run: "Run", index: int, named: "Named", origin_of: "Callable[[str, str], Origin]") -> Records | None:
+def records_of(run: "JsonRun", index: int, named: "Named", origin_of: "Callable[[str, str], Origin]") -> Records | None:
     """What the lines of a run mean; None where they have to be read one by one.
 
     Args:
@@ -83,22 +54,34 @@ def records_of(run: "Run", index: int, named: "Named", origin_of: "Callable[[str
         msgspec.DecodeError: One of the values is no JSON.
     """
     shape: Shape = run.shape  # type: ignore[assignment]
-    written, *values, _ = zip(*run.rows, strict=False)
-    times_ns: Sequence[int] = list(map(_times.__getitem__, written))
-    if min(times_ns) < 0:
+    values: Sequence[Sequence[bytes]] = run.columns
+    times_ns: Sequence[int] = run.rows
+    if NO_TIME in times_ns:
         return None
-    for place in shape.others:
-        _values.decode(b"[%b]" % b",".join(values[place]))
-    if shape.is_text and any(_QUOTE in b"".join(values[place]) for place in shape.free):
-        return None  # it ends the string that its line stands in
+    numbers = {place: _numbers_in(values[place]) for place in shape.others}
     levels, loggers = _levels(values, shape), _loggers(values, shape)
-    if shape.time >= 0 and (not shape.texts[shape.time] or values[shape.time] != written):
+    if shape.time >= 0:
         times_ns = _moments(values[shape.time], times_ns, shape)
     origin, rest = _whose(values, shape, named, origin_of)
     if not levels or not loggers or not times_ns or origin is None:
         return None
-    attributes = [Column(name, is_text, values[place]) for name, place, is_text in rest]
+    attributes = [Column(name, is_text, values[place], numbers.get(place, ())) for name, place, is_text in rest]
     return Records(index, origin, values[shape.message], times_ns, levels, attributes, loggers)
+
+
+def _numbers_in(column: "Sequence[bytes]") -> "Sequence[int]":
+    """Values that are no texts as whole numbers from 0 on, if they are all such; nothing else.
+
+    Raises:
+        msgspec.DecodeError: One of them is no JSON.
+    """
+    if column.count(column[0]) == len(column):
+        column = column[:1]
+    array = b"[%b]" % b",".join(column)
+    if b"".join(column).isdigit():
+        return _ints.decode(array)
+    _values.decode(array)
+    return ()
 
 
 def _whose(
@@ -136,6 +119,11 @@ def _loggers(values: "Sequence[Sequence[bytes]]", shape: "Shape") -> "Sequence[s
 
 def _said(column: "Sequence[bytes]", known: dict[bytes, str], find: "Callable[[bytes], str]") -> "Sequence[str]":
     """What values say of which there are few; nothing where one of them says nothing."""
+    if column.count(column[0]) == len(column):
+        word = known.get(column[0]) or find(column[0])
+        if word and len(known) < _MOST_WORDS:
+            known[column[0]] = word
+        return [word] * len(column) if word else ()
     try:
         return list(map(known.__getitem__, column))
     except KeyError:
@@ -151,7 +139,9 @@ def _moments(column: "Sequence[bytes]", events_ns: "Sequence[int]", shape: "Shap
     """When lines were written, by what they say and by their events; nothing where one of them does not say."""
     if shape.texts[shape.time]:
         found = list(map(_exact_times.__getitem__, column))
-        if min(found) >= 0:
+        if found == events_ns:
+            return events_ns
+        if NO_TIME not in found:
             away = list(map(sub, found, events_ns))
             return found if min(away) >= -NEAR_NS and max(away) <= NEAR_NS else ()
     moments: list[int] = []

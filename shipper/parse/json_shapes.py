@@ -1,22 +1,27 @@
-"""Lines of JSON that have the same members in the same order: one pattern takes them apart, made once for their shape.
+"""Lines of JSON that have the same members in the same order: taken apart by what is known of their shape.
 
 A logger writes the same few shapes over and over. What a shape's members mean is decided once; a line of it is then
 matched, and its values are where they were. It is only for what takes no second look: values that are texts without
 an escape, numbers or words, none of which may tell an exception, a trace or another logger's line. All else, and what
 is not as it usually is, goes the long way, `json_lines.line_of`, and both ways say the same.
+
+Of lines that follow one another most is the same from line to line: the names, the punctuation, often the level and
+the logger. They are split at what stands between the values that differ (`Plan`), in half the time that a pattern
+takes; a pattern finds them where that is not known yet, or has changed.
 """
 
 import re
-from itertools import chain
+from operator import itemgetter
 
 import msgspec
 
 from lifecycle.contract import late
 from shipper.model.events import Run
+from shipper.parse.times import unix_ns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
 # Shapes that are known at a time, the last used first; how many members and bytes one has at most.
 _MOST_SHAPES = 8
@@ -40,6 +45,24 @@ _ANY_OTHER = rb'([^][{}",:\\\x00-\x20]+)'
 
 # What stands between two events and nowhere else, if what is in them has no quote in it.
 _BETWEEN = b'},{"time":"'
+_OPEN = b'{"time":"'
+_KIND = b'","type":"function","record":'
+_TIME_BYTES = len("2024-05-20T16:29:45.008Z")
+
+# Looked at at once: less where lines that follow one another are few.
+_LEAST_RUN_BYTES, _MOST_RUN_BYTES = 2048, 24_576
+
+# So many lines tell which of their values are the same in all of them.
+_LEAST_FOR_PLAN = 8
+
+# Timestamps remembered; what is longer is no timestamp that anybody writes.
+_MOST_TIMES = 256
+_MOST_TIME_BYTES = 40
+
+# What a value may consist of that is no text.
+_OF_OTHERS = b"0123456789+-.eEtrufalsn"
+
+NO_TIME = -1
 
 # One event of a frame whose record is given, or all that follows.
 _EVENT = rb'\{"time":"([^"]*)","type":"function","record":%b\}(?:,|\]\Z)|(.+)'
@@ -63,7 +86,129 @@ class Meanings(msgspec.Struct, frozen=True, kw_only=True):
     invocations: tuple[tuple[str, bool], ...] = ()
 
 
-class Shape(msgspec.Struct, frozen=True, kw_only=True):
+class Times(dict[bytes, int]):
+    """Nanoseconds since the epoch by a timestamp as it is written; `NO_TIME` for what is none.
+
+    Args:
+        find: Finds it.
+    """
+
+    def __init__(self, find: "Callable[[bytes], int]") -> None:
+        self._find = find
+
+    def __missing__(self, raw: bytes) -> int:
+        if len(raw) > _MOST_TIME_BYTES:
+            return NO_TIME
+        if len(self) >= _MOST_TIMES:
+            self.clear()
+        found = self[raw] = self._find(raw)
+        return found
+
+
+def time_of(raw: bytes) -> int:
+    """When a timestamp is, in nanoseconds since the epoch; `NO_TIME` for what is none."""
+    found = unix_ns(raw.decode("utf-8", "replace"))
+    return NO_TIME if found is None else found
+
+
+times = Times(time_of)
+
+
+class _Heads(dict[bytes, int]):
+    """When an event was made, by what its line begins with; `NO_TIME` where it is another's.
+
+    Args:
+        ending: What stands behind the timestamp.
+    """
+
+    def __init__(self, ending: bytes) -> None:
+        self._ending = ending
+
+    def __missing__(self, head: bytes) -> int:
+        if head[_TIME_BYTES:] != self._ending:
+            return NO_TIME
+        if len(self) >= _MOST_TIMES:
+            self.clear()
+        found = self[head] = times[head[:_TIME_BYTES]]
+        return found
+
+
+class Plan:
+    """How lines of a shape that follow one another are split: at what stands between the values that differ.
+
+    Args:
+        literals: What stands before each value, and between the last and the next event's time.
+        same: Values that are taken to be the same in all lines, by place.
+
+    Attributes:
+        same: These.
+        text: The same as one text.
+    """
+
+    def __init__(self, literals: "Sequence[bytes]", same: "dict[int, bytes]") -> None:
+        self.same = same
+        self.text = b" ".join(same.values())
+        self._places: list[int] = []
+        between: list[bytes] = []
+        literal = literals[0]
+        for place, following in enumerate(literals[1:]):
+            if place in same:
+                literal += same[place] + following
+            else:
+                self._places.append(place)
+                between.append(literal)
+                literal = following
+        first, *self._between = between
+        self._last = literal
+        self._heads = _Heads(first)
+        self._head_of = itemgetter(slice(_TIME_BYTES + len(first)))
+        self._value_of = itemgetter(slice(_TIME_BYTES + len(first), None))
+
+    def columns(self, text: bytes) -> "tuple[list[int], dict[int, Sequence[bytes]], int, bool]":
+        """The lines that a part of a frame begins with, from its first event's time on.
+
+        What is found is put together again, and is what was there: so nothing need be known of what else may stand
+        there, but that no value has a quote or a backslash in it.
+
+        Args:
+            text: The part.
+
+        Returns:
+            When their events were made, their values by place, how many bytes they are, and whether they are all that
+            end there.
+        """
+        last, width = self._last, len(self._places)
+        parts = text
+        for literal in self._between:
+            parts = parts.replace(literal, last)
+        pieces = parts.split(last)
+        count = (len(pieces) - 1) // width
+        del pieces[count * width :]
+        firsts = pieces[::width]
+        times_ns = list(map(self._heads.__getitem__, map(self._head_of, firsts)))
+        is_whole = NO_TIME not in times_ns
+        if not is_whole:
+            count = times_ns.index(NO_TIME)
+            del times_ns[count:], firsts[count:], pieces[count * width :]
+        if not count:
+            return [], {}, 0, False
+        columns: dict[int, Sequence[bytes]] = dict.fromkeys(self.same, ())
+        again = [last] * (2 * width * count)
+        again[:: 2 * width] = firsts
+        for at, place in enumerate(self._places):
+            if at:
+                columns[place] = again[2 * at :: 2 * width] = pieces[at::width]
+                again[2 * at - 1 :: 2 * width] = [self._between[at - 1]] * count
+        written = b"".join(again)
+        if not text.startswith(written):
+            return [], {}, 0, False
+        columns[self._places[0]] = list(map(self._value_of, firsts))
+        for place, value in self.same.items():
+            columns[place] = [value] * count
+        return times_ns, columns, len(written), is_whole
+
+
+class Shape(msgspec.Struct, kw_only=True):
     """The same by place among the values; -1 for none.
 
     Attributes:
@@ -81,10 +226,12 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
         rests: What stays of the members, name, place and whether it is a text, by the place of the one that named the
             invocation.
         names: Of all members.
-        free: Places of the texts that stay texts.
         others: Places of what is no text.
         levels: What was found of levels, by value.
         loggers: Likewise of loggers' names.
+        literals: What stands before each value in lines that follow one another, and behind the last.
+        changing: Places of values that were the same in many lines, and then others.
+        plan: How such lines are split, once it is known.
     """
 
     match: "Callable[[bytes], re.Match[bytes] | None]"
@@ -98,10 +245,12 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     invocations: tuple[tuple[int, bool], ...]
     rests: dict[int, tuple[tuple[str, int, bool], ...]]
     names: bytes
-    free: tuple[int, ...]
     others: tuple[int, ...]
     levels: dict[bytes, str]
     loggers: dict[bytes, str]
+    literals: tuple[bytes, ...]
+    changing: set[int]
+    plan: Plan | None = None
 
     def raw(self, values: "Sequence[bytes]", place: int) -> bytes:
         """A value as JSON."""
@@ -111,9 +260,29 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
         """The value at a place as JSON."""
         return b'"%b"' % value if self.texts[place] else value
 
+    def planned(self, columns: "Sequence[Sequence[bytes]]") -> None:
+        """Has lines to come split as those were in which these values stood."""
+        if len(columns[0]) < _LEAST_FOR_PLAN:
+            return
+        same = {place: column[0] for place, column in enumerate(columns) if column.count(column[0]) == len(column)}
+        if self.plan is not None:
+            before = self.plan.same
+            self.changing.update(place for place, value in before.items() if same.get(place) != value)
+        for place in (self.message, *self.changing):
+            same.pop(place, None)
+        if self.plan is None or same != self.plan.same:
+            self.plan = Plan(self.literals, same)
 
-class JsonRun(Run, gc=False):
-    """Lines of a shape that follow one another."""
+
+class JsonRun(Run, kw_only=True, gc=False):
+    """Lines of a shape that follow one another.
+
+    Attributes:
+        rows: When the event of each was made, in nanoseconds since the epoch; `NO_TIME` where that is not told.
+        columns: Their values, by place.
+    """
+
+    columns: "Sequence[Sequence[bytes]]"
 
     def keep(self, count: int) -> None:
         """Leaves all but the first to be looked for again."""
@@ -122,25 +291,31 @@ class JsonRun(Run, gc=False):
             for _ in range(count):
                 end = self.raw.find(_BETWEEN, end + 1)
             self.raw, self.rows = self.raw[: end + len(b"},")], self.rows[:count]
+            self.columns = [column[:count] for column in self.columns]
 
 
 class Shapes:
-    """The shapes that are known, and how often a line of none came."""
+    """The shapes that are known, and how often a line of none came.
+
+    Attributes:
+        known: These, the last used first.
+    """
 
     def __init__(self) -> None:
-        self._known: list[Shape] = []
+        self.known: list[Shape] = []
         self._counts: dict[tuple[str, ...], int] = {}
+        self._most_bytes = _MOST_RUN_BYTES
 
     @property
     def is_any_known(self) -> bool:
         """Whether there is any."""
-        return bool(self._known)
+        return bool(self.known)
 
     def of(self, raw: bytes) -> "tuple[Shape | None, Sequence[bytes]]":
         """The shape of a raw JSON object, or of one in a raw JSON string, and its values; None where none is known."""
         if raw[0] == _BRACE and _BACKSLASH in raw:
             return None, ()
-        known = self._known
+        known = self.known
         for at, shape in enumerate(known):
             found = shape.match(raw)
             if found is not None:
@@ -149,32 +324,29 @@ class Shapes:
                 return shape, found.groups()
         return None, ()
 
-    def run(self, chunk: bytes, telling: "Sequence[bytes]") -> JsonRun | None:
-        """The lines of one shape that a part of a frame begins with; None where it begins with another event.
+    def run(self, payload: memoryview, at: int, telling: "Sequence[bytes]") -> JsonRun | None:
+        """The lines of one shape that a frame goes on with; None where it goes on with another event.
 
         Args:
-            chunk: The part.
+            payload: The frame's.
+            at: Where the event begins.
             telling: Words of lines that have to be looked at one by one.
         """
-        known = self._known
-        for at, shape in enumerate(known):
+        known, chunk = self.known, bytes(payload[at : at + self._most_bytes])
+        is_last = at + len(chunk) == len(payload) and chunk.endswith(b"]")
+        for place, shape in enumerate(known):
             if any(shape.names.find(word) >= 0 for word in telling):
                 continue
-            # A backslash would be an escape in a value.
-            end = -1 if shape.is_text else chunk.find(b"\\")
-            part = chunk if end < 0 else chunk[:end]
-            rows = shape.events.findall(part)
-            rest = rows[-1][-1] if rows else b""
-            if rest:
-                rows.pop()
-            if not rows:
+            found = _split(shape, chunk, telling, is_last=is_last) or _found(shape, chunk, telling, is_last=is_last)
+            if found is None:
                 continue
-            if at:
-                known.insert(0, known.pop(at))
-            found = JsonRun(part[: len(part) - len(rest)] if rest else part, rows, shape)
-            if _tells(chain.from_iterable(rows), telling):
-                found.keep(next(place for place, row in enumerate(rows) if _tells(row, telling)))
-            return found if found.rows else None
+            if place:
+                known.insert(0, known.pop(place))
+            run, is_whole = found
+            count = len(run.rows)
+            wider = min(2 * self._most_bytes, _MOST_RUN_BYTES)
+            self._most_bytes = wider if is_whole else max(_LEAST_RUN_BYTES, min(wider, 256 * count))
+            return run if count else None
         return None
 
     def is_due(self, names: tuple[str, ...]) -> bool:
@@ -188,13 +360,60 @@ class Shapes:
         """Makes a shape of a line, if it can be one."""
         shape = _shape_of(raw, meanings)
         if shape is not None:
-            self._known.insert(0, shape)
-            del self._known[_MOST_SHAPES:]
+            self.known.insert(0, shape)
+            del self.known[_MOST_SHAPES:]
 
 
-def _tells(values: "Iterable[bytes]", telling: "Sequence[bytes]") -> bool:
-    text = b"\0".join(values)
-    return any(text.find(word) >= 0 for word in telling)
+def _split(shape: Shape, chunk: bytes, telling: "Sequence[bytes]", *, is_last: bool) -> "tuple[JsonRun, bool] | None":
+    """Lines of a shape that a part of a frame begins with, and whether they are all that end there, by its plan."""
+    plan = shape.plan
+    if plan is None or not chunk.startswith(_OPEN) or any(plan.text.find(word) >= 0 for word in telling):
+        return None
+    text = chunk[len(_OPEN) :]
+    times_ns, columns, size, is_whole = plan.columns(text[:-1] + _BETWEEN[1:] if is_last else text)
+    if not size:
+        return None
+    run = JsonRun(chunk[:size], times_ns, shape, columns=[columns[place] for place in range(len(columns))])
+    return run, _keep_plain(run, telling) and is_whole
+
+
+def _found(shape: Shape, chunk: bytes, telling: "Sequence[bytes]", *, is_last: bool) -> "tuple[JsonRun, bool] | None":
+    """The same by its pattern."""
+    if not is_last and chunk.endswith(b"]"):
+        chunk = chunk[:-1]
+    # A backslash would be an escape in a value.
+    end = -1 if shape.is_text else chunk.find(b"\\")
+    part = chunk if end < 0 else chunk[:end]
+    rows = shape.events.findall(part)
+    rest = rows[-1][-1] if rows else b""
+    if rest:
+        rows.pop()
+    if not rows:
+        return None
+    written, *columns, _ = zip(*rows, strict=False)
+    shape.planned(columns)
+    raw = part[: len(part) - len(rest)] if rest else part
+    run = JsonRun(raw, list(map(times.__getitem__, written)), shape, columns=columns)
+    return run, _keep_plain(run, telling) and end < 0 and _BETWEEN not in rest
+
+
+def _keep_plain(run: JsonRun, telling: "Sequence[bytes]") -> bool:
+    """Leaves those lines that have to be looked at one by one, and what follows them; whether there are none."""
+    shape: Shape = run.shape  # type: ignore[assignment]
+    count, words = len(run.rows), (b'"', b"\\", *telling)
+    for column, is_text in zip(run.columns, shape.texts, strict=True):
+        is_same = column[0] is column[-1] and column.count(column[0]) == len(column)
+        values = column[:1] if is_same else column
+        if is_text:
+            text = b"\0".join(values)
+            if any(word in text for word in words):
+                tells = [place for place, value in enumerate(column) if any(word in value for word in words)]
+                count = min(count, *tells)
+        elif b"".join(values).strip(_OF_OTHERS):
+            count = min(count, next(place for place, value in enumerate(column) if value.strip(_OF_OTHERS)))
+    is_whole = count == len(run.rows)
+    run.keep(count)
+    return is_whole
 
 
 def _shape_of(raw: bytes, meanings: Meanings) -> Shape | None:
@@ -209,6 +428,8 @@ def _shape_of(raw: bytes, meanings: Meanings) -> Shape | None:
     texts: list[bool] = []
     pattern, at = [b'"' if is_text else b"", rb"\{"], 1
     events = pattern.copy()
+    literals, literal = [], _KIND + (b'"{' if is_text else b"{")
+    mark = b'\\"' if is_text else b'"'
     while at < len(text):
         found = _MEMBER.match(text, at)
         if found is None or len(names) >= _MOST_MEMBERS:
@@ -218,7 +439,10 @@ def _shape_of(raw: bytes, meanings: Meanings) -> Shape | None:
         before, behind = re.escape(found[1]).replace(b'"', quote), re.escape(found[5])
         pattern += (before, value if texts[-1] else _OTHER, behind)
         events += (before, value if texts[-1] else _ANY_OTHER, behind)
-        at = found.end()
+        around = mark if texts[-1] else b""
+        literals.append(literal + found[1].replace(b'"', mark) + around)
+        literal, at = around + found[5], found.end()
+    literals.append(literal + raw[raw.rfind(b"}") + 1 :] + _BETWEEN)
     places = {name: place for place, name in enumerate(names)}
     if len(places) < len(names) or not texts[places[meanings.message]]:
         return None
@@ -238,7 +462,8 @@ def _shape_of(raw: bytes, meanings: Meanings) -> Shape | None:
         rests={-1: rest, **{one: tuple(kept for kept in rest if kept[1] != one) for one, _ in invocations}},
         names=" ".join(names).encode(),
         others=tuple(place for place, is_text in enumerate(texts) if not is_text),
-        free=(places[meanings.message], *(place for _, place, is_text in rest if is_text)),
         levels={},
         loggers={},
+        literals=tuple(literals),
+        changing=set(),
     )

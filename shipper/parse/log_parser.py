@@ -184,7 +184,7 @@ class LogParser:
 
         if context is not self._context:
             self._enter(context)
-        return records_of(run, index, self._named or self._name(), self._origin)
+        return records_of(run, index, self._named or self._name(), self._origin)  # type: ignore[arg-type]
 
     def origin_of_text(self, request_id: str, context: Context) -> Origin:
         """Whose a text line of the function is, by the invocation that it names; "" for none."""

@@ -199,22 +199,65 @@ class LogRecords(Encoder):
 
     def several(self, records: Records) -> list[bytes]:
         """Records by column."""
-        bodies, times_ns = records.bodies, records.times_ns
-        columns: list[Iterable[bytes]] = [looked_up(self._bodies, map(len, bodies), self._body), bodies]
+        bodies, levels, count = records.bodies, records.levels, len(records.bodies)
+        columns: list[Iterable[bytes]] = [bodies]
+        size, sizes = _STAMP_BYTES, list[list[int]]()
         for attribute in records.attributes:
             name = attribute.name if attribute.name not in RESERVED else f"log.{attribute.name}"
-            columns += members(b"\x32", name, attribute.values, is_text=attribute.is_text)
-        columns.append(looked_up(self._stamps, times_ns, self._stamp))
-        columns.append(looked_up(self._severities, records.levels, self._severity))
-        shared: list[bytes] = []
+            some, each = members(b"\x32", name, attribute.values, attribute.numbers, is_text=attribute.is_text)
+            columns += some
+            if isinstance(each, int):
+                size += each
+            else:
+                sizes.append(each)
+        columns.append(looked_up(self._stamps, records.times_ns, self._stamp))
+        severity = b""
+        if levels.count(levels[0]) == count:
+            severity = self._severities[levels[0]] if levels[0] in self._severities else self._severity(levels[0])
+        else:
+            severities = looked_up(self._severities, levels, self._severity)
+            columns.append(severities)
+            sizes.append(list(map(len, severities)))
+        ends: list[bytes] = []
         digits: list[bytes] = []
-        for known, last in hundreds(records.index, len(bodies)):
-            shared += [self._shared(records.origin, len(known) + len(last[0])) + known] * len(last)
+        for known, last in hundreds(records.index, count):
+            ends += [severity + self._shared(records.origin, len(known) + len(last[0])) + known] * len(last)
             digits += last
-        columns += (shared, digits)
-        contents = list(map(b"".join, zip(*columns, strict=False)))
-        heads = looked_up(self._lengths, map(len, contents), self._length)
-        return all_scoped(list(map(add, heads, contents)), records.scopes)
+        end_bytes = len(ends[0]) + len(digits[0])
+        if len(ends[-1]) + len(digits[-1]) == end_bytes:
+            size += end_bytes
+        else:
+            sizes.append(list(map(len, map(add, ends, digits))))
+        columns += (ends, digits)
+        heads = self._heads_of(list(map(len, bodies)), size, sizes)
+        return all_scoped(list(map(b"".join, zip(heads, *columns, strict=False))), records.scopes)
+
+    def _heads_of(self, lengths: list[int], size: int, sizes: list[list[int]]) -> "Iterable[bytes]":
+        """What stands before texts.
+
+        Args:
+            lengths: Theirs.
+            size: How many bytes follow each.
+            sizes: How many more follow each.
+        """
+        if not sizes:
+            known = self._heads_by(size)
+            return looked_up(known, lengths, partial(self._head, known, size))
+        bodies = looked_up(self._bodies, lengths, self._body)
+        contents: Iterable[int] = map(add, lengths, map(len, bodies))
+        for more in sizes:
+            contents = map(add, contents, more)
+        heads = looked_up(self._lengths, map(size.__add__, contents), self._length)
+        return map(add, heads, bodies)
+
+    def _heads_by(self, size: int) -> dict[int, bytes]:
+        """What is remembered of what stands before a text, by its length, that so many bytes follow."""
+        heads = self._heads.get(size)
+        if heads is None:
+            if len(self._heads) >= _MOST_SIZES:
+                self._heads.clear()
+            heads = self._heads[size] = {}
+        return heads
 
     def _length(self, length: int) -> bytes:
         """What stands before a record of some length."""
@@ -231,11 +274,7 @@ class LogRecords(Encoder):
         size = _STAMP_BYTES + len(end) + len(digits[0])
         most = least + len(digits)
         least = TEN if TEN <= index < HUNDRED else least
-        heads = self._heads.get(size)
-        if heads is None:
-            if len(self._heads) >= _MOST_SIZES:
-                self._heads.clear()
-            heads = self._heads[size] = {}
+        heads = self._heads_by(size)
         tail = Tail(origin, least, most, end, digits, heads, partial(self._head, heads, size))
         remember(self._tails, level, tail, len(end))
         return tail

@@ -49,6 +49,9 @@ _QUOTE, _BACKSLASH, _T, _F, _N = b'"\\tfn'
 _NESTED = frozenset(b"{[")
 _UINT64 = 2**64 - 1
 
+# From here on a whole number has as many digits as may be too many for an int64.
+_INT64_END = 10 ** (INT64_DIGITS - 1)
+
 # What is larger is copied as seldom as it can be, and looked at in steps; between two there is no escape, no
 # pair of them and no character of several bytes that could be cut in two.
 LARGE_BYTES = 262_144
@@ -65,7 +68,6 @@ _double = struct.Struct("<cd").pack
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _items = msgspec.json.Decoder(list[msgspec.Raw])
 _text = msgspec.json.Decoder(str)
-_ints = msgspec.json.Decoder(list[int])
 _to_json = msgspec.json.Encoder().encode
 _varints: dict[int, bytes] = {}
 _keys: dict[str, bytes] = {}
@@ -216,32 +218,51 @@ def member(tag: bytes, name: str, raw: bytes, depth: int = 0) -> bytes:
     return key_value(tag, name, any_value(raw, depth))
 
 
-def members(tag: bytes, name: str, values: "Sequence[bytes]", *, is_text: bool) -> "list[Iterable[bytes]]":
+def members(
+    tag: bytes, name: str, values: "Sequence[bytes]", numbers: "Sequence[int]" = (), *, is_text: bool
+) -> "tuple[list[Iterable[bytes]], int | list[int]]":
     """The same member of several objects as columns, which one after another are what `member` makes of each.
 
     Args:
         tag: Of the field, one byte.
         name: Of the member.
         values: Of each object: a text without an escape and without its quotes, or what is no text as raw JSON.
-        is_text: Which of these they are.
+        numbers: The same as whole numbers from 0 on, where they are known to be such.
+        is_text: Whether they are texts.
+
+    Returns:
+        The columns; the size of each member, one where they are all of the same.
     """
     first = values[0]
     if values.count(first) == len(values):
-        return [repeat(member(tag, name, b'"%b"' % first if is_text else first))]
+        written = member(tag, name, b'"%b"' % first if is_text else first)
+        return [repeat(written)], len(written)
     if is_text:
         lengths = list(map(len, values))
         heads = {length: member(tag, name, b'"%b"' % (b" " * length))[: -length or None] for length in set(lengths)}
-        return [map(heads.__getitem__, lengths), values]
-    if max(map(len, values)) < INT64_DIGITS and b"".join(values).isdigit():
-        numbers = _varints_of(_ints.decode(b"[%b]" % b",".join(values)))
-        sizes = list(map(len, numbers))
-        heads = {size: member(tag, name, b"%d" % (1 << 7 * (size - 1)))[:-size] for size in set(sizes)}
-        return [map(heads.__getitem__, sizes), numbers]
+        sizes = {length: len(head) + length for length, head in heads.items()}
+        return [map(heads.__getitem__, lengths), values], list(map(sizes.__getitem__, lengths))
+    if numbers and (most := max(numbers)) < _INT64_END:
+        varints = _varints_of(numbers)
+        size = len(varint(most))
+        if size == len(varint(min(numbers))):
+            head = _head_of_number(tag, name, size)
+            return [repeat(head), varints], len(head) + size
+        lengths = list(map(len, varints))
+        heads = {size: _head_of_number(tag, name, size) for size in set(lengths)}
+        sizes = {size: len(head) + size for size, head in heads.items()}
+        return [map(heads.__getitem__, lengths), varints], list(map(sizes.__getitem__, lengths))
     known = {value: member(tag, name, value) for value in set(values)}
-    return [map(known.__getitem__, values)]
+    found = list(map(known.__getitem__, values))
+    return [found], list(map(len, found))
 
 
-def _varints_of(numbers: list[int]) -> list[bytes]:
+def _head_of_number(tag: bytes, name: str, size: int) -> bytes:
+    """What of a member stands before a whole number that takes so many bytes."""
+    return member(tag, name, b"%d" % (1 << 7 * (size - 1)))[:-size]
+
+
+def _varints_of(numbers: "Sequence[int]") -> list[bytes]:
     """Each as `varint` writes it."""
     known = {high: varint(high) for high in {number >> 7 for number in numbers}}
     return [_LOW[number & 0x7F] + known[number >> 7] if number >= _ONE_BYTE else _LENGTHS[number] for number in numbers]

@@ -19,6 +19,7 @@ from shipper.model.events import Run
 from shipper.model.log_record import Encoder, LogRecord, Records
 from shipper.model.signals import Selection
 from shipper.parse.json_shapes import Shapes
+from shipper.parse.log_parser import LogParser
 from shipper.pipeline import LEAST_FOR_RUNS_BYTES, Pipeline
 from tests.shipper.support import OBSERVED_NS, REQUEST_ID, TIME, Lines, event, start
 
@@ -71,6 +72,8 @@ OTHERS = st.sampled_from(
     ]
 )
 BETWEEN = st.lists(st.tuples(st.integers(0, 39), OTHERS), max_size=4)
+# Lines in which two members that follow one another are in the other order.
+TURNED = st.lists(st.tuples(st.integers(0, 39), st.integers(0, 10)), max_size=3)
 
 
 class Watched(Encoder):
@@ -121,6 +124,7 @@ def shipped(backlog: Backlog, end: int, encoder: Encoder, limits: BatchLimits, *
     names=NAMES,
     changes=CHANGES,
     between=BETWEEN,
+    turned=TURNED,
     form=st.sampled_from(["text", "object"]),
     is_ascii=st.booleans(),
     encoding=st.sampled_from([protobuf_logs, json_logs]),
@@ -131,6 +135,7 @@ def test_lines_read_together_are_written_as_each_by_itself(
     names: list[str],
     changes: list[tuple[int, str, Any]],
     between: list[tuple[int, Any]],
+    turned: list[tuple[int, int]],
     form: str,
     is_ascii: bool,  # noqa: FBT001 - hypothesis gives it
     encoding: Any,
@@ -143,6 +148,10 @@ def test_lines_read_together_are_written_as_each_by_itself(
     ]
     for number, name, value in changes:
         objects[number][name] = value
+    for number, place in turned:
+        items = list(objects[number].items())
+        items[place : place + 2] = reversed(items[place : place + 2])
+        objects[number] = dict(items)
     lines = [
         json.dumps(one, separators=(",", ":"), ensure_ascii=False) + "\n" if form == "text" else one for one in objects
     ]
@@ -175,6 +184,67 @@ def test_lines_of_a_known_shape_are_read_together(form: str) -> None:
     encoder = Watched(protobuf_logs.LogRecords())
     (found,) = shipped(backlog, end, encoder, BatchLimits(10**9, 10**9), is_followed=False)
     assert (found[1][0], encoder.together) == (428, 420)
+
+
+class Unasked:
+    """A pattern that nobody is to look for anything with."""
+
+    def findall(self, text: bytes) -> list[tuple[bytes, ...]]:
+        """Is not asked."""
+        raise AssertionError(f"got {text[:64]!r}, expected it to be split")
+
+
+def spared(monkeypatch: pytest.MonkeyPatch, lines: list[Any], others: list[Any]) -> tuple[list[Any], int]:
+    """What lines come to, and how many were read together, where others behind them have no need of a pattern."""
+    encoder, found = Watched(protobuf_logs.LogRecords()), LogParser()
+    monkeypatch.setattr(pipeline, "LogParser", lambda: found)
+    backlog, end = backlog_of(lines[:8], lines, others, is_ascii=False)
+    frames = list(backlog.frames(0, end))
+    made = Pipeline(encoder, BatchLimits(10**9, 10**9), Lines().log)
+    list(made.batches(iter(frames[:2]), Position(0)))
+    assert found.shapes is not None
+    for shape in found.shapes.known:
+        shape.events = Unasked()  # type: ignore[assignment]
+    before = encoder.together
+    (batch,) = made.batches(iter(frames[2:]), Position(frames[2].start))
+    return [bytes(one) for one in batch.parcels["logs"].records], encoder.together - before
+
+
+@pytest.mark.parametrize("form", ["text", "object"])
+def test_lines_are_split_at_what_they_share(monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+    """Once a pattern has found some, none is needed; nor for lines of which some values are others than before."""
+    lines = lines_of(60, who="anna", n=7)
+    others = lines_of(400, who="anna", n=7)
+    for place, one in enumerate(others):
+        one["record"]["message"] += " é" * (place % 7)
+        one["time"] = [TIME, LATER][place // 5 % 2]
+    if form == "text":
+        for one in (*lines, *others):
+            one["record"] = json.dumps(one["record"], separators=(",", ":"), ensure_ascii=False) + "\n"
+    records, together = spared(monkeypatch, lines, others)
+    assert (len(records), together) == (400, 400)
+
+
+def test_where_a_value_changes_that_was_the_same_lines_end_that_are_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pattern finds the next ones, and from then on that value is taken to change."""
+    lines = [*lines_of(40, who="anna"), *lines_of(40, who="bo"), *lines_of(40, who="anna")]
+    changing = [*lines_of(20, who="chris"), *lines_of(20, who="dee")]
+    records, together = spared(monkeypatch, lines, changing)
+    assert (len(records), together) == (40, 40)
+
+
+@pytest.mark.parametrize("turned", [{"a": 1, "c": 3, "b": 2}, {"a": 1, "b": 2, "b ": 3}, {"a": 1, "b": 2}])
+def test_members_in_another_order_are_those_that_they_are(turned: dict[str, int]) -> None:
+    """Though a line of them has as many, with the same names and punctuation."""
+    lines = [event({"message": f"m{place}", "a": place, "b": place + 1, "c": place + 2}) for place in range(60)]
+    lines[40] = event({"message": "m", **turned})
+    backlog, end = backlog_of(lines[:8], lines[:30], lines)
+    together, alone, limits = Watched(protobuf_logs.LogRecords()), protobuf_logs.LogRecords(), BatchLimits(10**9, 10**9)
+    alone.several = None  # type: ignore[method-assign, assignment]
+    assert shipped(backlog, end, together, limits, is_followed=False) == shipped(
+        backlog, end, alone, limits, is_followed=False
+    )
+    assert together.together > 70
 
 
 def test_in_a_small_frame_nobody_looks_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,9 +327,9 @@ def test_what_is_read_at_once_grows_where_no_line_of_a_shape_is_found(monkeypatc
     looked: list[int] = []
     run = Shapes.run
 
-    def watched(self: Shapes, chunk: bytes, telling: Sequence[bytes]) -> Run | None:
-        looked.append(len(chunk))
-        return run(self, chunk, telling)
+    def watched(self: Shapes, payload: memoryview, at: int, telling: Sequence[bytes]) -> Run | None:
+        looked.append(at)
+        return run(self, payload, at, telling)
 
     monkeypatch.setattr(Shapes, "run", watched)
     backlog, end = backlog_of(lines_of(8), [event('say "so" ' * 12)] * 2000)
