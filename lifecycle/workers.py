@@ -12,7 +12,7 @@ import select
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
 
-from lifecycle.contract import wire
+from lifecycle.contract import heap, json_text, wire  # noqa: F401 - what both begin with is loaded once
 from lifecycle.contract.backlog import Backlog, UnderWay
 from lifecycle.contract.counts import Counts, Taken
 from lifecycle.contract.log import Log
@@ -104,6 +104,7 @@ class Worker:
     def _live(self, their_commands: int, their_reports: int) -> None:
         """The child's life; does not return."""
         status = 1
+        gc.disable()  # loading makes next to nothing to collect, and a shipper's is looked through eight times
         log = self._log.named(self.kind, **self.fields)
         try:
             _signal.set_wakeup_fd(-1)
@@ -330,7 +331,7 @@ class WorkerPool:
     def _run_collector(self, their_commands: int, their_reports: int, log: Log) -> None:
         from collector.server import run
 
-        gc.freeze()  # what is loaded stays: nobody is to look through it again and again
+        _keep_loaded()
         wire.send(their_reports, wire.Ready())
         run(
             listener=self._listener,
@@ -357,7 +358,7 @@ class WorkerPool:
             worker.warm(shipper.settings)
         else:  # it is started when there is time for that, which is not when it is to ship
             worker.warm_connections(shipper.settings)
-        gc.freeze()
+        _keep_loaded()
         wire.send(their_reports, wire.Ready())
         worker.run(
             commands=their_commands,
@@ -513,6 +514,12 @@ class WorkerPool:
         """Ends some, or without names all."""
         for name in names or self._workers:
             self._workers[name].kill()
+
+
+def _keep_loaded() -> None:
+    """What is loaded stays: nobody is to look through it again and again for what can go."""
+    gc.freeze()
+    gc.enable()
 
 
 def _enlarge(their_reports: int) -> None:

@@ -12,10 +12,10 @@ BOOT = {"_socket", "errno", "gc", "lifecycle"}
 # What msgspec and httptools cannot be had without, and what of the standard library is ours.
 SUPERVISOR = BOOT | {
     *("_collections", "_datetime", "_struct", "cython_runtime", "fcntl", "httptools", "itertools", "math", "mmap"),
-    *("msgspec", "select"),
+    *("_sre", "msgspec", "select"),
 }
 SHIPPER = SUPERVISOR | {
-    *("_bisect", "_functools", "_operator", "_sre", "binascii", "shipper", "zlib"),
+    *("_bisect", "_functools", "_operator", "binascii", "shipper", "zlib"),
 }
 LEAN = "from lifecycle.contract import lean; lean.load(); import lifecycle.supervisor"
 
@@ -38,7 +38,7 @@ print(*{{name.partition(".")[0] for name in set(sys.modules) - bare}})
     [
         ("import lifecycle.__main__", BOOT),
         (LEAN, SUPERVISOR),
-        (f"{LEAN}, collector.server", SUPERVISOR | {"_blake2", "_sre", "collector"}),
+        (f"{LEAN}, collector.server", SUPERVISOR | {"_blake2", "collector"}),
         (f"{LEAN}, shipper.worker", SHIPPER),
     ],
     ids=["boot", "supervisor", "collector", "shipper"],

@@ -212,3 +212,25 @@ def test_what_is_passed_by_for_a_dead_shipper_is_counted_frame_by_frame() -> Non
     assert report.dropped_bytes == {"lagging": 9}
     report = pool.pass_by(commands.PassBy(SHIPPER, at_least=ends[2], at_most=ends[2]), ends[1], 0)
     assert (report.through, report.dropped) == (ends[2], {"lagging": 3})
+
+
+@pytest.mark.parametrize("name", [COLLECTOR, SHIPPER])
+def test_what_a_worker_loads_is_not_looked_through_for_what_can_go(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """That takes some of the first hold and finds nothing; afterwards cycles are looked for as ever."""
+    told = tmp_path / "told"
+
+    def tell() -> None:
+        with told.open("a", encoding="ascii") as file:
+            file.write(f"{gc.isenabled():d}")
+
+    monkeypatch.setattr("lifecycle.workers.name_process", lambda _name: tell())
+    monkeypatch.setattr("shipper.worker.run", lambda **_: tell())
+    monkeypatch.setattr("collector.server.run", lambda **_: tell())
+    settings = Settings({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"})
+    pool = WorkerPool(-1, Backlog(65_536), settings, {SHIPPER: settings}, SILENT, warms=False, close=nothing)
+    pool.spawn(name, 0)
+    os.waitpid(pool._workers[name].pid, 0)  # noqa: SLF001 - a pool reaps without waiting
+    pool.forget(name)
+    assert told.read_text(encoding="ascii") == "01"
