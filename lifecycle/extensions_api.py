@@ -169,11 +169,11 @@ class PlatformEvent:
         Raises:
             LocalApiError: It is not a JSON object.
         """
-        from msgspec import MsgspecError, json
+        import msgspec  # names of a module in an import take ten times as long, with each invocation
 
         try:
-            members = json.decode(body, type=dict)
-        except (MsgspecError, UnicodeDecodeError) as exc:
+            members = msgspec.json.decode(body, type=dict)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
             raise LocalApiError(str(exc)) from exc
         except RecursionError:  # what it says is found all the same, as far as it is text
             members = {name: text_member(body, name) for name in ("eventType", "requestId", "shutdownReason")}

@@ -93,6 +93,8 @@ class LogRecords(Encoder):
         self._stamps: dict[int, bytes] = {}
         self._severities: dict[str, bytes] = {"": b""}
         self._origins: dict[tuple[Origin, int], bytes] = {}
+        # Attributes by name and text that several origins share: types of events, and ids of requests.
+        self._words: dict[tuple[str, str], bytes] = {}
         # What the attribute of a name was last, and what that is written as: most repeat from record to record.
         self._attributes: dict[str, tuple[bytes, bytes]] = {}
         # By level, as the last line of it had it.
@@ -308,19 +310,34 @@ class LogRecords(Encoder):
         known = self._origins.get((origin, digits))
         if known is not None:
             return known
-        shared = b"%b%b%b\x59%b" % (
-            b"\x45%b" % fixed32(origin.flags) if origin.trace_id and origin.flags else b"",
-            field(b"\x4a", bytes.fromhex(origin.trace_id)) if origin.trace_id else b"",
-            field(b"\x52", bytes.fromhex(origin.span_id)) if origin.span_id else b"",
-            fixed64(origin.observed_ns),
+        trace_id, span_id, event_type, request_id = (
+            origin.trace_id,
+            origin.span_id,
+            origin.event_type,
+            origin.request_id,
         )
-        if origin.event_type not in ("", "function"):
-            shared += _text_attribute(EVENT_TYPE, origin.event_type)
-        if origin.request_id:
-            shared += _text_attribute(semconv.FAAS_INVOCATION_ID, origin.request_id)
-        shared += _text_attribute(semconv.LOG_RECORD_UID, f"{origin.batch_id}-{'0' * digits}")[:-digits]
+        pieces = [b"\x45%b" % fixed32(origin.flags)] if trace_id and origin.flags else []
+        if trace_id:
+            pieces.append(field(b"\x4a", bytes.fromhex(trace_id)))
+        if span_id:
+            pieces.append(field(b"\x52", bytes.fromhex(span_id)))
+        pieces.append(b"\x59%b" % fixed64(origin.observed_ns))
+        if event_type not in ("", "function"):
+            pieces.append(self._word(EVENT_TYPE, event_type))
+        if request_id:
+            pieces.append(self._word(semconv.FAAS_INVOCATION_ID, request_id))
+        pieces.append(_text_attribute(semconv.LOG_RECORD_UID, f"{origin.batch_id}-{'0' * digits}")[:-digits])
+        shared = b"".join(pieces)
         remember(self._origins, (origin, digits), shared, len(shared))
         return shared
+
+    def _word(self, name: str, text: str) -> bytes:
+        """What an attribute is written as that origins share."""
+        word = self._words.get((name, text))
+        if word is None:
+            word = _text_attribute(name, text)
+            remember(self._words, (name, text), word, len(word))
+        return word
 
 
 def _text_attribute(name: str, text: str) -> bytes:

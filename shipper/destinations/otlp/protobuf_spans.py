@@ -1,7 +1,16 @@
 """Spans in OTLP's protobuf. Source: opentelemetry/proto/trace/v1/trace.proto."""
 
-from shipper.destinations.otlp.protobuf_values import attribute, field, fixed32, fixed64, text_field, varint
+import struct
+
+from shipper.destinations.otlp.protobuf_values import attribute, field, text_field, varint
 from shipper.model.span import Span, SpanData, spans_of
+
+# Ids of a trace and of a span have a length of their own each; kind and moments are of one size, as are the flags.
+_TRACE_ID, _SPAN_ID, _PARENT_ID = b"\x0a\x10", b"\x12\x08", b"\x22\x08"
+_moments = struct.Struct("<cBcQcQ").pack
+_flags = struct.Struct("<2sI").pack
+
+_id = bytes.fromhex
 
 
 def encoded(span: Span) -> bytes:
@@ -11,25 +20,19 @@ def encoded(span: Span) -> bytes:
 
 def encoded_alone(span: SpanData) -> bytes:
     """One span."""
-    link = status = b""
-    if span.link[0]:
-        link = field(b"\x6a", _ids(*span.link))
-    if span.status:
-        status = field(b"\x7a", b"%b\x18%b" % (text_field(b"\x12", span.message), varint(span.status)))
-    content = b"%b%b%b\x30%b\x39%b\x41%b%b%b%b\x85\x01%b" % (
-        _ids(span.trace_id, span.span_id),
-        field(b"\x22", bytes.fromhex(span.parent_id)) if span.parent_id else b"",
+    pieces = [_TRACE_ID, _id(span.trace_id), _SPAN_ID, _id(span.span_id)]
+    if span.parent_id:
+        pieces += (_PARENT_ID, _id(span.parent_id))
+    pieces += (
         text_field(b"\x2a", span.name),
-        varint(span.kind),
-        fixed64(span.start_ns),
-        fixed64(span.end_ns),
-        b"".join([attribute(b"\x4a", name, value) for name, value in span.attributes.items()]),
-        link,
-        status,
-        fixed32(span.flags),
+        _moments(b"\x30", span.kind, b"\x39", span.start_ns, b"\x41", span.end_ns),
     )
-    return field(b"\x12", content)
-
-
-def _ids(trace_id: str, span_id: str) -> bytes:
-    return field(b"\x0a", bytes.fromhex(trace_id)) + field(b"\x12", bytes.fromhex(span_id))
+    if span.attributes:
+        pieces += [attribute(b"\x4a", name, value) for name, value in span.attributes.items()]
+    if span.link[0]:
+        trace_id, span_id = span.link
+        pieces.append(field(b"\x6a", b"".join((_TRACE_ID, _id(trace_id), _SPAN_ID, _id(span_id)))))
+    if span.status:
+        pieces.append(field(b"\x7a", b"%b\x18%b" % (text_field(b"\x12", span.message), varint(span.status))))
+    pieces.append(_flags(b"\x85\x01", span.flags))
+    return field(b"\x12", b"".join(pieces))
