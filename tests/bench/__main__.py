@@ -7,7 +7,7 @@ import json
 import statistics
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -80,6 +80,13 @@ def say_where_memory_is(console: Console, too_large: Sequence[tuple[str, str]]) 
         console.print("What modules allocate as they are loaded (KB self | cumulative | module):", modules, sep="\n")
 
 
+def say_whose_processor(console: Console, missed: Sequence[str], reasons: Mapping[str, str]) -> None:
+    """Of rows that are missed under a quota, who took the processor."""
+    for what in missed:
+        if what in reasons:
+            console.print(f"{what}: {reasons[what]}", soft_wrap=True)
+
+
 def main() -> int:  # noqa: PLR0915 - a table has many rows
     """Runs everything.
 
@@ -121,9 +128,9 @@ def main() -> int:  # noqa: PLR0915 - a table has many rows
         ]
         status.update("On the share of a processor that a small function has …")
         try:
-            quota_rows = quota.rows()
+            quota_rows, reasons = quota.rows()
         except quota.ForbiddenError as exc:
-            quota_rows = []
+            quota_rows, reasons = [], {}
             console.print(f"Nothing is measured under a quota: this machine forbids it ({exc}).")
     wall_ms = statistics.median(bare.wall_ms for bare, _ in pairs)
     cpu_ms = statistics.median(bare.cpu_ms for bare, _ in pairs)
@@ -233,6 +240,7 @@ def main() -> int:  # noqa: PLR0915 - a table has many rows
         (json_row, json_load.memory),
     )
     say_where_memory_is(console, [(row[0], memory) for row, memory in memories if row[0] in missed])
+    say_whose_processor(console, missed, reasons)
     for row, some, line in ((text_line_row, loads, plain_line), (json_line_row, json_loads, json_line)):
         if row[0] in missed:
             console.print(f"{row[0]}, by process: {some[-1].processes}; by stage of the shipper:")

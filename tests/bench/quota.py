@@ -33,10 +33,15 @@ STARTS = 30
 
 INVOCATIONS = 3
 HANDLER = Path(__file__).parent / "handler"
+ADDED_TO_INIT = "{}: added to its own init by the layer"
 Row = tuple[str, float, str, float | None, float | None]
 
 # The shell is in the group before the program it becomes begins; what it does before that counts for nobody.
-_JOINED = 'BENCH_BEGAN_NS=$(date +%s%N); export BENCH_BEGAN_NS; echo $$ >"$0" && exec "$@"'
+_JOINED = (
+    'export BENCH_MEMBERS="$0"; '
+    'export BENCH_TOOK_NS="$(for pid in $(cat "$0"); do echo "$pid $(cat "/proc/$pid/schedstat")"; done)"; '
+    'export BENCH_BEGAN_NS="$(date +%s%N)"; echo $$ >"$0" && exec "$@"'
+)
 
 
 class ForbiddenError(Exception):
@@ -44,12 +49,16 @@ class ForbiddenError(Exception):
 
 
 class Run(NamedTuple):
-    """One environment: medians of its function's own init, of its first answer, and what it was held for at most."""
+    """One environment: its function's own init, its first answer, and what it was held for at most.
+
+    `took_ms` is the processor that the layer's processes took during that init, by their names.
+    """
 
     init_ms: float
     answered_ms: float
     longest_hold_ms: float
     layer_cpu_ms: float
+    took_ms: dict[str, float]
 
 
 @contextmanager
@@ -175,16 +184,23 @@ def run(members: Path, scratch: Path, *, has_layer: bool, tls: bool = False) -> 
         results[0].response_ms or 0.0,
         max(result.held_ms for result in results),
         cpu_ms,
+        results[0].payload["took_ms"],
     )
 
 
-def rows() -> list[Row]:
-    """What is measured, each as a row of the bench's table: what, value, unit, ratio, the most that it may be.
+def rows() -> tuple[list[Row], dict[str, str]]:
+    """What is measured.
+
+    Returns:
+        Each as a row of the bench's table: what, value, unit, ratio, the most that it may be. And by what they are
+        about, what to say of those that are missed.
 
     Raises:
         ForbiddenError: Nothing is.
     """
     found: list[Row] = []
+    reasons: dict[str, str] = {}
+    bare_cpu_ms = statistics.median(measures.bare().cpu_ms for _ in range(STARTS))
     with tempfile.TemporaryDirectory(prefix="tailrace-bench-") as scratch:
         for memory_mb, environments in ENVIRONMENTS.items():
             share = memory_mb / MB_PER_CORE
@@ -194,8 +210,25 @@ def rows() -> list[Row]:
                     [run(members, Path(scratch), has_layer=one) for one in (True, False)] for _ in range(environments)
                 ]
                 over_tls = [run(members, Path(scratch), has_layer=True, tls=True) for _ in range(environments)]
-            found += rows_of(f"{share:.1%} of a core", memory_mb, share, starts, runs, over_tls)
-    return found
+            on = f"{share:.1%} of a core"
+            found += rows_of(on, memory_mb, share, starts, runs, over_tls)
+            reasons[ADDED_TO_INIT.format(on)] = reason_of(share, bare_cpu_ms, starts, [one for one, _ in runs])
+    return found, reasons
+
+
+def reason_of(share: float, bare_cpu_ms: float, starts: Sequence[tuple[float, float]], runs: Sequence[Run]) -> str:
+    """Whose processor a function's init waited for, beside what the bare interpreter takes of it."""
+    took_ms = {
+        name: statistics.median(one.took_ms.get(name, 0.0) for one in runs)
+        for name in dict.fromkeys(name for one in runs for name in one.took_ms)
+    }
+    total_ms = sum(took_ms.values())
+    each = ", ".join(f"{name} {ms:.1f}" for name, ms in took_ms.items())
+    bare_ms = statistics.median(bare for bare, _ in starts)
+    return (
+        f"CPU of the layer's processes while the function began: {total_ms:.1f} ms ({each}), {total_ms / share:.0f} ms"
+        f" on this share. The bare interpreter alone takes {bare_cpu_ms:.1f} ms of CPU, {bare_ms:.0f} ms on this share."
+    )
 
 
 def rows_of(
@@ -250,7 +283,13 @@ def rows_of(
             None,
         ),
         (f"{on}: a function's own init without the layer", init[1], "ms", None, None),
-        (f"{on}: added to it by the layer", init[0] - init[1], "ms", None, most_ms if is_least else init[1] * 0.1),
+        (ADDED_TO_INIT.format(on), init[0] - init[1], "ms", None, most_ms if is_least else init[1] * 0.1),
         (f"{on}: its first answer without the layer", answered[1], "ms", None, None),
-        (f"{on}: added to it by the layer", answered[0] - answered[1], "ms", None, most_ms if is_least else 50.0),
+        (
+            f"{on}: added to its first answer by the layer",
+            answered[0] - answered[1],
+            "ms",
+            None,
+            most_ms if is_least else 50.0,
+        ),
     ]

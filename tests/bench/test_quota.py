@@ -6,8 +6,9 @@ import pytest
 
 from tests.bench import quota
 
-WITH, WITHOUT = quota.Run(440.0, 12.0, 90.0, 30.0), quota.Run(400.0, 8.0, 0.0, 0.0)
-OVER_TLS = quota.Run(450.0, 13.0, 150.0, 45.0)
+WITH = quota.Run(440.0, 12.0, 90.0, 30.0, {"tr-lifecycle": 12.0, "tr-collector": 8.0})
+WITHOUT = quota.Run(400.0, 8.0, 0.0, 0.0, {})
+OVER_TLS = quota.Run(450.0, 13.0, 150.0, 45.0, {})
 
 
 def test_rows_stand_beside_their_yardsticks() -> None:
@@ -29,6 +30,13 @@ def test_rows_stand_beside_their_yardsticks() -> None:
 def test_the_least_share_is_held_to_the_layers_own_processor_time() -> None:
     rows = quota.rows_of("7%", 128, 0.1, [(50.0, 75.0)], [[WITH, WITHOUT]], [OVER_TLS])
     assert [most for *_, most in rows] == [None, 1.6, None, None, None, None, None, 300.0, None, 300.0]
+
+
+def test_why_an_init_is_slowed_is_said_by_process_beside_the_bare_interpreter() -> None:
+    assert quota.reason_of(0.25, 10.0, [(40.0, 75.0)], [WITH] * 3) == (
+        "CPU of the layer's processes while the function began: 20.0 ms (tr-lifecycle 12.0, tr-collector 8.0), 80 ms"
+        " on this share. The bare interpreter alone takes 10.0 ms of CPU, 40 ms on this share."
+    )
 
 
 def test_a_machine_that_forbids_quotas_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
