@@ -440,8 +440,13 @@ class Pipeline:
         context, selection, shapes = end.context, self._selection, self._shapes
         if shapes is None or self._sends_nothing:
             return None
+        is_last = self.is_final and not is_beginning
+        has_open = is_last and bool(context.open or context.phase)
+        has_metrics = selection.metrics and METRICS not in shapes.unsupported
+        if not has_open and not (has_metrics and context.meters.values):
+            return None  # as nearly always: no batch is made for it
         batch = Batch()
-        if self.is_final and not is_beginning and (context.open or context.phase):
+        if has_open:
             context, spans = self._following.finished(context, max(self._observed_ns, context.meters.until_ns))
             for span in spans:
                 if TRACES not in shapes.unsupported and self._is_in_sample(span, context):
@@ -450,10 +455,10 @@ class Pipeline:
                     except Exception as exc:  # noqa: BLE001 - what one event said must not end all the others
                         self._log.error("shipper.span_unmappable", error=type(exc).__name__)
         meters = context.meters
-        if selection.metrics and METRICS not in shapes.unsupported and meters.values:
+        if has_metrics and meters.values:
             from shipper.model.meters import exported, is_due
 
-            if is_due(meters, selection.interval_ns) or (self.is_final and not is_beginning):
+            if is_last or is_due(meters, selection.interval_ns):
                 from shipper.model.metrics import export_of
 
                 export = export_of(meters, self.ledger, is_cumulative=selection.is_cumulative)

@@ -196,8 +196,8 @@ class Batch:
     def close(self, end: Position) -> None:
         """Nothing more is added: says where it ends, and puts its signals in the order in which they are sent."""
         self.end = end
-        in_order = sorted(self.parcels.items(), key=lambda item: SIGNALS.index(item[1].signal))
-        self.parcels = dict(in_order)
+        if len(self.parcels) > 1:
+            self.parcels = dict(sorted(self.parcels.items(), key=_order_of))
 
     def add(self, signal: str, record: bytes, key: str = "") -> None:
         """Adds a record that came from the row under way."""
@@ -390,6 +390,10 @@ def _make_room(by_place: "dict[int, V]", at: int, more: int) -> None:
     """Moves what stands behind a place on by so many."""
     for place in sorted((place for place in by_place if place > at), reverse=True):
         by_place[place + more] = by_place.pop(place)
+
+
+def _order_of(item: tuple[str, Parcel]) -> int:
+    return SIGNALS.index(item[1].signal)
 
 
 def _first_of(mark: tuple[int, Position]) -> int:
