@@ -76,6 +76,16 @@ _NO_COLUMNS, _NO_LOCATION = 13, 15
 _SAME_LINE = b"\0"
 _MOST_UNITS = 8
 
+# In marshal's bytes: the mark of what is referred to later, the types of which a thing is always so long, and those of
+# which there is one thing in any case.
+_IS_REFERRED = 0x80
+_FIXED_BYTES = {b"0": 0, b"N": 0, b"F": 0, b"T": 0, b"S": 0, b".": 0, b"i": 4, b"g": 8, b"y": 16}
+_ONCE_IN_ANY_CASE = frozenset({b"0", b"N", b"F", b"T", b"S", b"."})
+
+# Among the parts of code, as marshal has them: the qualified name, and the first of those behind its line.
+_QUALIFIED = 7
+_TABLES = 8
+
 # Without column numbers, which nothing but the carets of a traceback needs: a third of what is read at cold start, and
 # over a megabyte of memory in three processes. Python 3.10 knows neither them nor the option, and takes no notice.
 OPTIONS = ("-sS", "-W", "ignore", "-X", "no_debug_ranges")
@@ -260,6 +270,127 @@ def _compiled(source: "str | bytes") -> "tuple[str | bytes, int, bytes, tuple[st
     return source, made.flags, struct.pack(f"={len(code)}I", *code), groups
 
 
+class _Marshalled:
+    """Marshal's bytes, read and written again with everything that is alike in a module once.
+
+    The compiler has equal names, constants and kinds of variables once for a module, and whoever changes its code loses
+    that: each function would have its own in memory, three times where three processes write to them. What marshal
+    itself marks as referred to is but what was one object. Source of the format: CPython, Python/marshal.c.
+
+    Args:
+        data: Of a module's code.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+        # By their numbers: how each thing begins, and what it consists of, again by numbers; and how often it is there.
+        self._things: list[tuple[bytes, tuple[int, ...]]] = []
+        self._number_of: dict[tuple[bytes, tuple[int, ...]], int] = {}
+        self._uses: list[int] = []
+        self._referred: list[int] = []
+
+    def shared(self) -> bytes:
+        """The same code, with what is alike written once and referred to."""
+        whole = self._read()
+        self._uses[whole] += 1
+        out, references = bytearray(), dict[int, int]()
+        self._write(whole, out, references)
+        return bytes(out)
+
+    def _taken(self, size: int) -> bytes:
+        self._at += size
+        return self._data[self._at - size : self._at]
+
+    def _read(self) -> int:
+        kind = self._taken(1)
+        is_referred = bool(kind[0] & _IS_REFERRED)
+        kind = bytes([kind[0] & ~_IS_REFERRED])
+        if kind == b"r":
+            return self._referred[int.from_bytes(self._taken(4), "little")]
+        place = len(self._referred)
+        if is_referred:
+            self._referred.append(-1)
+        head, parts = self._content(kind)
+        number = self._known(head, parts)
+        if is_referred:
+            self._referred[place] = number
+        return number
+
+    def _content(self, kind: bytes) -> "tuple[bytes, tuple[int, ...]]":
+        """How a thing begins, and its parts."""
+        if kind in _FIXED_BYTES:
+            return kind + self._taken(_FIXED_BYTES[kind]), ()
+        if kind in b"zZ":  # short text
+            size = self._taken(1)
+            return kind + size + self._taken(size[0]), ()
+        if kind in b"sutaA":  # bytes and text
+            size = self._taken(4)
+            return kind + size + self._taken(int.from_bytes(size, "little")), ()
+        if kind == b"l":  # digits of 15 bits each
+            size = self._taken(4)
+            return kind + size + self._taken(2 * abs(int.from_bytes(size, "little", signed=True))), ()
+        if kind == b"c":
+            return self._code()
+        if kind == b":":
+            return kind, tuple([self._read() for _ in range(3)])
+        if kind == b")":
+            size = self._taken(1)
+        elif kind in b"(>":
+            size = self._taken(4)
+        else:
+            raise ValueError(f"no constant of ours is of marshal's type {kind!r}")
+        return kind + size, tuple([self._read() for _ in range(int.from_bytes(size, "little"))])
+
+    def _code(self) -> "tuple[bytes, tuple[int, ...]]":
+        """Code: each is its own; its counts, parts, first line and tables."""
+        count = 6 if sys.version_info < (3, 11) else 5
+        counts = self._taken(4 * count)
+        if sys.version_info < (3, 11):
+            parts = [self._read() for _ in range(8)]
+            line = self._taken(4)
+            parts.append(self._read())
+            return b"c" + counts + line, tuple(parts)
+        parts = [self._read() for _ in range(8)]
+        # Nobody asks a function of ours for the class that it is in.
+        parts[_QUALIFIED] = parts[_QUALIFIED - 1]
+        line = self._taken(4)
+        parts += [self._read() for _ in range(2)]
+        return b"c" + counts + line, tuple(parts)
+
+    def _known(self, head: bytes, parts: "tuple[int, ...]") -> int:
+        key = (head, parts)
+        number = self._number_of.get(key, -1) if head[:1] != b"c" else -1
+        if number < 0:
+            number = self._number_of[key] = len(self._things)
+            self._things.append(key)
+            self._uses.append(0)
+            for part in parts:
+                self._uses[part] += 1
+        return number
+
+    def _write(self, number: int, out: bytearray, references: "dict[int, int]") -> None:
+        if number in references:
+            out += b"r" + references[number].to_bytes(4, "little")
+            return
+        head, parts = self._things[number]
+        kind = head[0]
+        if self._uses[number] > 1 and head[:1] not in _ONCE_IN_ANY_CASE:
+            references[number] = len(references)
+            kind |= _IS_REFERRED
+        out.append(kind)
+        if head[:1] == b"c":
+            out += head[1:-4]
+            for place, part in enumerate(parts):
+                if place == _TABLES:
+                    out += head[-4:]
+                self._write(part, out, references)
+            return
+        out += head[1:]
+        for part in parts:
+            self._write(part, out, references)
+
+
 def _with_patterns(tree: ast.Module) -> ast.Module:
     """A module that says what its patterns are compiled to before it has any."""
     imported = [
@@ -288,9 +419,9 @@ def _compile_bare(source: Path, target: str, name: str, *, is_ours: bool) -> Non
     if source.as_posix().endswith(tuple(WITH_PATTERNS)):
         tree = _with_patterns(tree)
     code = compile(ast.fix_missing_locations(tree), name, "exec", dont_inherit=True, optimize=WITHOUT_DOCSTRINGS)
-    code = _with_long_entries(code)  # under the same name: what two hold is marked by marshal
+    data = _Marshalled(marshal.dumps(_with_long_entries(code))).shared()
     Path(target).parent.mkdir(exist_ok=True)
-    Path(target).write_bytes(MAGIC_NUMBER + UNCHECKED + source_hash(text) + marshal.dumps(code))
+    Path(target).write_bytes(MAGIC_NUMBER + UNCHECKED + source_hash(text) + data)
 
 
 def compile_tree(tree: Path, prefix: str) -> None:

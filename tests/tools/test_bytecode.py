@@ -198,3 +198,51 @@ def test_every_instruction_has_its_line_though_the_table_of_lines_is_short(tmp_p
     (source.parent / "__init__.py").touch()
     assert bytecode.run(Path(sys.executable), tmp_path, str(tmp_path)) == ""
     subprocess.run([sys.executable, "-IS", "-c", LONG_ASKED, str(tmp_path)], check=True)
+
+
+ALIKE = """
+TEXT = "a text"
+
+
+class First:
+    def told(self, count, *, is_long=False):
+        try:
+            return [f"{count:>4} {TEXT}", 1.5, 10**30, -7, b"bytes", (1, "ä", None), is_long in {1, 2}]
+        finally:
+            self.count = count
+
+
+class Second:
+    def said(self, count, *, is_long=False):
+        try:
+            return [f"{count:>4} {TEXT}", 1.5, 10**30, -7, b"bytes", (1, "ä", None), is_long in {1, 2}]
+        finally:
+            self.count = count
+
+    def counted(self, most):
+        def more(one):
+            return [one + most for _ in range(3)]
+        return [more(one) for one in range(most)]
+"""
+
+ALIKE_ASKED = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from shipper import alike
+told, said = alike.First.told.__code__, alike.Second.said.__code__
+assert told.co_consts is said.co_consts and told.co_names is said.co_names and told.co_code == said.co_code
+assert told.co_firstlineno == 6 and (told.co_name, said.co_name) == ("told", "said")
+assert alike.First().told(7, is_long=True) == ["   7 a text", 1.5, 10**30, -7, b"bytes", (1, "ä", None), True]
+assert alike.First().told(7) == alike.Second().said(7) and alike.Second().counted(2) == [[2, 2, 2], [3, 3, 3]]
+assert alike.Second.__qualname__ == "Second" and said.co_varnames == ("self", "count", "is_long")
+"""
+
+
+def test_what_is_alike_in_a_module_is_there_once(tmp_path: Path) -> None:
+    """Each function would have its own else, in three processes."""
+    source = tmp_path / "shipper" / "alike.py"
+    source.parent.mkdir()
+    source.write_text(ALIKE)
+    (source.parent / "__init__.py").touch()
+    assert bytecode.run(Path(sys.executable), tmp_path, str(tmp_path)) == ""
+    subprocess.run([sys.executable, "-IS", "-c", ALIKE_ASKED, str(tmp_path)], check=True)
