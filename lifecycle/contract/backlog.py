@@ -126,11 +126,14 @@ class Backlog:
 
 
 def _memory_file(size: int) -> int:
+    fd = -1
     try:
         fd = os.memfd_create("tailrace-backlog", os.MFD_CLOEXEC)
+        os.ftruncate(fd, size)
     except (AttributeError, OSError):
+        if fd >= 0:  # it may not be that large, by a limit of the process's on files
+            os.close(fd)
         return -1
-    os.ftruncate(fd, size)
     return fd
 
 

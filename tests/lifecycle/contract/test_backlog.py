@@ -1,5 +1,6 @@
 """The ring: what is read is what was written, whatever the order of appends, releases and replacements."""
 
+import errno
 import mmap
 import os
 from pathlib import Path
@@ -146,11 +147,13 @@ TestRing = Ring.TestCase
 TestRing.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 
 
-@pytest.mark.parametrize("way", ["as to a file", "by its mapping", "without such files"])
+@pytest.mark.parametrize("way", ["as to a file", "by its mapping", "without such files", "with files limited"])
 def test_frame_is_whole_whichever_way_it_is_written(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same ring takes both; where the C library or the kernel has no files of memory there is one."""
     if way == "without such files":
         monkeypatch.delattr(os, "memfd_create")
+    elif way == "with files limited":
+        monkeypatch.setattr(os, "ftruncate", refused)
     backlog = Backlog(4 * FILE_WRITE_BYTES)
     writer = Writer(backlog, end=0, released=0)
     size = FILE_WRITE_BYTES - HEADER_BYTES - (way == "by its mapping")
@@ -163,6 +166,11 @@ def test_frame_is_whole_whichever_way_it_is_written(way: str, monkeypatch: pytes
             assert (bytes(frame.payload), frame.digest) == (written, DIGEST)
             start = frame.end
         writer.release(writer.end if payload < b"e" else end)
+
+
+def refused(fd: int, size: int) -> None:
+    """As ftruncate(2) is by RLIMIT_FSIZE."""
+    raise OSError(errno.EFBIG, f"{size} bytes for {fd}")
 
 
 def test_large_frame_is_no_memory_of_whoever_writes_it() -> None:
