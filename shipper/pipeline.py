@@ -15,7 +15,7 @@ from lifecycle.contract.json_text import is_utf8
 from lifecycle.contract.log import Log
 from lifecycle.contract.wire import DAMAGED, NO_SIGNAL, UNMAPPABLE, UNREDACTABLE, UNSUPPORTED
 from shipper.delivery.batch import Batch, BatchLimits, Position
-from shipper.model.context import NOTHING, Context
+from shipper.model.context import NOTHING, Context, Meters
 from shipper.model.events import (
     DECODED_BYTES,
     AnyEvent,
@@ -442,8 +442,7 @@ class Pipeline:
             return None
         is_last = self.is_final and not is_beginning
         has_open = is_last and bool(context.open or context.phase)
-        has_metrics = selection.metrics and METRICS not in shapes.unsupported
-        if not has_open and not (has_metrics and context.meters.values):
+        if not has_open and not self._has_metrics_due(context.meters, is_last=is_last):
             return None  # as nearly always: no batch is made for it
         batch = Batch()
         if has_open:
@@ -455,18 +454,27 @@ class Pipeline:
                     except Exception as exc:  # noqa: BLE001 - what one event said must not end all the others
                         self._log.error("shipper.span_unmappable", error=type(exc).__name__)
         meters = context.meters
-        if has_metrics and meters.values:
-            from shipper.model.meters import exported, is_due
+        if self._has_metrics_due(meters, is_last=is_last):
+            from shipper.model.meters import exported
+            from shipper.model.metrics import export_of
 
-            if is_last or is_due(meters, selection.interval_ns):
-                from shipper.model.metrics import export_of
-
-                export = export_of(meters, self.ledger, is_cumulative=selection.is_cumulative)
-                for record in shapes.metrics(export if self._rules is None else self._rules.redacted_export(export)):
-                    batch.add(METRICS, record)
-                context = context.with_meters(exported(meters, self.ledger, is_cumulative=selection.is_cumulative))
+            export = export_of(meters, self.ledger, is_cumulative=selection.is_cumulative)
+            for record in shapes.metrics(export if self._rules is None else self._rules.redacted_export(export)):
+                batch.add(METRICS, record)
+            context = context.with_meters(exported(meters, self.ledger, is_cumulative=selection.is_cumulative))
         batch.close(Position(end.through, end.skip, context))
         return batch if context is not end.context else None
+
+    def _has_metrics_due(self, meters: Meters, *, is_last: bool) -> bool:
+        """Whether metrics go with the end of a shipment, which is the last of all or not."""
+        selection, shapes = self._selection, self._shapes
+        if not (meters.values and selection.metrics) or shapes is None or METRICS in shapes.unsupported:
+            return False
+        if is_last:
+            return True
+        from shipper.model.meters import is_due
+
+        return is_due(meters, selection.interval_ns)
 
     def _row(self, event: AnyEvent, index: int, context: Context) -> Row:
         row = Row(context)
