@@ -132,7 +132,9 @@ def looked_up(known: "dict[K, V]", keys: "Iterable[K]", find: "Callable[[K], V]"
     try:
         return list(map(known.__getitem__, keys))
     except KeyError:
-        return [known[key] if key in known else find(key) for key in keys]
+        # Lines that follow one another share most of what is new, their moment say.
+        found = {key: known[key] if key in known else find(key) for key in set(keys)}
+        return list(map(found.__getitem__, keys))
 
 
 def remember(known: "dict[K, V]", key: "K", value: "V", size: int = 0) -> None:
