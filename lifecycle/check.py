@@ -15,14 +15,19 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from lifecycle.boot import DISABLED, idle_reason, refused_by
-from lifecycle.contract import lean
-from lifecycle.contract.log import SHORTEST_SECRET
-from lifecycle.contract.patterns import HIDDEN, REDACT, read
-from lifecycle.contract.patterns import problems as pattern_problems
-from lifecycle.contract.schemes import METRICS, TRACES, scheme_of
-from lifecycle.contract.setting_types import Patterns, Setting
-from lifecycle.contract.settings import Settings
+from lifecycle import finder
+
+# In an unpacked layer it loads what the extension does, compiled ahead; a checkout has no bundle.
+finder.install(__file__.rpartition("/lifecycle/")[0])
+
+from lifecycle.boot import DISABLED, idle_reason, refused_by  # noqa: E402
+from lifecycle.contract import lean  # noqa: E402
+from lifecycle.contract.log import SHORTEST_SECRET  # noqa: E402
+from lifecycle.contract.patterns import HIDDEN, REDACT, read  # noqa: E402
+from lifecycle.contract.patterns import problems as pattern_problems  # noqa: E402
+from lifecycle.contract.schemes import METRICS, TRACES, scheme_of  # noqa: E402
+from lifecycle.contract.setting_types import Patterns, Setting  # noqa: E402
+from lifecycle.contract.settings import Settings  # noqa: E402
 
 OK = 0
 HAS_PROBLEMS = 1

@@ -7,7 +7,8 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools import bytecode, sbom
+from lifecycle import finder
+from tools import sbom
 from tools.layer import LAUNCHER, LIBRARY, first_line_of
 from tools.target import Version, dotted
 
@@ -37,7 +38,7 @@ class Contents:
         pythons: What it has compiled modules for.
         architectures: Lambda's names.
         brings_python: Whether the interpreter is in the zip.
-        uncompiled: Those of its Pythons for which a module lacks bytecode.
+        uncompiled: Those of its Pythons that it has no bytecode of.
     """
 
     path: Path
@@ -101,15 +102,10 @@ def read(path: Path) -> Contents:
         tuple(versions),
         tuple(sorted({ARCHITECTURES[architecture] for _, architecture in found}, reverse=True)),
         first_line_of(launcher).startswith("#!/opt/"),
-        tuple(version for version in versions if not _compiled(names, version)),
+        tuple(version for version in versions if bundle_of(version) not in names),
     )
 
 
-def _compiled(names: frozenset[str], version: Version) -> bool:
-    """Whether every module that an environment may load has the bytecode of a version."""
-    tag = f"cpython-{version[0]}{version[1]}"
-    for name in names - {f"{LIBRARY}/{module}" for module in bytecode.FOR_PEOPLE}:
-        folder, _, module = name.rpartition("/")
-        if module.endswith(".py") and f"{folder}/__pycache__/{module.removesuffix('.py')}.{tag}.pyc" not in names:
-            return False
-    return True
+def bundle_of(version: Version) -> str:
+    """The entry that holds the bytecode of a version."""
+    return finder.path_in(LIBRARY, f"cpython-{version[0]}{version[1]}")

@@ -19,6 +19,9 @@ LAUNCHER = "extensions/tailrace"
 LIBRARY = "tailrace"
 WRAPPER = "tailrace/wrap"
 
+# In the library: what reads the bundles of bytecode.
+FINDER = "lifecycle/finder.py"
+
 # Where Lambda unpacks layers: what tracebacks name, and what spares an import the renaming of its code.
 UNPACKED = "/opt/" + LIBRARY
 
@@ -169,7 +172,7 @@ def compile_ahead(library: Path, interpreter: Path) -> None:
     Raises:
         LayerError: A module does not compile.
     """
-    failed = bytecode.run(interpreter, library, UNPACKED)
+    failed = bytecode.run(interpreter, library, UNPACKED, FINDER)
     if failed:
         raise LayerError(f"{interpreter} could not compile the layer:\n{failed}")
 

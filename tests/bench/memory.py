@@ -100,13 +100,14 @@ def by_module(root: Path, code: str, after: str = "") -> list[tuple[int, int, st
         For each its own bytes, those with what it loads, and its name.
     """
     program = f"{_WATCHING}{after}\nfound.clear()\n{code}{_TELLING}"
-    command = [sys.executable, "-IS", "-c", program, str(root)]
+    command = [sys.executable, "-IBS", "-c", program, str(root)]
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     rows = [line.split() for line in lines]
     return sorted(((int(own), int(whole), name) for own, whole, name in rows), reverse=True)
 
 
-_BOOTED = "from lifecycle import finder; finder.install(sys.path[0]); from lifecycle.contract import lean; lean.load()"
+_FOUND = "from lifecycle import finder; finder.install(sys.path[0]); found.clear()"
+_BOOTED = f"{_FOUND}; from lifecycle.contract import lean; lean.load()"
 _SETTINGS = "from lifecycle.contract.settings import Settings; s = Settings({'TAILRACE_DESTINATION': '%s'})"
 _SHIPPER = f"from shipper import worker; {_SETTINGS}; worker.load([s])"
 

@@ -16,6 +16,7 @@ from typing import Any
 from lifecycle.contract import wire
 from tests.sandbox import Destination, Environment, Platform
 from tests.sandbox.process_limit import UnavailableError, no_forks
+from tests.tools.bundles import load_from_source
 
 NAME = "tailrace"
 COLLECTOR, SHIPPER = "tr-collector", "tr-shipper"
@@ -150,8 +151,7 @@ class Scene:
         if text.count(old) != 1:
             raise LookupError(f"{old!r} stands {text.count(old)} times in {module}, expected once")
         source.write_text(text.replace(old, new), encoding="utf-8")
-        for compiled in source.parent.glob(f"__pycache__/{source.stem}.*"):
-            compiled.unlink()
+        load_from_source(self._layer / "tailrace", module.removesuffix(".py").replace("/", "."))
 
     def crowd(self, connections: int) -> None:
         """Connections to where the extension takes telemetry, each of which has said little and says no more."""

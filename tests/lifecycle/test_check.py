@@ -23,6 +23,7 @@ from tests.lifecycle.platform_stub import OK, OK_REGISTER, PlatformStub, refusal
 from tests.sandbox import Destination, Partial, Status
 from tests.sandbox.backend_faults import Action
 from tests.sandbox.http1 import Request
+from tests.tools.bundles import BEFORE_THE_BUNDLE
 from tools import pythons
 from tools.bytecode import FOR_PEOPLE
 from tools.target import VERSIONS, Version, dotted
@@ -691,7 +692,7 @@ class TestProgram:
         assert "did you mean TAILRACE_FLUSH?" in done.stdout
         assert "1 problem\n" in done.stdout
         written = {Path(source_from_cache(path)) for path in set(LAYER.rglob("*")) - before}
-        assert {str(path.relative_to(LAYER)) for path in written} <= FOR_PEOPLE
+        assert {str(path.relative_to(LAYER)) for path in written} <= FOR_PEOPLE | BEFORE_THE_BUNDLE
 
     def test_python_without_the_packages_is_told_which_to_take(self) -> None:
         """The settings are shown all the same."""

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from lifecycle import finder
-from tools import bytecode
+from tests.tools.bundles import FINDING, SOURCE
+from tools import bytecode, layer
 
 # Packages that the layer has, with modules that it has not.
 TREE = {
@@ -17,38 +18,22 @@ TREE = {
     "lifecycle/inner/leaf.py": "WHERE = 'the leaf'\n",
     "other/__init__.py": "",
 }
-FOUND_BY = """
-import sys
-sys.path.insert(0, {tree!r})
-sys.path.insert(0, {root!r})
-from lifecycle.finder import Finder
-import lifecycle
-del sys.modules["lifecycle"]
-sys.meta_path.insert(0, Finder({tree!r}))
-sys.path.pop(0)
-"""
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """The tree, compiled."""
-    for name, text in TREE.items():
+    for name, text in (*TREE.items(), (layer.FINDER, SOURCE.read_text())):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    assert bytecode.run(Path(sys.executable), tmp_path, str(tmp_path)) == ""
+    assert bytecode.run(Path(sys.executable), tmp_path, str(tmp_path), layer.FINDER) == ""
     return tmp_path
-
-
-def compiled(tree: Path, module: str) -> Path:
-    """The bytecode of a module in `lifecycle`."""
-    return tree / "lifecycle" / "__pycache__" / f"{module}.{sys.implementation.cache_tag}.pyc"
 
 
 def said(tree: Path, program: str) -> list[str]:
     """What a program prints that has the finder, and the tree on its path."""
-    command = [sys.executable, "-IS", "-c", FOUND_BY.format(tree=str(tree), root=str(ROOT)) + program]
+    command = [sys.executable, "-IBS", "-c", f"{FINDING}sys.path.insert(0, sys.argv[1])\n{program}", str(tree)]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
 
 
@@ -62,7 +47,7 @@ print(lifecycle.inner.WHERE, lifecycle.inner.leaf.WHERE, lifecycle.inner.__path_
 """
     mine, inner, leaf, rest = said(tree, program)
     folder = tree / "lifecycle"
-    assert mine.split() == ["Finder", "lifecycle.mine", "lifecycle", f"{folder}/mine.py", str(compiled(tree, "mine"))]
+    assert mine.split() == ["Finder", "lifecycle.mine", "lifecycle", f"{folder}/mine.py", finder.path_in(str(tree))]
     assert inner.split()[:4] == ["Finder", "lifecycle.inner", "lifecycle.inner", f"{folder}/inner/__init__.py"]
     assert leaf.split()[:4] == ["Finder", "lifecycle.inner.leaf", "lifecycle.inner", f"{folder}/inner/leaf.py"]
     assert rest == f"the package the leaf {[f'{folder}/inner']} False"
@@ -81,22 +66,47 @@ except ValueError:
     assert "    raise ValueError('on purpose')" in said(tree, program)
 
 
-@pytest.mark.parametrize("damage", ["absent", "of another Python", "checked against its source"])
-def test_other_modules_are_left_to_the_interpreter(tree: Path, damage: str) -> None:
-    """What was not compiled ahead, or not for this Python, is compiled from its source."""
-    path = compiled(tree, "mine")
+@pytest.mark.parametrize("damage", ["absent", "of another Python"])
+def test_without_a_bundle_of_this_python_the_interpreter_compiles(tree: Path, damage: str) -> None:
+    """Nothing of another one's is loaded: that ends the process."""
+    path = Path(finder.path_in(str(tree)))
     data = path.read_bytes()
     path.unlink()
     if damage == "of another Python":
         path.write_bytes(bytes(4) + data[4:])
-    if damage == "checked against its source":
-        path.write_bytes(data[:4] + bytes(4) + data[8:])
-    program = "import lifecycle.mine as mine; print(type(mine.__loader__).__name__, mine.fail.__name__)"
-    assert said(tree, program) == ["SourceFileLoader fail"]
+    program = """
+import lifecycle.mine as mine
+print(type(mine.__loader__).__name__, mine.fail.__name__, [finder for finder in sys.meta_path if "Tail" in str(finder)])
+"""
+    assert said(tree, program) == ["SourceFileLoader fail []"]
 
 
-def test_names_of_others_are_not_looked_for(tree: Path) -> None:
-    """Neither the standard library's nor what else lies beside ours; nor what is nowhere."""
-    found = finder.Finder(str(tree))
-    assert [found.find_spec(name) for name in ("json", "other", "lifecycle.absent")] == [None] * 3
-    assert found.find_spec("lifecycle") is not None
+def test_what_is_not_in_the_bundle_is_left_to_the_interpreter(tree: Path) -> None:
+    """Beside what is, in the same package; the standard library; what is nowhere."""
+    (tree / "lifecycle" / "later.py").write_text("WHERE = 'the source'\n")
+    (tree / "lifecycle" / "mine.py").unlink()
+    program = """
+import lifecycle.mine, lifecycle.later, json
+print(*[type(module.__loader__).__name__ for module in (lifecycle, lifecycle.mine, lifecycle.later, json)])
+try:
+    import lifecycle.absent
+except ModuleNotFoundError as exc:
+    print(exc)
+"""
+    loaders, absent = said(tree, program)
+    assert loaders == "Finder Finder SourceFileLoader SourceFileLoader"
+    assert absent == "No module named 'lifecycle.absent'"
+
+
+def test_processes_that_were_forked_load_from_the_same_file(tree: Path) -> None:
+    """Each for itself, since nobody moves the offset that they share; who is started anew does not have it."""
+    program = """
+import os
+child = os.fork()
+import lifecycle.inner.leaf
+if child == 0:
+    os._exit(lifecycle.inner.leaf.WHERE != "the leaf")
+file = sys.meta_path[0]._file
+print(os.waitpid(child, 0)[1], lifecycle.inner.leaf.WHERE, os.lseek(file, 0, os.SEEK_CUR), os.get_inheritable(file))
+"""
+    assert said(tree, program) == ["0 the leaf 0 False"]

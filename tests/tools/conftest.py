@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.tools.stub import write_source
-from tools import archive, layer, sbom
+from tools import archive, contents, layer, sbom
 from tools.target import VERSIONS, Target, real_interpreter
 
 ROOT = Path(__file__).parents[2]
@@ -103,10 +103,7 @@ def whole_zip(universal_zip: Path) -> Path:
     shutil.copyfile(universal_zip, output)
     with zipfile.ZipFile(output, "a") as packed:
         names = frozenset(packed.namelist())
-        for name in sorted(names):
-            folder, _, module = name.rpartition("/")
-            for version in VERSIONS if module.endswith(".py") else ():
-                compiled = f"{folder}/__pycache__/{module.removesuffix('.py')}.cpython-3{version[1]}.pyc"
-                if compiled not in names:
-                    packed.writestr(compiled, b"")
+        for version in VERSIONS:
+            if contents.bundle_of(version) not in names:
+                packed.writestr(contents.bundle_of(version), b"")
     return output

@@ -44,7 +44,7 @@ def built(tmp_path: Path, *arguments: str) -> "subprocess.CompletedProcess[str]"
 def bytecode(zip_path: Path) -> set[str]:
     """The Pythons whose bytecode a zip holds."""
     with zipfile.ZipFile(zip_path) as packed:
-        return {name.split(".")[-2] for name in packed.namelist() if name.endswith(".pyc")}
+        return {Path(name).stem for name in packed.namelist() if name.endswith(".bundle")}
 
 
 def test_everything_is_built_unless_narrowed(tmp_path: Path) -> None:

@@ -2,12 +2,29 @@
 
 import subprocess
 import sys
-from importlib.util import cache_from_source
 from pathlib import Path
 
 import pytest
 
-from tools import bytecode
+from lifecycle import finder
+from tests.tools.bundles import FINDING, SOURCE, codes
+from tools import bytecode, layer
+
+
+def bundled(tree: Path, prefix: str = "/opt/tailrace") -> bytes:
+    """Compiles a tree into a bundle; what that holds."""
+    reader = tree / layer.FINDER
+    reader.parent.mkdir(exist_ok=True)
+    reader.write_text(SOURCE.read_text())
+    assert bytecode.run(Path(sys.executable), tree, prefix, layer.FINDER) == ""
+    return Path(finder.path_in(str(tree))).read_bytes()
+
+
+def ask(tree: Path, program: str) -> str:
+    """What a program prints that finds the modules of a tree in its bundle."""
+    command = [sys.executable, "-IS", "-c", FINDING + program, str(tree)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
 
 OURS = '''"""Says what it is."""
 TYPE_CHECKING = False
@@ -41,10 +58,8 @@ async def wait(seconds: 1 / 0) -> None:
 '''
 
 ASKED = """
-import sys
-sys.path.insert(0, sys.argv[1])
 from lifecycle import ours
-assert ours.__cached__.endswith(".pyc")
+assert ours.__cached__.endswith(".bundle")
 assert ours.__doc__ is None and "unset" not in vars(ours)
 assert not hasattr(ours, "__annotations__") or not ours.__annotations__
 assert ours.Message.__annotations__ == {"field": int}
@@ -59,10 +74,8 @@ def test_what_only_readers_need_is_not_there(tmp_path: Path) -> None:
     source.parent.mkdir()
     source.write_text(OURS)
     (source.parent / "__init__.py").touch()
-    assert bytecode.run(Path(sys.executable), tmp_path, "/opt/tailrace") == ""
-    compiled = Path(cache_from_source(str(source), optimization=""))
-    assert b"/opt/tailrace/lifecycle/ours.py" in compiled.read_bytes()
-    subprocess.run([sys.executable, "-IS", "-c", ASKED, str(tmp_path)], check=True)
+    assert codes(bundled(tmp_path))["lifecycle.ours"].co_filename == "/opt/tailrace/lifecycle/ours.py"
+    ask(tmp_path, ASKED)
 
 
 NEARER = """
@@ -84,8 +97,6 @@ def at(path: Callable[[], None]) -> str:
 """
 
 NEARER_ASKED = """
-import sys
-sys.path.insert(0, sys.argv[1])
 from lifecycle import ours
 assert "Iterator" not in vars(ours) and "Callable" in vars(ours)
 assert ours.at(None) == "a/b" and ours.OrderedDict and ours.deque and ours.calcsize("Q") == 8
@@ -100,14 +111,9 @@ def test_of_a_module_around_one_in_c_that_one_is_loaded_where_it_has_all_that_is
     source.write_text(NEARER)
     (source.parent / "__init__.py").touch()
     (source.parent / "others.py").write_text("import os\nimport struct\nos.getpid()\nname = struct\n")
-    assert bytecode.run(Path(sys.executable), tmp_path, "/opt/tailrace") == ""
-    subprocess.run([sys.executable, "-IS", "-c", NEARER_ASKED, str(tmp_path)], check=True)
-    asked = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from lifecycle import others as o; print(o.os.__name__, o.name)"
-    )
-    said = subprocess.run(
-        [sys.executable, "-IS", "-c", asked, str(tmp_path)], check=True, capture_output=True, text=True
-    ).stdout
+    bundled(tmp_path)
+    ask(tmp_path, NEARER_ASKED)
+    said = ask(tmp_path, "from lifecycle import others as o; print(o.os.__name__, o.name)")
     assert said.startswith("posix <module 'struct'")
 
 
@@ -122,8 +128,6 @@ _BOTH = tuple([late.pattern(start + rb"\d") for start in (b"a", b"b")])
 """
 
 PATTERNS_ASKED = """
-import sys
-sys.path.insert(0, sys.argv[1])
 from shipper.parse import times
 found = times._PAIR.fullmatch("Size=12")
 assert found.groupdict() == {"name": "Size"} and found[2] == "12" and times._PAIR.fullmatch("12") is None
@@ -143,8 +147,8 @@ def test_patterns_are_compiled_ahead_where_lines_are_looked_at(tmp_path: Path) -
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    assert bytecode.run(Path(sys.executable), tmp_path, "/opt/tailrace") == ""
-    subprocess.run([sys.executable, "-IS", "-c", PATTERNS_ASKED, str(tmp_path)], check=True)
+    bundled(tmp_path)
+    ask(tmp_path, PATTERNS_ASKED)
 
 
 @pytest.mark.parametrize(("package", "is_there"), [("lifecycle", False), ("msgspec", True)])
@@ -153,8 +157,7 @@ def test_libraries_keep_their_annotations(tmp_path: Path, package: str, *, is_th
     source = tmp_path / package / "__init__.py"
     source.parent.mkdir()
     source.write_text('"""Says what it is."""\ndef at(moment: "A_MOMENT"): ...\n')
-    assert bytecode.run(Path(sys.executable), tmp_path, "/opt") == ""
-    compiled = Path(cache_from_source(str(source), optimization="")).read_bytes()
+    compiled = bundled(tmp_path)
     assert b"Says what it is." not in compiled
     assert (b"A_MOMENT" in compiled) is is_there
 
@@ -175,8 +178,6 @@ def told(value):
 """
 
 LONG_ASKED = """
-import sys
-sys.path.insert(0, sys.argv[1])
 from shipper import long
 with open(long.__file__) as file:
     expected = {}
@@ -196,8 +197,8 @@ def test_every_instruction_has_its_line_though_the_table_of_lines_is_short(tmp_p
     source.parent.mkdir()
     source.write_text(LONG)
     (source.parent / "__init__.py").touch()
-    assert bytecode.run(Path(sys.executable), tmp_path, str(tmp_path)) == ""
-    subprocess.run([sys.executable, "-IS", "-c", LONG_ASKED, str(tmp_path)], check=True)
+    bundled(tmp_path, str(tmp_path))
+    ask(tmp_path, LONG_ASKED)
 
 
 ALIKE = """
@@ -226,8 +227,6 @@ class Second:
 """
 
 ALIKE_ASKED = """
-import sys
-sys.path.insert(0, sys.argv[1])
 from shipper import alike
 told, said = alike.First.told.__code__, alike.Second.said.__code__
 assert told.co_consts is said.co_consts and told.co_names is said.co_names and told.co_code == said.co_code
@@ -244,5 +243,23 @@ def test_what_is_alike_in_a_module_is_there_once(tmp_path: Path) -> None:
     source.parent.mkdir()
     source.write_text(ALIKE)
     (source.parent / "__init__.py").touch()
-    assert bytecode.run(Path(sys.executable), tmp_path, str(tmp_path)) == ""
-    subprocess.run([sys.executable, "-IS", "-c", ALIKE_ASKED, str(tmp_path)], check=True)
+    bundled(tmp_path)
+    ask(tmp_path, ALIKE_ASKED)
+
+
+@pytest.mark.parametrize(
+    ("modules", "said"),
+    [
+        ({"large": f"data = {bytes(2**20)!r}\n"}, "shipper/large.py has"),
+        ({f"with_quite_a_long_name_{number}": "" for number in range(400)}, "expected 16384 at most"),
+    ],
+    ids=["module", "index"],
+)
+def test_what_a_bundle_has_no_room_for_is_named(tmp_path: Path, modules: dict[str, str], said: str) -> None:
+    """Before there is one that could not be read."""
+    texts = {f"shipper/{name}.py": text for name, text in modules.items()} | {layer.FINDER: SOURCE.read_text()}
+    for path, text in texts.items():
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text(text)
+    assert said in bytecode.run(Path(sys.executable), tmp_path, "/opt", layer.FINDER)
+    assert not list(tmp_path.glob("*.bundle"))

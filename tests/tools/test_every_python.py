@@ -11,7 +11,7 @@ import pytest
 from tests.e2e.conftest import HANDLER, NAME
 from tests.sandbox import Destination, Environment, Function, Platform, Status
 from tests.tools import slash_opt
-from tools import pythons
+from tools import contents, pythons
 from tools.target import VERSIONS, Target, Version, dotted
 
 pytestmark = pytest.mark.e2e
@@ -110,10 +110,11 @@ def test_nothing_is_compiled_and_nothing_written(
     """In all three processes, TLS, log and retries included, `-v` tells of bytecode alone."""
     command = ("/var/lang/bin/python3", "-ISv", "/opt/extensions/tailrace")
     said = life(slash_opt.entered(tmp_path / "extensions", opt, prefix(target), *command), flavoured)
-    tag = f"cpython-{target.version[0]}{target.version[1]}"
-    loaded = {match[1] for line in said if (match := re.search(rf"/opt/tailrace/(\w+)/\S*\.{tag}\.pyc matches", line))}
+    bundle = f"/opt/{contents.bundle_of(target.version)}"
+    found = [match[1] for line in said if (match := re.search(rf"{bundle} matches /opt/tailrace/(\S+)", line))]
+    loaded = {module.partition("/")[0] for module in found}
     packages = {"lifecycle", "collector", "shipper", "httptools", "msgspec", "structlog", "tenacity"}
-    assert loaded - {"__pycache__"} == packages
+    assert loaded - {"typing_extensions.py"} == packages
     assert compiled_here(said) == []
     assert written(said) == []
 
@@ -121,7 +122,7 @@ def test_nothing_is_compiled_and_nothing_written(
 def test_a_layer_without_bytecode_would_be_noticed(opt: Path, tmp_path: Path) -> None:
     """The checks above see a module that is compiled at cold start."""
     bare = tmp_path / "bare"
-    shutil.copytree(opt, bare, ignore=shutil.ignore_patterns("*.pyc"))
+    shutil.copytree(opt, bare, ignore=shutil.ignore_patterns("*.bundle"))
     command = ("/var/lang/bin/python3", "-ISv", "/opt/extensions/tailrace")
     said = life(slash_opt.entered(tmp_path / "extensions", bare, prefix(Target.running()), *command), ON_DEMAND)
     assert "/opt/tailrace/lifecycle/machine/machine.py" in compiled_here(said)

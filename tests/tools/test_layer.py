@@ -1,7 +1,6 @@
 """The layer: what it holds, that it is reproducible, and that it runs from wherever it was unpacked."""
 
 import ast
-import marshal
 import os
 import re
 import shutil
@@ -11,13 +10,16 @@ import sys
 import types
 import zipfile
 from collections.abc import Iterator
+from importlib.util import MAGIC_NUMBER
 from pathlib import Path
 
 import pytest
 
+from lifecycle import finder
+from tests.tools.bundles import CODES, FINDING, codes
 from tests.tools.conftest import ROOT
 from tests.tools.stub import write_source
-from tools import build_layer, layer, pythons
+from tools import build_layer, contents, layer, pythons
 from tools.bytecode import FOR_PEOPLE
 from tools.target import ARCHITECTURES, VERSIONS, Target, Version, dotted, real_interpreter
 from tools.wheels import Licence
@@ -26,21 +28,23 @@ TAG = sys.implementation.cache_tag
 VENDORED = ("httptools", "msgspec", "structlog", "tenacity")
 
 # As the layer loads its libraries: without what it does not carry of them.
+BESIDE = f"{FINDING}sys.path.insert(0, sys.argv[1])\n"
 LEAN = "from lifecycle.contract import lean; lean.load(); lean.load_structlog(); lean.load_tenacity()"
-
-# PEP 552: bytecode that carries its source's hash and is never checked against it.
-UNCHECKED_HASH = 0b01
-PYC_HEADER_BYTES = 16
 
 # PEP 657: the Python from which on bytecode may tell columns.
 COLUMNS_SINCE = (3, 11)
 
-# Counts, for bytecode of its own version: files, and instructions that tell a line, and that tell a column.
-POSITIONS = """
+# Counts, for bytecode of its own version: modules, and instructions that tell a line, and that tell a column.
+POSITIONS = (
+    CODES
+    + """
 import marshal, sys, zipfile
 files = lines = columns = 0
 with zipfile.ZipFile(sys.argv[1]) as packed:
-    codes = [marshal.loads(packed.read(n)[16:]) for n in packed.namelist() if n.endswith(sys.argv[2])]
+    if sys.argv[2].endswith(".bundle"):
+        codes = list(codes_of(packed.read(sys.argv[2])).values())
+    else:
+        codes = [marshal.loads(packed.read(n)[16:]) for n in packed.namelist() if n.endswith(sys.argv[2])]
 files = len(codes)
 while codes:
     code = codes.pop()
@@ -50,6 +54,7 @@ while codes:
         columns += column is not None or end_column is not None
 print(files, lines, columns)
 """
+)
 
 
 def names(zip_path: Path) -> list[str]:
@@ -63,11 +68,15 @@ def run(command: list[str | Path], cwd: Path | None = None) -> "subprocess.Compl
     return subprocess.run(command, cwd=cwd, env={}, check=True, capture_output=True, text=True, timeout=30)
 
 
-def code_of(pyc: bytes) -> types.CodeType:
-    """The code in a file of bytecode."""
-    code = marshal.loads(pyc[PYC_HEADER_BYTES:])  # noqa: S302 - what the test itself has built
-    assert isinstance(code, types.CodeType)
-    return code
+def content(zip_path: Path, name: str) -> bytes:
+    """An entry's."""
+    with zipfile.ZipFile(zip_path) as packed:
+        return packed.read(name)
+
+
+def module_of(entry: str) -> str:
+    """The module whose source an entry is."""
+    return entry.removeprefix("tailrace/").removesuffix(".py").replace("/", ".").removesuffix(".__init__")
 
 
 def files_named(code: types.CodeType) -> Iterator[str]:
@@ -92,17 +101,12 @@ class TestContent:
             "extensions/tailrace",
             "tailrace/LICENSES",
             "tailrace/collector/__init__.py",
-            f"tailrace/collector/__pycache__/__init__.{TAG}.pyc",
+            f"tailrace/{TAG}.bundle",
             "tailrace/lifecycle/__init__.py",
             "tailrace/lifecycle/__main__.py",
-            f"tailrace/lifecycle/__pycache__/__init__.{TAG}.pyc",
-            f"tailrace/lifecycle/__pycache__/__main__.{TAG}.pyc",
-            f"tailrace/lifecycle/__pycache__/finder.{TAG}.pyc",
             "tailrace/lifecycle/finder.py",
             "tailrace/shipper/__init__.py",
-            f"tailrace/shipper/__pycache__/__init__.{TAG}.pyc",
             "tailrace/shipper/destinations/__init__.py",
-            f"tailrace/shipper/destinations/__pycache__/__init__.{TAG}.pyc",
             "tailrace/wrap",
         ]
 
@@ -121,18 +125,19 @@ class TestContent:
             ("tailrace", "LICENSES"),
             ("tailrace", "wrap"),
             *(("tailrace", package) for package in (*layer.PACKAGES, *VENDORED)),
-            *((("tailrace", "typing_extensions.py"), ("tailrace", "__pycache__")) * (sys.version_info < (3, 11))),
+            ("tailrace", f"{TAG}.bundle"),
+            *((("tailrace", "typing_extensions.py"),) * (sys.version_info < (3, 11))),
         }
 
     def test_only_modules_and_bytecode_are_carried(self, real_zip: Path) -> None:
         """No tests, no stubs, no metadata; every module that an environment may load has its bytecode."""
         modules = {name for name in names(real_zip) if name.endswith(".py")}
-        bytecode = {name for name in names(real_zip) if name.endswith(".pyc")}
         compiled = {name for name in names(real_zip) if name.endswith(".so")}
-        assert len(modules) + len(bytecode) + len(compiled) + 3 == len(names(real_zip))
+        assert len(modules) + len(compiled) + len(("bundle", "launcher", "wrapper", "licences")) == len(names(real_zip))
         for_people = {f"tailrace/{module}" for module in FOR_PEOPLE}
         assert for_people < modules
-        assert bytecode == {re.sub(r"(\w+)\.py$", rf"__pycache__/\1.{TAG}.pyc", name) for name in modules - for_people}
+        sources = {module_of(name) for name in modules - for_people}
+        assert sources == codes(content(real_zip, f"tailrace/{TAG}.bundle")).keys()
         assert {name.split(".", 1)[1] for name in compiled} == {
             f"cpython-{sys.version_info[0]}{sys.version_info[1]}-{Target.running().architecture}-linux-gnu.so"
         }
@@ -162,12 +167,6 @@ class TestContent:
 class TestBytecode:
     """Compiled ahead, valid on a read-only tree, without a trace of the machine that built it."""
 
-    def test_it_is_never_checked_against_its_source(self, universal_zip: Path) -> None:
-        """Whatever times the files were unpacked with, it stays valid: on every version."""
-        with zipfile.ZipFile(universal_zip) as packed:
-            headers = [packed.read(name)[:8] for name in packed.namelist() if name.endswith(".pyc")]
-        assert {int.from_bytes(header[4:], "little") for header in headers} == {UNCHECKED_HASH}
-
     @pytest.mark.parametrize("version", [version for version in VERSIONS if version >= COLUMNS_SINCE], ids=dotted)
     @pytest.mark.optional
     def test_it_tells_lines_and_no_columns(self, universal_zip: Path, version: Version) -> None:
@@ -175,7 +174,7 @@ class TestBytecode:
         interpreter = pythons.found(version)
         if interpreter is None:
             pytest.skip(f"no Python {dotted(version)} on this machine")
-        done = run([interpreter, "-IS", "-c", POSITIONS, universal_zip, f".cpython-3{version[1]}.pyc"])
+        done = run([interpreter, "-IS", "-c", POSITIONS, universal_zip, contents.bundle_of(version)])
         counts = dict(zip(("files", "lines", "columns"), map(int, done.stdout.split()), strict=True))
         modules = [name for name in names(universal_zip) if name.endswith(".py")]
         assert counts["files"] == len(modules) - len(FOR_PEOPLE)
@@ -184,11 +183,10 @@ class TestBytecode:
 
     def test_it_names_the_place_it_runs_in(self, real_zip: Path) -> None:
         """Tracebacks read /opt/tailrace/…, and an import has nothing to rename."""
-        with zipfile.ZipFile(real_zip) as packed:
-            for name in packed.namelist():
-                if name.endswith(".pyc"):
-                    source = re.sub(r"__pycache__/(\w+)\.[\w-]+\.pyc$", r"\1.py", name)
-                    assert set(files_named(code_of(packed.read(name)))) == {f"/opt/{source}"}
+        compiled = codes(content(real_zip, f"tailrace/{TAG}.bundle"))
+        for name in names(real_zip):
+            if name.endswith(".py") and (code := compiled.get(module_of(name))):
+                assert set(files_named(code)) == {f"/opt/{name}"}
 
     def test_nothing_names_the_machine(self, real_zip: Path) -> None:
         """No path of this checkout, nor of the interpreter that compiled it."""
@@ -201,21 +199,17 @@ class TestBytecode:
     def test_no_import_compiles_or_writes(self, real_layer: Path, module: str) -> None:
         """Each package is imported from bytecode alone, in a tree that cannot be written to."""
         before = sorted(real_layer.rglob("*"))
-        program = f"import sys; sys.path.insert(0, {str(real_layer / 'tailrace')!r}); {LEAN}; import {module}"
-        done = run([real_interpreter(), "-ISv", "-c", program])
-        assert f"tailrace/{module.split('.', maxsplit=1)[0]}/__pycache__/__init__.{TAG}.pyc matches" in done.stderr
+        program = f"{BESIDE}{LEAN}; import {module}"
+        done = run([real_interpreter(), "-ISv", "-c", program, real_layer / "tailrace"])
+        assert re.search(rf"tailrace/{TAG}\.bundle matches \S+/tailrace/{module.partition('.')[0]}/", done.stderr)
         assert imported_from_source(done.stderr) == []
         assert "# wrote" not in done.stderr
         assert sorted(real_layer.rglob("*")) == before
 
     def test_check_for_sources_would_see_one(self, real_layer: Path, tmp_path: Path) -> None:
-        """Without its bytecode a module is reported by the check above."""
-        shutil.copytree(real_layer / "tailrace", tmp_path / "tailrace")
-        for path in tmp_path.rglob("*"):
-            path.chmod(0o755)
-        shutil.rmtree(tmp_path / "tailrace" / "tenacity" / "__pycache__")
-        program = f"import sys; sys.path.insert(0, {str(tmp_path / 'tailrace')!r}); {LEAN}"
-        done = run([real_interpreter(), "-ISBv", "-c", program])
+        """Without a bundle a module is reported by the check above."""
+        shutil.copytree(real_layer / "tailrace", tmp_path / "tailrace", ignore=shutil.ignore_patterns("*.bundle"))
+        done = run([real_interpreter(), "-ISBv", "-c", f"{BESIDE}{LEAN}", tmp_path / "tailrace"])
         assert any("/tenacity/" in name for name in imported_from_source(done.stderr))
 
     def test_every_carried_module_can_be_imported(self, real_layer: Path) -> None:
@@ -227,15 +221,14 @@ class TestBytecode:
             for path in sorted((library / package).rglob("*.py"))
         ]
         imports = [f"import {module}" for module in modules]
-        program = "; ".join([f"import sys; sys.path.insert(0, {str(library)!r}); {LEAN}", *imports])
-        run([real_interpreter(), "-IS", "-c", program])
+        run([real_interpreter(), "-IS", "-c", "; ".join([f"{BESIDE}{LEAN}", *imports]), library])
 
     def test_every_carried_module_is_imported(self, real_layer: Path) -> None:
         """By those who import the packages as we do: nothing is carried that only lies there."""
         library = real_layer / "tailrace"
         wanted = "msgspec.json, msgspec.msgpack, tenacity"
-        program = f"import sys; sys.path.insert(0, {str(library)!r}); {LEAN}; import {wanted}; print(*sys.modules)"
-        imported = set(run([real_interpreter(), "-IS", "-c", program]).stdout.split())
+        program = f"{BESIDE}{LEAN}; import {wanted}; print(*sys.modules)"
+        imported = set(run([real_interpreter(), "-IS", "-c", program, library]).stdout.split())
         for package in VENDORED:
             for path in (library / package).rglob("*.py"):
                 name = ".".join(path.relative_to(library).with_suffix("").parts).removesuffix(".__init__")
@@ -291,11 +284,32 @@ class TestLauncher:
         with pytest.raises(layer.LayerError, match="expected"):
             layer.first_line(interpreter)
 
-    def test_it_imports_nothing_but_sys_the_finder_and_the_entry(self) -> None:
+    def test_it_imports_nothing_but_what_the_interpreter_has_and_the_entry(self) -> None:
         """Every import is paid for at every cold start."""
         tree = ast.parse(layer.launcher_text("/python"))
         imports = [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
-        assert imports == ["import sys", "from lifecycle import finder", "from lifecycle.__main__ import main"]
+        assert imports.pop() == "from lifecycle.__main__ import main"
+        program = f"import sys; before = {{*sys.modules}}; {'; '.join(imports)}; print(before ^ {{*sys.modules}})"
+        assert run([real_interpreter(), "-IS", "-c", program]).stdout == "set()\n"
+
+    def test_it_reads_the_head_as_it_is_written(self) -> None:
+        """Before it has the module that knows."""
+        text = layer.launcher_text("/python")
+        assert f"pread(file, {finder.HEAD_BYTES}, 0)" in text
+        assert f"loads(head[{len(MAGIC_NUMBER)}:])" in text
+
+    def test_without_a_bundle_of_its_python_it_starts_all_the_same(self, stub_layer: Path, tmp_path: Path) -> None:
+        """From the sources; of a bundle that another one has made nothing is loaded."""
+        shutil.copytree(stub_layer, tmp_path / "copy")
+        for path in (tmp_path / "copy").rglob("*"):
+            path.chmod(0o755)
+        bundle = tmp_path / "copy" / "tailrace" / f"{TAG}.bundle"
+        data = bundle.read_bytes()
+        bundle.unlink()
+        told = run([tmp_path / "copy/extensions/tailrace"]).stdout
+        bundle.write_bytes(bytes(4) + data[4:])
+        assert run([tmp_path / "copy/extensions/tailrace"]).stdout == told
+        assert told.startswith("tailrace told 1 1 ")
 
     def test_started_by_the_kernel_it_calls_the_entry_with_its_name(self, stub_layer: Path) -> None:
         """As Lambda starts it."""
@@ -344,9 +358,9 @@ class TestVersions:
 
     def test_bytecode_of_every_python_at_hand_lies_side_by_side(self, universal_zip: Path) -> None:
         """And compiled modules of all of them, at hand or not."""
-        tags = {name.split(".")[-2] for name in names(universal_zip) if name.endswith(".pyc")}
-        assert tags == {f"cpython-3{minor}" for _, minor in VERSIONS if pythons.found((3, minor))}
-        assert TAG in tags
+        bundles = {name for name in names(universal_zip) if name.endswith(".bundle")}
+        assert bundles == {contents.bundle_of(version) for version in VERSIONS if pythons.found(version)}
+        assert f"tailrace/{TAG}.bundle" in bundles
 
     def test_version_without_an_interpreter_is_named_and_has_no_bytecode(self, tmp_path: Path) -> None:
         """Its modules work, and compile at cold start."""
@@ -354,7 +368,8 @@ class TestVersions:
         plan = layer.Plan(write_source(tmp_path / "source"), targets)
         assert plan.missing == [(3, 99)]
         layer.build(plan, tmp_path / "out.zip")
-        assert {name.split(".")[-2] for name in names(tmp_path / "out.zip") if name.endswith(".pyc")} == {TAG}
+        bundles = [name for name in names(tmp_path / "out.zip") if name.endswith(".bundle")]
+        assert bundles == [f"tailrace/{TAG}.bundle"]
 
     def test_shim_is_carried_for_python_3_10_only(self, tmp_path: Path) -> None:
         """Where msgspec finds typing_extensions, it imports it."""

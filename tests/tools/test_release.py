@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.tools.test_makefile import made
-from tools import release
+from tools import contents, release
 from tools.target import VERSIONS, Version
 
 CHANGELOG = """# Changelog
@@ -46,10 +46,8 @@ def packed(
         for _, minor in pythons:
             for architecture in architectures:
                 file.writestr(f"tailrace/msgspec/_core.cpython-3{minor}-{architecture}-linux-gnu.so", b"")
-            for name in modules:
-                folder, _, module = name.rpartition("/")
-                if str(minor) != lacks:
-                    file.writestr(f"{folder}/__pycache__/{module}.cpython-3{minor}.pyc", b"")
+            if str(minor) != lacks:
+                file.writestr(contents.bundle_of((3, minor)), b"")
     path.with_suffix(".cdx.json").write_text("{}", encoding="utf-8")
 
 

@@ -21,6 +21,7 @@ from moto import mock_aws
 from tests.e2e.conftest import NAME
 from tests.sandbox import Destination, Environment, Function, Status
 from tests.tools import slash_opt
+from tests.tools.bundles import BEFORE_THE_BUNDLE
 from tests.tools.conftest import ROOT
 from tests.tools.test_elf import shared_object
 from tests.tools.test_every_python import AARCH64, ON_DEMAND, life
@@ -207,14 +208,14 @@ def test_every_carried_module_can_be_imported_there(
         "json",
         "ipaddress",
     )
-    program = f"import sys; sys.path.insert(0, '/opt/tailrace'); {LEAN}; " + "; ".join(
-        f"import {name}" for name in (*modules, *lazily)
-    )
+    program = "import sys; sys.path.insert(0, '/opt/tailrace')\n"
+    program += f"from lifecycle import finder; finder.install('/opt/tailrace'); {LEAN}; "
+    program += "; ".join(f"import {name}" for name in (*modules, *lazily))
     script = entering(tmp_path / "run", root, layer, f"/opt/{standalone.PROGRAM}", "-ISv", "-c", program)
     done = subprocess.run([script], env={}, check=False, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, [line for line in done.stderr.splitlines() if "Error" in line]
     compiled = re.findall(r"^# code object from '?/opt/tailrace/(\S+\.py)'?$", done.stderr, re.MULTILINE)
-    assert set(compiled) == FOR_PEOPLE
+    assert set(compiled) == FOR_PEOPLE | BEFORE_THE_BUNDLE
 
 
 @pytest.mark.e2e
