@@ -60,7 +60,9 @@ print(*sys.modules)
     assert {"collector.otlp_intake", "lifecycle.contract.otlp_wire", "zlib"}.isdisjoint(out.split())
 
 
-@pytest.mark.parametrize("dear", ["structlog", "tenacity", "_ssl", "logging", "socket", "json", "random", "threading"])
+@pytest.mark.parametrize(
+    "dear", ["structlog", "tenacity", "zlib_ng", "_ssl", "logging", "socket", "json", "random", "threading"]
+)
 def test_dear_modules_are_not_imported_by_any_process_at_start(dear: str) -> None:
     """They wait for the first line, the first retry, the first TLS connection, or for ever."""
     assert dear not in imported(f"{LEAN}, collector.server, shipper.worker")

@@ -40,9 +40,9 @@ OF = {
     """,
     "route": """
         route.lagging rules.name_misspelt rules.pattern_ignored rules.redaction_unreadable
-        shipper.certificate_ignored shipper.credentials_missing shipper.credentials_taken shipper.proxy_ignored
-        shipper.region_ignored shipper.region_missing shipper.restored shipper.secret_missing shipper.secret_refused
-        shipper.secret_resolved shipper.started shipper.stopped
+        shipper.certificate_ignored shipper.compressor_missing shipper.credentials_missing shipper.credentials_taken
+        shipper.proxy_ignored shipper.region_ignored shipper.region_missing shipper.restored shipper.secret_missing
+        shipper.secret_refused shipper.secret_resolved shipper.started shipper.stopped
     """,
     "invocation": """
         breaker.closed breaker.opened collector.backlog_released machine.handled machine.ordered platform.logs_dropped

@@ -48,13 +48,20 @@ PRUNED = frozenset(
         "tenacity/before",
         "tenacity/before_sleep",
         "tenacity/tornadoweb",
+        "zlib_ng/_version",
+        "zlib_ng/gzip_ng",
+        "zlib_ng/gzip_ng_threaded",
     }
 )
 
+# Compiled modules that the oldest Python does without, since the standard library has the same, slower: 0.2 MB of a zip
+# that is fetched at every cold start.
+SPARED = ("zlib_ng/zlib_ng.cpython-310-",)
+
 CARRIED = frozenset({".py", ".so"})
 
-# For type checkers and for building: stubs and Cython's sources.
-LEFT_OUT = frozenset({".pyi", ".typed", ".pyx", ".pxd"})
+# For type checkers, for building and for people: stubs, Cython's sources, what a library in C says of itself.
+LEFT_OUT = frozenset({".pyi", ".typed", ".pyx", ".pxd", ".md"})
 
 # pip waits for the network most of the time.
 FETCHES_AT_ONCE = 4
@@ -151,12 +158,13 @@ def add(wheel: Path, tree: Path) -> list[Licence]:
     with zipfile.ZipFile(wheel) as archive:
         for name in sorted(archive.namelist()):
             path = PurePosixPath(name)
-            if name.endswith("/") or name.partition(".")[0] in PRUNED:
+            if name.endswith("/") or name.partition(".")[0] in PRUNED or name.startswith(SPARED):
                 continue
-            if path.parts[0].endswith(".dist-info"):
-                if path.name.startswith(LICENCE_NAMES):
-                    file = "/".join(path.parts[1:]).removeprefix("licenses/")
-                    licences.append(Licence(package, file, archive.read(name).decode()))
+            if path.name.startswith(LICENCE_NAMES) and path.suffix not in CARRIED:
+                file = "/".join(path.parts[1:]).removeprefix("licenses/")
+                licences.append(Licence(package, file, archive.read(name).decode()))
+            elif path.parts[0].endswith(".dist-info"):
+                continue
             elif path.suffix in CARRIED and ".data" not in path.parts[0] and ".libs" not in path.parts[0]:
                 place(carried(name, archive.read(name), wheel), tree / name, wheel)
             elif path.suffix not in LEFT_OUT:

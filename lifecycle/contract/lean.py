@@ -7,7 +7,8 @@ by piece as they run. No message and no record of ours has such a value but a da
 pattern, for which msgspec has `enum` and `re` loaded, which take as long as the bare interpreter's start. So stand-ins
 are there while the two are loaded; whoever imports the modules later gets the real ones. structlog is loaded in the
 same way, when a process says its first line: without asyncio, logging, its console and its own loggers; and tenacity
-with the first retry, without what it has for asyncio, and to log with.
+with the first retry, without what it has for asyncio, and to log with; and of zlib-ng, with the first large bodies, the
+compiled module alone.
 
 Our own modules import typing for the type checker alone, and say `object` where msgspec would take `Any`.
 """
@@ -111,6 +112,11 @@ _FOR_RETRIES: dict[str, object] = {
     "tenacity.before_sleep": SimpleNamespace(before_sleep_log=None, before_sleep_nothing=None),
 }
 
+_FOR_LARGE_BODIES: dict[str, object] = {
+    "gzip": SimpleNamespace(BadGzipFile=OSError),
+    "zlib_ng._version": SimpleNamespace(__version__=""),
+}
+
 
 def load() -> None:
     """Imports msgspec and httptools; to be called before anything else does."""
@@ -129,6 +135,16 @@ def load_tenacity() -> None:
     """Imports tenacity."""
     with _standing_in(_FOR_RETRIES):
         import tenacity  # noqa: F401
+
+
+def load_zlib_ng() -> None:
+    """Imports zlib-ng.
+
+    Raises:
+        ImportError: It is not there, or not for this Python.
+    """
+    with _standing_in(_FOR_LARGE_BODIES):
+        import zlib_ng.zlib_ng  # noqa: F401
 
 
 class _standing_in:  # noqa: N801 - used as a statement

@@ -21,7 +21,7 @@ from shipper.errors import ExchangeError, PendingError
 from shipper.model.resource import USER_AGENT
 from shipper.transport.address import Address, parse, user_of
 from shipper.transport.pool import Pool
-from shipper.transport.request import QUICK_LEVEL, Levels, ended, gzipped, head_of, joined, merged
+from shipper.transport.request import QUICK, Efforts, ended, gzipped, head_of, joined, libraries, merged
 from shipper.transport.response import MOST_BODY, Response, retry_after_s
 
 TYPE_CHECKING = False
@@ -145,7 +145,7 @@ class Bodies:
     ) -> None:
         self._is_compressed = place.is_compressed
         self._has_spans = has_spans
-        self._levels = Levels()
+        self._efforts = Efforts()
         self._around = around
         self._target = target or place.address.target
         encoding = [("Content-Encoding", "gzip")] if place.is_compressed else []
@@ -161,8 +161,8 @@ class Bodies:
         """A request of items with something before, between and after them."""
         body_bytes = len(head) + sum(map(len, items)) + len(separator) * max(0, len(items) - 1) + len(tail)
         if self._is_compressed:
-            level = QUICK_LEVEL if self._has_spans else self._levels.of(items, body_bytes)
-            body = gzipped(head, items, separator, tail, level)
+            effort = QUICK if self._has_spans else self._efforts.of(items, body_bytes)
+            body = gzipped(head, items, separator, tail, effort)
         else:
             body = joined(head, items, separator, tail)
         return Request(body=body, body_bytes=body_bytes, items=len(items), target=self._target, headers=self._headers)
@@ -315,7 +315,7 @@ class Senders:
     def __init__(self, settings: Settings, timing: "Timing", log: Log, on_response: OnResponse | None = None) -> None:
         self._settings = settings
         self._timing = timing
-        self._log = log
+        self._log = libraries.log = log
         self._on_response = on_response
         self._pools: dict[tuple[str, str, int, TlsFiles], Pool] = {}
         self._said: set[Unusable] = set()

@@ -116,8 +116,8 @@ def traps(tmp_path: Path) -> Path:
     trap = f"import os\nos.write(2, b'{MARK} ' + __name__.encode() + b'\\n')\nraise SystemExit(1)\n"
     hidden = root / "hidden"
     hidden.mkdir()
-    names = ["lifecycle", "collector", "shipper", "msgspec", "httptools", "structlog", "tenacity", "typing_extensions"]
-    for name in names:
+    ours = ["lifecycle", "collector", "shipper"]
+    for name in [*ours, "msgspec", "httptools", "structlog", "tenacity", "zlib_ng", "typing_extensions"]:
         # Beside the handler, where the extension's working directory is, only what the runtime itself never imports.
         for folder in (root, hidden):
             (folder / name).mkdir()

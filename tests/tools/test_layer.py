@@ -25,11 +25,13 @@ from tools.target import ARCHITECTURES, VERSIONS, Target, Version, dotted, real_
 from tools.wheels import Licence
 
 TAG = sys.implementation.cache_tag
-VENDORED = ("httptools", "msgspec", "structlog", "tenacity")
+VENDORED = ("httptools", "msgspec", "structlog", "tenacity", "zlib_ng")
 
 # As the layer loads its libraries: without what it does not carry of them.
 BESIDE = f"{FINDING}sys.path.insert(0, sys.argv[1])\n"
 LEAN = "from lifecycle.contract import lean; lean.load(); lean.load_structlog(); lean.load_tenacity()"
+if sys.version_info >= (3, 11):  # the oldest Python has none
+    LEAN += "; lean.load_zlib_ng()"
 
 # PEP 657: the Python from which on bytecode may tell columns.
 COLUMNS_SINCE = (3, 11)
@@ -226,7 +228,7 @@ class TestBytecode:
     def test_every_carried_module_is_imported(self, real_layer: Path) -> None:
         """By those who import the packages as we do: nothing is carried that only lies there."""
         library = real_layer / "tailrace"
-        wanted = "msgspec.json, msgspec.msgpack, tenacity"
+        wanted = "msgspec.json, msgspec.msgpack, tenacity, zlib_ng"
         program = f"{BESIDE}{LEAN}; import {wanted}; print(*sys.modules)"
         imported = set(run([real_interpreter(), "-IS", "-c", program, library]).stdout.split())
         for package in VENDORED:

@@ -193,7 +193,7 @@ def test_every_carried_module_can_be_imported_there(
     library = layer / "tailrace"
     modules = [
         ".".join(path.relative_to(library).with_suffix("").parts).removesuffix(".__init__")
-        for package in ("lifecycle", "collector", "shipper", "httptools", "msgspec", "structlog", "tenacity")
+        for package in ("lifecycle", "collector", "shipper", "httptools", "msgspec", "structlog", "tenacity", "zlib_ng")
         for path in sorted((library / package).rglob("*.py"))
     ]
     lazily = (

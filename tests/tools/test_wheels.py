@@ -33,7 +33,10 @@ def test_only_modules_and_licences_are_taken(tmp_path: Path) -> None:
             "thing/core.pyx": "",
             "thing/core.pxd": "",
             "thing/py.typed": "",
+            "thing/inner/README.md": "",
+            "thing/inner/LICENSE.md": "Do so, too.",
             "structlog/twisted.py": "",
+            "zlib_ng/zlib_ng.cpython-310-x86_64-linux-gnu.so": shared_object(b"symbols"),
             "httptools/parser/url_parser.cpython-311-x86_64-linux-gnu.so": shared_object(b"symbols"),
             "thing-1.0.dist-info/METADATA": "",
             "thing-1.0.dist-info/RECORD": "",
@@ -43,7 +46,10 @@ def test_only_modules_and_licences_are_taken(tmp_path: Path) -> None:
     licences = wheels.add(packed, tmp_path / "tree")
     files = {path.relative_to(tmp_path / "tree").as_posix() for path in (tmp_path / "tree").rglob("*.*")}
     assert files == {"thing/__init__.py", "thing/core.cpython-311-x86_64-linux-gnu.so"}
-    assert licences == [wheels.Licence("thing 1.0", "vendor/LICENSE", "Do as you like.")]
+    assert licences == [
+        wheels.Licence("thing 1.0", "vendor/LICENSE", "Do as you like."),
+        wheels.Licence("thing 1.0", "inner/LICENSE.md", "Do so, too."),
+    ]
 
 
 @pytest.mark.parametrize("name", ["thing/table.bin", "thing-1.0.data/purelib/thing.py", "thing.libs/x.so.1"])

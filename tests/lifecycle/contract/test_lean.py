@@ -96,3 +96,16 @@ retrying = tenacity.Retrying(stop=tenacity.stop_after_attempt(2), retry_error_ca
 print(retrying(lambda: 1 / 0), *{"asyncio", "tenacity.asyncio"} & set(sys.modules))
 """
     assert run(code) == "given up\n"
+
+
+def test_large_bodies_bring_one_module() -> None:
+    """And nothing for files, which the library around it is for; the layer has none for the oldest Python."""
+    code = """
+before = set(sys.modules)
+try:
+    lean.load_zlib_ng()
+    print(*sorted(set(sys.modules) - before))
+except ImportError:
+    print(sys.version_info < (3, 11))
+"""
+    assert run(code) in ("zlib_ng zlib_ng.zlib_ng\n", "True\n")
