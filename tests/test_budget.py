@@ -7,6 +7,14 @@ from pathlib import Path
 import pytest
 
 LAYER = Path(__file__).parents[1] / "build" / "layer" / "tailrace"
+LAUNCHER = LAYER.parent / "extensions" / "tailrace"
+
+# The beginning of a program that finds modules as an environment does: the launcher, all but its last lines.
+FOUND = f"""
+import sys
+start = open({str(LAUNCHER)!r}).read().partition("from lifecycle.__main__")[0]
+exec(start, {{"__file__": {str(LAUNCHER)!r}}})
+"""
 
 BOOT = {"_socket", "errno", "gc", "lifecycle"}
 # What msgspec and httptools cannot be had without, and what of the standard library is ours.
@@ -25,8 +33,7 @@ def imported(code: str) -> set[str]:
     program = f"""
 import sys
 bare = set(sys.modules)
-sys.path.insert(0, {str(LAYER)!r})
-{code}
+{FOUND}{code}
 print(*{{name.partition(".")[0] for name in set(sys.modules) - bare}})
 """
     out = subprocess.run([sys.executable, "-IS", "-c", program], capture_output=True, text=True, check=True).stdout
@@ -51,9 +58,7 @@ def test_process_imports_no_more_than_its_budget(code: str, budget: set[str]) ->
 def test_the_intake_is_loaded_only_where_it_is_on() -> None:
     """Who does not use it pays for nothing of it: neither its own module nor what counts an export's items."""
     program = f"""
-import sys
-sys.path.insert(0, {str(LAYER)!r})
-{LEAN}, collector.server
+{FOUND}{LEAN}, collector.server
 print(*sys.modules)
 """
     out = subprocess.run([sys.executable, "-IS", "-c", program], capture_output=True, text=True, check=True).stdout

@@ -5,12 +5,12 @@ import sys
 
 import pytest
 
-from tests.test_budget import LAYER
+from tests.test_budget import FOUND
 
 
 def run(code: str) -> str:
     """Standard output of `code` after a lean start from the layer; what it raises is the test's failure."""
-    start = f"import sys; sys.path.insert(0, {str(LAYER)!r}); from lifecycle.contract import lean; lean.load()"
+    start = f"{FOUND}from lifecycle.contract import lean; lean.load()"
     program = f"{start}; lean.load_structlog()\n{code}"
     return subprocess.run([sys.executable, "-IS", "-c", program], capture_output=True, text=True, check=True).stdout
 
