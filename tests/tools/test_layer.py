@@ -405,6 +405,6 @@ def test_environment_runs_what_the_layer_carries() -> None:
     """The tests' own packages are of the versions that are pinned for the layer."""
     from importlib.metadata import version
 
-    pins = re.findall(r"^(\w+)==(\S+) ", (ROOT / "requirements-layer.txt").read_text(), re.MULTILINE)
-    assert [name for name, _ in pins] == list(VENDORED)
+    pins = re.findall(r"^([\w-]+)==(\S+) ", (ROOT / "requirements-layer.txt").read_text(), re.MULTILINE)
+    assert [name.replace("-", "_") for name, _ in pins] == list(VENDORED)
     assert pins == [(name, version(name)) for name, _ in pins]
