@@ -30,8 +30,12 @@ VENDORED = ("httptools", "msgspec", "structlog", "tenacity", "zlib_ng")
 # As the layer loads its libraries: without what it does not carry of them.
 BESIDE = f"{FINDING}sys.path.insert(0, sys.argv[1])\n"
 LEAN = "from lifecycle.contract import lean; lean.load(); lean.load_structlog(); lean.load_tenacity()"
-if sys.version_info >= (3, 11):  # the oldest Python has none
-    LEAN += "; lean.load_zlib_ng()"
+# Of zlib-ng the oldest Python has the package alone.
+LEAN += (
+    "; lean.load_zlib_ng()"
+    if sys.version_info >= (3, 11)
+    else "; lean.__version__ = ''; sys.modules['zlib_ng._version'] = lean; import zlib_ng"
+)
 
 # PEP 657: the Python from which on bytecode may tell columns.
 COLUMNS_SINCE = (3, 11)
