@@ -32,13 +32,15 @@ CHUNKED_PORTION_BYTES = 8192
 # From this length on a body is read where it stays: smaller ones come from the heap without a page of their own.
 ROOM_FROM_BYTES = 16_384
 
-# The largest room that is kept for the next body: a batch of the platform's default size and the event that completes
-# it. A page that is new costs as much as reading, checking and keeping what fits it.
+# The largest room: a batch of the platform's default size and the event that completes it. A page that is new costs as
+# much as reading, checking and keeping what fits it.
 KEPT_ROOM_BYTES = 320 * 1024
 
 
 class Rooms:
-    """Memory that bodies are read into: of the sizes the platform sends, one is kept and used again and again.
+    """Memory that bodies are read into, one at a time: it is kept and used again and again.
+
+    There is one, and no larger than what the platform sends: nobody gets memory for what he has but announced.
 
     Args:
         least_bytes: Length of the smallest body for which there is room.
@@ -52,10 +54,10 @@ class Rooms:
         self._kept = bytearray()
         self._lent: Callable[[], memoryview | None] = lambda: None
 
-    def take(self, body_bytes: int) -> memoryview:
-        """Room for one body; it is free again when nobody has this view of it any more."""
+    def take(self, body_bytes: int) -> memoryview | None:
+        """Room for one body, free again when nobody has this view of it any more; None where there is none."""
         if body_bytes > KEPT_ROOM_BYTES or self._lent() is not None:
-            return memoryview(bytearray(body_bytes))
+            return None
         if len(self._kept) < body_bytes:
             self._kept = bytearray(body_bytes)
         room = memoryview(self._kept)[:body_bytes]
@@ -168,11 +170,11 @@ class HttpParser:
             return
         if not self._is_headed or length < self._rooms.least_bytes or self._is_chunked or self._method != METHOD:
             return
-        if parser.should_upgrade():
+        if parser.should_upgrade() or (room := self._rooms.take(length)) is None:
             return
         self._keeps_alive = parser.should_keep_alive()
-        self._room = self._rooms.take(length)
-        self._room[: len(self._body)] = self._body
+        self._room = room
+        room[: len(self._body)] = self._body
         self._body = b""
         self._quiet_bytes = 0
         self._parser = httptools.HttpRequestParser(self)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from collector.http_parser import (
     CHUNKED_PORTION_BYTES,
     HEADER_LIMIT_BYTES,
+    KEPT_ROOM_BYTES,
     PORTION_BYTES,
     ROOM_FROM_BYTES,
     HttpParser,
@@ -215,23 +216,21 @@ def test_bodies_of_usual_size_share_one_room_one_after_another() -> None:
     assert seen[0] is seen[1]
 
 
-def test_bodies_that_are_there_at_once_have_rooms_of_their_own() -> None:
-    """Whoever is still at one, a body that waits for room in the backlog say, finds in it what was written."""
+def test_who_comes_while_the_room_is_taken_has_no_memory_for_what_is_but_announced() -> None:
+    """Whoever is still at it, a body that waits for room in the backlog say, finds in it what was written."""
     rooms = Rooms()
-    first, second = HttpParser(1 << 20, rooms), HttpParser(1 << 20, rooms)
+    first, second, third = (HttpParser(1 << 20, rooms) for _ in range(3))
     half = ROOM_FROM_BYTES // 2
-    requests = [post(letter * ROOM_FROM_BYTES) for letter in (b"a", b"b")]
-    for parser, request in zip((first, second), requests, strict=True):
-        assert parser.receive(request[:-half]) == []
-        assert parser.room is not None
-        assert len(parser.room) == half
-        assert parser.buffered_bytes == half
     for letter, parser in ((b"a", first), (b"b", second)):
-        room = parser.room
-        assert room is not None
-        room[:] = letter * half
-        assert parser.received(half) == [Batch(memoryview(letter * ROOM_FROM_BYTES))]
-        assert parser.room is None
+        assert parser.receive(post(letter * ROOM_FROM_BYTES)[:-half]) == []
+        assert parser.buffered_bytes == half
+    assert third.receive(post(b"c" * (KEPT_ROOM_BYTES + 1))[:-1]) == []
+    assert (second.room, third.room) == (None, None)
+    assert first.room is not None
+    first.room[:] = b"a" * half
+    assert second.receive(b"b" * half) == [Batch(b"b" * ROOM_FROM_BYTES)]
+    assert first.received(half) == [Batch(memoryview(b"a" * ROOM_FROM_BYTES))]
+    assert third.receive(b"c") == [Batch(b"c" * (KEPT_ROOM_BYTES + 1))]
 
 
 def test_body_that_is_chunked_or_small_has_no_room() -> None:
