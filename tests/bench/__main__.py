@@ -122,29 +122,28 @@ def main() -> int:  # noqa: PLR0915 - a table has many rows
         exports = measures.exports()
         status.update("A second route …")
         routes = [(measures.idle(), measures.idle(measures.SECOND_ROUTE)) for _ in range(PAIRS)]
-        asked = [
-            [measures.asked(measures.EXTENSIONS, environ) for environ in ({}, measures.INTAKE, measures.SECOND_ROUTE)]
-            for _ in range(2 * ROUNDS)
-        ]
+        starts = []
+        for _ in range(2 * ROUNDS):
+            environs: tuple[dict[str, str], ...] = ({}, measures.INTAKE, measures.SECOND_ROUTE)
+            starts.append((measures.bare(), [measures.asked(measures.EXTENSIONS, environ) for environ in environs]))
         status.update("On the share of a processor that a small function has …")
         try:
             quota_rows, reasons = quota.rows()
         except quota.ForbiddenError as exc:
             quota_rows, reasons = [], {}
             console.print(f"Nothing is measured under a quota: this machine forbids it ({exc}).")
-    wall_ms = statistics.median(bare.wall_ms for bare, _ in pairs)
+    wall_ms = statistics.median(bare.wall_ms for bare, _ in starts)
     cpu_ms = statistics.median(bare.cpu_ms for bare, _ in pairs)
-    register_ms = statistics.median(boot.register_ms for _, boot in pairs)
-    next_ms = statistics.median(boot.next_ms for _, boot in pairs)
+    register_ms, next_ms = (statistics.median(asked[0][at] for _, asked in starts) for at in (0, 1))
     boot_cpu_ms = statistics.median(boot.cpu_ms for _, boot in pairs)
     pss_mb = statistics.median(boot.pss_mb for _, boot in pairs)
     idle_row = ("PSS of all processes, idle", pss_mb, "MB", None, 13.0)
     used_row = ("PSS of all processes, after 20 invocations", _pss_mb(used), "MB", None, 15.0)
     tls_row = ("PSS of all processes, after 20 invocations over TLS", _pss_mb(used_tls), "MB", None, 18.0)
     off, on = ([pair[at] for pair in intakes] for at in (0, 1))
-    intake_ratio = statistics.median(intake[1] / one[1] for one, intake, _ in asked)
+    intake_ratio = statistics.median(asked[1][1] / asked[0][1] for _, asked in starts)
     intake_mb = statistics.median(boot.pss_mb for boot in on) - statistics.median(boot.pss_mb for boot in off)
-    second_asked = [statistics.median(second[at] / one[at] for one, _, second in asked) for at in (0, 1)]
+    second_asked = [statistics.median(asked[2][at] / asked[0][at] for _, asked in starts) for at in (0, 1)]
     second_cpu = statistics.median(two.cpu_ms / one.cpu_ms for one, two in routes)
     second_mb = statistics.median(two.pss_mb - one.pss_mb for one, two in routes)
     load, json_load = (max(some, key=lambda one: one.peak_pss_mb) for some in (loads, json_loads))

@@ -325,7 +325,8 @@ def held(invocations: int = 20, lines: int = 20) -> Held:
 def dearest_imports() -> str:
     """The dearest imports of a boot, for when a figure is missed."""
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from lifecycle.contract import lean; lean.load();"
+        "import sys; sys.path.insert(0, sys.argv[1]); from lifecycle import finder; finder.install(sys.argv[1]);"
+        "from lifecycle.contract import lean; lean.load();"
         "import lifecycle.supervisor, collector.server, shipper.worker"
     )
     command = [sys.executable, "-IS", "-X", "importtime", "-c", code, str(EXTENSIONS.parent / NAME)]
