@@ -274,6 +274,7 @@ def test_requests_of_a_shipper_that_dies_are_counted_and_nothing_is_shipped_that
     for number in range(1, 4):
         run.invoke(lines=2)
         _wait_until(partial(_has_requests, run, number))
+        _wait_until(lambda: "tr-shipper" in {one.comm for one in run.env.processes(NAME)})
         run.env.kill(NAME, "tr-shipper")
     run.end()
     (line,) = run.events("lifecycle.ended")
