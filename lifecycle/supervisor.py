@@ -338,6 +338,7 @@ class Supervisor:
     def _handle(self, event: Event) -> None:
         if self._exit_status is not None:
             return  # it is over; what still comes is only counted
+        self._pool.end_init()
         before = self._machine.state
         commands = self._machine.handle(event, monotonic())
         for ledger in self._ledgers.values():

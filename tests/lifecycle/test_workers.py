@@ -4,6 +4,7 @@ import gc
 import os
 import resource
 import select
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -230,7 +231,42 @@ def test_what_a_worker_loads_is_not_looked_through_for_what_can_go(
     monkeypatch.setattr("collector.server.run", lambda **_: tell())
     settings = Settings({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"})
     pool = WorkerPool(-1, Backlog(65_536), settings, {SHIPPER: settings}, SILENT, warms=False, close=nothing)
+    pool.end_init()
     pool.spawn(name, 0)
     os.waitpid(pool._workers[name].pid, 0)  # noqa: SLF001 - a pool reaps without waiting
     pool.forget(name)
     assert told.read_text(encoding="ascii") == "01"
+
+
+@pytest.mark.parametrize("what_ends_it", ["the platform's answer", "an export", "a while"])
+def test_first_collector_loads_nothing_during_the_functions_init(
+    what_ends_it: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would take its processor; an export is not kept waiting, and an init that goes on is listened to."""
+    monkeypatch.setattr("lifecycle.workers.INIT_S", 0.05 if what_ends_it == "a while" else GIVE_UP_S)
+    monkeypatch.setattr("collector.server.run", lambda **_: sleeps(-1, -1, SILENT))
+    exporter, intake = socket.socketpair()
+    pool = WorkerPool(
+        *(-1, Backlog(65_536), Settings({}), {SHIPPER: Settings({})}, SILENT),
+        warms=False,
+        close=nothing,
+        intake=(intake.fileno(),),
+    )
+    pool.spawn(COLLECTOR, 0)
+    ((reports, _),) = pool.watched()
+    try:
+        if what_ends_it != "a while":
+            assert not select.select([reports], [], [], 0.05)[0]
+        if what_ends_it == "an export":
+            exporter.send(b"POST")
+        elif what_ends_it == "the platform's answer":
+            pool.end_init()
+        assert select.select([reports], [], [], GIVE_UP_S / 2)[0], "it loads nothing"
+        assert [*pool.reports(COLLECTOR)] == [wire.Ready()]
+    finally:
+        exporter.close()
+        intake.close()
+        pool.kill()
+        while not [*pool.reap()]:
+            select.select([], [], [], 0.001)
+        pool.forget(COLLECTOR)
