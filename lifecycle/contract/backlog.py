@@ -71,6 +71,11 @@ class Backlog:
         self.memory = mmap.mmap(self._fd, capacity_bytes)
         self._view = memoryview(self.memory)
 
+    def __del__(self) -> None:
+        """Gives the descriptor back: the mapping has one of its own."""
+        if getattr(self, "_fd", -1) >= 0:
+            os.close(self._fd)
+
     def write(self, at: int, header: bytes, payload: bytes | bytearray | memoryview) -> None:
         """Writes a frame, which does not wrap, at a place in the memory."""
         size = len(header) + len(payload)

@@ -195,6 +195,15 @@ def mapped_bytes(backlog: Backlog) -> int:
     return found
 
 
+def test_ring_that_nobody_has_any_more_leaves_no_descriptor() -> None:
+    """It is a file of memory."""
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    backlog = Backlog(65_536)
+    assert len(list(Path("/proc/self/fd").iterdir())) > before
+    del backlog
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
 @pytest.mark.parametrize("seed", range(10))
 def test_a_ring_kept_full_to_the_last_byte_overwrites_nothing(seed: int) -> None:
     """A long walk along the edges: frames that end exactly where room, ring or header end, one byte more or less."""
