@@ -29,8 +29,8 @@ ROOM_BYTES = 32_768
 
 DIGEST_KEY_BYTES = 16
 
-# How long the first collector waits for the end of the function's init, whose processor it would take: on a quarter of
-# a core it is loaded in 30 ms. An init that takes longer goes on beside it, so that what it logs is taken.
+# How long the first collector waits for the end of the function's init, of whose processor it would take 7 ms. An init
+# that takes longer goes on beside it, so that what it logs is taken.
 INIT_S = 1.0
 
 

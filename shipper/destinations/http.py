@@ -21,7 +21,7 @@ from shipper.errors import ExchangeError, PendingError
 from shipper.model.resource import USER_AGENT
 from shipper.transport.address import Address, parse, user_of
 from shipper.transport.pool import Pool
-from shipper.transport.request import QUICK, Efforts, ended, gzipped, head_of, joined, libraries, merged
+from shipper.transport.request import QUICK, Efforts, compressors, ended, gzipped, head_of, joined, merged
 from shipper.transport.response import MOST_BODY, Response, retry_after_s
 
 TYPE_CHECKING = False
@@ -315,7 +315,7 @@ class Senders:
     def __init__(self, settings: Settings, timing: "Timing", log: Log, on_response: OnResponse | None = None) -> None:
         self._settings = settings
         self._timing = timing
-        self._log = libraries.log = log
+        self._log = compressors.log = log
         self._on_response = on_response
         self._pools: dict[tuple[str, str, int, TlsFiles], Pool] = {}
         self._said: set[Unusable] = set()

@@ -115,7 +115,7 @@ def joined(head: bytes, items: Sequence[bytes], separator: bytes, tail: bytes) -
     return separator.join(pieces)
 
 
-class _Library:
+class _Compressor:
     """What compresses large bodies.
 
     Args:
@@ -134,16 +134,16 @@ class _Library:
         return self._compressobj(self._levels[effort], zlib.DEFLATED, _GZIP_WBITS, self._mem_level, _GZIP_STRATEGY)
 
 
-class Libraries:
+class Compressors:
     """Which library compresses large bodies: zlib, and zlib-ng once there were so many of them that it pays.
 
     Attributes:
-        library: The one.
+        used: The one.
         log: Is told, once, why there is no zlib-ng.
     """
 
     def __init__(self) -> None:
-        self.library = _Library(zlib.compressobj, _ZLIB_LEVELS, _ZLIB_MEM_LEVEL)
+        self.used = _Compressor(zlib.compressobj, _ZLIB_LEVELS, _ZLIB_MEM_LEVEL)
         self.log: Log | None = None
         self._left_bytes = _NG_FROM_BYTES
 
@@ -165,11 +165,11 @@ class Libraries:
             return
         from zlib_ng import zlib_ng
 
-        self.library = _Library(zlib_ng.compressobj, _NG_LEVELS, _NG_MEM_LEVEL)
+        self.used = _Compressor(zlib_ng.compressobj, _NG_LEVELS, _NG_MEM_LEVEL)
 
 
 # The process's: a library is loaded once.
-libraries = Libraries()
+compressors = Compressors()
 
 
 class Efforts:
@@ -177,26 +177,26 @@ class Efforts:
 
     def __init__(self) -> None:
         self._effort = USUAL
-        self._library: _Library | None = None
+        self._compressor: _Compressor | None = None
         self._bodies = 0
 
     def of(self, items: Sequence[bytes], body_bytes: int) -> int:
         """What to do for items, and what is around them, of so many bytes together."""
         if body_bytes < _LARGE_BYTES:
             return USUAL
-        if self._bodies % _BODIES_BETWEEN == 0 or self._library is not libraries.library:
-            self._library = libraries.library
-            self._effort = self._compared(items, self._library)
+        if self._bodies % _BODIES_BETWEEN == 0 or self._compressor is not compressors.used:
+            self._compressor = compressors.used
+            self._effort = self._compared(items, self._compressor)
         self._bodies += 1
         return self._effort
 
-    def _compared(self, items: Sequence[bytes], library: _Library) -> int:
+    def _compared(self, items: Sequence[bytes], compressor: _Compressor) -> int:
         some = bytearray()
         for item in items:
             some += item[:_COMPARED_BYTES]
             if len(some) >= _COMPARED_BYTES:
                 break
-        usual, lazy = (len(gzip.compress(some)) + len(gzip.flush()) for gzip in map(library.gzip, (USUAL, LAZY)))
+        usual, lazy = (len(gzip.compress(some)) + len(gzip.flush()) for gzip in map(compressor.gzip, (USUAL, LAZY)))
         return USUAL if usual <= (1 - _PAYS) * lazy else LAZY
 
 
@@ -207,7 +207,7 @@ def gzipped(head: bytes, items: Sequence[bytes], separator: bytes, tail: bytes, 
         level = _ZLIB_LEVELS[effort]
         small = zlib.compressobj(level, zlib.DEFLATED, _SMALL_GZIP_WBITS, _SMALL_MEM_LEVEL, _GZIP_STRATEGY)
         return small.compress(b"%b%b%b" % (head, separator.join(items), tail)) + small.flush()
-    gzip = libraries.library.gzip(effort)
+    gzip = compressors.used.gzip(effort)
     pieces = [gzip.compress(head)]
     body_bytes = 0
     for start in range(0, len(items), _ITEMS_AT_ONCE):
@@ -217,5 +217,5 @@ def gzipped(head: bytes, items: Sequence[bytes], separator: bytes, tail: bytes, 
         body_bytes += len(some)
         pieces.append(gzip.compress(some))
     pieces += (gzip.compress(tail), gzip.flush())
-    libraries.count(body_bytes)
+    compressors.count(body_bytes)
     return b"".join(pieces)

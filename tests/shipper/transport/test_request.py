@@ -11,17 +11,17 @@ from hypothesis import strategies as st
 
 from lifecycle.contract.log import Log
 from shipper.transport import request
-from shipper.transport.request import LAZY, QUICK, USUAL, Efforts, Libraries, ended, gzipped, head_of, joined, merged
+from shipper.transport.request import LAZY, QUICK, USUAL, Compressors, Efforts, ended, gzipped, head_of, joined, merged
 
 # Up to so much a body is a small one, and after so much in large ones zlib-ng is there.
 SMALL, ENOUGH = 16_384, 393_216
 
 
 @pytest.fixture(autouse=True)
-def libraries(monkeypatch: pytest.MonkeyPatch) -> Libraries:
+def compressors(monkeypatch: pytest.MonkeyPatch) -> Compressors:
     """Of a process that has compressed nothing yet."""
-    fresh = Libraries()
-    monkeypatch.setattr(request, "libraries", fresh)
+    fresh = Compressors()
+    monkeypatch.setattr(request, "compressors", fresh)
     return fresh
 
 
@@ -67,12 +67,12 @@ def test_the_other_library_is_loaded_where_it_pays_and_not_before() -> None:
 
 
 def test_without_the_other_library_bodies_are_compressed_as_before(
-    libraries: Libraries, monkeypatch: pytest.MonkeyPatch
+    compressors: Compressors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As in a checkout that lacks it, or with a Python that it is not built for; it is said once."""
     monkeypatch.setitem(sys.modules, "zlib_ng", None)
     said: list[bytes] = []
-    libraries.log = Log("shipper", "debug", write=said.append)
+    compressors.log = Log("shipper", "debug", write=said.append)
     made = [gzipped(b"", body_of(ENOUGH), b"", b"") for _ in range(3)]
     assert made == made[:1] * 3
     assert zlib.decompress(made[0], 31) == b"".join(body_of(ENOUGH))
@@ -94,12 +94,12 @@ def test_the_other_library_leaves_as_much_of_text() -> None:
     assert after < 775_000 * len(items) / 60_000
 
 
-def test_efforts_are_compared_anew_with_another_library(libraries: Libraries) -> None:
+def test_efforts_are_compared_anew_with_another_library(compressors: Compressors) -> None:
     """It has levels of its own."""
     items, efforts = records(repeats_from_long_before=False), Efforts()
     size = sum(map(len, items))
-    known = libraries.library
-    while libraries.library is known:
+    known = compressors.used
+    while compressors.used is known:
         assert efforts.of(items, size) == LAZY
         gzipped(b"", items, b"", b"", LAZY)
     usual, lazy = (len(gzipped(b"", items, b"", b"", effort)) for effort in (USUAL, LAZY))
