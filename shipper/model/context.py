@@ -257,6 +257,7 @@ class RequestRecord(msgspec.Struct):
 
 
 NOTHING = Context()
+_DIGITS = b"-0123456789"
 _requests = msgspec.json.Decoder(RequestRecord)
 _contexts = msgspec.msgpack.Decoder(Context)
 _encoder = msgspec.msgpack.Encoder()
@@ -292,11 +293,14 @@ def unpacked(data: bytes) -> Context:
 
 
 def request_id_of(record: bytes) -> str:
-    """The `requestId` of a record that is an object; "" without one."""
+    """The `requestId` of a record that is an object, also a number; "" without one."""
     if not record.startswith(b"{"):
         return ""
     try:
         request_id = _requests.decode(record).requestId
+    except msgspec.ValidationError:
+        raw = bytes(msgspec.json.decode(record, type=dict[str, msgspec.Raw]).get("requestId", b""))
+        request_id = raw.decode() if raw and raw[0] in _DIGITS else ""
     except msgspec.MsgspecError:
         return ""
     return request_id if len(request_id) <= MOST_ID else ""

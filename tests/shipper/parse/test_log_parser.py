@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shipper.destinations.lines import Lines
@@ -140,6 +140,8 @@ def test_a_plain_text_line_is_written_the_same_without_a_record(sent: list[Any],
 
 
 @given(EVENTS, st.sampled_from(CONTEXTS))
+@example([event({"requestId": 0}, "platform.start")], CONTEXTS[0])
+@example([event({"requestId": [0]}, "platform.start")], CONTEXTS[0])
 def test_an_event_is_written_the_same_without_a_record(sent: list[Any], context: Context) -> None:
     """Byte for byte: whose line it is comes to the same."""
     encoder, parser = Lines(settings_of(AWS_LAMBDA_FUNCTION_NAME="f")), LogParser()
