@@ -270,27 +270,23 @@ class Pipeline:
         if not lines:
             run.read_bytes = 0
             return 0
-        count = batch.add_lines_within(lines, limits.batch_bytes)
+        count = batch.add_lines(lines, limits.batch_bytes)
         run.keep(count)
         run.is_taken = count > 0
         return count
 
     def _written(self, run: Run, index: int, context: Context) -> list[bytes]:
         """The lines of a run as they are written; none where each has to be read by itself."""
-        if isinstance(run, TextRun):
-            write, some = self._encoder.text_lines, slice(len(run.rows))
-            if write is None:
-                return []
-            return write(run.texts[some], run.times_ns[some], run.levels[some], run.origin, index)
         several = self._encoder.several
-        records = self._parser.records(run, index, context) if several is not None else None
-        return several(records) if several is not None and records is not None else []
+        if several is None:
+            return []
+        records = run.records(index) if isinstance(run, TextRun) else self._parser.records(run, index, context)
+        return several(records) if records is not None else []
 
     def _run(self, payload: memoryview, at: int) -> Run | int:
         """Lines that are read together, at a place of a frame; else how much of it is read event by event."""
         self._under_way.words[1] = SEVERAL + 1
-        texts = self._texts.run(payload, at, self._context) if self._encoder.text_lines is not None else None
-        run = texts or self._json_run(payload, at)
+        run = self._texts.run(payload, at, self._context) or self._json_run(payload, at)
         if run is not None:
             self._misses = 0
             return run
@@ -300,7 +296,7 @@ class Pipeline:
     def _json_run(self, payload: memoryview, at: int) -> Run | None:
         """Such that are JSON of one shape."""
         shapes = self._parser.shapes
-        if shapes is None or self._encoder.several is None:
+        if shapes is None:
             return None
         run = shapes.run(payload, at, self._telling(self._context))
         return run if run is not None and is_utf8(run.raw) else None
@@ -352,12 +348,7 @@ class Pipeline:
         self._deadly_here = {index for offset, index in self._deadly if offset == frame.start}
         if ALL_OF_IT in self._deadly_here:
             return islice(unread_events(frame), skip, None)
-        finds_texts = self._encoder.text_lines is not None
-        if (
-            len(frame.payload) >= LEAST_FOR_RUNS_BYTES
-            and self._is_plain
-            and (finds_texts or len(frame.payload) > DECODED_BYTES or self._parser.shapes is not None)
-        ):
+        if len(frame.payload) >= LEAST_FOR_RUNS_BYTES and self._encoder.several is not None and self._is_plain:
             return events_and_runs(frame, skip, self._run)
         return islice(events(frame), skip, None)
 

@@ -5,10 +5,11 @@ row.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 
 import msgspec
 
-from shipper.delivery.interfaces import Several
+from shipper.delivery.interfaces import Joined, Several, items_of
 from shipper.delivery.outcome import Outcome
 from shipper.model.context import NOTHING, Context
 from shipper.model.signals import LOGS, SIGNALS
@@ -64,7 +65,7 @@ class Parcel:
         signal: Which one.
         key: Of the records; "" where they have none.
         records: As the destination's body has them.
-        rows: For each, the row of the batch it came from.
+        rows: For each, the row of the batch it came from; of joined ones, the first.
         unproven: By index in `records`, among those that are owed.
         pending: Records in a request whose answer may still come, and what waits for it; None if there is none.
         asked_s: When its last request was sent, on the clock.
@@ -98,6 +99,11 @@ class Parcel:
     def floor(self) -> int | None:
         """Row of the first record that is owed; None if none is."""
         return None if self.is_done else self.rows[self._first]
+
+    def rows_of(self, at: int) -> range:
+        """The rows of the batch that a record came from."""
+        record, row = self.records[at], self.rows[at]
+        return range(row, row + (record.items if isinstance(record, Joined) else 1))
 
     def owed(self) -> Sequence[int]:
         """Indexes of the records that are neither delivered nor dropped."""
@@ -211,47 +217,68 @@ class Batch:
 
     def add_line(self, record: bytes) -> None:
         """Adds a row that is a log record without a key and nothing else, in as few steps as there can be."""
-        parcel = self.parcels.get(LOGS)
-        if parcel is None:
-            parcel = self.parcels[LOGS] = Parcel(LOGS)
+        parcel = self.parcels.get(LOGS) or self._lines
         parcel.records.append(record)
         parcel.rows.append(self.rows)
         self.body_bytes += len(record) + 1
         self.rows += 1
 
-    def add_lines(self, records: Sequence[bytes], most_bytes: int) -> bool:
-        """Adds rows that are such records, if the batch is then no larger than so many bytes; whether it does."""
-        size = self.body_bytes + sum(map(len, records)) + len(records)
+    def add_lines(self, records: Sequence[bytes], most_bytes: int) -> int:
+        """Adds rows that are such records, joined or not, as many as it has room for.
+
+        Args:
+            records: Of these rows.
+            most_bytes: How large the batch is then, at most.
+
+        Returns:
+            How many rows.
+        """
+        if isinstance(records[0], Joined):
+            return self._add_joined(records, most_bytes)
+        size, count = self.body_bytes + sum(map(len, records)) + len(records), len(records)
         if size > most_bytes:
-            return False
+            size = self.body_bytes
+            for place, record in enumerate(records):
+                if size + len(record) > most_bytes:
+                    count = place
+                    break
+                size += len(record) + 1
+        if count:
+            parcel = self._lines
+            parcel.records += records[:count]
+            parcel.rows += range(self.rows, self.rows + count)
+            self.body_bytes, self.rows = size, self.rows + count
+        return count
+
+    def _add_joined(self, records: Sequence[bytes], most_bytes: int) -> int:
+        first = self.rows
+        for record in records:
+            count = items_of(record)
+            size = self.body_bytes + len(record) + count
+            if size > most_bytes:
+                if isinstance(record, Joined):
+                    self.add_lines(record.each(), most_bytes)
+                break
+            parcel = self._lines
+            parcel.records.append(record)
+            parcel.rows.append(self.rows)
+            self.body_bytes, self.rows = size, self.rows + count
+        return self.rows - first
+
+    @property
+    def _lines(self) -> Parcel:
+        """Where log records without a key are."""
         parcel = self.parcels.get(LOGS)
         if parcel is None:
             parcel = self.parcels[LOGS] = Parcel(LOGS)
-        rows = self.rows + len(records)
-        parcel.records += records
-        parcel.rows += range(self.rows, rows)
-        self.body_bytes, self.rows = size, rows
-        return True
-
-    def add_lines_within(self, records: list[bytes], most_bytes: int) -> int:
-        """Adds as many of such records as there is room for; how many."""
-        if not self.add_lines(records, most_bytes):
-            size = self.body_bytes
-            for count, record in enumerate(records):
-                if size + len(record) > most_bytes:
-                    records = records[:count]
-                    break
-                size += len(record) + 1
-            if records:
-                self.add_lines(records, size)
-        return len(records)
+        return parcel
 
     def reject(self, signal: str, records: int) -> None:
         """Notes that a request of a signal was taken without some records."""
         self.rejected[signal] = self.rejected.get(signal, 0) + records
 
     def divide(self, parcel: Parcel, at: int) -> int:
-        """Divides a record between the items that it stands for, if it can be; its row becomes as many.
+        """Divides a record between the items that it stands for, if it can be; a row of its own becomes as many.
 
         Returns:
             How many records it is now.
@@ -261,6 +288,9 @@ class Batch:
         if not parts:
             return 1
         row, more = parcel.rows[at], len(parts) - 1
+        if isinstance(record, Joined):  # each of them has a row already
+            parcel.replace(at, parts, [row + first for first in accumulate(map(items_of, parts[:-1]), initial=0)])
+            return more + 1
         position = self.position(row)
         for one in self.parcels.values():
             one.rows = [found + more if found > row else found for found in one.rows]
@@ -274,14 +304,14 @@ class Batch:
             rows.difference_update([found for found in rows if found > row])
             rows.update(moved)
         self._marks = [(first + more if first > row else first, mark) for first, mark in self._marks]
-        size, items = self.lost_bytes.get(row, 0), sum(part.items for part in parts)
+        size, items = self.lost_bytes.get(row, 0), sum(map(items_of, parts))
         for place, part in enumerate(parts):
             if place:
                 self._marks.append((row + place, position))
                 self.exported[row + place] = self.exported[row]
-            self.weights[row + place] = part.items
-            self.lost_bytes[row + place] = size * part.items // max(1, items)
-            position = Position(position.through, position.skip + part.items, position.context)
+            self.weights[row + place] = items_of(part)
+            self.lost_bytes[row + place] = size * items_of(part) // max(1, items)
+            position = Position(position.through, position.skip + items_of(part), position.context)
         self._marks.sort(key=_first_of)
         self.rows += more
         return more + 1
@@ -333,10 +363,18 @@ class Batch:
         for parcel in self.parcels.values():
             if parcel.signal == signal:
                 owed = parcel.owed()
-                lost += len(owed)
-                for at in owed:
-                    self.lost.setdefault(parcel.rows[at], reason)
+                lost += self._give_up(parcel, owed, reason)
                 parcel.settle(owed)
+        return lost
+
+    def _give_up(self, parcel: Parcel, indexes: Sequence[int], reason: str) -> int:
+        """Notes why records are lost; how many rows those are."""
+        lost = 0
+        for at in indexes:
+            rows = parcel.rows_of(at)
+            lost += len(rows)
+            for row in rows:
+                self.lost.setdefault(row, reason)
         return lost
 
     def lose_before(self, offset: int, reason: str) -> None:
@@ -344,8 +382,7 @@ class Batch:
         limit = min((first for first, mark in self._marks if mark.through >= offset), default=self.rows)
         for parcel in self.parcels.values():
             owed = [at for at in parcel.owed() if parcel.rows[at] < limit]
-            for at in owed:
-                self.lost.setdefault(parcel.rows[at], reason)
+            self._give_up(parcel, owed, reason)
             parcel.settle(owed)
             parcel.pending = None
 

@@ -17,7 +17,7 @@ from lifecycle.contract.wire import UNDELIVERED, UNSUPPORTED
 from shipper.delivery import retry
 from shipper.delivery.batch import Batch, BatchLimits, Parcel
 from shipper.delivery.health import Health
-from shipper.delivery.interfaces import Several, items_of
+from shipper.delivery.interfaces import Joined, is_ours, items_of
 from shipper.delivery.outcome import Outcome, Verdict
 from shipper.delivery.poison import LEAST_BYTES, MOST_SHIPMENTS, Isolation
 from shipper.errors import HeldError, SupervisorGoneError
@@ -415,9 +415,13 @@ class Delivery:
 
     def _is_known_too_large(self, task: _Task) -> bool:
         """Whether the destination found less than this too large, of which it need not be asked again."""
-        if len(task.piece) == 1:
+        if not self._holds_several(task):
             return False
         return sum(len(task.parcel.records[at]) for at in task.piece) > self._limits.batch_bytes
+
+    def _holds_several(self, task: _Task) -> bool:
+        """Whether the request under way holds several records."""
+        return len(task.piece) > 1 or isinstance(task.parcel.records[task.piece[0]], Joined)
 
     def _note(self, task: _Task, outcome: Outcome) -> None:
         """Takes note of what became of a request."""
@@ -432,9 +436,9 @@ class Delivery:
                     health.took(task.late_s)
                     # What others made is no sign that what we make of events was taken.
                     records = task.parcel.records
-                    if type(records[piece[0]]) is bytes or any(not isinstance(records[at], Several) for at in piece):
+                    if any(is_ours(records[at]) for at in piece):
                         task.batch.taken.add(task.parcel.signal)
-            case Verdict.SPLIT if len(piece) > 1 and outcome.reason != "batch_bytes":
+            case Verdict.SPLIT if outcome.reason != "batch_bytes" and self._holds_several(task):
                 self._shrink(task, outcome)
             case Verdict.RETRY | Verdict.HELD:
                 outcome = health.failed(outcome, is_final=self._timing.is_final)
@@ -547,9 +551,9 @@ class Delivery:
         dropped, task.isolation.dropped = task.isolation.dropped, []
         for at, outcome in dropped:
             reason = TOO_LARGE if outcome.verdict is Verdict.SPLIT else REFUSED
-            row = task.parcel.rows[at]
-            task.batch.lost[row] = reason
-            position = task.batch.position(row)
+            rows = task.parcel.rows_of(at)
+            task.batch.lost.update(dict.fromkeys(rows, reason))
+            position = task.batch.position(rows[0])
             # One warning a batch: a destination that refuses everything must not fill the function's log.
             say = task.health.log.debug if self._has_dropped else task.health.log.warning
             self._has_dropped = True

@@ -48,14 +48,27 @@ class Several(bytes):
 
     items: int
 
-    def divided(self) -> "tuple[Several, ...]":
+    def divided(self) -> "tuple[bytes, ...]":
         """Its parts, in order; none where it cannot be divided."""
+        raise NotImplementedError
+
+
+class Joined(Several):
+    """Records of as many rows of a batch that follow one another, one of each: lines that were written at once."""
+
+    def each(self) -> "list[bytes]":
+        """These records, in order."""
         raise NotImplementedError
 
 
 def items_of(record: bytes) -> int:
     """How many items of what the ledger counts a record stands for."""
     return record.items if isinstance(record, Several) else 1
+
+
+def is_ours(record: bytes) -> bool:
+    """Whether we wrote a record, and not whoever exported it."""
+    return not isinstance(record, Several) or isinstance(record, Joined)
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):

@@ -88,6 +88,8 @@ class Isolation:
         # What is in a request that is under way is not sent beside it.
         aside = {*parcel.unproven, *(parcel.pending[0] if parcel.pending else ())}
         clear = [at for at in owed if at not in aside] if aside else owed
+        if is_searching and clear:
+            clear = self._down_to_one(list(clear))
         # From the last to be sent to the first.
         self._pieces = [[at] for at in reversed(self._due_unproven())]
         if is_searching and len(clear) > 1:
@@ -194,6 +196,12 @@ class Isolation:
             self.failed = outcome
         elif len(parcel.unproven) >= MOST_IN_A_ROW:
             self._look_elsewhere(outcome)
+
+    def _down_to_one(self, indexes: list[int]) -> list[int]:
+        """The same records, the last one divided as far as it can be: it is to tell of the server with one request."""
+        while (parts := self._divide(indexes[-1])) > 1:
+            indexes += range(indexes[-1] + 1, indexes[-1] + parts)
+        return indexes
 
     def _divided(self, at: int) -> int:
         """Divides a record, if it stands for several items; returns how many it is now."""

@@ -91,16 +91,14 @@ class Run(msgspec.Struct, gc=False):
     """Function's lines that follow one another and are alike, found without being decoded.
 
     Attributes:
-        raw: Their events as they came, with what follows each.
-        rows: Of each what a pattern found.
-        shape: What they have in common: whose pattern it was.
+        size: Of their events as they came, with what follows each, in bytes.
+        rows: Of each what was found.
         is_taken: Whether they were taken so.
         read_bytes: Else so much of them, at least, is to be decoded before anything is looked for again; 0: all of it.
     """
 
-    raw: bytes
+    size: int
     rows: "list[Any]"
-    shape: object
     is_taken: bool = False
     read_bytes: int = 0
 
@@ -234,9 +232,9 @@ def _in_pieces(payload: memoryview, skip: int, find: "Find | None") -> "Iterator
         if not isinstance(found, int):
             yield (found,)
             if found.is_taken:
-                at += len(found.raw)
+                at += found.size
                 continue
-            found = found.read_bytes or len(found.raw) - len("},")
+            found = found.read_bytes or found.size - len("},")
         end, decoded = _piece(payload, at, found)
         if decoded is None and found < DECODED_BYTES:
             end, decoded = _piece(payload, at, DECODED_BYTES)

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from shipper.model.events import AnyEvent, Event
 
     WriteText = Callable[[bytes, int, str, "Origin", int], bytes]
-
-    WriteTexts = Callable[[Sequence[bytes], Sequence[int], Sequence[str], "Origin", int], list[bytes]]
 else:
     AnyEvent = Protocol = object
 
@@ -139,7 +137,7 @@ class Records(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         index: Place in the batch of the first.
         origin: Where they come from.
-        bodies: Texts without an escape, without their quotes.
+        bodies: Texts, not as JSON has them but themselves, in UTF-8; of all that JSON escapes they have tabs alone.
         times_ns: When each was written, in nanoseconds since the epoch.
         levels: As written; "" for none.
         attributes: What stands beside the bodies.
@@ -162,18 +160,14 @@ class Encoder(Protocol):
         text_line: Writes a plain text line, one without an exception and with a time, without a record: the same bytes
             that `log` makes of it. Given are the JSON string as it came, when it was written, in nanoseconds since the
             epoch, the level as written ("" for none), its origin and its index. None where there is no shorter way.
-        text_lines: Writes several that follow each other and are of one origin: the same bytes for each. Given are
-            their texts, not as JSON has them but themselves, in UTF-8 and without a final newline; when each was
-            written, and its level; their origin, and the index of the first. None where each is written alone.
         event: Writes an event, given where it comes from and its index: the same bytes that `log` makes of its record,
             for a destination that writes events as they came. None where that is not so.
-        several: Writes records by column: of each the same bytes that `log` makes of it. None where there is no such
-            way.
+        several: Writes records by column: of each the same bytes that `log` makes of it, of some that follow one
+            another together where they are joined. None where there is no such way.
         key: What records of a request must have in common, for a destination that groups them. None where it does not.
     """
 
     text_line: "WriteText | None" = None
-    text_lines: "WriteTexts | None" = None
     event: "Callable[[Event, Origin, int], bytes] | None" = None
     several: "Callable[[Records], list[bytes]] | None" = None
     key: "Callable[[LogRecord], str] | None" = None

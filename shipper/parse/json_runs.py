@@ -53,8 +53,7 @@ def records_of(run: "JsonRun", index: int, named: "Named", origin_of: "Callable[
     Raises:
         msgspec.DecodeError: One of the values is no JSON.
     """
-    shape: Shape = run.shape  # type: ignore[assignment]
-    values: Sequence[Sequence[bytes]] = run.columns
+    shape, values = run.shape, run.columns
     times_ns: Sequence[int] = run.rows
     if NO_TIME in times_ns:
         return None

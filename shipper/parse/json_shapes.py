@@ -279,9 +279,13 @@ class JsonRun(Run, kw_only=True, gc=False):
 
     Attributes:
         rows: When the event of each was made, in nanoseconds since the epoch; `NO_TIME` where that is not told.
+        raw: Their events as they came, with what follows each.
+        shape: What they have in common.
         columns: Their values, by place.
     """
 
+    raw: bytes
+    shape: Shape
     columns: "Sequence[Sequence[bytes]]"
 
     def keep(self, count: int) -> None:
@@ -290,7 +294,8 @@ class JsonRun(Run, kw_only=True, gc=False):
             end = -1
             for _ in range(count):
                 end = self.raw.find(_BETWEEN, end + 1)
-            self.raw, self.rows = self.raw[: end + len(b"},")], self.rows[:count]
+            self.size = end + len(b"},")
+            self.raw, self.rows = self.raw[: self.size], self.rows[:count]
             self.columns = [column[:count] for column in self.columns]
 
 
@@ -373,7 +378,8 @@ def _split(shape: Shape, chunk: bytes, telling: "Sequence[bytes]", *, is_last: b
     times_ns, columns, size, is_whole = plan.columns(text[:-1] + _BETWEEN[1:] if is_last else text)
     if not size:
         return None
-    run = JsonRun(chunk[:size], times_ns, shape, columns=[columns[place] for place in range(len(columns))])
+    values = [columns[place] for place in range(len(columns))]
+    run = JsonRun(size, times_ns, raw=chunk[:size], shape=shape, columns=values)
     return run, _keep_plain(run, telling) and is_whole
 
 
@@ -393,15 +399,14 @@ def _found(shape: Shape, chunk: bytes, telling: "Sequence[bytes]", *, is_last: b
     written, *columns, _ = zip(*rows, strict=False)
     shape.planned(columns)
     raw = part[: len(part) - len(rest)] if rest else part
-    run = JsonRun(raw, list(map(times.__getitem__, written)), shape, columns=columns)
+    run = JsonRun(len(raw), list(map(times.__getitem__, written)), raw=raw, shape=shape, columns=columns)
     return run, _keep_plain(run, telling) and end < 0 and _BETWEEN not in rest
 
 
 def _keep_plain(run: JsonRun, telling: "Sequence[bytes]") -> bool:
     """Leaves those lines that have to be looked at one by one, and what follows them; whether there are none."""
-    shape: Shape = run.shape  # type: ignore[assignment]
     count, words = len(run.rows), (b'"', b"\\", *telling)
-    for column, is_text in zip(run.columns, shape.texts, strict=True):
+    for column, is_text in zip(run.columns, run.shape.texts, strict=True):
         is_same = column[0] is column[-1] and column.count(column[0]) == len(column)
         values = column[:1] if is_same else column
         if is_text:

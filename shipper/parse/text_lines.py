@@ -11,7 +11,7 @@ from operator import itemgetter
 from lifecycle.contract.json_text import is_utf8
 from shipper.model.context import NOTHING
 from shipper.model.events import Run
-from shipper.model.log_record import Origin
+from shipper.model.log_record import Origin, Records
 from shipper.parse.log_parser import BRACE, UNPLAIN, LogParser, is_unplain
 from shipper.parse.text_formats import BEGINNINGS, FORMATS, SMALL, likely_head, text_head, told_whole
 from shipper.parse.times import NEAR_NS, unix_ns
@@ -34,9 +34,13 @@ _KIND = b'","type":"function","record":"'
 _TIME_BYTES = len("2024-05-20T16:29:45.008Z")
 _HEAD_BYTES = _TIME_BYTES + len(_KIND)
 
-# Looked at at once: less where lines that follow one another are few. From 30,000 bytes on Python's search prepares
-# itself anew for each piece that it finds.
+# Split at once: less where lines that follow one another are few. From 30,000 bytes on Python's search prepares itself
+# anew for each piece that it finds.
 _LEAST_BYTES, _MOST_BYTES = 2048, 28_672
+
+# So many such parts are read together: what is done for all of their lines takes as long as some dozen of them. With
+# more of them, what is written is so large that malloc(3) has it from the kernel, and back there, each time.
+_PARTS = 2
 
 # Most lines of a burst share their moment with others, and what they begin with but for that.
 _MOST_REMEMBERED = 512
@@ -57,7 +61,7 @@ class TextRun(Run, kw_only=True, gc=False):
         times_ns: When each was written, in nanoseconds since the epoch.
         levels: As written; "" for none.
         origin: Where they come from.
-        between_bytes: What of `raw` stands between the texts of two, but for what of the second stands before its own.
+        between_bytes: How many stand between what was found of two.
     """
 
     texts: list[bytes]
@@ -69,8 +73,18 @@ class TextRun(Run, kw_only=True, gc=False):
     def keep(self, count: int) -> None:
         """Leaves all but the first to be looked for again."""
         if count < len(self.rows):
-            self.raw = self.raw[: sum(map(len, self.rows[:count])) + count * self.between_bytes]
             self.rows = self.rows[:count]
+            self.size = sum(map(len, self.rows)) + count * self.between_bytes
+
+    def records(self, index: int) -> Records:
+        """What they mean.
+
+        Args:
+            index: Place of the first in the batch.
+        """
+        count = len(self.rows)
+        some = slice(count)
+        return Records(index, self.origin, self.texts[some], self.times_ns[some], self.levels[some], (), ("",) * count)
 
 
 class TextLines:
@@ -110,27 +124,49 @@ class TextLines:
             return None
         if context is not self._context:
             self._context, self._origins = context, {}
-        chunk = bytes(payload[at : at + self._most_bytes])
-        if at + len(chunk) == len(payload):
-            last = len(chunk) - len(_LAST) if chunk.endswith(_LAST) else chunk.rfind(_BETWEEN)
-        else:
-            last = chunk.rfind(_BETWEEN)
-        if last < 0 or not is_utf8(chunk[:last]):
+        pieces, end = self._pieces(payload, at + len(_OPEN))
+        if not pieces:
             return None
-        self._ending = _NEWLINE if chunk.endswith(_NEWLINE, 0, last) else b""
-        between = self._ending + _BETWEEN
-        pieces = chunk[len(_OPEN) : last - len(self._ending)].split(between)
         texts, times_ns, levels, origin = self._alike(pieces) or self._one_by_one(pieces)
         if origin is None:
             return None
-        raw, count = chunk[: last + len(_CLOSE) + 1], len(texts)
+        count, between_bytes = len(texts), len(self._ending) + len(_BETWEEN)
         is_whole = count == len(pieces)
         self._most_bytes = min(2 * self._most_bytes, _MOST_BYTES) if is_whole else max(_LEAST_BYTES, 256 * count)
+        size = end - at
         run = TextRun(
-            raw, pieces, None, texts=texts, times_ns=times_ns, levels=levels, origin=origin, between_bytes=len(between)
+            size, pieces, texts=texts, times_ns=times_ns, levels=levels, origin=origin, between_bytes=between_bytes
         )
         run.keep(count)
         return run
+
+    def _pieces(self, payload: memoryview, at: int) -> tuple[list[bytes], int]:
+        """Events that a frame goes on with, and where those end: each without what stands between two like them.
+
+        Args:
+            payload: The frame's.
+            at: Where the first one's time begins.
+        """
+        pieces: list[bytes] = []
+        size = len(payload)
+        for _ in range(_PARTS if self._most_bytes == _MOST_BYTES else 1):
+            part = bytes(payload[at : at + self._most_bytes])
+            if not pieces:
+                first = part.find(_CLOSE, _HEAD_BYTES)
+                self._ending = _NEWLINE if part.endswith(_NEWLINE, 0, max(0, first)) else b""
+            found = part.split(self._ending + _BETWEEN)
+            rest = found.pop()
+            is_last = at + len(part) == size and rest.endswith(self._ending + _LAST)
+            if is_last:
+                found.append(rest[: -len(self._ending + _LAST)])
+                rest = b""
+            if not found or not (part.isascii() or is_utf8(part[: len(part) - len(rest)])):
+                break
+            pieces += found
+            at += len(part) - len(rest)
+            if is_last:
+                return pieces, size
+        return pieces, at - len(_OPEN)
 
     def _alike(self, pieces: list[bytes]) -> "Lines | None":
         """Lines that say nothing but their text; None where there is another among them."""

@@ -65,8 +65,9 @@ _SMALL_GZIP_WBITS = 16 + 13
 _SMALL_MEM_LEVEL = 6
 _MOST_SMALL_ITEMS = 256
 
-# Items joined at a time: the whole body is never held beside its compressed form.
+# Items joined at a time, and bytes beyond which they are not: the whole body is never held beside its compressed form.
 _ITEMS_AT_ONCE = 64
+_BYTES_AT_ONCE = 65_536
 
 # They say where a request ends, and how it is encoded: no user's.
 _RESERVED = (
@@ -211,11 +212,13 @@ def gzipped(head: bytes, items: Sequence[bytes], separator: bytes, tail: bytes, 
     pieces = [gzip.compress(head)]
     body_bytes = 0
     for start in range(0, len(items), _ITEMS_AT_ONCE):
-        if start:
-            pieces.append(gzip.compress(separator))
-        some = separator.join(items[start : start + _ITEMS_AT_ONCE])
-        body_bytes += len(some)
-        pieces.append(gzip.compress(some))
+        some = items[start : start + _ITEMS_AT_ONCE]
+        size = sum(map(len, some))
+        body_bytes += size
+        for part in some if size > _BYTES_AT_ONCE else (separator.join(some),):
+            if len(pieces) > 1:
+                pieces.append(gzip.compress(separator))
+            pieces.append(gzip.compress(part))
     pieces += (gzip.compress(tail), gzip.flush())
     compressors.count(body_bytes)
     return b"".join(pieces)

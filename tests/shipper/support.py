@@ -12,7 +12,8 @@ from lifecycle.contract.backlog import Backlog, Writer
 from lifecycle.contract.frames import Frame
 from lifecycle.contract.log import Log
 from lifecycle.contract.settings import Settings
-from shipper.delivery.interfaces import NO_LIMITS, Limits, Request
+from shipper.delivery.batch import Parcel
+from shipper.delivery.interfaces import NO_LIMITS, Joined, Limits, Request
 from shipper.delivery.outcome import DONE, Outcome
 from shipper.model.context import NOTHING, Context
 from shipper.model.events import events as read_events
@@ -63,6 +64,15 @@ def encoded(encoder: Encoder, found: Frame, context: Context = NOTHING) -> list[
     parser = LogParser()
     parser.begin(found)
     return [encoder.log(parser.record(one, index, context)) for index, one in enumerate(read_events(found))]
+
+
+def each_of(parcel: Parcel) -> list[tuple[bytes, int]]:
+    """The records of a parcel, those that are joined each by itself, and the row of each."""
+    found: list[tuple[bytes, int]] = []
+    for at, record in enumerate(parcel.records):
+        records = record.each() if isinstance(record, Joined) else [record]
+        found += zip(records, parcel.rows_of(at), strict=True)
+    return found
 
 
 class Clock:

@@ -152,7 +152,6 @@ class Logs(Encoder):
         """Takes note of another encoding."""
         logs = self._encoding_of(LOGS).logs
         self.text_line, self.several, self._log = logs.text_line, logs.several, logs.log
-        self.text_lines = logs.text_lines
 
     def log(self, record: LogRecord) -> bytes:
         """One LogRecord."""

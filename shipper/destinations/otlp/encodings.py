@@ -7,12 +7,13 @@ is repeated.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 
 import msgspec
 
 from lifecycle.contract.log import Log
 from lifecycle.contract.schemes import JSON, PROTOBUF
-from shipper.delivery.interfaces import Request
+from shipper.delivery.interfaces import Joined, Request
 from shipper.delivery.outcome import Outcome, Verdict
 from shipper.destinations.destination import Endpoint, Sender
 from shipper.destinations.http import Bodies, Place
@@ -282,9 +283,10 @@ class Negotiation(Endpoint):
             from shipper.destinations.otlp.transcode import item_in_json, item_in_protobuf
 
             transcode = item_in_json if is_json else item_in_protobuf
+            each = chain.from_iterable([item.each() if isinstance(item, Joined) else (item,) for item in items])
             others = [
                 item if type(item) is Passed or item[0] == encoding.mark else transcode(self._signal, item)
-                for item in items
+                for item in each
             ]
         if Passed not in set(map(type, others)):
             return others

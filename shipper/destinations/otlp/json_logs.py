@@ -81,6 +81,8 @@ class LogRecords(Encoder):
     def several(self, records: Records) -> list[bytes]:
         """Records by column."""
         bodies = records.bodies
+        if b"\t" in b"".join(bodies):
+            bodies = [body.replace(b"\t", rb"\t") for body in bodies]
         start, head, end = self._origins.get(records.origin) or self._shared(records.origin)
         columns: list[Iterable[bytes]] = [
             repeat(start),

@@ -11,11 +11,12 @@ Source: opentelemetry/proto/logs/v1/logs.proto; semantic conventions, "Exception
 """
 
 from functools import partial
-from itertools import islice, repeat
-from operator import add
+from itertools import groupby
+from operator import add, itemgetter
 
 import msgspec
 
+from shipper.delivery.interfaces import Joined
 from shipper.destinations.otlp.protobuf_values import (
     LARGE_BYTES,
     any_value,
@@ -35,11 +36,13 @@ from shipper.destinations.otlp.values import (
     HUNDRED,
     LAST_DIGITS,
     TEN,
-    all_scoped,
+    by_scope,
+    class_of,
     exception_attributes,
     hundreds,
     looked_up,
     remember,
+    scope_of,
     scoped,
 )
 from shipper.model import semconv
@@ -48,7 +51,7 @@ from shipper.model.severity import number_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 _MOST_WORD_BYTES = 64
 
@@ -84,6 +87,22 @@ class Tail(msgspec.Struct, gc=False):
 
 
 _NO_TAIL = Tail(Origin(), 0, 0, b"", (), {}, bytes)
+
+
+class Fields(Joined):
+    """Log records in protobuf, each a field of its scope."""
+
+    def each(self) -> "list[bytes]":
+        """These, by themselves."""
+        from lifecycle.contract.otlp_wire import fields
+
+        return [scoped(self[begin:end], scope_of(self)) for _, begin, _, end in fields(self)]
+
+    def divided(self) -> "tuple[bytes, ...]":
+        """Both halves."""
+        records = self.each()
+        middle = len(records) // 2
+        return tuple(_joined(half) for half in (records[:middle], records[middle:]) if middle)
 
 
 class LogRecords(Encoder):
@@ -162,47 +181,10 @@ class LogRecords(Encoder):
             )
         )
 
-    def text_lines(
-        self, texts: "Sequence[bytes]", times_ns: "Sequence[int]", levels: "Sequence[str]", origin: Origin, index: int
-    ) -> list[bytes]:
-        """The same of lines that follow each other: what they share is found once, and the rest without a loop."""
-        items: list[bytes] = []
-        at, count = 0, len(texts)
-        while at < count:
-            room = HUNDRED - index % HUNDRED if index >= TEN else TEN - index
-            some = slice(at, at + room)
-            items += self._alike(texts[some], times_ns[some], levels[some], origin, index)
-            at, index = at + room, index + room
-        return items
-
-    def _alike(
-        self, texts: "Sequence[bytes]", times_ns: "Sequence[int]", levels: "Sequence[str]", origin: Origin, index: int
-    ) -> "Iterator[bytes]":
-        """Of such whose indexes differ in their last digits alone."""
-        tails = {level: self._tail(level, origin, index) for level in set(levels)}
-        tail = tails[levels[0]]
-        heads: Iterable[bytes]
-        ends: Iterable[bytes]
-        if len(tails) == 1:
-            heads, ends = looked_up(tail.heads, map(len, texts), tail.head), repeat(tail.end)
-        else:
-            pairs = zip(map(tails.__getitem__, levels), map(len, texts), strict=True)
-            heads = [one.heads.get(length) or one.head(length) for one, length in pairs]
-            ends = [tails[level].end for level in levels]
-        stamps = looked_up(self._stamps, times_ns, self._stamp)
-        digits = islice(tail.digits, index % HUNDRED, None)
-        return map(b"".join, zip(heads, texts, stamps, ends, digits, strict=False))
-
-    def _tail(self, level: str, origin: Origin, index: int) -> Tail:
-        tail = self._tails.get(level, _NO_TAIL)
-        if origin is not tail.origin or not tail.least <= index < tail.most:
-            tail = self._tail_of(origin, level, index)
-        return tail
-
     def several(self, records: Records) -> list[bytes]:
-        """Records by column."""
+        """Records by column: what they share is found once, and the rest without a loop."""
         bodies, levels, count = records.bodies, records.levels, len(records.bodies)
-        columns: list[Iterable[bytes]] = [bodies]
+        columns: list[bytes | Iterable[bytes]] = [bodies]
         size, sizes = _STAMP_BYTES, list[list[int]]()
         for attribute in records.attributes:
             name = attribute.name if attribute.name not in RESERVED else f"log.{attribute.name}"
@@ -222,35 +204,36 @@ class LogRecords(Encoder):
             sizes.append(list(map(len, severities)))
         ends: list[bytes] = []
         digits: list[bytes] = []
+        spans: list[tuple[int, int]] = []
         for known, last in hundreds(records.index, count):
-            ends += [severity + self._shared(records.origin, len(known) + len(last[0])) + known] * len(last)
+            end = severity + self._shared(records.origin, len(known) + len(last[0])) + known
+            spans.append((len(last), size + len(end) + len(last[0])))
+            ends += [end] * len(last)
             digits += last
-        end_bytes = len(ends[0]) + len(digits[0])
-        if len(ends[-1]) + len(digits[-1]) == end_bytes:
-            size += end_bytes
-        else:
-            sizes.append(list(map(len, map(add, ends, digits))))
         columns += (ends, digits)
-        heads = self._heads_of(list(map(len, bodies)), size, sizes)
-        return all_scoped(list(map(b"".join, zip(heads, *columns, strict=False))), records.scopes)
+        columns.insert(0, self._heads_of(list(map(len, bodies)), spans, sizes))
+        return _written(columns, count, records.scopes)
 
-    def _heads_of(self, lengths: list[int], size: int, sizes: list[list[int]]) -> "Iterable[bytes]":
+    def _heads_of(self, lengths: list[int], spans: list[tuple[int, int]], sizes: list[list[int]]) -> list[bytes]:
         """What stands before texts.
 
         Args:
             lengths: Theirs.
-            size: How many bytes follow each.
+            spans: Of how many that follow one another how many bytes follow each.
             sizes: How many more follow each.
         """
         if not sizes:
-            known = self._heads_by(size)
-            return looked_up(known, lengths, partial(self._head, known, size))
+            heads: list[bytes] = []
+            for size, group in groupby(spans, itemgetter(1)):
+                at, known = len(heads), self._heads_by(size)
+                some = lengths[at : at + sum(map(itemgetter(0), group))]
+                heads += looked_up(known, some, partial(self._head, known, size))
+            return heads
         bodies = looked_up(self._bodies, lengths, self._body)
         contents: Iterable[int] = map(add, lengths, map(len, bodies))
-        for more in sizes:
+        for more in ([size for count, size in spans for _ in range(count)], *sizes):
             contents = map(add, contents, more)
-        heads = looked_up(self._lengths, map(size.__add__, contents), self._length)
-        return map(add, heads, bodies)
+        return list(map(add, looked_up(self._lengths, contents, self._length), bodies))
 
     def _heads_by(self, size: int) -> dict[int, bytes]:
         """What is remembered of what stands before a text, by its length, that so many bytes follow."""
@@ -342,3 +325,36 @@ class LogRecords(Encoder):
 
 def _text_attribute(name: str, text: str) -> bytes:
     return key_value(b"\x32", name, field(b"\x0a", text.encode("utf-8", "replace")))
+
+
+def _written(columns: "Sequence[bytes | Iterable[bytes]]", count: int, scopes: "Sequence[str]") -> list[bytes]:
+    """Log records in protobuf, those of one scope that follow one another joined.
+
+    Args:
+        columns: What they consist of, one value where it is that of all.
+        count: How many they are.
+        scopes: Of each.
+    """
+    width = len(columns)
+    pieces = [b""] * (width * count)
+    for place, column in enumerate(columns):
+        pieces[place::width] = [column] * count if isinstance(column, bytes) else column
+    if scopes.count(scopes[0]) == count:
+        return [_fields_of(b"".join(pieces), count, scopes[0])]
+    items = [scoped(b"".join(pieces[at * width : (at + 1) * width]), scope) for at, scope in enumerate(scopes)]
+    groups = [(scope, list(group)) for scope, group in by_scope(items)]
+    return [_fields_of(b"".join(group), len(group), scope) for scope, group in groups]
+
+
+def _joined(records: "Sequence[bytes]") -> bytes:
+    """Log records of one scope in protobuf as one."""
+    if len(records) == 1:
+        return records[0]
+    return _fields_of(b"".join(records), len(records), scope_of(records[0]))
+
+
+def _fields_of(content: bytes, count: int, scope: str = "") -> Fields:
+    """So many that stand one behind the other."""
+    found = class_of(scope, Fields)(content)
+    found.items = count
+    return found

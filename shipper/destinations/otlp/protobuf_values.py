@@ -10,7 +10,6 @@ import math
 import struct
 from collections.abc import Mapping
 from io import BytesIO
-from itertools import repeat
 
 import msgspec
 
@@ -227,7 +226,7 @@ def member(tag: bytes, name: str, raw: bytes, depth: int = 0) -> bytes:
 
 def members(
     tag: bytes, name: str, values: "Sequence[bytes]", numbers: "Sequence[int]" = (), *, is_text: bool
-) -> "tuple[list[Iterable[bytes]], int | list[int]]":
+) -> "tuple[list[bytes | Iterable[bytes]], int | list[int]]":
     """The same member of several objects as columns, which one after another are what `member` makes of each.
 
     Args:
@@ -238,12 +237,12 @@ def members(
         is_text: Whether they are texts.
 
     Returns:
-        The columns; the size of each member, one where they are all of the same.
+        The columns, one value where it is that of all; the size of each member, one where they are all of the same.
     """
     first = values[0]
     if values.count(first) == len(values):
         written = member(tag, name, b'"%b"' % first if is_text else first)
-        return [repeat(written)], len(written)
+        return [written], len(written)
     if is_text:
         lengths = list(map(len, values))
         heads = {length: member(tag, name, b'"%b"' % (b" " * length))[: -length or None] for length in set(lengths)}
@@ -254,7 +253,7 @@ def members(
         size = len(varint(most))
         if size == len(varint(min(numbers))):
             head = _head_of_number(tag, name, size)
-            return [repeat(head), varints], len(head) + size
+            return [head, varints], len(head) + size
         lengths = list(map(len, varints))
         heads = {size: _head_of_number(tag, name, size) for size in set(lengths)}
         sizes = {size: len(head) + size for size, head in heads.items()}

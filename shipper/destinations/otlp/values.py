@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     K = TypeVar("K")
     V = TypeVar("V")
+    B = TypeVar("B", bound=bytes)
 
 # protobuf's parsers stop at 100 nested messages, and a level here is three of them; what lies deeper stays JSON
 # text.
@@ -58,6 +59,8 @@ LAST_DIGITS = [b"%02d" % digits for digits in range(HUNDRED)]
 class Scoped(bytes):
     """A log record of another scope than our own: a logger's. There is a class for each, so that records are small.
 
+    Joined records of one are of such a class, too.
+
     Attributes:
         scope: Its name.
     """
@@ -67,19 +70,20 @@ class Scoped(bytes):
     scope = ""
 
 
-_scopes: dict[str, type[Scoped]] = {}
+_scopes: dict[tuple[str, type[bytes]], type[bytes]] = {}
 
 
-def class_of(scope: str) -> type[bytes]:
-    """What the items under a logger's name are; bytes under our own scope."""
+def class_of(scope: str, base: "type[B]") -> "type[B]":
+    """What the items under a logger's name are; of the class itself under our own scope."""
     if not scope:
-        return bytes
-    found = _scopes.get(scope)
+        return base
+    found = _scopes.get((scope, base))
     if found is None:
         if len(_scopes) >= _MOST_SCOPES:
             _scopes.clear()
-        found = _scopes[scope] = type("Scoped", (Scoped,), {"__slots__": (), "scope": scope})
-    return found
+        bases = (Scoped,) if base is bytes else (Scoped, base)
+        found = _scopes[scope, base] = type("Scoped", bases, {"__slots__": (), "scope": scope})
+    return found  # type: ignore[return-value]
 
 
 def scope_of(item: bytes) -> str:
@@ -89,21 +93,19 @@ def scope_of(item: bytes) -> str:
 
 def by_scope(items: "Sequence[bytes]") -> "Iterator[tuple[str, Iterator[bytes]]]":
     """Items that follow one another under the same name, with that name."""
-    for kind, group in groupby(items, type):
-        yield kind.scope if issubclass(kind, Scoped) else "", group
+    return groupby(items, scope_of)
 
 
 def scoped(item: bytes, scope: str) -> bytes:
     """The item under a logger's name; itself under our own scope."""
-    return class_of(scope)(item) if scope else item
+    return class_of(scope, bytes)(item) if scope else item
 
 
 def all_scoped(items: "Sequence[bytes]", scopes: "Sequence[str]") -> "list[bytes]":
     """Items, each under a logger's name."""
     if scopes.count(scopes[0]) == len(scopes):
-        kind = class_of(scopes[0])
-        return list(items) if kind is bytes else list(map(kind, items))
-    return [item if kind is bytes else kind(item) for item, kind in zip(items, map(class_of, scopes), strict=True)]
+        return list(map(class_of(scopes[0], bytes), items)) if scopes[0] else list(items)
+    return [scoped(item, scope) for item, scope in zip(items, scopes, strict=True)]
 
 
 def hundreds(first: int, count: int) -> "Iterator[tuple[bytes, list[bytes]]]":

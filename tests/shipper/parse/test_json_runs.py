@@ -21,7 +21,7 @@ from shipper.model.signals import Selection
 from shipper.parse.json_shapes import Shapes
 from shipper.parse.log_parser import LogParser
 from shipper.pipeline import LEAST_FOR_RUNS_BYTES, Pipeline
-from tests.shipper.support import OBSERVED_NS, REQUEST_ID, TIME, Lines, event, start
+from tests.shipper.support import OBSERVED_NS, REQUEST_ID, TIME, Lines, each_of, event, start
 
 LATER = "2024-05-20T16:29:45.517Z"
 USUAL: dict[str, list[Any]] = {
@@ -112,7 +112,7 @@ def shipped(backlog: Backlog, end: int, encoder: Encoder, limits: BatchLimits, *
     made = Pipeline(encoder, limits, Lines().log, Selection(), shapes)
     return [
         (
-            [(bytes(one), scope_of(one)) for one in (batch.parcels["logs"].records if "logs" in batch.parcels else [])],
+            [(bytes(one), scope_of(one), row) for parcel in batch.parcels.values() for one, row in each_of(parcel)],
             (batch.rows, batch.body_bytes, batch.end, batch.lost, batch.unmapped),
         )
         for batch in made.batches(backlog.frames(0, end), Position(0))
@@ -207,7 +207,7 @@ def spared(monkeypatch: pytest.MonkeyPatch, lines: list[Any], others: list[Any])
         shape.events = Unasked()  # type: ignore[assignment]
     before = encoder.together
     (batch,) = made.batches(iter(frames[2:]), Position(frames[2].start))
-    return [bytes(one) for one in batch.parcels["logs"].records], encoder.together - before
+    return [bytes(one) for one, _ in each_of(batch.parcels["logs"])], encoder.together - before
 
 
 @pytest.mark.parametrize("form", ["text", "object"])
@@ -314,12 +314,12 @@ def test_several_lines_of_which_a_shipper_died_are_read_one_by_one_by_the_next()
 def test_loggers_remembered_are_few() -> None:
     backlog, end = backlog_of(*[[event({"message": "m", "logger": f"shop.{number}"})] * 3 for number in range(200)])
     (found,) = shipped(backlog, end, protobuf_logs.LogRecords(), BatchLimits(10**9, 10**9), is_followed=False)
-    assert [scope for _, scope in found[0][::3]] == [f"shop.{number}" for number in range(200)]
-    first = class_of("shop.199")
-    assert class_of("shop.199") is first
+    assert [scope for _, scope, _ in found[0][::3]] == [f"shop.{number}" for number in range(200)]
+    first = class_of("shop.199", bytes)
+    assert class_of("shop.199", bytes) is first
     for number in range(64):
-        class_of(f"other.{number}")
-    assert class_of("shop.199") is not first
+        class_of(f"other.{number}", bytes)
+    assert class_of("shop.199", bytes) is not first
 
 
 def test_what_is_read_at_once_grows_where_no_line_of_a_shape_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

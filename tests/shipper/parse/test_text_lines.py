@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 from lifecycle.contract.backlog import SEVERAL, Backlog, UnderWay, Writer
 from shipper.delivery.batch import Batch, BatchLimits, Position
+from shipper.destinations.otlp import json_logs
 from shipper.destinations.otlp.protobuf_logs import LogRecords
 from shipper.model import events
-from shipper.parse import text_lines
+from shipper.model.log_record import Records
 from shipper.pipeline import Pipeline
-from tests.shipper.support import OBSERVED_NS, REQUEST_ID, TIME, Lines, event, start
+from tests.shipper.support import OBSERVED_NS, REQUEST_ID, TIME, Lines, each_of, event, start
 
 OTHER_ID = REQUEST_ID.replace("4", "5")
 LATER = "2024-05-20T16:29:45.999Z"
@@ -81,11 +82,18 @@ PAYLOADS = st.builds(
 )
 
 
-def batches(payload: bytes, limits: BatchLimits, *, at_once: bool, under_way: UnderWay | None = None) -> list[Batch]:
+def batches(
+    payload: bytes,
+    limits: BatchLimits,
+    *,
+    at_once: bool,
+    under_way: UnderWay | None = None,
+    encoding: type[LogRecords | json_logs.LogRecords] = LogRecords,
+) -> list[Batch]:
     """What a payload comes to."""
-    encoder = LogRecords()
+    encoder = encoding()
     if not at_once:
-        encoder.text_lines = None  # type: ignore[assignment,method-assign]
+        encoder.several = None  # type: ignore[assignment,method-assign]
     backlog = Backlog(2 * len(payload) + 1000)
     writer = Writer(backlog, end=0, released=0)
     for number in range(2):
@@ -98,7 +106,7 @@ def told(found: Sequence[Batch]) -> list[object]:
     """All that is to be known of batches."""
     return [
         (
-            {name: (parcel.records, list(parcel.rows)) for name, parcel in one.parcels.items()},
+            {name: each_of(parcel) for name, parcel in one.parcels.items()},
             (one.rows, one.body_bytes, one.end, one.lost, one.lost_bytes, one.unmapped, one.weights, one.parts),
             [one.position(row) for row in range(one.rows)],
         )
@@ -106,15 +114,18 @@ def told(found: Sequence[Batch]) -> list[object]:
     ]
 
 
+@pytest.mark.parametrize("encoding", [LogRecords, json_logs.LogRecords])
 @given(PAYLOADS, st.integers(1, 40), st.sampled_from([100, 700, 4000, 10**6]))
 @example(b'[{"time":"' + TIME.encode() + b'","type":"function","record":"not closed', 5, 4000)
 @example(b'[{"time":"' + TIME.encode() + b'","type":"function","record":"x\\n"},{"time":"a"},{"time":"b"}]', 5, 4000)
 @example(json.dumps([event("a\n"), event("level=INFO\n"), event("b\n")], separators=(",", ":")).encode(), 5, 4000)
 @settings(max_examples=60, deadline=None)
-def test_at_once_and_one_by_one_are_the_same(payload: bytes, most_records: int, most_bytes: int) -> None:
+def test_at_once_and_one_by_one_are_the_same(
+    encoding: type[LogRecords | json_logs.LogRecords], payload: bytes, most_records: int, most_bytes: int
+) -> None:
     """Byte for byte, row for row, whatever the frame holds and wherever batches end."""
-    alone = batches(payload, BatchLimits(most_bytes, most_records), at_once=False)
-    together = batches(payload, BatchLimits(most_bytes, most_records), at_once=True)
+    alone = batches(payload, BatchLimits(most_bytes, most_records), at_once=False, encoding=encoding)
+    together = batches(payload, BatchLimits(most_bytes, most_records), at_once=True, encoding=encoding)
     assert told(together) == told(alone)
 
 
@@ -144,10 +155,10 @@ def test_what_functions_print_most_is_written_at_once(text: str, end: str, monke
 
 
 def test_others_have_their_turn_between_lines_that_are_written_at_once() -> None:
-    payload = json.dumps([event(f"line {n}\n") for n in range(2000)], separators=(",", ":")).encode()
+    payload = json.dumps([event(f"line {n}\n") for n in range(4000)], separators=(",", ":")).encode()
     backlog = Backlog(2 * len(payload))
     writer = Writer(backlog, end=0, released=0)
-    writer.append(payload, events=2000, observed_ns=OBSERVED_NS, digest=bytes(8))
+    writer.append(payload, events=4000, observed_ns=OBSERVED_NS, digest=bytes(8))
     pipeline = Pipeline(LogRecords(), BatchLimits(10**9, 10**9), Lines().log)
     turns: list[int] = []
 
@@ -157,17 +168,17 @@ def test_others_have_their_turn_between_lines_that_are_written_at_once() -> None
 
     pipeline.between = third
     first, second = pipeline.batches(backlog.frames(0, writer.end), Position(0))
-    assert len(turns) >= len(payload) // text_lines._MOST_BYTES  # noqa: SLF001
+    assert len(turns) >= len(payload) // 65_536
     assert first.end == Position(0, first.rows)
-    assert first.rows + second.rows == 2000
+    assert first.rows + second.rows == 4000
 
 
 def test_what_fails_at_once_is_tried_one_by_one() -> None:
     """A mapping that fails takes no other line with it."""
 
     class Fails(LogRecords):
-        def text_lines(self, *_: object) -> list[bytes]:
-            raise ValueError
+        def several(self, records: Records) -> list[bytes]:
+            raise ValueError(records)
 
     payload = json.dumps([event("a\n"), event("b\n")], separators=(",", ":")).encode()
     backlog = Backlog(1000)

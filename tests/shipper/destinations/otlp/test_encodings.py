@@ -11,7 +11,8 @@ from shipper.delivery.interfaces import Request
 from shipper.delivery.outcome import DONE, Outcome, Verdict
 from shipper.destinations.http import Place
 from shipper.destinations.otlp.encodings import Encodings, Form, Negotiation
-from shipper.model.log_record import LogRecord, Origin
+from shipper.destinations.otlp.protobuf_logs import LogRecords
+from shipper.model.log_record import LogRecord, Origin, Records
 from shipper.transport import address
 from tests.sandbox.otlp import decoded, from_json, from_protobuf, without_nulls
 from tests.shipper.destinations.otlp.test_protobuf_logs import EVENT
@@ -239,6 +240,23 @@ def test_items_of_either_encoding_make_one_request() -> None:
     case.negotiation.learn(str(ALL[0]))
     back = gzip.decompress(case.negotiation.build(after).body)
     assert without_nulls(from_protobuf("logs", back)) == without_nulls(from_json("logs", gzip.decompress(forth.body)))
+
+
+def test_joined_lines_are_transcoded_each_by_itself() -> None:
+    """And under their logger's name."""
+    case = Case(only(JSON, UNSUPPORTED))
+    records = [
+        LogRecord(EVENT, at, Origin(batch_id="b"), b'"line %d"' % at, 5, "INFO", scope="shop") for at in range(3)
+    ]
+    texts, times, levels = [b"line 0", b"line 1", b"line 2"], [5] * 3, ["INFO"] * 3
+    together = LogRecords().several(Records(0, records[0].origin, texts, times, levels, (), ["shop"] * 3))
+    assert (len(together), [type(one) is bytes for one in together]) == (1, [False])
+    case.send("x")
+    joined = gzip.decompress(case.negotiation.build(together).body)
+    alone = gzip.decompress(
+        case.negotiation.build([case.negotiation.encoding.logs.log(record) for record in records]).body
+    )
+    assert without_nulls(from_json("logs", joined)) == without_nulls(from_json("logs", alone))
 
 
 def test_a_successor_does_not_ask_again() -> None:
