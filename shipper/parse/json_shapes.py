@@ -49,8 +49,12 @@ _OPEN = b'{"time":"'
 _KIND = b'","type":"function","record":'
 _TIME_BYTES = len("2024-05-20T16:29:45.008Z")
 
-# Looked at at once: less where lines that follow one another are few.
-_LEAST_RUN_BYTES, _MOST_RUN_BYTES = 2048, 24_576
+# Looked at at once: less where lines that follow one another are few. From 30,000 bytes on Python's search prepares
+# itself anew for each piece that it finds.
+_LEAST_RUN_BYTES, _MOST_RUN_BYTES = 2048, 28_672
+
+# So many such parts are read together: see `text_lines`.
+_PARTS = 3
 
 # So many lines tell which of their values are the same in all of them.
 _LEAST_FOR_PLAN = 8
@@ -164,7 +168,19 @@ class Plan:
         self._head_of = itemgetter(slice(_TIME_BYTES + len(first)))
         self._value_of = itemgetter(slice(_TIME_BYTES + len(first), None))
 
-    def columns(self, text: bytes) -> "tuple[list[int], dict[int, Sequence[bytes]], int, bool]":
+    def columns(self, times_ns: list[int], changing: list[list[bytes]]) -> "list[Sequence[bytes]]":
+        """The values of lines by place.
+
+        Args:
+            times_ns: Of each line.
+            changing: The values that differ, of as many lines.
+        """
+        count = len(times_ns)
+        columns: dict[int, Sequence[bytes]] = {place: [value] * count for place, value in self.same.items()}
+        columns.update(zip(self._places, changing, strict=True))
+        return [columns[place] for place in range(len(columns))]
+
+    def split(self, text: bytes) -> "tuple[list[int], list[list[bytes]], int, bool]":
         """The lines that a part of a frame begins with, from its first event's time on.
 
         What is found is put together again, and is what was there: so nothing need be known of what else may stand
@@ -174,7 +190,7 @@ class Plan:
             text: The part.
 
         Returns:
-            When their events were made, their values by place, how many bytes they are, and whether they are all that
+            When their events were made, the values that differ, how many bytes they are, and whether they are all that
             end there.
         """
         last, width = self._last, len(self._places)
@@ -190,21 +206,16 @@ class Plan:
         if not is_whole:
             count = times_ns.index(NO_TIME)
             del times_ns[count:], firsts[count:], pieces[count * width :]
-        if not count:
-            return [], {}, 0, False
-        columns: dict[int, Sequence[bytes]] = dict.fromkeys(self.same, ())
         again = [last] * (2 * width * count)
         again[:: 2 * width] = firsts
-        for at, place in enumerate(self._places):
-            if at:
-                columns[place] = again[2 * at :: 2 * width] = pieces[at::width]
-                again[2 * at - 1 :: 2 * width] = [self._between[at - 1]] * count
+        columns = [list(map(self._value_of, firsts))]
+        for at in range(1, width):
+            column = again[2 * at :: 2 * width] = pieces[at::width]
+            again[2 * at - 1 :: 2 * width] = [self._between[at - 1]] * count
+            columns.append(column)
         written = b"".join(again)
         if not text.startswith(written):
-            return [], {}, 0, False
-        columns[self._places[0]] = list(map(self._value_of, firsts))
-        for place, value in self.same.items():
-            columns[place] = [value] * count
+            return [], [], 0, False
         return times_ns, columns, len(written), is_whole
 
 
@@ -337,12 +348,11 @@ class Shapes:
             at: Where the event begins.
             telling: Words of lines that have to be looked at one by one.
         """
-        known, chunk = self.known, bytes(payload[at : at + self._most_bytes])
-        is_last = at + len(chunk) == len(payload) and chunk.endswith(b"]")
+        known, most = self.known, self._most_bytes
         for place, shape in enumerate(known):
             if any(shape.names.find(word) >= 0 for word in telling):
                 continue
-            found = _split(shape, chunk, telling, is_last=is_last) or _found(shape, chunk, telling, is_last=is_last)
+            found = _split(shape, payload, at, most, telling) or _found(shape, payload, at, most, telling)
             if found is None:
                 continue
             if place:
@@ -369,23 +379,42 @@ class Shapes:
             del self.known[_MOST_SHAPES:]
 
 
-def _split(shape: Shape, chunk: bytes, telling: "Sequence[bytes]", *, is_last: bool) -> "tuple[JsonRun, bool] | None":
-    """Lines of a shape that a part of a frame begins with, and whether they are all that end there, by its plan."""
+def _split(
+    shape: Shape, payload: memoryview, at: int, most_bytes: int, telling: "Sequence[bytes]"
+) -> "tuple[JsonRun, bool] | None":
+    """Lines of a shape that a frame goes on with, and whether they are all that were looked at, by its plan."""
     plan = shape.plan
-    if plan is None or not chunk.startswith(_OPEN) or any(plan.text.find(word) >= 0 for word in telling):
+    if plan is None or payload[at : at + len(_OPEN)] != _OPEN or any(plan.text.find(word) >= 0 for word in telling):
         return None
-    text = chunk[len(_OPEN) :]
-    times_ns, columns, size, is_whole = plan.columns(text[:-1] + _BETWEEN[1:] if is_last else text)
-    if not size:
+    begin, is_whole = at, True
+    times_ns: list[int] = []
+    columns: list[list[bytes]] = []
+    for _ in range(_PARTS if most_bytes == _MOST_RUN_BYTES else 1):
+        text = bytes(payload[at + len(_OPEN) : at + most_bytes])
+        is_last = at + most_bytes >= len(payload)
+        if is_last and text.endswith(b"]"):
+            text = text[:-1] + _BETWEEN[1:]
+        some, found, size, is_whole = plan.split(text)
+        if not some:
+            break
+        times_ns += some
+        columns = [known + more for known, more in zip(columns, found, strict=True)] if columns else found
+        at += size
+        if is_last or not is_whole:
+            break
+    if not times_ns:
         return None
-    values = [columns[place] for place in range(len(columns))]
-    run = JsonRun(size, times_ns, raw=chunk[:size], shape=shape, columns=values)
+    raw = bytes(payload[begin:at])
+    run = JsonRun(len(raw), times_ns, raw=raw, shape=shape, columns=plan.columns(times_ns, columns))
     return run, _keep_plain(run, telling) and is_whole
 
 
-def _found(shape: Shape, chunk: bytes, telling: "Sequence[bytes]", *, is_last: bool) -> "tuple[JsonRun, bool] | None":
+def _found(
+    shape: Shape, payload: memoryview, at: int, most_bytes: int, telling: "Sequence[bytes]"
+) -> "tuple[JsonRun, bool] | None":
     """The same by its pattern."""
-    if not is_last and chunk.endswith(b"]"):
+    chunk = bytes(payload[at : at + most_bytes])
+    if at + len(chunk) < len(payload) and chunk.endswith(b"]"):
         chunk = chunk[:-1]
     # A backslash would be an escape in a value.
     end = -1 if shape.is_text else chunk.find(b"\\")
