@@ -10,7 +10,7 @@ import msgspec
 
 from lifecycle.contract.json_text import without_newline
 from shipper.destinations.otlp.json_values import any_value, key_value, member, members
-from shipper.destinations.otlp.values import all_scoped, exception_attributes, hundreds, looked_up, remember, scoped
+from shipper.destinations.otlp.values import Remembered, all_scoped, exception_attributes, hundreds, remember, scoped
 from shipper.model import semconv
 from shipper.model.log_record import EVENT_TYPE, RESERVED, Encoder, LogRecord, Origin, Records
 from shipper.model.severity import number_of
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 _QUOTE, _BACKSLASH = b'"\\'
 
+# What is longer is not kept for the next line.
+_MOST_HEAD_BYTES = 1024
+
 _to_json = msgspec.json.Encoder().encode
 
 
@@ -28,18 +31,15 @@ class LogRecords(Encoder):
     """Writes log records."""
 
     def __init__(self) -> None:
-        self._stamps: dict[int, bytes] = {}
-        self._severities: dict[str, bytes] = {"": b""}
+        self._stamps = Remembered(_stamp)
+        self._severities = Remembered(_severity)
         self._origins: dict[Origin, tuple[bytes, bytes, bytes]] = {}
 
     def log(self, record: LogRecord) -> bytes:
         """One LogRecord."""
         time_ns = record.time_ns
-        stamp = self._stamp(time_ns) if time_ns is not None else b""
-        level = record.severity_text
-        severity = self._severities.get(level)
-        if severity is None:
-            severity = self._severity(level)
+        stamp = self._stamps[time_ns] if time_ns is not None else b""
+        severity = self._severities[record.severity_text]
         start, head, end = self._origins.get(record.origin) or self._shared(record.origin)
         body = record.body
         # A text may be large: it is copied once.
@@ -58,20 +58,14 @@ class LogRecords(Encoder):
 
     def text_line(self, raw: bytes, time_ns: int, level: str, origin: Origin, index: int) -> bytes:
         """The same of a plain text line."""
-        stamp = self._stamps.get(time_ns)
-        if stamp is None:
-            stamp = self._stamp(time_ns)
-        severity = self._severities.get(level)
-        if severity is None:
-            severity = self._severity(level)
         start, head, end = self._origins.get(origin) or self._shared(origin)
         text = raw[:-1]
         if text.endswith(b"\\n"):
             text = text[:-2] if text[-3] != _BACKSLASH else without_newline(raw)[:-1]
         return b'%b%b%b,"body":{"stringValue":%b"},"attributes":[%b%d%b' % (
             start,
-            stamp,
-            severity,
+            self._stamps[time_ns],
+            self._severities[level],
             text,
             head,
             index,
@@ -86,8 +80,8 @@ class LogRecords(Encoder):
         start, head, end = self._origins.get(records.origin) or self._shared(records.origin)
         columns: list[Iterable[bytes]] = [
             repeat(start),
-            looked_up(self._stamps, records.times_ns, self._stamp),
-            looked_up(self._severities, records.levels, self._severity),
+            map(self._stamps.__getitem__, records.times_ns),
+            map(self._severities.__getitem__, records.levels),
             repeat(b',"body":{"stringValue":"'),
             bodies,
         ]
@@ -120,15 +114,14 @@ class LogRecords(Encoder):
         if origin.trace_id and origin.flags is not None:
             end += b',"flags":%d' % origin.flags
         shared = b'{"observedTimeUnixNano":"%d"' % origin.observed_ns, head + uid, end + b"}"
-        remember(self._origins, origin, shared, len(head))
+        if len(head) <= _MOST_HEAD_BYTES:
+            remember(self._origins, origin, shared)
         return shared
 
-    def _severity(self, level: str) -> bytes:
-        severity = b',"severityNumber":%d,"severityText":%b' % (number_of(level), _to_json(level))
-        remember(self._severities, level, severity, len(severity))
-        return severity
 
-    def _stamp(self, time_ns: int) -> bytes:
-        stamp = b',"timeUnixNano":"%d"' % time_ns
-        remember(self._stamps, time_ns, stamp)
-        return stamp
+def _severity(level: str) -> bytes:
+    return b',"severityNumber":%d,"severityText":%b' % (number_of(level), _to_json(level)) if level else b""
+
+
+def _stamp(time_ns: int) -> bytes:
+    return b',"timeUnixNano":"%d"' % time_ns

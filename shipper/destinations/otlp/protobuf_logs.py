@@ -36,11 +36,11 @@ from shipper.destinations.otlp.values import (
     HUNDRED,
     LAST_DIGITS,
     TEN,
+    Remembered,
     by_scope,
     class_of,
     exception_attributes,
     hundreds,
-    looked_up,
     remember,
     scope_of,
     scoped,
@@ -51,9 +51,12 @@ from shipper.model.severity import number_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
 _MOST_WORD_BYTES = 64
+
+# What is longer is not kept for the next line.
+_MOST_END_BYTES = 1024
 
 # A byte is found in bytes in a tenth of the time that bytes are.
 _QUOTE, _BACKSLASH, _N, _NEWLINE = b'"\\n\n'
@@ -74,7 +77,6 @@ class Tail(msgspec.Struct, gc=False):
         end: What follows the timestamp, up to the last digits of the index.
         digits: Those, by the last two digits of the index.
         heads: What stands before a text, by its length.
-        head: Finds that, and remembers it.
     """
 
     origin: Origin
@@ -82,11 +84,10 @@ class Tail(msgspec.Struct, gc=False):
     most: int
     end: bytes
     digits: "Sequence[bytes]"
-    heads: dict[int, bytes]
-    head: "Callable[[int], bytes]"
+    heads: Remembered[int]
 
 
-_NO_TAIL = Tail(Origin(), 0, 0, b"", (), {}, bytes)
+_NO_TAIL = Tail(Origin(), 0, 0, b"", (), Remembered(bytes))
 
 
 class Fields(Joined):
@@ -109,19 +110,20 @@ class LogRecords(Encoder):
     """Writes log records, each as a field of its scope."""
 
     def __init__(self) -> None:
-        self._stamps: dict[int, bytes] = {}
-        self._severities: dict[str, bytes] = {"": b""}
-        self._origins: dict[tuple[Origin, int], bytes] = {}
+        self._stamps = Remembered(_stamp)
+        self._severities = Remembered(_severity)
+        # By origin, and how many digits the indexes have.
+        self._shared = Remembered(self._shared_by)
         # Attributes by name and text that several origins share: types of events, and ids of requests.
-        self._words: dict[tuple[str, str], bytes] = {}
+        self._words = Remembered(_word)
         # What the attribute of a name was last, and what that is written as: most repeat from record to record.
         self._attributes: dict[str, tuple[bytes, bytes]] = {}
         # By level, as the last line of it had it.
         self._tails: dict[str, Tail] = {}
         # What stands before a text, by the size of what follows it, and by its length.
-        self._heads: dict[int, dict[int, bytes]] = {}
-        self._bodies: dict[int, bytes] = {}
-        self._lengths: dict[int, bytes] = {}
+        self._heads: dict[int, Remembered[int]] = {}
+        self._bodies = Remembered(_body)
+        self._lengths = Remembered(_length)
 
     def log(self, record: LogRecord) -> bytes:
         """One LogRecord."""
@@ -133,7 +135,7 @@ class LogRecords(Encoder):
         is_large = len(body) > LARGE_BYTES
         if body[0] == _QUOTE and not is_large and _BACKSLASH not in body:
             text = body[1:-1]
-            pieces: list[bytes | memoryview] = [self._bodies.get(len(text)) or self._body(len(text)), text]
+            pieces: list[bytes | memoryview] = [self._bodies[len(text)], text]
         else:
             value = large_value(body) if is_large else (any_value(body),)
             pieces = [b"\x2a", varint(sum(map(len, value))), *value]
@@ -151,7 +153,7 @@ class LogRecords(Encoder):
         if record.exception is not None:
             pieces += [_text_attribute(name, text) for name, text in exception_attributes(record.exception)]
         if time_ns is not None:
-            pieces.append(self._stamps.get(time_ns) or self._stamp(time_ns))
+            pieces.append(self._stamps[time_ns])
         pieces += (tail.end, tail.digits[index % HUNDRED])
         if is_large:  # it is copied once
             written = b"".join((b"\x12", varint(sum(map(len, pieces))), *pieces))
@@ -173,9 +175,9 @@ class LogRecords(Encoder):
                 text = text[:-1]
         return b"".join(
             (
-                tail.heads.get(len(text)) or tail.head(len(text)),
+                tail.heads[len(text)],
                 text,
-                self._stamps.get(time_ns) or self._stamp(time_ns),
+                self._stamps[time_ns],
                 tail.end,
                 tail.digits[index % HUNDRED],
             )
@@ -194,19 +196,19 @@ class LogRecords(Encoder):
                 size += each
             else:
                 sizes.append(each)
-        columns.append(looked_up(self._stamps, records.times_ns, self._stamp))
+        columns.append(map(self._stamps.__getitem__, records.times_ns))
         severity = b""
         if levels.count(levels[0]) == count:
-            severity = self._severities[levels[0]] if levels[0] in self._severities else self._severity(levels[0])
+            severity = self._severities[levels[0]]
         else:
-            severities = looked_up(self._severities, levels, self._severity)
+            severities = list(map(self._severities.__getitem__, levels))
             columns.append(severities)
             sizes.append(list(map(len, severities)))
         ends: list[bytes] = []
         digits: list[bytes] = []
         spans: list[tuple[int, int]] = []
         for known, last in hundreds(records.index, count):
-            end = severity + self._shared(records.origin, len(known) + len(last[0])) + known
+            end = severity + self._shared[records.origin, len(known) + len(last[0])] + known
             spans.append((len(last), size + len(end) + len(last[0])))
             ends += [end] * len(last)
             digits += last
@@ -225,74 +227,46 @@ class LogRecords(Encoder):
         if not sizes:
             heads: list[bytes] = []
             for size, group in groupby(spans, itemgetter(1)):
-                at, known = len(heads), self._heads_by(size)
+                at = len(heads)
                 some = lengths[at : at + sum(map(itemgetter(0), group))]
-                heads += looked_up(known, some, partial(self._head, known, size))
+                heads += map(self._heads_by(size).__getitem__, some)
             return heads
-        bodies = looked_up(self._bodies, lengths, self._body)
+        bodies = list(map(self._bodies.__getitem__, lengths))
         contents: Iterable[int] = map(add, lengths, map(len, bodies))
         for more in ([size for count, size in spans for _ in range(count)], *sizes):
             contents = map(add, contents, more)
-        return list(map(add, looked_up(self._lengths, contents, self._length), bodies))
+        return list(map(add, map(self._lengths.__getitem__, contents), bodies))
 
-    def _heads_by(self, size: int) -> dict[int, bytes]:
-        """What is remembered of what stands before a text, by its length, that so many bytes follow."""
+    def _heads_by(self, size: int) -> Remembered[int]:
+        """What stands before a text, by its length, that so many bytes follow."""
         heads = self._heads.get(size)
         if heads is None:
             if len(self._heads) >= _MOST_SIZES:
                 self._heads.clear()
-            heads = self._heads[size] = {}
+            heads = self._heads[size] = Remembered(partial(self._head, size))
         return heads
 
-    def _length(self, length: int) -> bytes:
-        """What stands before a record of some length."""
-        head = b"\x12" + varint(length)
-        remember(self._lengths, length, head)
-        return head
-
     def _tail_of(self, origin: Origin, level: str, index: int) -> Tail:
-        severity = self._severities[level] if level in self._severities else self._severity(level)
         known = b"%d" % (index // HUNDRED) if index >= HUNDRED else b""
         digits = DIGITS if index < TEN else LAST_DIGITS
         least = index - index % len(digits)
-        end = b"%b%b%b" % (severity, self._shared(origin, len(known) + len(digits[0])), known)
+        end = b"%b%b%b" % (self._severities[level], self._shared[origin, len(known) + len(digits[0])], known)
         size = _STAMP_BYTES + len(end) + len(digits[0])
         most = least + len(digits)
         least = TEN if TEN <= index < HUNDRED else least
-        heads = self._heads_by(size)
-        tail = Tail(origin, least, most, end, digits, heads, partial(self._head, heads, size))
-        remember(self._tails, level, tail, len(end))
+        tail = Tail(origin, least, most, end, digits, self._heads_by(size))
+        if len(end) <= _MOST_END_BYTES:
+            remember(self._tails, level, tail)
         return tail
 
-    def _head(self, heads: dict[int, bytes], size: int, length: int) -> bytes:
+    def _head(self, size: int, length: int) -> bytes:
         """What stands before a text of some length that so many bytes follow."""
-        body = self._bodies.get(length) or self._body(length)
-        head = b"\x12%b%b" % (varint(size + len(body) + length), body)
-        remember(heads, length, head)
-        return head
+        body = self._bodies[length]
+        return b"\x12%b%b" % (varint(size + len(body) + length), body)
 
-    def _body(self, length: int) -> bytes:
-        """What stands before a text of some length that is a body."""
-        text = b"\x0a" + varint(length)
-        body = b"\x2a%b%b" % (varint(len(text) + length), text)
-        remember(self._bodies, length, body)
-        return body
-
-    def _stamp(self, time_ns: int) -> bytes:
-        stamp = b"\x09%b" % fixed64(time_ns)
-        remember(self._stamps, time_ns, stamp)
-        return stamp
-
-    def _severity(self, level: str) -> bytes:
-        severity = b"\x10%b%b" % (varint(number_of(level)), text_field(b"\x1a", level))
-        remember(self._severities, level, severity, len(severity))
-        return severity
-
-    def _shared(self, origin: Origin, digits: int) -> bytes:
+    def _shared_by(self, key: tuple[Origin, int]) -> bytes:
         """What records share that are of one origin, and whose indexes have so many digits: all that precedes these."""
-        known = self._origins.get((origin, digits))
-        if known is not None:
-            return known
+        origin, digits = key
         trace_id, span_id, event_type, request_id = (
             origin.trace_id,
             origin.span_id,
@@ -306,21 +280,35 @@ class LogRecords(Encoder):
             pieces.append(field(b"\x52", bytes.fromhex(span_id)))
         pieces.append(b"\x59%b" % fixed64(origin.observed_ns))
         if event_type not in ("", "function"):
-            pieces.append(self._word(EVENT_TYPE, event_type))
+            pieces.append(self._words[EVENT_TYPE, event_type])
         if request_id:
-            pieces.append(self._word(semconv.FAAS_INVOCATION_ID, request_id))
+            pieces.append(self._words[semconv.FAAS_INVOCATION_ID, request_id])
         pieces.append(_text_attribute(semconv.LOG_RECORD_UID, f"{origin.batch_id}-{'0' * digits}")[:-digits])
-        shared = b"".join(pieces)
-        remember(self._origins, (origin, digits), shared, len(shared))
-        return shared
+        return b"".join(pieces)
 
-    def _word(self, name: str, text: str) -> bytes:
-        """What an attribute is written as that origins share."""
-        word = self._words.get((name, text))
-        if word is None:
-            word = _text_attribute(name, text)
-            remember(self._words, (name, text), word, len(word))
-        return word
+
+def _stamp(time_ns: int) -> bytes:
+    return b"\x09%b" % fixed64(time_ns)
+
+
+def _severity(level: str) -> bytes:
+    return b"\x10%b%b" % (varint(number_of(level)), text_field(b"\x1a", level)) if level else b""
+
+
+def _body(length: int) -> bytes:
+    """What stands before a text of some length that is a body."""
+    text = b"\x0a" + varint(length)
+    return b"\x2a%b%b" % (varint(len(text) + length), text)
+
+
+def _length(length: int) -> bytes:
+    """What stands before a record of some length."""
+    return b"\x12" + varint(length)
+
+
+def _word(attribute: tuple[str, str]) -> bytes:
+    """What an attribute is written as that origins share."""
+    return _text_attribute(*attribute)
 
 
 def _text_attribute(name: str, text: str) -> bytes:

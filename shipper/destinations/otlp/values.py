@@ -12,7 +12,7 @@ from shipper.model.log_record import ExceptionInfo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import TypeVar
 
     K = TypeVar("K")
@@ -128,30 +128,28 @@ def exception_attributes(exception: ExceptionInfo) -> list[tuple[str, str]]:
     return [(name, text) for name, text in pairs if text]
 
 
-def looked_up(known: "dict[K, V]", keys: "Iterable[K]", find: "Callable[[K], V]") -> "list[V]":
-    """What is remembered of keys, or found."""
-    keys = list(keys)
-    try:
-        return list(map(known.__getitem__, keys))
-    except KeyError:
-        # Lines that follow one another share most of what is new, their moment say.
-        found = {key: known[key] if key in known else find(key) for key in set(keys)}
-        return list(map(found.__getitem__, keys))
-
-
-def remember(known: "dict[K, V]", key: "K", value: "V", size: int = 0) -> None:
-    """Keeps what was encoded for records to come, of which most are alike, in bounds.
+class Remembered(dict["K", bytes]):
+    """What was encoded for records to come, of which most are alike, in bounds; what is not there is encoded.
 
     Args:
-        known: What is kept; emptied when it is full.
-        key: By what it is looked up.
-        value: What was encoded.
-        size: Its bytes, where they are not few: what is large is not kept.
+        encode: Encodes it.
     """
+
+    def __init__(self, encode: "Callable[[K], bytes]") -> None:
+        self._encode = encode
+
+    def __missing__(self, key: "K") -> bytes:
+        found = self._encode(key)
+        if len(found) <= _MOST_REMEMBERED_BYTES:
+            remember(self, key, found)
+        return found
+
+
+def remember(known: "dict[K, V]", key: "K", value: "V") -> None:
+    """Keeps what was encoded; all that was kept is let go when it is too much."""
     if len(known) >= _MOST_REMEMBERED:
         known.clear()
-    if size <= _MOST_REMEMBERED_BYTES:
-        known[key] = value
+    known[key] = value
 
 
 class Passed(Several):
