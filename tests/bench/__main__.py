@@ -123,9 +123,14 @@ def main() -> int:  # noqa: PLR0915 - a table has many rows
         status.update("A second route …")
         routes = [(measures.idle(), measures.idle(measures.SECOND_ROUTE)) for _ in range(PAIRS)]
         starts = []
-        for _ in range(2 * ROUNDS):
-            environs: tuple[dict[str, str], ...] = ({}, measures.INTAKE, measures.SECOND_ROUTE)
-            starts.append((measures.bare(), [measures.asked(measures.EXTENSIONS, environ) for environ in environs]))
+        environs: tuple[dict[str, str], ...] = ({}, measures.INTAKE, measures.SECOND_ROUTE)
+        for number in range(2 * ROUNDS):
+            bare = measures.bare()
+            asked = {
+                at: measures.asked(measures.EXTENSIONS, environs[at])
+                for at in ((number + place) % len(environs) for place in range(len(environs)))
+            }
+            starts.append((bare, [asked[at] for at in range(len(environs))]))
         status.update("On the share of a processor that a small function has …")
         try:
             quota_rows, reasons = quota.rows()
