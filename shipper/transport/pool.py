@@ -109,8 +109,9 @@ class Pool:
         self._kept: list[tuple[Stream, float, float]] = []
         # Each with the log of the request that it is busy with.
         self._busy: dict[Stream, Log] = {}
-        # What the slowest of the last answers took, forgotten by and by.
-        self._usual_s = 0.0
+        # What the slowest of the last answers took, forgotten by and by; with how long others have been waited for that
+        # did not come yet.
+        self._slowest_s = self._usual_s = 0.0
         # Since when the last request that was answered had been waited for.
         self._answered_since = 0.0
 
@@ -292,7 +293,9 @@ class Pool:
                     self._keep(stream)
                 else:
                     self._drop(stream)
-        self._usual_s = max(waited_s + self._clock() - started, self._usual_s * _FORGETTING)
+        took_s = waited_s + self._clock() - started
+        self._slowest_s = max(took_s, self._slowest_s * _FORGETTING)
+        self._usual_s = max(took_s, self._usual_s * _FORGETTING)
         self._answered_since = max(self._answered_since, asked)
         return response if is_whole else msgspec.structs.replace(response, is_early=True)
 
@@ -312,7 +315,10 @@ class Pool:
         if late.asked < self._answered_since:
             wait_s = min(wait_s, LEAST_REUSED_S)
         elif wait_s:
-            most_s = left_s * MOST_LATE_SHARE if self._timing.is_final else left_s
+            most_s = left_s
+            # A request made anew would not be answered in the rest where the server takes longer than that.
+            if self._timing.is_final and left_s * (1 - MOST_LATE_SHARE) > self._slowest_s:
+                most_s = left_s * MOST_LATE_SHARE
             wait_s = max(wait_s, min(late.asked + LATE_S - began, most_s))
         if not stream.has_come(began + wait_s):
             late.waited_s += self._clock() - began

@@ -455,6 +455,40 @@ def test_late_answer_is_waited_for_for_a_while_unless_a_later_request_was_answer
     assert least_s < time.monotonic() - began < longest_s
 
 
+@pytest.mark.parametrize("is_known_to_be_slow", [True, False])
+def test_late_answer_has_all_of_the_last_shipment_where_another_request_could_not_be_answered(
+    server: Server, client: Client, *, is_known_to_be_slow: bool
+) -> None:
+    """Of a server that has not answered anything yet nobody knows that: time is left to ask it anew."""
+
+    def slow(connection: socket.socket) -> None:
+        server.read(connection)
+        time.sleep(1.2)
+        connection.sendall(http(200, b"taken", "Connection: close"))
+
+    def asked() -> PendingError:
+        client.commands.deadline = time.monotonic() + 0.3
+        with pytest.raises(PendingError) as pending:
+            client.ask()
+        return pending.value
+
+    server.behaviours = [slow, slow]
+    if is_known_to_be_slow:
+        first = asked()
+        client.commands.deadline = time.monotonic() + 5
+        assert first.answered().body == b"taken"
+    last = asked()
+    client.commands.is_final = True
+    client.commands.deadline = time.monotonic() + 1.1
+    if is_known_to_be_slow:
+        assert last.answered().body == b"taken"
+        return
+    with pytest.raises(ExchangeError) as error:
+        last.answered()
+    assert error.value.reason == "deadline"
+    assert client.commands.time_left_s() > 0.05
+
+
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
