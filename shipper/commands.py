@@ -39,6 +39,9 @@ class Commands:
         until: Offset to deliver up to, by the last command.
         deadline: Monotonic seconds at which the shipment under way stops.
         is_final: Nothing comes after the shipment under way.
+        aim: Offset up to which what is under way now delivers; None while nothing is.
+        last: The last order of all, which asks for more than that: what is under way ends for it at once, answers that
+            are waited for stay so, and it is begun then.
         ledger: The supervisor's counts, by the last command.
         gives_up: What is to be passed by, for which the shipment under way ends; None once it has been.
         restored: What the last restore from a snapshot changed; None once it has been acted upon.
@@ -58,6 +61,8 @@ class Commands:
         self.until = 0
         self.deadline = 0.0
         self.is_final = False
+        self.aim: int | None = None
+        self.last: wire.Ship | None = None
         self.ledger: dict[str, int] = {}
         self.gives_up: wire.GiveUp | None = None
         self.restored: wire.Restored | None = None
@@ -99,7 +104,7 @@ class Commands:
 
     def begin(self, ship: wire.Ship) -> None:
         """A shipment begins, or the one under way goes on so."""
-        self.between = None
+        self.between = self.last = None
         self.until = ship.until
         self.deadline, self._lost_s = ship.deadline, 0.0
         self.is_final = ship.is_final
@@ -111,8 +116,8 @@ class Commands:
 
     @property
     def _ends_at(self) -> float:
-        """When the shipment under way stops: at once if something is to be passed by."""
-        return self.deadline + self._lost_s if self.gives_up is None else 0.0
+        """When the shipment under way stops: at once if something is to be passed by, or the last one is to begin."""
+        return self.deadline + self._lost_s if self.gives_up is None and self.last is None else 0.0
 
     def look(self) -> None:
         """Takes what has come meanwhile, and does not wait.
@@ -158,7 +163,7 @@ class Commands:
                     return ready[fd]
                 if not ready:
                     self.report()
-                if self._clock() >= min(until, self._ends_at) and (not ready or self.gives_up is not None):
+                if self._clock() >= min(until, self._ends_at) and (not ready or not self._ends_at):
                     return 0
         finally:
             if fd >= 0:
@@ -211,6 +216,8 @@ class Commands:
             return None
         if self.between is not None:
             self.between(command)
+        elif command.is_final and self.aim is not None and command.until > self.aim:
+            self.last = command
         else:
             self.begin(command)
         return command

@@ -327,15 +327,26 @@ class Worker:
         while True:
             until, is_final = commands.until, commands.is_final
             self._is_short = False
-            for batches in self._together(until):
-                self._deliver_together(batches)
-                is_reported = True
-                del batches  # or they would be in memory beside the next ones while those are made
-            if reports.open and commands.until <= until:
-                self._deliver_deferred(until)
-            # Both may have moved on; where something is left, the command may still lie in the pipe.
-            if reports.open:
-                commands.look()
+            commands.aim = until
+            try:
+                for batches in self._together(until):
+                    self._deliver_together(batches)
+                    is_reported = True
+                    del batches  # or they would be in memory beside the next ones while those are made
+                if reports.open and commands.until <= until:
+                    self._deliver_deferred(until)
+                # Both may have moved on; where something is left, the command may still lie in the pipe.
+                if reports.open:
+                    commands.look()
+            except HeldError:
+                if commands.last is None:
+                    raise
+            finally:
+                commands.aim = None
+            if commands.last is not None:
+                commands.begin(commands.last)
+                self._delivery.begin_shipment()
+                continue
             has_moved = commands.until > until or commands.is_final != is_final
             if not has_moved and (reports.open or not self._is_short):
                 break

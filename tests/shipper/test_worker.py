@@ -320,6 +320,33 @@ def test_an_order_during_a_shipment_extends_it(server: Server) -> None:
     supervisor.close()
 
 
+def test_the_last_order_does_not_wait_for_an_answer_to_the_one_before(server: Server) -> None:
+    """There may be no time for one after the other; what is under way stays so, and nothing is sent twice."""
+    backlog, end = backlog_of(LINES[:5], LINES[5:])
+    middle = next(backlog.frames(0, end)).end
+    supervisor = Supervisor(backlog, server.port)
+    has_rest = threading.Event()
+
+    def slow(connection: socket.socket) -> None:
+        server.read(connection)
+        supervisor.command(end, is_final=True)
+        if has_rest.wait(5):
+            connection.sendall(http(200))
+
+    def quick(connection: socket.socket) -> None:
+        server.read(connection)
+        has_rest.set()
+        connection.sendall(http(200))
+
+    server.behaviours = [slow, quick]
+    supervisor.command(middle)
+    reports = supervisor.reports_until(end)
+    supervisor.close()
+    assert sum(report.events for report in reports) == 10
+    assert sorted(bodies(server)) == [f"line {n}" for n in range(10)]
+    assert supervisor.lines.events("warning") == []
+
+
 @pytest.mark.parametrize(
     ("answer", "reason", "retry_after_s"),
     [
