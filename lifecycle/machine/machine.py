@@ -903,7 +903,20 @@ class Machine:
         """A shipment of all that waits, if anything does and somebody can make it."""
         if route.shipments.waiting_bytes and self._can_ship(route):
             is_final = self.state is State.CLOSING
+            if self._owes_its_end(route, now):
+                yield from self._ask(route.worker, SHIPPER_ANSWERS_WITHIN_S)
             yield route.shipments.begin(now, deadline, reason, is_held=is_held, is_final=is_final)
+
+    def _owes_its_end(self, route: Route, now: float) -> bool:
+        """Whether nothing was heard of a shipment whose time is over, nor is asked for already.
+
+        Ordered anew before that one is late, a shipper that is stuck would never be: functions may be short. At
+        shutdown it is asked anyway.
+        """
+        current, worker = route.shipments.current, route.worker
+        if current is None or current.deadline >= now or self._is_shutting_down:
+            return False
+        return self._heard_at[worker] < current.began and not self._limits.is_running(worker)
 
     def _shut_down(self, now: float) -> Iterator[Command]:
         """Collects what still comes, ships what there is, and ends."""

@@ -232,6 +232,24 @@ def test_shipper_that_is_late_is_given_its_time_awake_over_many_freezes() -> Non
     assert KillWorker("shipper") in pass_time(subject, 1212.0)
 
 
+@pytest.mark.parametrize("answers", [True, False])
+def test_shipper_that_is_stuck_does_not_hold_one_short_invocation_after_the_other(*, answers: bool) -> None:
+    """Each of them orders a shipment anew, before the one before it counts as late."""
+    subject = machine("end")
+    held, now, commands = 0, 10.0, list[Command]()
+    while held < 12 and KillWorker("shipper") not in commands:
+        held += 1
+        commands += invoke(subject, now, f"r{held}")
+        commands += subject.handle(stored(100 * held, finished=f"r{held}"), now + 0.01)
+        if answers and Ping("shipper") in commands:
+            commands.remove(Ping("shipper"))
+            commands += subject.handle(WorkerAnswered("shipper"), now + 0.02)
+        commands += pass_time(subject, now + 0.5)
+        assert subject.state is State.WAITING
+        now += 0.55
+    assert held == (12 if answers else 3)
+
+
 def test_collector_that_was_heard_is_left_alone() -> None:
     """A runtimeDone that is lost is the platform's."""
     subject = machine("end")
