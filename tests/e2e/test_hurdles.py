@@ -340,6 +340,19 @@ def test_shipper_that_hangs_at_shutdown_is_replaced_and_all_is_delivered(start: 
     assert [line["worker"] for line in run.events("worker.stuck")] == ["tr-shipper".removeprefix("tr-")]
 
 
+def test_shipper_that_hangs_holds_a_few_of_many_short_invocations(start: Start) -> None:
+    """Though it is ordered anew each time, before what it was ordered last is late."""
+    run = start(platform=Platform(freeze=False), TAILRACE_FLUSH="end", TAILRACE_LOG_LEVEL="info")
+    run.invoke(lines=5)
+    run.env.kill(NAME, "tr-shipper", signal.SIGSTOP)
+    held = [run.invoke(lines=5).held_ms > 300 for _ in range(8)]
+    run.end()
+    assert 1 <= sum(held) <= 4
+    assert not any(held[-3:])
+    assert [line["worker"] for line in run.events("worker.stuck")] == ["shipper"]
+    assert run.lost() == 0
+
+
 def test_collector_that_hangs_costs_an_invocation_no_more_than_a_budget(start: Start) -> None:
     """It owes the invocation's start in 225 ms, not at the deadline; and for how long it held is in the ledger."""
     run = start(
