@@ -23,6 +23,10 @@ _LONG_WAIT_MS = 50
 _LONGEST_POLL_MS = 100
 _SLACK_S = 0.1
 
+# What is under way when the last order comes has so long to end by itself, as it does with any destination that is
+# quick: to cut a request that was just made is to make it again.
+_ENDS_WITHIN_S = 0.05
+
 # More than this is for ever, and more than poll(2) counts.
 _MOST_POLL_S = 1_000_000.0
 
@@ -40,7 +44,7 @@ class Commands:
         deadline: Monotonic seconds at which the shipment under way stops.
         is_final: Nothing comes after the shipment under way.
         aim: Offset up to which what is under way now delivers; None while nothing is.
-        last: The last order of all, which asks for more than that: what is under way ends for it at once, answers that
+        last: The last order of all, which asks for more than that: what is under way has a moment to end, answers that
             are waited for stay so, and it is begun then.
         ledger: The supervisor's counts, by the last command.
         gives_up: What is to be passed by, for which the shipment under way ends; None once it has been.
@@ -63,6 +67,7 @@ class Commands:
         self.is_final = False
         self.aim: int | None = None
         self.last: wire.Ship | None = None
+        self._last_at = 0.0
         self.ledger: dict[str, int] = {}
         self.gives_up: wire.GiveUp | None = None
         self.restored: wire.Restored | None = None
@@ -116,8 +121,11 @@ class Commands:
 
     @property
     def _ends_at(self) -> float:
-        """When the shipment under way stops: at once if something is to be passed by, or the last one is to begin."""
-        return self.deadline + self._lost_s if self.gives_up is None and self.last is None else 0.0
+        """When the shipment under way stops: at once if something is to be passed by, soon if the last is to begin."""
+        if self.gives_up is not None:
+            return 0.0
+        ends_at = self.deadline + self._lost_s
+        return ends_at if self.last is None else min(ends_at, self._last_at + _ENDS_WITHIN_S)
 
     def look(self) -> None:
         """Takes what has come meanwhile, and does not wait.
@@ -163,7 +171,7 @@ class Commands:
                     return ready[fd]
                 if not ready:
                     self.report()
-                if self._clock() >= min(until, self._ends_at) and (not ready or not self._ends_at):
+                if self._clock() >= min(until, self._ends_at) and (not ready or self.gives_up is not None):
                     return 0
         finally:
             if fd >= 0:
@@ -217,6 +225,7 @@ class Commands:
         if self.between is not None:
             self.between(command)
         elif command.is_final and self.aim is not None and command.until > self.aim:
+            self._last_at = self._last_at if self.last is not None else self._clock()
             self.last = command
         else:
             self.begin(command)

@@ -310,8 +310,9 @@ class Pool:
         """
         stream, began = late.stream, self._clock()
         left_s = self._timing.time_left_s()
-        # What not even the server's kernel has will not be answered.
-        wait_s = left_s * LATE_SHARE if stream.is_acknowledged() else 0.0
+        # What not even the server's kernel has by now will not be answered.
+        is_there = stream.is_acknowledged() or began - late.asked < LEAST_REUSED_S
+        wait_s = left_s * LATE_SHARE if is_there else 0.0
         if late.asked < self._answered_since:
             wait_s = min(wait_s, LEAST_REUSED_S)
         elif wait_s:

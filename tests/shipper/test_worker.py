@@ -347,6 +347,27 @@ def test_the_last_order_does_not_wait_for_an_answer_to_the_one_before(server: Se
     assert supervisor.lines.events("warning") == []
 
 
+def test_the_last_order_leaves_what_is_about_to_end_a_moment(server: Server) -> None:
+    """A request that was just made is not made again."""
+    backlog, end = backlog_of(LINES[:5], LINES[5:])
+    middle = next(backlog.frames(0, end)).end
+    supervisor = Supervisor(backlog, server.port)
+
+    def behave(connection: socket.socket) -> None:
+        server.read(connection)
+        supervisor.command(end, is_final=True)
+        time.sleep(0.01)
+        connection.sendall(http(200))
+        server.answering(http(200))(connection)
+
+    server.behaviours = [behave]
+    supervisor.command(middle)
+    reports = supervisor.reports_until(end)
+    supervisor.close()
+    assert sum(report.events for report in reports) == 10
+    assert (bodies(server), server.connections) == ([f"line {n}" for n in range(10)], 1)
+
+
 @pytest.mark.parametrize(
     ("answer", "reason", "retry_after_s"),
     [
