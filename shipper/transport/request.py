@@ -34,7 +34,7 @@ USUAL, LAZY, QUICK = range(3)
 # as much, 1.8 µs a span.
 _ZLIB_LEVELS, _GZIP_STRATEGY = (6, 4, 1), zlib.Z_FILTERED
 
-# zlib-ng's. Its level 5 leaves 1 % more of text than zlib's level 6, and 3 % of JSON, at 0.95 against 2.1 µs a line
+# zlib-ng's. Its level 5 leaves 1 % more of text than zlib's level 6, and 2 % of JSON, at 0.95 against 2.1 µs a line
 # and 1.1 against 2.7; level 3 leaves a quarter more of text than that and 6 % of JSON, in two thirds of the time. Of
 # spans level 2 leaves as much as zlib's level 1, in two thirds of its time; level 1 an eighth more.
 _NG_LEVELS = (5, 3, 2)
