@@ -256,9 +256,14 @@ class RequestRecord(msgspec.Struct):
     requestId: str = ""  # noqa: N815 - the platform's name
 
 
+class _RawRequestRecord(msgspec.Struct):
+    requestId: msgspec.Raw = msgspec.Raw(b'""')  # noqa: N815 - the platform's name
+
+
 NOTHING = Context()
 _DIGITS = b"-0123456789"
 _requests = msgspec.json.Decoder(RequestRecord)
+_raw_requests = msgspec.json.Decoder(_RawRequestRecord)
 _contexts = msgspec.msgpack.Decoder(Context)
 _encoder = msgspec.msgpack.Encoder()
 
@@ -299,8 +304,15 @@ def request_id_of(record: bytes) -> str:
     try:
         request_id = _requests.decode(record).requestId
     except msgspec.ValidationError:
-        raw = bytes(msgspec.json.decode(record, type=dict[str, msgspec.Raw]).get("requestId", b""))
-        request_id = raw.decode() if raw and raw[0] in _DIGITS else ""
+        request_id = _number_in(record)
     except msgspec.MsgspecError:
         return ""
     return request_id if len(request_id) <= MOST_ID else ""
+
+
+def _number_in(record: bytes) -> str:
+    try:
+        raw = bytes(_raw_requests.decode(record).requestId)
+    except msgspec.MsgspecError:
+        return ""
+    return raw.decode() if raw[0] in _DIGITS else ""

@@ -142,6 +142,7 @@ def test_a_plain_text_line_is_written_the_same_without_a_record(sent: list[Any],
 @given(EVENTS, st.sampled_from(CONTEXTS))
 @example([event({"requestId": 0}, "platform.start")], CONTEXTS[0])
 @example([event({"requestId": [0]}, "platform.start")], CONTEXTS[0])
+@example([event({"requestId": 0, "\ud83d": 1}, "platform.new")], CONTEXTS[0])
 def test_an_event_is_written_the_same_without_a_record(sent: list[Any], context: Context) -> None:
     """Byte for byte: whose line it is comes to the same."""
     encoder, parser = Lines(settings_of(AWS_LAMBDA_FUNCTION_NAME="f")), LogParser()
