@@ -225,7 +225,8 @@ class Commands:
         if self.between is not None:
             self.between(command)
         elif command.is_final and self.aim is not None and command.until > self.aim:
-            self._last_at = self._last_at if self.last is not None else self._clock()
+            if self.last is None:
+                self._last_at = self._clock()
             self.last = command
         else:
             self.begin(command)

@@ -398,7 +398,9 @@ def _split(
         if not some:
             break
         times_ns += some
-        columns = [known + more for known, more in zip(columns, found, strict=True)] if columns else found
+        columns = columns or [[] for _ in found]
+        for column, more in zip(columns, found, strict=True):
+            column.extend(more)
         at += size
         if is_last or not is_whole:
             break

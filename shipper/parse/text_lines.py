@@ -38,7 +38,7 @@ _HEAD_BYTES = _TIME_BYTES + len(_KIND)
 # anew for each piece that it finds.
 _LEAST_BYTES, _MOST_BYTES = 2048, 28_672
 
-# So many such parts are read together: what is done for all of their lines takes as long as some dozen of them. With
+# So many such parts are read together: what is done for all of their lines takes as long as some dozens of them. With
 # more of them, what is written is so large that malloc(3) has it from the kernel, and back there, each time.
 _PARTS = 2
 

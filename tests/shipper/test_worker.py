@@ -79,6 +79,13 @@ class Supervisor:
         ship = Ship(since=since, skip=skip, until=until, deadline=self.deadline, context=context, is_final=is_final)
         wire.send(self.commands_out, ship)
 
+    def wait_until_read(self) -> None:
+        """Waits until no command is left in the pipe."""
+        until = time.monotonic() + GIVE_UP_S
+        while select.select([self.commands_in], [], [], 0)[0]:
+            assert time.monotonic() < until, "a command was not read"
+            time.sleep(0.001)
+
     def is_there(self) -> bool:
         """Asks whether the worker is there, and waits for the answer."""
         wire.send(self.commands_out, wire.Ping())
@@ -301,23 +308,26 @@ def test_a_replaced_shipper_knows_which_encoding_is_taken(server: Server) -> Non
     assert bodies(server)[3:] == [f"line {n}" for n in range(10)]
 
 
-def test_an_order_during_a_shipment_extends_it(server: Server) -> None:
+@pytest.mark.parametrize("is_final", [False, True])
+def test_an_order_during_a_shipment_extends_it(server: Server, *, is_final: bool) -> None:
+    """Also the last one, which leaves a moment to what is about to end: a request just made is not made again."""
     backlog, end = backlog_of(LINES[:5], LINES[5:])
     middle = next(backlog.frames(0, end)).end
     supervisor = Supervisor(backlog, server.port)
 
     def behave(connection: socket.socket) -> None:
         server.read(connection)
-        supervisor.command(end)
-        time.sleep(0.05)
+        supervisor.command(end, is_final=is_final)
+        supervisor.wait_until_read()
         connection.sendall(http(200))
         server.answering(http(200))(connection)
 
     server.behaviours = [behave]
     supervisor.command(middle)
     reports = supervisor.reports_until(end)
-    assert [(report.through, report.events) for report in reports] == [(middle, 5), (end, 5)]
     supervisor.close()
+    assert [(report.through, report.events) for report in reports] == [(middle, 5), (end, 5)]
+    assert (bodies(server), server.connections) == ([f"line {n}" for n in range(10)], 1)
 
 
 def test_the_last_order_does_not_wait_for_an_answer_to_the_one_before(server: Server) -> None:
@@ -345,27 +355,6 @@ def test_the_last_order_does_not_wait_for_an_answer_to_the_one_before(server: Se
     assert sum(report.events for report in reports) == 10
     assert sorted(bodies(server)) == [f"line {n}" for n in range(10)]
     assert supervisor.lines.events("warning") == []
-
-
-def test_the_last_order_leaves_what_is_about_to_end_a_moment(server: Server) -> None:
-    """A request that was just made is not made again."""
-    backlog, end = backlog_of(LINES[:5], LINES[5:])
-    middle = next(backlog.frames(0, end)).end
-    supervisor = Supervisor(backlog, server.port)
-
-    def behave(connection: socket.socket) -> None:
-        server.read(connection)
-        supervisor.command(end, is_final=True)
-        time.sleep(0.01)
-        connection.sendall(http(200))
-        server.answering(http(200))(connection)
-
-    server.behaviours = [behave]
-    supervisor.command(middle)
-    reports = supervisor.reports_until(end)
-    supervisor.close()
-    assert sum(report.events for report in reports) == 10
-    assert (bodies(server), server.connections) == ([f"line {n}" for n in range(10)], 1)
 
 
 @pytest.mark.parametrize(

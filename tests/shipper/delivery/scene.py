@@ -50,6 +50,18 @@ class Scene:
         self.delivery.deliver([batch], lambda batch: self.settled.append(batch.floor()))
 
 
+def answering(most: int, poison: bytes, *, aside: bytes = b"") -> Callable[[list[bytes]], Outcome]:
+    """Takes no more letters at once, and none of some; records that are `aside` always, and counts them not."""
+
+    def answer(records: list[bytes]) -> Outcome:
+        letters = b"".join(record for record in records if record != aside)
+        if any(letter in poison for letter in letters):
+            return REFUSED
+        return TOO_LARGE if len(letters) > most else DONE
+
+    return answer
+
+
 def in_turn(*outcomes: Outcome) -> Callable[[list[bytes]], Outcome]:
     """These answers, then DONE for ever."""
     left: Iterator[Outcome] = iter(outcomes)

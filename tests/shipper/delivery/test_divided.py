@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import example, given, settings
@@ -11,12 +10,9 @@ from hypothesis import strategies as st
 
 from shipper.delivery.batch import Batch, Position
 from shipper.delivery.interfaces import Several
-from shipper.delivery.outcome import DONE, Outcome
+from shipper.delivery.outcome import DONE
 from shipper.errors import HeldError
-from tests.shipper.delivery.scene import REFUSED, TOO_LARGE, UNAVAILABLE, Scene
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from tests.shipper.delivery.scene import REFUSED, TOO_LARGE, UNAVAILABLE, Scene, answering
 
 FRAME_BYTES = 100
 
@@ -53,24 +49,12 @@ def batch_of(*bags: bytes) -> Batch:
     return batch
 
 
-def answering(most: int, poison: bytes) -> Callable[[list[bytes]], Outcome]:
-    """Takes no more items at once, and none of some."""
-
-    def answer(records: list[bytes]) -> Outcome:
-        letters = b"".join(record for record in records if record != b"line")
-        if any(letter in poison for letter in letters):
-            return REFUSED
-        return TOO_LARGE if len(letters) > most else DONE
-
-    return answer
-
-
 @example(["a", "aaa", "ab"], 1, "a")
 @given(st.lists(st.text("abcdefgh", min_size=1, max_size=9), min_size=1, max_size=5), st.integers(1, 9), st.text("ab"))
 @settings(max_examples=60, deadline=None)
 def test_every_item_is_delivered_or_dropped_once(bags: list[str], most: int, poison: str) -> None:
     """However they came together, and whatever is refused; positions and counts are told to the item."""
-    scene = Scene(answering(most, poison.encode()))
+    scene = Scene(answering(most, poison.encode(), aside=b"line"))
     batch = batch_of(*[letters.encode() for letters in bags])
     for _ in range(len("".join(bags))):  # what was held beside a refusal has its turn in the next shipment
         with suppress(HeldError):

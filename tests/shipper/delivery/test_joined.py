@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shipper.delivery.batch import Batch, Position
 from shipper.delivery.interfaces import Joined
-from shipper.delivery.outcome import DONE, Outcome, Verdict
+from shipper.delivery.outcome import Outcome, Verdict
 from shipper.errors import HeldError
-from tests.shipper.delivery.scene import REFUSED, TOO_LARGE, UNAVAILABLE, Scene
+from tests.shipper.delivery.scene import UNAVAILABLE, Scene, answering
 from tests.shipper.support import each_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 FAILED = Outcome(verdict=Verdict.RETRY, reason="status_500", may_be_records=True)
 
@@ -49,18 +45,6 @@ def batch_of(*words: bytes) -> Batch:
         batch.add_line(b"-")
     batch.close(Position(1000))
     return batch
-
-
-def answering(most: int, poison: bytes) -> Callable[[list[bytes]], Outcome]:
-    """Takes no more letters at once, and none of some."""
-
-    def answer(records: list[bytes]) -> Outcome:
-        letters = b"".join(records)
-        if any(letter in poison for letter in letters):
-            return REFUSED
-        return TOO_LARGE if len(letters) > most else DONE
-
-    return answer
 
 
 @example(["a", "aaa", "ab"], 1, "a")

@@ -455,6 +455,25 @@ def test_late_answer_is_waited_for_for_a_while_unless_a_later_request_was_answer
     assert least_s < time.monotonic() - began < longest_s
 
 
+def test_late_answer_to_what_was_just_sent_is_waited_for_though_it_is_not_acknowledged(
+    server: Server, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its packets are on their way still: a server may be far."""
+
+    def slow(connection: socket.socket) -> None:
+        server.read(connection)
+        time.sleep(0.3)
+        connection.sendall(http(200, b"taken"))
+
+    server.behaviours = [slow]
+    client.commands.deadline = time.monotonic() + 0.1
+    with pytest.raises(PendingError) as pending:
+        client.ask()
+    monkeypatch.setattr("shipper.transport.connection.Connection.is_acknowledged", lambda _self: False)
+    client.commands.deadline = time.monotonic() + 5
+    assert pending.value.answered().body == b"taken"
+
+
 @pytest.mark.parametrize("is_known_to_be_slow", [True, False])
 def test_late_answer_has_all_of_the_last_shipment_where_another_request_could_not_be_answered(
     server: Server, client: Client, *, is_known_to_be_slow: bool
