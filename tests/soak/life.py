@@ -49,8 +49,12 @@ CROWD = 20
 FIRST_ANSWERS = (Status(503), Status(503))
 
 # The share of a life, and the most of it, in which the backend is down before it ends; it is up again when SHUTDOWN
-# comes, so that the breaker is open and all that was gathered leaves in what time there is then.
+# comes, so that the breaker is open and all that was gathered leaves in what time there is then. Memory is not looked
+# at meanwhile: what is under way is there until it is taken.
 DOWN, LONGEST_DOWN_S = 0.15, 15.0
+
+# Endings that take half of that time and more themselves: nothing has been gathered before them.
+LONG_ENDINGS = ("asked_to_wait", "shipper_stopped")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,10 +194,12 @@ def live(kind: Kind, seed: int, seconds: float, report: Callable[[int], None]) -
             backend.faults.script(FIRST_ANSWERS)
             backend.faults.only(chance.encoding)
             next_sample_s = began_s + WARM * seconds
-            down_s = began_s + seconds - min(DOWN * seconds, LONGEST_DOWN_S)
-            while time.monotonic() < began_s + seconds:
+            until_s = began_s + seconds
+            has_outage = not kind.resets and chance.ending not in LONG_ENDINGS
+            down_s = until_s - min(DOWN * seconds, LONGEST_DOWN_S) if has_outage else until_s
+            while time.monotonic() < until_s:
                 step = chance.step(len(results))
-                if time.monotonic() > down_s and not kind.resets:
+                if time.monotonic() > down_s:
                     step = replace(step, script=None, listens=False, hangs_up=False)
                 _do(step, scene)
                 before_ms = _starved_ms(env, kind)
@@ -201,7 +207,7 @@ def live(kind: Kind, seed: int, seconds: float, report: Callable[[int], None]) -
                 starved_ms.append(_starved_ms(env, kind) - before_ms)
                 scene.settle()
                 scene.disperse()
-                if time.monotonic() >= next_sample_s:
+                if next_sample_s <= time.monotonic() < down_s:
                     next_sample_s += seconds * (1 - WARM) / SAMPLES
                     growth.take(env, time.monotonic())
                     report(len(results))
