@@ -80,6 +80,8 @@ class Phases:
 
     def __init__(self, selection: Selection) -> None:
         self._selection = selection
+        # Whether anything is made of how an invocation went: a span, or what is measured.
+        self._is_told = selection.traces or selection.metrics
 
     def moved(self, event: Event, seed: str, observed_ns: int, context: Context) -> Moved:
         """What a platform event comes to.
@@ -195,7 +197,9 @@ class Phases:
     def _ended(self, kind: str, record: Ended, at_ns: int, context: Context) -> Moved:
         request_id = record.request_id[:MOST_ID]
         invocation = context.invocation(request_id)
-        children = self._children(record.spans)
+        if kind == "platform.report" and not self._is_told:
+            return Moved(context.closed(request_id), is_part=True)
+        children = self._children(record.spans) if self._is_told else ()
         if kind == "platform.report":
             span, taken = invocations.reported(invocation, record, at_ns, children, context, self._selection)
             is_sampling = context.is_sampling or invocations.samples(invocation, record.tracing)

@@ -10,7 +10,7 @@ a reset, has the ids it had the first time.
 import msgspec
 
 from lifecycle.contract import late
-from lifecycle.contract.quick import cache
+from lifecycle.contract.quick import cache, lru_cache
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,8 +44,9 @@ class TraceHeader(msgspec.Struct, frozen=True):
     sampled: bool | None = None
 
 
+@lru_cache(maxsize=2)
 def trace_header(text: str) -> TraceHeader:
-    """An `X-Amzn-Trace-Id` header, or the value in an event's `tracing`."""
+    """An `X-Amzn-Trace-Id` header, or the value in an event's `tracing`: every event of an invocation has the same."""
     fields: dict[str, str] = {}
     for part in text.split(";"):
         name, _, value = part.partition("=")

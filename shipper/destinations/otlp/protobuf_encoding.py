@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from shipper.model.metrics import Export
     from shipper.model.span import Span
 
+# Our own scope.
+_OURS = field(b"\x0a", text_field(b"\x0a", "tailrace") + text_field(b"\x12", VERSION))
+
 
 class ProtobufEncoding:
     """See `encodings.Encoding`."""
@@ -70,6 +73,5 @@ class ProtobufEncoding:
 
 def _scope(name: str, size: int) -> bytes:
     """How a scope begins, whose items are so many bytes."""
-    fields = text_field(b"\x0a", name) if name else text_field(b"\x0a", "tailrace") + text_field(b"\x12", VERSION)
-    scope = field(b"\x0a", fields)
+    scope = field(b"\x0a", text_field(b"\x0a", name)) if name else _OURS
     return b"\x12%b%b" % (varint(len(scope) + size), scope)
