@@ -310,7 +310,7 @@ class JsonRun(Run, kw_only=True, gc=False):
             self.columns = [column[:count] for column in self.columns]
 
 
-class Shapes:
+class KnownShapes:
     """The shapes that are known, and how often a line of none came.
 
     Attributes:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from shipper.model.events import Run
     from shipper.model.log_record import Records, WriteText
     from shipper.parse.json_lines import Line, Named
-    from shipper.parse.json_shapes import Shape, Shapes
+    from shipper.parse.json_shapes import KnownShapes, Shape
 
     Attributes = tuple[tuple[str, bytes], ...]
 
@@ -173,9 +173,9 @@ class LogParser:
         return self._origin_of(event.type, self._json.beginning_of(_text.decode(raw), self._named or self._name()))
 
     @property
-    def shapes(self) -> "Shapes | None":
+    def shapes(self) -> "KnownShapes | None":
         """What lines of JSON are like, where any were read that are like others."""
-        found: Shapes | None = self.__dict__.get("_shapes")
+        found: KnownShapes | None = self.__dict__.get("_shapes")
         return found if found is not None and found.is_any_known else None
 
     def records(self, run: "Run", index: int, context: Context) -> "Records | None":
@@ -479,10 +479,10 @@ class LogParser:
         return json_lines
 
     @cached_property
-    def _shapes(self) -> "Shapes":
-        from shipper.parse.json_shapes import Shapes
+    def _shapes(self) -> "KnownShapes":
+        from shipper.parse.json_shapes import KnownShapes
 
-        return Shapes()
+        return KnownShapes()
 
     def _name(self) -> "Named":
         """What says which invocation a line names, in this context."""

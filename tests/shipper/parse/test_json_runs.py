@@ -18,7 +18,7 @@ from shipper.destinations.otlp.values import class_of, scope_of
 from shipper.model.events import Run
 from shipper.model.log_record import Encoder, LogRecord, Records
 from shipper.model.signals import Selection
-from shipper.parse.json_shapes import Shapes
+from shipper.parse.json_shapes import KnownShapes
 from shipper.parse.log_parser import LogParser
 from shipper.pipeline import LEAST_FOR_RUNS_BYTES, Pipeline
 from tests.shipper.support import OBSERVED_NS, REQUEST_ID, TIME, Lines, each_of, event, start
@@ -325,13 +325,13 @@ def test_loggers_remembered_are_few() -> None:
 def test_what_is_read_at_once_grows_where_no_line_of_a_shape_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a function that turns to other lines pays nothing for those that it does not write any more."""
     looked: list[int] = []
-    run = Shapes.run
+    run = KnownShapes.run
 
-    def watched(self: Shapes, payload: memoryview, at: int, telling: Sequence[bytes]) -> Run | None:
+    def watched(self: KnownShapes, payload: memoryview, at: int, telling: Sequence[bytes]) -> Run | None:
         looked.append(at)
         return run(self, payload, at, telling)
 
-    monkeypatch.setattr(Shapes, "run", watched)
+    monkeypatch.setattr(KnownShapes, "run", watched)
     backlog, end = backlog_of(lines_of(8), [event('say "so" ' * 12)] * 2000)
     shipped(backlog, end, protobuf_logs.LogRecords(), BatchLimits(10**9, 10**9), is_followed=False)
     assert 2 < len(looked) < 16

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from shipper.destinations.otlp.protobuf_logs import LogRecords
 from shipper.model.context import Context
 from shipper.model.events import Event, events
-from shipper.parse.json_shapes import Shapes
+from shipper.parse.json_shapes import KnownShapes
 from shipper.parse.log_parser import LogParser
 from tests.shipper.support import REQUEST_ID, event, frame
 
@@ -48,7 +48,7 @@ def said(parser: LogParser, *lines: Any) -> list[tuple[bytes, Any]]:
 
 def has_shape(*lines: Any, of: Any) -> bool:
     """Whether lines make a shape that another line has."""
-    parser, shapes, (line,) = LogParser(), Shapes(), frame_of(of)
+    parser, shapes, (line,) = LogParser(), KnownShapes(), frame_of(of)
     parser.__dict__["_shapes"] = shapes
     said(parser, *lines)
     return shapes.of(line)[0] is not None
