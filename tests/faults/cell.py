@@ -139,8 +139,9 @@ class Scene:
         Each of those asks whether it is there.
         """
         for comm in comms:
-            _fill(_commands_of(self.env.leave_frozen(NAME, comm)))
-            self.later(for_s, partial(self.signal, comm, signal.SIGCONT))
+            pid = self.env.leave_frozen(NAME, comm)
+            _fill(_commands_of(pid))
+            self.later(for_s, partial(self.env.let_go_on, pid))
 
     def edit(self, module: str, old: str, new: str) -> None:
         """Changes a text in a module of the cell's own layer, for who loads it from now on."""

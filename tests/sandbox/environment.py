@@ -190,7 +190,7 @@ class Environment:
         """Let one process of an extension's tree, which is frozen, stay so when the others go on.
 
         Returns:
-            The process id, to send SIGCONT to.
+            The process id, for `let_go_on`.
 
         Raises:
             LookupError: No process of that name is there.
@@ -200,6 +200,14 @@ class Environment:
                 self.world.children.left.add(process.pid)
                 return process.pid
         raise LookupError(f"no process {comm!r}")
+
+    def let_go_on(self, pid: int) -> None:
+        """Have a process go on that was left frozen, or go on with the others if they have not yet."""
+        if pid in self.world.children.left:
+            self.world.children.left.discard(pid)
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
 
     def kill(self, name: str, comm: str, number: int = signal.SIGKILL) -> int:
         """Send a signal to one process of an extension's tree, found by its comm or its command line.
