@@ -68,6 +68,12 @@ _LOOK_BYTES = 4096
 # So much of a frame, twice as much each time, is read event by event where there are no lines that are read together.
 _READ_BYTES = 256
 
+# Batches of less end within what is looked at, and the rest of that would be looked for anew, with each of them.
+LEAST_BATCH_BYTES, LEAST_BATCH_RECORDS = 131_072, 1000
+
+# Where it was in vain so often, more and more of a frame is passed by, up to a megabyte, before it is tried again.
+_MISSES_TO_PASS, _MOST_MISSES = 8, 12
+
 
 class Row:
     """What one event comes to.
@@ -141,8 +147,9 @@ class Pipeline:
         self._sends_nothing = rules is not None and rules.sends_nothing
         self._parser = LogParser() if rules is None else LogParser(rules.shown)
         self._texts = TextLines(self._parser)
-        # How many places of a frame in a row began with no lines that are read together.
-        self._misses = 0
+        # How many places of a frame in a row began with no lines that are read together, and how many of the next are
+        # not looked at for that.
+        self._misses = self._passes = 0
         self._phases: Phases | None = None
         self._seed = ""
         self._observed_ns = 0
@@ -220,7 +227,8 @@ class Pipeline:
                     batch, filled, look_at = self._begun(batch.end), 0, _LOOK_BYTES
                     line_of, write = self._quick()
             words[1] = index + 1
-            if type(event) is Event and event.type == "function" and batch.rows < limits.batch_records:
+            item, row = b"", None
+            if type(event) is Event and event.type == "function":
                 # The common case, in as few steps as there can be.
                 try:
                     line = line_of(event, index, context, write)
@@ -228,24 +236,25 @@ class Pipeline:
                     item = line if type(line) is bytes else b"" if says_more(event, context) else encode(line)
                 except Exception:  # noqa: BLE001 - it is tried again, and said
                     item = b""
-                if item and filled + len(item) <= limits.batch_bytes:
-                    batch.add_line(item)
-                    continue
+                size = len(item)
             elif isinstance(event, Run):
                 index += self._add_run(batch, event, index, context) - 1
                 continue
-            row = self._row(event, index, context)
-            if row.is_undecided:
-                self.waits = True
-                end = Position(frame.start, index, context)
-                return batch, end, end
-            size = len(row.record) + sum(map(len, row.spans)) + sum(map(len, row.metrics))
-            if batch.rows and (batch.body_bytes + size > limits.batch_bytes or batch.rows >= limits.batch_records):
+            if not item:
+                row = self._row(event, index, context)
+                if self.waits:
+                    end = Position(frame.start, index, context)
+                    return batch, end, end
+                size = len(row.record) + sum(map(len, row.spans)) + sum(map(len, row.metrics))
+            if batch.rows and (filled + size > limits.batch_bytes or batch.rows >= limits.batch_records):
                 batch.close(Position(frame.start, index, context))
                 self._under_way.leave()
                 yield batch
                 batch = self._begun(batch.end)
                 line_of, write = self._quick()
+            if row is None:
+                batch.add_line(item)
+                continue
             _add(batch, row, event)
             look_at = 0
             if row.context is not context:
@@ -268,8 +277,10 @@ class Pipeline:
         except Exception:  # noqa: BLE001 - each of them is tried again, and said
             lines = []
         if not lines:
+            self._missed()
             run.read_bytes = 0
             return 0
+        self._misses = 0
         count = batch.add_lines(lines, limits.batch_bytes)
         run.keep(count)
         run.is_taken = count > 0
@@ -285,13 +296,21 @@ class Pipeline:
 
     def _run(self, payload: memoryview, at: int) -> Run | int:
         """Lines that are read together, at a place of a frame; else how much of it is read event by event."""
+        limits = self._limits
+        if self._passes or limits.batch_bytes < LEAST_BATCH_BYTES or limits.batch_records < LEAST_BATCH_RECORDS:
+            self._passes = max(0, self._passes - 1)
+            return DECODED_BYTES
         self._under_way.words[1] = SEVERAL + 1
         run = self._texts.run(payload, at, self._context) or self._json_run(payload, at)
         if run is not None:
-            self._misses = 0
             return run
-        self._misses += 1
+        self._missed()
         return min(_READ_BYTES << self._misses, DECODED_BYTES)
+
+    def _missed(self) -> None:
+        """Has lines that are read together looked for in fewer and fewer places, as long as there are none."""
+        self._misses = min(self._misses + 1, _MOST_MISSES)
+        self._passes = (1 << max(0, self._misses - _MISSES_TO_PASS)) - 1
 
     def _json_run(self, payload: memoryview, at: int) -> Run | None:
         """Such that are JSON of one shape."""
@@ -489,6 +508,7 @@ class Pipeline:
         except Exception as exc:  # noqa: BLE001 - no record may take the shipper down
             row.context, row.spans, row.metrics = context, (), []
             self._pass_through(event, index, row, type(exc).__name__)
+        self.waits = row.is_undecided
         return row
 
     def _pass_through(self, event: AnyEvent, index: int, row: Row, error: str) -> None:

@@ -56,6 +56,9 @@ _LEAST_RUN_BYTES, _MOST_RUN_BYTES = 2048, 28_672
 # So many such parts are read together: see `text_lines`.
 _PARTS = 3
 
+# Fewer lines take less by themselves.
+LEAST_LINES = 16
+
 # So many lines tell which of their values are the same in all of them.
 _LEAST_FOR_PLAN = 8
 
@@ -361,7 +364,7 @@ class KnownShapes:
             count = len(run.rows)
             wider = min(2 * self._most_bytes, _MOST_RUN_BYTES)
             self._most_bytes = wider if is_whole else max(_LEAST_RUN_BYTES, min(wider, 256 * count))
-            return run if count else None
+            return run if count >= LEAST_LINES else None
         return None
 
     def is_due(self, names: tuple[str, ...]) -> bool:

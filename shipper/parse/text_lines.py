@@ -42,6 +42,9 @@ _LEAST_BYTES, _MOST_BYTES = 2048, 28_672
 # more of them, what is written is so large that malloc(3) has it from the kernel, and back there, each time.
 _PARTS = 2
 
+# Fewer lines take less by themselves, or where what was looked at has others in it, too.
+LEAST_LINES, LEAST_AMONG_OTHERS = 16, 64
+
 # Most lines of a burst share their moment with others, and what they begin with but for that.
 _MOST_REMEMBERED = 512
 
@@ -128,11 +131,11 @@ class TextLines:
         if not pieces:
             return None
         texts, times_ns, levels, origin = self._alike(pieces) or self._one_by_one(pieces)
-        if origin is None:
-            return None
         count, between_bytes = len(texts), len(self._ending) + len(_BETWEEN)
         is_whole = count == len(pieces)
         self._most_bytes = min(2 * self._most_bytes, _MOST_BYTES) if is_whole else max(_LEAST_BYTES, 256 * count)
+        if origin is None or count < (LEAST_LINES if is_whole else LEAST_AMONG_OTHERS):
+            return None
         size = end - at
         run = TextRun(
             size, pieces, texts=texts, times_ns=times_ns, levels=levels, origin=origin, between_bytes=between_bytes

@@ -13,6 +13,8 @@ from lifecycle.contract.backlog import Backlog, UnderWay
 from lifecycle.contract.frames import Frame
 from shipper.delivery.batch import Batch, BatchLimits, Position
 from shipper.destinations.lines import Lines as LineEncoder
+from shipper.destinations.otlp.destination import Shapes
+from shipper.destinations.otlp.json_encoding import JsonEncoding
 from shipper.destinations.otlp.json_logs import LogRecords
 from shipper.errors import HeldError
 from shipper.model.context import NOTHING
@@ -62,6 +64,19 @@ def test_a_large_frame_is_split_by_records_and_by_bytes() -> None:
     assert [batch.rows for batch in cut(BatchLimits(15, 100), lines)[0]] == [3, 3, 1]
     batches, end = cut(BatchLimits(10_000, 3), lines)
     assert [batch.end for batch in batches] == [Position(0, 3), Position(0, 6), Position(end)]
+
+
+@pytest.mark.parametrize("text", ["MemoryError\n", "child: signal: killed\n", "out of memory\n"])
+def test_what_a_line_tells_is_the_same_wherever_a_batch_ends(text: str) -> None:
+    """Also of a line that is the first of its batch."""
+    backlog, end = backlog_of([start(), event("a"), event(text), event("b")])
+    shapes = Shapes(lambda _signal: JsonEncoding({}), {})
+    found = []
+    for most in (100, 3, 2, 1):
+        made = Pipeline(LogRecords(), BatchLimits(10**6, most), Lines().log, Selection(), shapes)
+        *_, last = made.batches(backlog.frames(0, end), Position(0))
+        found.append(last.end.context)
+    assert found == found[:1] * 4
 
 
 def test_a_batch_that_has_left_is_not_in_memory_beside_the_next() -> None:

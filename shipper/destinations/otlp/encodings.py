@@ -202,10 +202,12 @@ class Negotiation(Endpoint):
 
     def _answered(self, sent: OtlpRequest, outcome: Outcome) -> Outcome:
         """The outcome of a request, or of the same in the form that is taken."""
-        first, repeats = outcome, []
+        # Where no form is taken, what speaks of the records counts: they can be divided.
+        of_all, repeats = outcome, []
         while outcome.reason in (_UNSUPPORTED, _BAD_REQUEST):
+            of_all = outcome if outcome.is_refusal and not of_all.is_refusal else of_all
             if sent.form == self._at and not self._moved_on(outcome):
-                outcome = first
+                outcome = of_all
                 break
             sent = self._current(sent)
             outcome = self._sender.send(sent)

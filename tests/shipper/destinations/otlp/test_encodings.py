@@ -193,6 +193,15 @@ def test_a_record_that_is_refused_does_not_hide_which_encoding_is_taken() -> Non
     assert case.lines.events("warning") == ["shipper.encoding_refused", "shipper.encoding_found"]
 
 
+def test_nor_where_the_receiver_does_not_know_the_first_one() -> None:
+    """Its refusal in the other is what counts: 415 says nothing of the records, and would have all of them wait."""
+    answers = {True: lambda lines: REFUSED if "bad" in lines else DONE, False: lambda _lines: UNSUPPORTED}
+    case = Case(lambda form, lines: answers["json" in form](lines))
+    assert [case.send(*lines).verdict for lines in (("bad", "a"), ("bad",))] == [Verdict.REFUSED] * 2
+    assert case.send("a").verdict is Verdict.DONE
+    assert case.receiver.taken == ["a"]
+
+
 def test_a_receiver_that_refuses_everything_is_not_asked_in_every_form_for_ever() -> None:
     """It is one request each in the end."""
     case = Case(lambda _form, _lines: REFUSED)
