@@ -44,8 +44,8 @@ class Commands:
         deadline: Monotonic seconds at which the shipment under way stops.
         is_final: Nothing comes after the shipment under way.
         aim: Offset up to which what is under way now delivers; None while nothing is.
-        last: The last order of all, which asks for more than that: what is under way has a moment to end, answers that
-            are waited for stay so, and it is begun then.
+        last: The first order of the last shipment, if it asks for more than that: what is under way has a moment to
+            end, answers that are waited for stay so, and it is begun then. Further orders only move it.
         ledger: The supervisor's counts, by the last command.
         gives_up: What is to be passed by, for which the shipment under way ends; None once it has been.
         restored: What the last restore from a snapshot changed; None once it has been acted upon.
@@ -84,6 +84,9 @@ class Commands:
         Raises:
             SupervisorGoneError: There never will be.
         """
+        if self.last is not None:  # what was under way when it came has crashed
+            self.begin(last := self.last)
+            return last
         until = self._clock() + within_s
         while True:
             left_s = until - self._clock()
@@ -224,7 +227,7 @@ class Commands:
             return None
         if self.between is not None:
             self.between(command)
-        elif command.is_final and self.aim is not None and command.until > self.aim:
+        elif command.is_final and not self.is_final and self.aim is not None and command.until > self.aim:
             if self.last is None:
                 self._last_at = self._clock()
             self.last = command

@@ -16,7 +16,7 @@ from lifecycle.contract.frames import BrokenFrameError
 from lifecycle.contract.heap import LARGE_BYTES, give_back_large_blocks
 from lifecycle.contract.log import Log
 from lifecycle.contract.settings import Settings
-from lifecycle.contract.wire import LAGGING, SECRET, GiveUp, Ship
+from lifecycle.contract.wire import CRASHED, LAGGING, SECRET, GiveUp, Ship
 from shipper.commands import Commands
 from shipper.delivery.batch import Batch, BatchLimits, Position
 from shipper.delivery.delivery import Delivery
@@ -245,7 +245,7 @@ class Worker:
 
             self._log.error("shipper.shipment_crashed", error=type(exc).__name__, traceback=format_exc())
             self._begin_anew()
-            self._reports.stall("crashed")
+            self._reports.stall(CRASHED)
         if self._log.is_debug:
             budget_ms, took_ms = round(budget_s * 1000, 1), round((time.monotonic() - began_s) * 1000, 1)
             self._log.debug("shipper.shipment_ended", budget_ms=budget_ms, took_ms=took_ms)
@@ -345,6 +345,7 @@ class Worker:
                 commands.aim = None
             if commands.last is not None:
                 commands.begin(commands.last)
+                self._doubt = None
                 self._delivery.begin_shipment()
                 continue
             has_moved = commands.until > until or commands.is_final != is_final

@@ -43,6 +43,9 @@ MOST_TEXT = 500
 # Why a shipment stalls that cannot say yet who sends it: a secret has to be asked for.
 SECRET = "secret"  # noqa: S105 - the word, and none
 
+# Why one stalls that ended with an exception which nobody expected.
+CRASHED = "crashed"
+
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
     """A message of ours: frozen, tagged by its name, nothing in it unknown."""

@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 import msgspec
 
 from lifecycle.contract.enums import Enum
-from lifecycle.contract.wire import SECRET, UNREDACTABLE
+from lifecycle.contract.wire import CRASHED, SECRET, UNREDACTABLE
 from lifecycle.machine.awake import AwakeLimits
 from lifecycle.machine.backoff import NextRetry
 from lifecycle.machine.commands import (
@@ -628,8 +628,8 @@ class Machine:
         is_before = current.is_final and not event.is_final
         if event.deadline not in (None, current.deadline) or is_before:
             return  # a command crossed it on the way, and is under way now
-        if route.shutdown and route.shutdown.forgives(route.shipments):
-            route.shipments.ended(now)
+        if route.shutdown and (event.reason == CRASHED or route.shutdown.forgives(route.shipments)):
+            route.shipments.ended(now)  # another one follows; a shipper that crashes there again dies of it
             return
         if route.shutdown:
             route.shutdown.stalled(now, event.retry_after_s)
@@ -908,7 +908,7 @@ class Machine:
             yield route.shipments.begin(now, deadline, reason, is_held=is_held, is_final=is_final)
 
     def _owes_its_end(self, route: Route, now: float) -> bool:
-        """Whether nothing was heard of a shipment whose time is over, nor is asked for already.
+        """Whether nothing was heard of a shipment since its time was over, nor is asked for already.
 
         Ordered anew before that one is late, a shipper that is stuck would never be: functions may be short. At
         shutdown it is asked anyway.
@@ -916,7 +916,8 @@ class Machine:
         current, worker = route.shipments.current, route.worker
         if current is None or current.deadline >= now or self._is_shutting_down:
             return False
-        return self._heard_at[worker] < current.began and not self._limits.is_running(worker)
+        is_ready = self._restarts.ready_since(worker) is not None
+        return is_ready and self._heard_at[worker] < current.deadline and not self._limits.is_running(worker)
 
     def _shut_down(self, now: float) -> Iterator[Command]:
         """Collects what still comes, ships what there is, and ends."""

@@ -358,13 +358,18 @@ class Batch:
         return sum(sum(map(len, parcel.records)) for parcel in self.parcels.values() if not parcel.is_done)
 
     def lose(self, signal: str, reason: str) -> int:
-        """Gives up what of a signal is neither delivered nor dropped; returns how many records that is."""
+        """Gives up what of a signal is neither delivered nor dropped, also what may be answered still.
+
+        Returns:
+            How many records that is.
+        """
         lost = 0
         for parcel in self.parcels.values():
             if parcel.signal == signal:
                 owed = parcel.owed()
                 lost += self._give_up(parcel, owed, reason)
                 parcel.settle(owed)
+                parcel.pending = None
         return lost
 
     def _give_up(self, parcel: Parcel, indexes: Sequence[int], reason: str) -> int:

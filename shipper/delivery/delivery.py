@@ -13,7 +13,7 @@ import msgspec
 
 from lifecycle.contract.counts import Counts
 from lifecycle.contract.log import Log
-from lifecycle.contract.wire import UNDELIVERED, UNSUPPORTED
+from lifecycle.contract.wire import CRASHED, UNDELIVERED, UNSUPPORTED
 from shipper.delivery import retry
 from shipper.delivery.batch import Batch, BatchLimits, Parcel
 from shipper.delivery.health import Health
@@ -191,13 +191,18 @@ class Delivery:
         tasks: list[_Task] = []
         for batch in batches:
             tasks += self._tasks(batch, with_deferred=with_deferred)
-        self._send(tasks, settled)
         held = None
-        if failing := [task for task in tasks if task.isolation.failed is not None]:
-            failing = self._without_unsupported(failing, settled)
-            if any(self._may_be_repeated(task) for task in failing):
-                failing = self._repeat(tasks, failing, settled)
-            held = self._held(failing)
+        try:
+            self._send(tasks, settled)
+            if failing := [task for task in tasks if task.isolation.failed is not None]:
+                failing = self._without_unsupported(failing, settled)
+                if any(self._may_be_repeated(task) for task in failing):
+                    failing = self._repeat(tasks, failing, settled)
+                held = self._held(failing)
+        finally:
+            for task in tasks:
+                if task.answered is not None:  # it had no turn, behind another one of its signal
+                    task.parcel.pending = task.piece, task.answered
         for batch in batches:
             if held is None or batch.is_begun:
                 settled(batch)
@@ -367,7 +372,7 @@ class Delivery:
         task.request = task.answered = None
         task.is_again = task.is_late = False
         task.endpoint.close()
-        return Outcome(verdict=Verdict.RETRY, reason="crashed", detail=name, may_be_records=True)
+        return Outcome(verdict=Verdict.RETRY, reason=CRASHED, detail=name, may_be_records=True)
 
     def _outcome_of_request(self, task: _Task) -> Outcome:
         answered, task.answered = task.answered, None

@@ -90,7 +90,7 @@ class Connection:
 
     def has_come(self, until: float) -> bool:
         """See `Stream`."""
-        return bool(self._timing.wait(self._sock.fileno(), select.POLLIN, until))
+        return self._is_closed or bool(self._timing.wait(self._sock.fileno(), select.POLLIN, until))
 
     def acknowledge(self) -> None:
         """See `Stream`."""
@@ -105,6 +105,8 @@ class Connection:
 
     def is_acknowledged(self) -> bool:
         """See `Stream`."""
+        if self._is_closed:
+            return True
         try:
             (unacknowledged,) = struct.unpack("i", fcntl.ioctl(self._sock, _SIOCOUTQ, bytes(4)))
         except OSError:  # nobody says
@@ -131,7 +133,14 @@ class Connection:
             self._ready(select.POLLOUT | select.POLLIN, until, "sending to")
         return False
 
+    @property
+    def _is_closed(self) -> bool:
+        """Whether we have hung up ourselves, who may still be waiting for an answer."""
+        return self._sock.fileno() < 0
+
     def _ready(self, events: int, until: float, doing: str) -> int:
+        if self._is_closed:  # there is nothing to wait for but time
+            raise ExchangeError("closed", "by ourselves")
         ready = self._timing.wait(self._sock.fileno(), events, until)
         if not ready:
             raise ExchangeError("timeout", f"{doing} {self._peer}")

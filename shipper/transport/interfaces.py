@@ -52,7 +52,7 @@ class Stream(Protocol):
         """The next bytes; b"" when the server will send no more.
 
         Raises:
-            ExchangeError: `timeout`, `reset` or `tls`.
+            ExchangeError: `timeout`, `reset`, `tls`, or `closed`: `close` was called.
         """
 
     def has_come(self, until: float) -> bool:

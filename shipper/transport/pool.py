@@ -52,6 +52,9 @@ MOST_LATE_SHARE = 3 / 4
 LEAST_REUSED_S = 0.25
 _TIMES_AS_USUAL = 5
 
+# Requests made within so long were made together: that one is answered says nothing of the other's answer.
+TOGETHER_S = 0.25
+
 # Of the time for a request, what writing it to a connection from before may take.
 SENDING_SHARE = 1 / 2
 
@@ -182,7 +185,8 @@ class Pool:
             self._keep(stream)
             raise ExchangeError("deadline", "no time left for an answer")
         is_whole = self._sent(stream, write(), sent_by, request.log)
-        return lambda: self._answered(stream, self._reader(), request.until, is_whole=is_whole)
+        asked = self._clock()
+        return lambda: self._answered(stream, self._reader(), request.until, is_whole=is_whole, asked=asked)
 
     def _answered_or_replaced(
         self, stream: "Stream", write: Callable[[], Sequence[bytes]], request: "_Timed", *, is_whole: bool
@@ -190,8 +194,9 @@ class Pool:
         reader = self._reader()
         try:
             first = self._first(stream, request)
+            began = request.started
             return self._answered(
-                stream, reader, request.until, is_whole=is_whole, first=first, started=request.started
+                stream, reader, request.until, is_whole=is_whole, first=first, asked=began, started=began
             )
         except PendingError:
             raise
@@ -263,16 +268,17 @@ class Pool:
         *,
         is_whole: bool,
         first: bytes | None = None,
+        asked: float,
         started: float | None = None,
         late: "_Late | None" = None,
     ) -> Response:
         """The answer to a request, `first` its first bytes; the connection is kept only if it is fit for another.
 
-        `started` is since when it has been waited for, if not just now: from it the pool learns what answers take. What
-        earlier shipments know of the request is in `late`.
+        It was made at `asked`. `started` is since when it has been waited for, if not just now: from it the pool learns
+        what answers take. What earlier shipments know of the request is in `late`.
         """
         started = self._clock() if started is None else started
-        asked, waited_s = (late.asked, late.waited_s) if late else (started, 0.0)
+        waited_s = late.waited_s if late else 0.0
         is_kept = is_pending = False
         try:
             try:
@@ -313,7 +319,7 @@ class Pool:
         # What not even the server's kernel has by now will not be answered.
         is_there = stream.is_acknowledged() or began - late.asked < LEAST_REUSED_S
         wait_s = left_s * LATE_SHARE if is_there else 0.0
-        if late.asked < self._answered_since:
+        if late.asked + TOGETHER_S < self._answered_since:
             wait_s = min(wait_s, LEAST_REUSED_S)
         elif wait_s:
             most_s = left_s
@@ -328,7 +334,9 @@ class Pool:
             self._drop(stream)
             raise ExchangeError("deadline", late.doing)
         until = max(late.until, self._clock() + left_s)
-        return self._answered(stream, self._reader(), until, is_whole=late.is_whole, started=began, late=late)
+        return self._answered(
+            stream, self._reader(), until, is_whole=late.is_whole, asked=late.asked, started=began, late=late
+        )
 
     def _keep(self, stream: "Stream") -> None:
         self._busy.pop(stream, None)

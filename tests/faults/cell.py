@@ -225,6 +225,7 @@ class Required:
 
     Attributes:
         lost: Events that may be missing at the backend, exactly; None: whatever is, as long as each is counted.
+        most_lost: Likewise, at most; None: it is `lost` that says it.
         dropped: What the ledger must have given up, by reason; ANY for some, however many.
         waits: The events missing are the ledger's waiting and dropped ones, exactly.
         may_have_arrived: Some of them may have arrived all the same: the shipper was killed before it could say so.
@@ -251,6 +252,7 @@ class Required:
     """
 
     lost: int | None = 0
+    most_lost: int | None = None
     dropped: Mapping[str, int] = field(default_factory=dict)
     waits: bool = False
     may_have_arrived: bool = False

@@ -215,6 +215,8 @@ def record_problems(required: Required, got: Measured) -> Iterable[str]:
     """What is missing, or came too often."""
     if required.lost is not None and got.lost != required.lost:
         yield f"{got.lost} lost, expected {required.lost}"
+    if required.most_lost is not None and got.lost > required.most_lost:
+        yield f"{got.lost} lost, expected no more than {required.most_lost}"
     if required.lost == 0 and got.missing_lines:
         yield f"{got.missing_lines} lines are nowhere to be found"
     if got.kept and not required.platform_keeps:
@@ -251,12 +253,12 @@ def ledger_problems(required: Required, got: Measured) -> Iterable[str]:
     if got.ledgers != len(got.exits):
         yield f"{got.ledgers} ledger lines of {len(got.exits)} environments"
     handed_over = got.emitted - got.kept - got.dropped + ledger.exported
+    given_up = ledger.waiting + sum(ledger.dropped.values())
     if required.is_lost_before_us or required.platform_keeps:
-        if ledger.accepted != got.delivered:
-            yield f"ledger: accepted {ledger.accepted}, but {got.delivered} arrived"
+        if ledger.accepted - given_up != got.delivered:
+            yield f"ledger: accepted {ledger.accepted}, gave up {given_up}, but {got.delivered} arrived"
     elif ledger.accepted != handed_over:
         yield f"ledger: accepted {ledger.accepted}, but {handed_over} were handed over"
-    given_up = ledger.waiting + sum(ledger.dropped.values())
     if ledger.accepted != ledger.shipped + given_up:
         yield f"ledger: {ledger.accepted} accepted are not {ledger.shipped} shipped and {given_up} given up"
     if required.waits and (given_up < got.lost if required.may_have_arrived else given_up != got.lost):

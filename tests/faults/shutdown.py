@@ -1,11 +1,12 @@
 """The end of an environment that is in trouble, or whose backend is slow."""
 
 import signal
+from functools import partial
 
 from tests.faults.answers import ALL_SIGNALS
 from tests.faults.cell import COLLECTOR, INVOCATIONS, LATE_MS, LINE, LINES, SHIPPER, Cell, Hook, Required, Scene
 from tests.faults.hooks import always
-from tests.sandbox import Slow
+from tests.sandbox import Far, Slow
 
 # Three times what the smallest backlog takes.
 FULL = tuple({"lines": 400, "bytes": 4096} for _ in range(4))
@@ -35,6 +36,12 @@ def stopped(*comms: str, delay_s: float = 0.0) -> Hook:
             stop(scene)
 
     return ending
+
+
+def trickling(scene: Scene) -> None:
+    """What the function has left behind goes on writing lines, as long as the environment takes to end."""
+    for number in range(80):
+        scene.later(number * 0.03, partial(scene.env.log, f"late line {number}\n"))
 
 
 def full_backlog(seconds: float) -> Cell:
@@ -113,6 +120,16 @@ SHUTDOWN = (
         name="shipper stuck while frozen",
         events=(LINE,) * INVOCATIONS,
         before=lambda scene, number: stopped(SHIPPER)(scene) if number == 4 else None,
+    ),
+    Cell(
+        # With each line more is asked for than is under way, which is the first handshake of all.
+        name="far away, lines that go on coming at the end",
+        settings={"TAILRACE_FLUSH": "interval", "TAILRACE_FLUSH_INTERVAL_MS": "60000"},
+        backend=partial(Far, 0.06, tls=True),
+        events=({"lines": LINES},) * 2,
+        ending=trickling,
+        # What comes in the last moments stays the platform's, or waits.
+        required=Required(lost=None, most_lost=20, waits=True, platform_keeps=True),
     ),
     Cell(
         name="interval, all signals, 1.5 s slow",

@@ -18,6 +18,7 @@ from tests.sandbox.backend_faults import (
 from tests.sandbox.black_hole import BlackHole
 from tests.sandbox.destination import Destination
 from tests.sandbox.environment import Environment
+from tests.sandbox.far import Far
 from tests.sandbox.model import Ending, Function, InitResult, InvokeResult, Platform
 from tests.sandbox.peak_memory import PeakMemory
 from tests.sandbox.received import Received, ReceivedRequest
@@ -27,6 +28,7 @@ __all__ = [
     "Destination",
     "Ending",
     "Environment",
+    "Far",
     "Faults",
     "Function",
     "Hang",

@@ -1,6 +1,8 @@
 """Fixtures of the shipper's tests."""
 
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -35,3 +37,13 @@ def aws() -> Iterator[Aws]:
     aws = Aws()
     yield aws
     aws.close()
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for localhost that nobody signed."""
+    path = tmp_path_factory.mktemp("tls")
+    make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
+    names = "-addext subjectAltName=DNS:localhost -keyout key.pem -out cert.pem"
+    subprocess.run([*make.split(), *names.split()], cwd=path, check=True, capture_output=True)
+    return path

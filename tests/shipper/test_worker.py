@@ -8,18 +8,23 @@ import socket
 import threading
 import time
 import tracemalloc
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 
 from lifecycle.contract import wire
 from lifecycle.contract.backlog import Backlog, Writer
+from lifecycle.contract.frames import Frame
 from lifecycle.contract.wire import Ship, Shipped, Stalled
+from shipper.delivery.batch import Batch, Position
 from shipper.model.context import Context, packed, unpacked
+from shipper.pipeline import Pipeline
 from shipper.worker import run
 from tests.sandbox.otlp import decoded
 from tests.sandbox.received import attributes_of
 from tests.shipper.support import Lines, Server, backlog_of, event, http, settings_of, start
+from tests.shipper.transport.test_tls import tls
 
 LINES: list[object] = [event(f"line {n}\n") for n in range(10)]
 OWN = event('{"logger":"tailrace.shipper"}\n', "extension")
@@ -355,6 +360,69 @@ def test_the_last_order_does_not_wait_for_an_answer_to_the_one_before(server: Se
     assert sum(report.events for report in reports) == 10
     assert sorted(bodies(server)) == [f"line {n}" for n in range(10)]
     assert supervisor.lines.events("warning") == []
+
+
+def test_lines_that_go_on_coming_do_not_keep_the_last_shipment_from_leaving(server: Server, certificate: Path) -> None:
+    """Each is an order that asks for more than is under way, which is a handshake that takes longer than they do."""
+    backlog, end = backlog_of(*[[line] for line in LINES])
+    ends = [frame.end for frame in backlog.frames(0, end)]
+    has_rest = threading.Event()
+
+    def far(connection: socket.socket) -> None:
+        has_rest.wait(0.3)
+        tls(certificate, server.answering(*[http(200)] * 10))(connection)
+
+    server.behaviours = [far]
+    supervisor = Supervisor(
+        backlog,
+        server.port,
+        TAILRACE_DESTINATION=f"otlp+https://localhost:{server.port}",
+        OTEL_EXPORTER_OTLP_CERTIFICATE=str(certificate / "cert.pem"),
+        TAILRACE_LOG_LEVEL="info",
+    )
+    for until in ends:
+        supervisor.command(until, is_final=True)
+        supervisor.wait_until_read()
+        time.sleep(0.03)  # the lines' own pace
+    has_rest.set()
+    assert sum(report.events for report in supervisor.reports_until(end)) == 10
+    supervisor.close()
+    assert (sorted(bodies(server)), server.connections) == ([f"line {n}" for n in range(10)], 1)
+    assert supervisor.lines.events("warning") == []
+
+
+def test_the_last_order_is_not_lost_where_what_was_under_way_crashes(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It came meanwhile, and is begun all the same."""
+    long: list[object] = [event(f"line {n} {'x' * 20_000}\n") for n in range(10)]  # enough to leave at once
+    backlog, end = backlog_of(long[:5], long[5:])
+    supervisor = Supervisor(backlog, server.port)
+    made = Pipeline.batches
+    crashed: list[int] = []
+
+    def batches(self: Pipeline, frames: Iterator[Frame], start: Position) -> Iterator[Batch]:
+        yield from made(self, frames, start)
+        if not crashed:
+            crashed.append(1)
+            raise RuntimeError
+
+    monkeypatch.setattr(Pipeline, "batches", batches)
+
+    def behave(connection: socket.socket) -> None:
+        server.read(connection)
+        supervisor.command(end, is_final=True)
+        supervisor.wait_until_read()
+        connection.sendall(http(200))
+
+    server.behaviours = [behave, server.answering(http(200))]
+    supervisor.command(next(backlog.frames(0, end)).end)
+    reports = [supervisor.report()]
+    while getattr(reports[-1], "through", 0) < end:
+        reports.append(supervisor.report())
+    supervisor.close()
+    assert [report.reason for report in reports if isinstance(report, Stalled)] == ["crashed"]
+    assert sum(report.events for report in reports if isinstance(report, Shipped)) == 10
 
 
 @pytest.mark.parametrize(

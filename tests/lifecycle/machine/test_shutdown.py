@@ -2,6 +2,7 @@
 
 import pytest
 
+from lifecycle.contract.wire import CRASHED
 from lifecycle.machine.commands import Exit, KillWorker, Ping, Release, Ship, StartWorker
 from lifecycle.machine.events import (
     IntakeHeld,
@@ -36,6 +37,7 @@ from tests.lifecycle.machine.conversation import (
     alone,
     invoke,
     machine,
+    machine_in,
     pass_time,
     reasons_to_fetch,
     ships,
@@ -531,3 +533,15 @@ def test_collector_that_was_silent_before_shutdown_is_replaced_at_once() -> None
     invoke(subject, 10.0, timeout_s=10.0)
     pass_time(subject, 11.0)
     assert KillWorker("collector") in subject.handle(ShutdownRequested("spindown", 13.0), 11.0)
+
+
+@pytest.mark.parametrize("what", ["crashes", "dies"])
+def test_last_shipment_that_ends_by_a_fault_of_ours_is_followed_by_another(what: str) -> None:
+    """One record may be why, which a successor passes by: all else is not to be left for it."""
+    subject, now = machine_in(State.CLOSING)
+    current = subject.routes[0].shipments.current
+    assert current is not None
+    events = {"crashes": ShipmentStalled(CRASHED, deadline=current.deadline), "dies": WorkerExited("shipper")}
+    commands = subject.handle(events[what], now + 0.05)
+    assert ships(commands) != []
+    assert Exit(0) not in commands

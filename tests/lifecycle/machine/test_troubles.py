@@ -236,6 +236,7 @@ def test_shipper_that_is_late_is_given_its_time_awake_over_many_freezes() -> Non
 def test_shipper_that_is_stuck_does_not_hold_one_short_invocation_after_the_other(*, answers: bool) -> None:
     """Each of them orders a shipment anew, before the one before it counts as late."""
     subject = machine("end")
+    subject.handle(WorkerReady("shipper"), 1.0)
     held, now, commands = 0, 10.0, list[Command]()
     while held < 12 and KillWorker("shipper") not in commands:
         held += 1
@@ -248,6 +249,35 @@ def test_shipper_that_is_stuck_does_not_hold_one_short_invocation_after_the_othe
         assert subject.state is State.WAITING
         now += 0.55
     assert held == (12 if answers else 3)
+
+
+def test_shipper_that_got_somewhere_and_is_stuck_then_does_not_hold_them_either() -> None:
+    """What it said before its time was over says nothing of now."""
+    subject = machine("end")
+    subject.handle(WorkerReady("shipper"), 1.0)
+    held, now, commands = 0, 10.0, list[Command]()
+    while held < 12 and KillWorker("shipper") not in commands:
+        held += 1
+        commands += invoke(subject, now, f"r{held}")
+        commands += subject.handle(stored(100 * held, finished=f"r{held}"), now + 0.01)
+        if held == 1:
+            commands += subject.handle(OffsetCommitted(50), now + 0.02)
+        commands += pass_time(subject, now + 0.5)
+        now += 0.55
+    assert held == 3
+
+
+def test_shipper_that_is_loading_is_not_asked_whether_it_is_there() -> None:
+    """On a small share of a processor that takes longer than an answer may."""
+    subject = machine("end")
+    now, commands = 10.0, list[Command]()
+    for number in range(1, 5):
+        commands += invoke(subject, now, f"r{number}")
+        commands += subject.handle(stored(100 * number, finished=f"r{number}"), now + 0.01)
+        commands += pass_time(subject, now + 0.52)
+        now += 0.55
+    assert Ping("shipper") not in commands
+    assert KillWorker("shipper") not in commands
 
 
 def test_collector_that_was_heard_is_left_alone() -> None:

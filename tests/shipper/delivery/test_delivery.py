@@ -606,3 +606,22 @@ def test_lines_wait_for_an_outage_that_another_signal_has_not_noticed() -> None:
             scene.deliver(lines)
         assert not lines.lost
     assert "shipper.signal_deferred" not in scene.lines.events()
+
+
+def test_answer_that_had_no_turn_is_waited_for_in_the_next_shipment() -> None:
+    """It is behind another one of its signal, which takes all the time there is."""
+    scene = Scene(lambda _records: DONE)
+
+    def late() -> Outcome:
+        scene.timing.now += 1000
+        return Outcome(verdict=Verdict.HELD, reason="deadline", pending=late)
+
+    batches = [batch_of(b"a"), batch_of(b"b")]
+    for batch in batches:
+        batch.parcels["logs"].pending = range(1), late
+    scene.delivery._healths["logs"].failed(TIMEOUT)  # noqa: SLF001 - as answers that come late have it
+    scene.delivery.begin_shipment()
+    with pytest.raises(HeldError):
+        scene.delivery.deliver(batches, lambda _batch: None)
+    assert [batch.parcels["logs"].pending for batch in batches] == [(range(1), late)] * 2
+    assert scene.inbox.requests == []

@@ -45,7 +45,12 @@ def looks(line: Line, limits: BatchLimits, monkeypatch: pytest.MonkeyPatch) -> t
         monkeypatch.setattr(module, name, value)
     looked = []
     run = TextLines.run
-    monkeypatch.setattr(TextLines, "run", lambda *args: looked.append(1) or run(*args))
+
+    def watched(*args: Any) -> Any:
+        looked.append(1)
+        return run(*args)
+
+    monkeypatch.setattr(TextLines, "run", watched)
     encoder = Watched(LogRecords())
     backlog, end = backlog_of(*[[event(line(number)) for number in range(600)]] * 8)
     made = list(Pipeline(encoder, limits, Lines().log).batches(backlog.frames(0, end), Position(0)))

@@ -93,3 +93,14 @@ def test_a_reset_is_told_as_one(pair: Pair) -> None:
     pair.server.close()
     with pytest.raises(ExchangeError, match="reset"):
         pair.connection.receive(soon())
+
+
+def test_what_we_have_hung_up_ourselves_is_not_waited_for(pair: Pair) -> None:
+    """Another request's fault may be why; there is nothing to wait for but time."""
+    pair.connection.close()
+    began = time.monotonic()
+    assert pair.connection.has_come(began + 5)
+    assert pair.connection.is_acknowledged()
+    with pytest.raises(ExchangeError) as error:
+        pair.connection.receive(began + 5)
+    assert (error.value.reason, time.monotonic() - began < 1) == ("closed", True)

@@ -508,6 +508,25 @@ def test_late_answer_has_all_of_the_last_shipment_where_another_request_could_no
     assert client.commands.time_left_s() > 0.05
 
 
+def test_answer_to_a_request_of_the_same_moment_says_nothing_of_another(server: Server, client: Client) -> None:
+    """Both leave together: that one is answered sooner does not make the other's answer unlikely."""
+
+    def slow(connection: socket.socket) -> None:
+        server.read(connection)
+        time.sleep(0.8)
+        connection.sendall(http(200, b"taken"))
+
+    server.behaviours = [slow, server.answering(http(200, b"quick"))]
+    client.commands.deadline = time.monotonic() + 0.3
+    answers = [client.pool.begin(lambda: [REQUEST], 0.2, 5.0) for _ in range(2)]
+    with pytest.raises(PendingError) as pending:
+        answers[0]()
+    assert answers[1]().body == b"quick"
+    client.commands.deadline = time.monotonic() + 3
+    assert pending.value.answered().body == b"taken"
+    assert len(server.requests) == 2
+
+
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )

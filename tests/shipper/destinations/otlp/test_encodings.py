@@ -195,8 +195,7 @@ def test_a_record_that_is_refused_does_not_hide_which_encoding_is_taken() -> Non
 
 def test_nor_where_the_receiver_does_not_know_the_first_one() -> None:
     """Its refusal in the other is what counts: 415 says nothing of the records, and would have all of them wait."""
-    answers = {True: lambda lines: REFUSED if "bad" in lines else DONE, False: lambda _lines: UNSUPPORTED}
-    case = Case(lambda form, lines: answers["json" in form](lines))
+    case = Case(lambda form, lines: UNSUPPORTED if "json" not in form else REFUSED if "bad" in lines else DONE)
     assert [case.send(*lines).verdict for lines in (("bad", "a"), ("bad",))] == [Verdict.REFUSED] * 2
     assert case.send("a").verdict is Verdict.DONE
     assert case.receiver.taken == ["a"]
