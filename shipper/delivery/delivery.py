@@ -201,7 +201,8 @@ class Delivery:
                 held = self._held(failing)
         finally:
             for task in tasks:
-                if task.answered is not None and not task.parcel.is_done:  # it had no turn, behind another of its signal
+                # Behind another one of its signal it had no turn.
+                if task.answered is not None and not task.parcel.is_done:
                     task.parcel.pending = task.piece, task.answered
         for batch in batches:
             if held is None or batch.is_begun:

@@ -266,6 +266,11 @@ def invocations_of(context: Context) -> "Named":
     return Invocations(context, is_sure=False), Invocations(context, is_sure=True)
 
 
+# What lines say that name a trace, by that value: those of one invocation name the same.
+_traced: dict[bytes, Line] = {}
+_MOST_TRACED = 64
+_TRACE_ALONE = _Ids(traces=("",))
+
 # A function's lines have the same few sets of members, over and over.
 _plans: dict[tuple[str, ...], _Plan] = {}
 # What raw values are of levels, "" for none.
@@ -524,8 +529,10 @@ def _planned(names: tuple[str, ...]) -> _Plan:
 def meanings_of(names: tuple[str, ...]) -> Meanings | None:
     """What is what in lines with these members, where that takes one look at each; None where it may take more."""
     plan = _plans.get(names) or _planned(names)
-    ids = plan.ids
-    if plan.may_tell_error or plan.parts or plan.level or plan.renamed or (ids is not None and ids.has_more):
+    ids = plan.ids or _Ids()
+    if plan.may_tell_error or plan.parts or plan.renamed:
+        return None
+    if ids.spans or ids.flags or ids.holders or len(ids.traces) > 1:
         return None
     found = {_ROLE_OF[take]: candidates for take, candidates in plan.roles}
     if (
@@ -536,7 +543,8 @@ def meanings_of(names: tuple[str, ...]) -> Meanings | None:
     ):
         return None
     named = {role: some[0] for role, some in found.items()}
-    return Meanings(**named, invocations=ids.invocations if ids is not None else ())
+    trace = ids.traces[0] if ids.traces else ""
+    return Meanings(**named, unsaid_level=plan.level, invocations=ids.invocations, trace=trace)
 
 
 def _renamed(names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
@@ -602,6 +610,20 @@ def _take_trace(line: Line, members: dict[str, bytes], ids: _Ids) -> None:
             line.flags = None if found.sampled is None else int(found.sampled)
             del members[name]
             break
+
+
+def traced_by(raw: bytes) -> Line | None:
+    """What a line says with the raw value that names its trace, and nothing else; None where that names none."""
+    told = _traced.get(raw)
+    if told is None:
+        told = Line()
+        _take_trace(told, {"": raw}, _TRACE_ALONE)
+        if not told.trace_id:
+            return None
+        if len(_traced) >= _MOST_TRACED:
+            _traced.clear()
+        _traced[raw] = told
+    return told
 
 
 def _take_span(line: Line, members: dict[str, bytes], ids: _Ids) -> None:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from shipper.parse.json_lines import Named
     from shipper.parse.json_shapes import JsonRun, Shape
 
+    # By an event's type, an invocation's id and the raw value that names a trace; None where it names none.
+    OriginOf = Callable[[str, str, bytes], Origin | None]
     Rest = tuple[tuple[str, int, bool], ...]
 
 _NS_PER_S = 1_000_000_000
@@ -41,7 +43,7 @@ def _exact_time_of(raw: bytes) -> int:
 _exact_times = Times(_exact_time_of)
 
 
-def records_of(run: "JsonRun", index: int, named: "Named", origin_of: "Callable[[str, str], Origin]") -> Records | None:
+def records_of(run: "JsonRun", index: int, named: "Named", origin_of: "OriginOf") -> Records | None:
     """What the lines of a run mean; None where they have to be read one by one.
 
     Args:
@@ -84,7 +86,7 @@ def _numbers_in(column: "Sequence[bytes]") -> "Sequence[int]":
 
 
 def _whose(
-    values: "Sequence[Sequence[bytes]]", shape: "Shape", named: "Named", origin_of: "Callable[[str, str], Origin]"
+    values: "Sequence[Sequence[bytes]]", shape: "Shape", named: "Named", origin_of: "OriginOf"
 ) -> "tuple[Origin | None, Rest]":
     """Where lines come from, and what stays of their members; None where that is not the same for all of them."""
     request_id, rest = "", shape.rests[-1]
@@ -96,15 +98,21 @@ def _whose(
         if request_id:
             rest = shape.rests[place]
             break
-    origin = origin_of("function", request_id)
-    return (None if origin.tenant else origin), rest
+    trace = b""
+    if shape.trace >= 0:
+        column = values[shape.trace]
+        if column.count(column[0]) != len(column):
+            return None, ()
+        trace = shape.raw_of(column[0], shape.trace)
+    origin = origin_of("function", request_id, trace)
+    return (None if origin is None or origin.tenant else origin), rest
 
 
 def _levels(values: "Sequence[Sequence[bytes]]", shape: "Shape") -> "Sequence[str]":
     """How severe lines are; nothing where one of them does not say."""
     place = shape.level
     if place < 0:
-        return ("",) * len(values[0])
+        return (shape.unsaid_level,) * len(values[0])
     return _said(values[place], shape.levels, lambda value: LEVELS.get(shape.raw_of(value, place), ""))
 
 

@@ -84,6 +84,8 @@ class Meanings(msgspec.Struct, frozen=True, kw_only=True):
         message: What is to be read first.
         logger: Whose.
         invocations: Those that may name the invocation, with whether nobody writes another id there.
+        trace: What may name the trace.
+        unsaid_level: The level where no member tells one.
     """
 
     time: str = ""
@@ -91,6 +93,8 @@ class Meanings(msgspec.Struct, frozen=True, kw_only=True):
     message: str
     logger: str = ""
     invocations: tuple[tuple[str, bool], ...] = ()
+    trace: str = ""
+    unsaid_level: str = ""
 
 
 class Times(dict[bytes, int]):
@@ -237,6 +241,8 @@ class Shape(msgspec.Struct, kw_only=True):
         message: What is to be read first, a text.
         logger: Whose.
         invocations: Those that may name the invocation, with whether nobody writes another id there.
+        trace: What may name the trace.
+        unsaid_level: The level where no member tells one.
         rests: What stays of the members, name, place and whether it is a text, by the place of the one that named the
             invocation.
         names: Of all members.
@@ -256,6 +262,8 @@ class Shape(msgspec.Struct, kw_only=True):
     level: int
     message: int
     logger: int
+    trace: int
+    unsaid_level: str
     invocations: tuple[tuple[int, bool], ...]
     rests: dict[int, tuple[tuple[str, int, bool], ...]]
     names: bytes
@@ -485,7 +493,7 @@ def _shape_of(raw: bytes, meanings: Meanings) -> Shape | None:
     places = {name: place for place, name in enumerate(names)}
     if len(places) < len(names) or not texts[places[meanings.message]]:
         return None
-    taken = {meanings.time, meanings.level, meanings.message, meanings.logger}
+    taken = {meanings.time, meanings.level, meanings.message, meanings.logger, meanings.trace}
     rest = tuple((name, place, texts[place]) for name, place in places.items() if name not in taken)
     invocations = tuple((places[name], is_sure) for name, is_sure in meanings.invocations)
     return Shape(
@@ -497,6 +505,8 @@ def _shape_of(raw: bytes, meanings: Meanings) -> Shape | None:
         level=places[meanings.level] if meanings.level else -1,
         message=places[meanings.message],
         logger=places[meanings.logger] if meanings.logger else -1,
+        trace=places[meanings.trace] if meanings.trace else -1,
+        unsaid_level=meanings.unsaid_level,
         invocations=invocations,
         rests={-1: rest, **{one: tuple(kept for kept in rest if kept[1] != one) for one, _ in invocations}},
         names=" ".join(names).encode(),

@@ -184,7 +184,7 @@ class LogParser:
 
         if context is not self._context:
             self._enter(context)
-        return records_of(run, index, self._named or self._name(), self._origin)  # type: ignore[arg-type]
+        return records_of(run, index, self._named or self._name(), self._origin_in)  # type: ignore[arg-type]
 
     def origin_of_text(self, request_id: str, context: Context) -> Origin:
         """Whose a text line of the function is, by the invocation that it names; "" for none."""
@@ -227,7 +227,11 @@ class LogParser:
             if members is not None:
                 names = tuple(members)
                 line = self._json.line_of(members, self._named or self._name(), event_ns)
-                if self._shapes.is_due(names) and (meanings := self._json.meanings_of(names)) is not None:
+                if (
+                    self._shapes.is_due(names)
+                    and (meanings := self._json.meanings_of(names)) is not None
+                    and (line.trace_id or not meanings.trace)
+                ):
                     self._shapes.learn(raw, meanings)
                 return self._of_json(event, index, raw, line, len(names), others)
         if mark == _QUOTE:
@@ -342,7 +346,7 @@ class LogParser:
         others: "Attributes",
     ) -> LogRecord | None:
         """A line of a known shape; None where a value is not what it usually is, and the long way has to be gone."""
-        level = logger = request_id = ""
+        level, logger, request_id = shape.unsaid_level, "", ""
         if shape.level >= 0:
             level = shape.levels.get(values[shape.level]) or self._level_in(shape, values)
             if not level:
@@ -366,9 +370,9 @@ class LogParser:
                 if request_id:
                     rest = shape.rests[place]
                     break
-        kind = event.type
-        origin = self._origins.get((kind, request_id)) or self._origin(kind, request_id)
-        if origin.tenant:
+        trace = shape.raw(values, shape.trace) if shape.trace >= 0 else b""
+        origin = self._origin_in(event.type, request_id, trace)
+        if origin is None or origin.tenant:
             return None
         pairs = [(name, b'"%b"' % values[place] if is_text else values[place]) for name, place, is_text in rest]
         body = b'"%b"' % values[shape.message]
@@ -501,9 +505,17 @@ class LogParser:
             origin = self._made((event_type, named), event_type, request_id, *context.trace_of(request_id))
         return origin
 
-    def _origin_of(self, event_type: str, line: "Line") -> Origin:
+    def _origin_in(self, event_type: str, request_id: str, trace: bytes) -> Origin | None:
+        """The same of a line that may name its trace as well, as a raw value; None where that is none."""
+        if not trace:
+            return self._origins.get((event_type, request_id)) or self._origin(event_type, request_id)
+        told: Line | None = self._json.traced_by(trace)
+        return None if told is None else self._origin_of(event_type, told, request_id)
+
+    def _origin_of(self, event_type: str, line: "Line", request_id: str = "") -> Origin:
         """The same of a line that may have ids of its own: its invocation's trace fills in the rest."""
-        request_id, trace_id, span_id = line.request_id, line.trace_id, line.span_id
+        request_id = request_id or line.request_id
+        trace_id, span_id = line.trace_id, line.span_id
         origin = self._origins.get((event_type, request_id)) or self._origin(event_type, request_id)
         if not trace_id and not span_id:
             return origin

@@ -250,18 +250,22 @@ def may_hold_exception(line: bytes) -> bool:
     return line.find(b"\\n", 0, -3) >= 0 or line.find(b"\\r") >= 0 or line.find(b"rrorType") >= 0
 
 
+# What runtimes say when memory is exhausted has the first of these in it, and one of the others. Not so the member
+# `function_memory_size`, which Powertools' logger writes in every line.
+_MEMORY = b"emory"
+_EXHAUSTED = (b"f memory", b"fMemory", b"MemoryE", b"memory allocation of")
+
 # What stands in a record of a single line that may tell that its invocation fails.
-TELLING = (b"rrorType", b"raceback (m", b"emory", b"signal: killed", b" Task timed out")
+TELLING = (b"rrorType", b"raceback (m", *_EXHAUSTED, b"signal: killed", b" Task timed out")
 
 
 def may_tell_failure(line: bytes) -> bool:
     """Whether a record may tell that its invocation fails."""
-    error_type, traceback, memory, killed, timed_out = TELLING
     return (
-        line.find(error_type) >= 0
-        or line.find(traceback) >= 0
-        or line.find(memory) >= 0
-        or line.find(killed) >= 0
-        or line.find(timed_out) >= 0
+        line.find(b"rrorType") >= 0
+        or line.find(b"raceback (m") >= 0
+        or (line.find(_MEMORY) >= 0 and any(word in line for word in _EXHAUSTED))
+        or line.find(b"signal: killed") >= 0
+        or line.find(b" Task timed out") >= 0
         or (line.find(b"\\n", 0, -3) >= 0 and (b"tat " in line or b" at " in line or b"goroutine" in line))
     )

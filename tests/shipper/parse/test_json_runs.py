@@ -36,6 +36,8 @@ USUAL: dict[str, list[Any]] = {
     "log.record.uid": ["x", "yy", "x", "x"],
     "ok": [True, False, None, True],
     "share": [0.5, -1, 2e9, 10**20],
+    "xray_trace_id": [*["1-62e900b2-710d76f009d6e7785905449a"] * 2, "1-62e900b2-710d76f009d6e7785905449b", "none"],
+    "@mt": ["Order {OrderId}"] * 4,
 }
 NAMES = st.lists(st.sampled_from(sorted(USUAL)), min_size=1, unique=True)
 # What is seldom there, and may be at any place of a run.
@@ -184,6 +186,36 @@ def test_lines_of_a_known_shape_are_read_together(form: str) -> None:
     encoder = Watched(protobuf_logs.LogRecords())
     (found,) = shipped(backlog, end, encoder, BatchLimits(10**9, 10**9), is_followed=False)
     assert (found[1][0], encoder.together) == (428, 420)
+
+
+# By the member that is the message.
+LIBRARIES: dict[str, dict[str, Any]] = {
+    "message": {
+        "level": "INFO",
+        "location": "handler:7",
+        "timestamp": "2024-05-20 16:29:45,008+0000",
+        "service": "payment",
+        "cold_start": False,
+        "function_memory_size": "128",
+        "function_request_id": REQUEST_ID,
+        "xray_trace_id": "1-62e900b2-710d76f009d6e7785905449a",
+    },
+    "@mt": {"@t": "2024-05-20T16:29:45.0081234Z", "OrderId": 7},
+}
+
+
+@pytest.mark.parametrize(("name", "members"), LIBRARIES.items(), ids=["Powertools", "Serilog, compact"])
+def test_lines_of_loggers_that_are_used_most_are_read_together(name: str, members: dict[str, Any]) -> None:
+    """Whatever else they say: the trace, the function's memory, or a level by not saying one."""
+    lines = [event(json.dumps({**members, name: f"line {n}"}, separators=(",", ":")) + "\n") for n in range(400)]
+    backlog, end = backlog_of([start(), *lines[:8]], lines)
+    together, alone = Watched(protobuf_logs.LogRecords()), protobuf_logs.LogRecords()
+    alone.several = None  # type: ignore[method-assign, assignment]
+    limits = BatchLimits(10**9, 10**9)
+    assert shipped(backlog, end, together, limits, is_followed=True) == shipped(
+        backlog, end, alone, limits, is_followed=True
+    )
+    assert together.together > 390
 
 
 class Unasked:

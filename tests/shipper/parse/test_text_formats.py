@@ -13,9 +13,9 @@ from shipper.model.context import NOTHING
 from shipper.model.events import Event
 from shipper.model.log_record import ExceptionInfo
 from shipper.model.severity import NUMBERS, number_of
-from shipper.parse.exceptions import in_text
+from shipper.parse.exceptions import failure_in, in_text
 from shipper.parse.log_parser import LogParser
-from shipper.parse.text_formats import BEGINNINGS, FORMATS, UNTOLD, may_hold_exception, text_head
+from shipper.parse.text_formats import BEGINNINGS, FORMATS, UNTOLD, may_hold_exception, may_tell_failure, text_head
 from tests.shipper.following import attributes, followed
 from tests.shipper.support import REQUEST_ID, TIME, event, frame
 
@@ -315,3 +315,23 @@ def test_no_line_that_a_format_takes_is_passed_over_for_its_second_letter() -> N
         for form in forms:
             first = form.source[1:2]
             assert not first.islower() or form.source[1:3] in BEGINNINGS
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        *("FATAL ERROR: JavaScript heap out of memory", "java.lang.OutOfMemoryError: Java heap space", "MemoryError"),
+        *("failed to allocate memory (NoMemoryError)", "System.OutOfMemoryException", "runtime: out of memory: x"),
+        *("Runtime.OutOfMemory", "memory allocation of 8 bytes failed", "signal: killed"),
+    ],
+)
+def test_a_line_that_says_that_memory_is_exhausted_is_looked_at(said: str) -> None:
+    """And none that only speaks of memory, as Powertools' logger does in every line."""
+    assert may_tell_failure(b'"%b\\n"' % said.encode())
+    failure = failure_in(LogParser().record(Event(TIME, "function", msgspec.Raw(b'"%b"' % said.encode())), 0, NOTHING))
+    assert failure is not None
+    assert failure.is_out_of_memory
+
+
+def test_a_line_that_speaks_of_memory_is_none() -> None:
+    assert not may_tell_failure(b'{"message":"placed","function_memory_size":"128","max_memory_used":44}')
