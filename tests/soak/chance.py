@@ -16,6 +16,10 @@ from tests.sandbox.model import NextFault
 # How often the backend gets a new fault, something else happens, a line is a hard one, and a worker is killed.
 FAULTS, MISHAPS, HARD_LINES, KILLS, RESETS = 0.05, 0.02, 0.02, 0.05, 0.03
 
+# A fault that no request has met for so many invocations is over: a breaker that is open asks once a minute, and would
+# meet one each time.
+FORGOTTEN = 5
+
 # A worker that was killed has so many invocations to get something done, most of them of a few milliseconds: eight
 # deaths without that are, rightly, the end of it.
 LEAST_BETWEEN_KILLS = 50
@@ -141,6 +145,7 @@ class Chance:
     has_all: bool = False
     _dice: random.Random = field(init=False)
     _down_for: int = 0
+    _troubled_for: int = 0
     _killed_at: int = -LEAST_BETWEEN_KILLS
 
     def __post_init__(self) -> None:
@@ -189,6 +194,9 @@ class Chance:
         script: list[Action] | Of | None = None
         listens, hangs_up = None, False
         self._down_for -= 1
+        self._troubled_for -= 1
+        if self._troubled_for == 0:
+            script = []
         if "dies" in event:
             # What waits in an environment that ends while the backend is down is lost, and that is documented.
             script, listens, self._down_for = [], True if self._down_for >= 0 else None, -1
@@ -203,7 +211,7 @@ class Chance:
             else:
                 actions = (*ACTIONS, (2, Renegotiate())) if self.is_tls else ACTIONS
                 (action,) = dice.choices([a for _, a in actions], [weight for weight, _ in actions])
-                script = [action] * dice.randint(1, 4)
+                script, self._troubled_for = [action] * dice.randint(1, 4), FORGOTTEN
                 if self.has_all and what < ONE_SIGNAL:
                     script = Of(dice.choice(SIGNALS), action)
         kills: tuple[str, ...] = ()
