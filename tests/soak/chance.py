@@ -191,12 +191,10 @@ class Chance:
             event["dies"] = True
         if dice.random() < HARD_LINES:
             event["rows"] = dice.choice(HARD)
-        script: list[Action] | Of | None = None
         listens, hangs_up = None, False
         self._down_for -= 1
         self._troubled_for -= 1
-        if self._troubled_for == 0:
-            script = []
+        script: list[Action] | Of | None = [] if self._troubled_for == 0 else None
         if "dies" in event:
             # What waits in an environment that ends while the backend is down is lost, and that is documented.
             script, listens, self._down_for = [], True if self._down_for >= 0 else None, -1
