@@ -158,7 +158,8 @@ class Requests:
         if skip:
             request = cut(request, skip, frame.events)
         passing = None if self._shapes is None else self._shapes.passing
-        if passing is not None and self._rules is None and passing.is_taken(request):
+        leaves = self._rules is None or self._rules.leaves_requests(form.signal)
+        if passing is not None and leaves and passing.is_taken(request):
             for part in _fitting(request, self._limits.batch_bytes):
                 yield self._row(frame, form, part.items, record=passing.passed(part), sent_as=form.signal)
             return
@@ -171,7 +172,7 @@ class Requests:
         """What a part of a request comes to that is decoded."""
         if passing is None:
             yield from self._as_records(part)
-        elif self._rules is None:
+        elif self._rules is None or self._rules.leaves_requests(part.form.signal):
             yield from self._passed(part.frame, part.form, passing.passed(part.request))
         else:
             yield from self._judged(part, passing, self._rules)

@@ -292,7 +292,9 @@ class Pipeline:
         if several is None:
             return []
         records = run.records(index) if isinstance(run, TextRun) else self._parser.records(run, index, context)
-        return several(records) if records is not None else []
+        if records is None or (self._rules is not None and not self._rules.are_severe(records.levels)):
+            return []
+        return several(records)
 
     def _run(self, payload: memoryview, at: int) -> Run | int:
         """Lines that are read together, at a place of a frame; else how much of it is read event by event."""
@@ -367,7 +369,8 @@ class Pipeline:
         self._deadly_here = {index for offset, index in self._deadly if offset == frame.start}
         if ALL_OF_IT in self._deadly_here:
             return islice(unread_events(frame), skip, None)
-        if len(frame.payload) >= LEAST_FOR_RUNS_BYTES and self._encoder.several is not None and self._is_plain:
+        is_quick = self._is_plain or (self._rules is not None and self._rules.asks_levels_alone and self._is_simple)
+        if len(frame.payload) >= LEAST_FOR_RUNS_BYTES and self._encoder.several is not None and is_quick:
             return events_and_runs(frame, skip, self._run)
         return islice(events(frame), skip, None)
 
@@ -391,7 +394,8 @@ class Pipeline:
             return self._parser.line, encoder.text_line
         write_event = encoder.event
         if write_event is None:
-            return _no_item, _no_item
+            record_of = self._parser.record
+            return lambda event, index, context, _: record_of(event, index, context), _no_item
 
         def of_event(event: Event, index: int, context: Context, _: object) -> bytes:
             return b"" if says_more(event, context) else write_event(event, origin_of(event, context), index)
@@ -401,8 +405,13 @@ class Pipeline:
     @property
     def _is_plain(self) -> bool:
         """Whether a line that says nothing else is a log record without further ado."""
-        is_plain = self._rules is None and self._encoder.key is None and self._selection.logs
-        return is_plain and not self._deadly_here and not self._is_unsupported(LOGS)
+        return self._rules is None and self._is_simple
+
+    @property
+    def _is_simple(self) -> bool:
+        """The same, but for what the rules say of it."""
+        is_simple = self._encoder.key is None and self._selection.logs
+        return is_simple and not self._deadly_here and not self._is_unsupported(LOGS)
 
     def _says_more(self, event: Event, context: Context) -> bool:
         """Whether a line of the function may be more than a log record, and anybody has to know."""

@@ -25,6 +25,7 @@ from shipper.model.metrics import Export
 from shipper.model.platform_records import Ended, Started, record_of
 from shipper.model.semconv import FAAS_INVOCATION_ID
 from shipper.model.severity import number_of
+from shipper.model.signals import METRICS, TRACES
 from shipper.model.span import Span
 from shipper.parse.times import unix_ns
 from shipper.rules.patterns import BLANK, Patterns, UnreadableError
@@ -110,6 +111,20 @@ class Rules:
         self._sample = Sample(settings.sample) if settings.sample < 1 and not self.sends_nothing else None
         self.looks_ahead = self._sample is not None
         self.look_ahead = self._sample.look_ahead if self._sample else _nothing_ahead
+
+    @property
+    def asks_levels_alone(self) -> bool:
+        """Whether nothing is looked at of a line but how severe it is."""
+        return not (self._keep or self._drop or self._redaction or self._sample or self.sends_nothing)
+
+    def are_severe(self, levels: "Iterable[str]") -> bool:
+        """Whether lines of these levels, "" for none, are all severe enough."""
+        return not any(0 < number_of(level) < self._least for level in set(levels))
+
+    def leaves_requests(self, signal: str) -> bool:
+        """Whether what the function itself exports of a signal is not looked at: it has no severity and no body."""
+        is_whole = signal == METRICS or (signal == TRACES and self._sample is None)
+        return is_whole and self._redaction is None and not self.sends_nothing
 
     def judged(self, record: LogRecord, context: Context) -> Judged:
         """What becomes of a line, or of what is no event of the documented shape."""

@@ -16,6 +16,7 @@ from shipper.destinations.lines import Lines as LineEncoder
 from shipper.destinations.registry import create
 from shipper.model.context import Context, Invocation
 from shipper.model.signals import selected_by
+from shipper.otlp_requests import Requests
 from shipper.pipeline import Pipeline
 from shipper.rules.rule_set import Rules
 from tests.shipper.exports import TRACE_ID, Receiver, Stream, logs, points, spans, spans_in
@@ -284,6 +285,16 @@ def test_patterns_of_lines_leave_spans_and_points_alone(server: Server, is_json:
     found = counted(shipped(stream, server, TAILRACE_DROP="noise", TAILRACE_MIN_LEVEL="fatal"))
     assert found == ({"traces": 1, "metrics": 1}, {}, {})
     assert receiver.names() == ["noise"]
+
+
+def test_spans_that_no_rule_looks_at_are_not_taken_apart(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A least level is of lines: it costs what the function exports nothing."""
+    monkeypatch.setattr(Requests, "_judged", None)
+    receiver = Receiver(server)
+    stream = Stream().request(spans("a", "b")).request(points(1))
+    found = counted(shipped(stream, server, TAILRACE_MIN_LEVEL="warn", TAILRACE_DROP="noise"))
+    assert found == ({"traces": 2, "metrics": 1}, {}, {})
+    assert receiver.names() == ["a", "b"]
 
 
 MAIL = "alice@example.com"

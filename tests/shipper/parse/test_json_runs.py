@@ -21,7 +21,8 @@ from shipper.model.signals import Selection
 from shipper.parse.json_shapes import KnownShapes
 from shipper.parse.log_parser import LogParser
 from shipper.pipeline import LEAST_FOR_RUNS_BYTES, Pipeline
-from tests.shipper.support import OBSERVED_NS, REQUEST_ID, TIME, Lines, each_of, event, start
+from shipper.rules.rule_set import Rules
+from tests.shipper.support import OBSERVED_NS, REQUEST_ID, TIME, Lines, each_of, event, settings_of, start
 
 LATER = "2024-05-20T16:29:45.517Z"
 USUAL: dict[str, list[Any]] = {
@@ -186,6 +187,20 @@ def test_lines_of_a_known_shape_are_read_together(form: str) -> None:
     encoder = Watched(protobuf_logs.LogRecords())
     (found,) = shipped(backlog, end, encoder, BatchLimits(10**9, 10**9), is_followed=False)
     assert (found[1][0], encoder.together) == (428, 420)
+
+
+def test_lines_are_read_together_where_only_their_level_is_asked_for() -> None:
+    """Those below it stay, one by one."""
+    lines = [*lines_of(200), *[event(f"line {n}\n") for n in range(200)]]
+    lines[100]["record"]["level"] = "DEBUG"
+    backlog, end = backlog_of(lines[:8], lines[:200], lines[200:])
+    rules = Rules(settings_of(TAILRACE_MIN_LEVEL="info"), Lines().log)
+    encoder = Watched(protobuf_logs.LogRecords())
+    made = Pipeline(encoder, BatchLimits(10**9, 10**9), Lines().log, Selection(), None, rules)
+    (batch,) = made.batches(backlog.frames(0, end), Position(0))
+    assert (batch.rows, list(batch.lost.values())) == (408, ["min_level"])
+    assert len(each_of(batch.parcels["logs"])) == 407
+    assert encoder.together == 200
 
 
 # By the member that is the message.
