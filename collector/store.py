@@ -139,7 +139,15 @@ class Store:
             batches, events = batches + 1, events + count
             signal = frame.form.signal if frame.form else ""
             self._send(
-                Stored(start=frame.start, end=frame.end, events=count, body_bytes=size, digest=digest, signal=signal)
+                Stored(
+                    start=frame.start,
+                    end=frame.end,
+                    events=count,
+                    body_bytes=size,
+                    digest=digest,
+                    signal=signal,
+                    is_found=True,
+                )
             )
             if not signal:
                 self._recent[digest] = None

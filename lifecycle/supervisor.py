@@ -282,6 +282,8 @@ class Supervisor:
                         spool.forget_cursor(route.route)
             case wire.Stored():
                 for one in self._machine.routes:
+                    if not report.is_found:  # nothing more is, and offsets of what is new may be any
+                        one.shipments.begins_at = None
                     offset, skip = one.shipments.begins_at or (0, 0)
                     done = report.events if report.end <= offset else skip if report.start == offset else 0
                     self._ledgers[one.worker].shipped += min(done, report.events)

@@ -79,6 +79,7 @@ class Stored(Message, frozen=True):
         lost_bytes: Likewise, in bytes.
         signal: Of an OTLP request: `logs`, `traces` or `metrics`; "": it is a batch of the platform's.
         begun: OTLP requests that are under way while the end of an invocation is stored: `Settled` follows.
+        is_found: It was in the spool already, left by a predecessor or by an environment before a reset.
     """
 
     start: int
@@ -93,6 +94,7 @@ class Stored(Message, frozen=True):
     lost_bytes: int = 0
     signal: str = ""
     begun: int = 0
+    is_found: bool = False
 
 
 class Settled(Message, frozen=True):

@@ -76,7 +76,7 @@ class Shipments:
         last_committed: When the shipper last got somewhere.
         last_answered: When the destination last took something that it was sent by the shipment under way.
         begins_at: Offset, and events of the frame there, up to which what a predecessor left is delivered; None once
-            that is behind.
+            that is behind, or something new is stored.
         owes: The shipper makes something of what it knows should nothing more come.
         has_stalled: The last shipment ended without delivery.
         is_intake_held: The platform still has a batch for which there was no room.

@@ -129,6 +129,22 @@ def test_events_found_in_files_are_counted_not_believed(tmp_path: Path) -> None:
     assert [one.events for one in sent if isinstance(one, wire.Stored)] == [2, 1]
 
 
+def test_what_was_found_in_files_is_told_from_what_is_new(tmp_path: Path) -> None:
+    """How far a route was counts for the former alone."""
+    backlog = Backlog(1000, Spool(str(tmp_path / "spool"), 10_000, frame_limit_bytes=1000))
+    first = Writer(backlog, end=0, released=0)
+    for name in (b"a", b"b"):
+        first.append(b'["%b"]' % (name * 600), events=1, observed_ns=7, digest=bytes(8), spills=True)
+    sent: list[wire.Message] = []
+    writer = Writer(Backlog(1000, backlog.spool), end=0, released=0)
+    store = Store(writer, sent.append, [], KEY, Log("collector"))
+    store.recover()
+    prepared = store.prepare(batch())
+    assert prepared is not None
+    store.store(prepared, spills=True)
+    assert [one.is_found for one in sent if isinstance(one, wire.Stored)] == [True, False]
+
+
 def test_digest_is_of_every_byte_of_the_key_and_of_what_is_said_beside() -> None:
     body = bytes(200_000)
     changed = [body[:at] + b"x" + body[at + 1 :] for at in (0, 65_535, 65_536, 199_999)]

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from lifecycle.contract.frames import first_of
+from lifecycle.contract.spool import Spool
 from tests.e2e.conftest import NAME, Run, Start
 from tests.sandbox import Destination, Platform
 
@@ -91,6 +93,20 @@ def test_each_route_goes_on_in_the_files_where_it_was(start: Start, tmp_path: Pa
         assert recovered["events"] <= first["routes"]["archive"]["waiting"]
         assert first["routes"]["default"]["waiting"] == 0
     assert not list(directory.glob("*"))
+
+
+def test_position_in_files_that_are_gone_keeps_nothing_back(start: Start, tmp_path: Path) -> None:
+    """The function clears its /tmp, all but one file: what it logs from then on is shipped like any other."""
+    directory = tmp_path / "spool"
+    directory.mkdir(mode=0o700)
+    spool = Spool(str(directory), 1 << 24, frame_limit_bytes=1 << 20)
+    spool.keep_cursor("default", first_of(1) + 5000, 0)
+    run = start(TAILRACE_SPOOL_BYTES="16777216", TAILRACE_SPOOL_PATH=str(directory), TAILRACE_LOG_LEVEL="info")
+    for _ in range(2):
+        run.invoke(lines=5)
+    run.end()
+    assert run.lost() == 0
+    assert run.events("lifecycle.ended")[0]["requests"] > 0
 
 
 def _invoke_until_arrived(run: Run, records: int) -> None:
