@@ -37,8 +37,12 @@ KIND_NAMES = ("gauge", "sum", "histogram", "exponentialHistogram", "summary")
 POINTS_NAME = "dataPoints"
 
 # Each object that is counted takes memory while it is. No more than this are in 16 MiB of what anybody exports, whose
-# attributes are two objects of 34 bytes.
+# attributes are two objects of 34 bytes. Nor are there more items in protobuf: a record or a point has 16 bytes or more.
 _MOST_OBJECTS = 2**20
+
+# Each field that is walked on the way to the items takes a few microseconds, and gzip makes next to nothing of it. A
+# metric has seven, however many points it has, and a resource or scope three: these are 37,000 metrics.
+_MOST_FIELDS = 2**18
 
 
 class WireError(ValueError):
@@ -58,12 +62,7 @@ def count(signal: str, body: "Body", *, is_json: bool) -> int:
     """
     if is_json:
         return _count_in_json(signal, body)
-    number = _points if signal == "metrics" else _items
-    return sum(
-        number(body, start, end)
-        for start, stop in _messages(body, 0, len(body), RESOURCE_TAG)
-        for start, end in _messages(body, start, stop, SCOPE_TAG)
-    )
+    return _Walk(body).count(signal)
 
 
 def fields(message: "Body", at: int = 0, end: int | None = None) -> "Iterator[tuple[int, int, int, int]]":
@@ -118,43 +117,68 @@ def varint_at(message: "Body", at: int) -> tuple[int, int]:
     raise WireError(f"got a varint that does not end at byte {at}")
 
 
-def _messages(body: "Body", at: int, end: int, tag: int) -> "Iterator[tuple[int, int]]":
-    """Where the messages in fields of one tag begin and end."""
-    return ((start, stop) for found, _, start, stop in fields(body, at, end) if found == tag)
+class _Walk:
+    """A way through a request in protobuf to all its items, which may be only so long.
 
+    Args:
+        body: The request.
+    """
 
-def _items(body: "Body", at: int, end: int, tag: int = ITEM_TAG) -> int:
-    """How many fields of a tag are in a message: this is done for every span, in as few steps as there can be."""
-    number, more = 0, _MORE
-    try:
-        while at < end:
-            if body[at] != tag:
-                found, _, _, at = next(fields(body, at, end))
-                if found != tag:
-                    continue  # a tag may be written in more bytes than it needs
-            elif (low := body[at + 1]) < more:
-                at += low + 2
-            elif (high := body[at + 2]) < more:
-                at += low + (high << 7) - 125  # less the bit that says that there is more, and three bytes
-            else:
-                size, start = varint_at(body, at + 1)
-                at = start + size
-            number += 1
-    except IndexError as exc:
-        raise WireError(f"got {len(body)} bytes, expected more") from exc
-    if at > end:
-        raise WireError(f"got a field that ends at byte {at}, expected one that ends by {end}")
-    return number
+    def __init__(self, body: "Body") -> None:
+        self._body = body
+        self._fields = self._items = 0
 
+    def count(self, signal: str) -> int:
+        """How many items of a signal are in it."""
+        for resource, last in self._messages(0, len(self._body), RESOURCE_TAG):
+            for at, end in self._messages(resource, last, SCOPE_TAG):
+                if signal == "metrics":
+                    self._pass_points(at, end)
+                else:
+                    self._pass_items(at, end, ITEM_TAG)
+        return self._items
 
-def _points(body: "Body", at: int, end: int) -> int:
-    """How many data points are in a scope's metrics."""
-    return sum(
-        _items(body, start, stop, POINT_TAG)
-        for metric, last in _messages(body, at, end, ITEM_TAG)
-        for tag, _, start, stop in fields(body, metric, last)
-        if tag in KIND_TAGS
-    )
+    def _fields_of(self, at: int, end: int) -> "Iterator[tuple[int, int, int, int]]":
+        for field in fields(self._body, at, end):
+            self._fields += 1
+            if self._fields > _MOST_FIELDS:
+                raise WireError(f"got more than {_MOST_FIELDS} fields that are no items")
+            yield field
+
+    def _messages(self, at: int, end: int, tag: int) -> "Iterator[tuple[int, int]]":
+        """Where the messages in fields of one tag begin and end."""
+        return ((start, stop) for found, _, start, stop in self._fields_of(at, end) if found == tag)
+
+    def _pass_items(self, at: int, end: int, tag: int) -> None:
+        """Counts fields of a tag: this is done for every span, in as few steps as there can be."""
+        body, number, more, most = self._body, self._items, _MORE, _MOST_OBJECTS
+        try:
+            while at < end:
+                if body[at] != tag:
+                    found, _, _, at = next(self._fields_of(at, end))
+                    if found != tag:
+                        continue  # a tag may be written in more bytes than it needs
+                elif (low := body[at + 1]) < more:
+                    at += low + 2
+                elif (high := body[at + 2]) < more:
+                    at += low + (high << 7) - 125  # less the bit that says that there is more, and three bytes
+                else:
+                    at = next(self._fields_of(at, end))[3]
+                number += 1
+                if number > most:
+                    raise WireError(f"got more than {most} items")
+        except IndexError as exc:
+            raise WireError(f"got {len(body)} bytes, expected more") from exc
+        if at > end:
+            raise WireError(f"got a field that ends at byte {at}, expected one that ends by {end}")
+        self._items = number
+
+    def _pass_points(self, at: int, end: int) -> None:
+        """Counts the data points of a scope's metrics."""
+        for metric, last in self._messages(at, end, ITEM_TAG):
+            for tag, _, start, stop in self._fields_of(metric, last):
+                if tag in KIND_TAGS:
+                    self._pass_items(start, stop, POINT_TAG)
 
 
 class _Any(msgspec.Struct, gc=False):

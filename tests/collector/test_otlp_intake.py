@@ -206,6 +206,11 @@ def test_successor_knows_what_its_predecessor_kept() -> None:
             400,
             "malformed",
         ),
+        (
+            export(gzip.compress(b"\x0a\x00" * 2**19), "/v1/traces", PROTOBUF, "Content-Encoding: gzip"),
+            400,
+            "malformed",
+        ),
         (export(b"", method="GET"), 405, "bad_method"),
     ],
 )

@@ -134,6 +134,56 @@ def test_more_objects_than_anybody_exports_are_not_read() -> None:
         count("traces", body, is_json=True)
 
 
+def within(*tags: int, content: bytes) -> bytes:
+    """Bytes as the value of a field in a field …, the outermost first."""
+    for tag in reversed(tags):
+        content = (
+            bytes((tag, *(len(content) >> bits & 0x7F | 0x80 for bits in (0, 7, 14)), len(content) >> 21)) + content
+        )
+    return content
+
+
+@pytest.mark.parametrize(
+    ("signal", "body", "what"),
+    [
+        ("traces", b"\x0a\x00" * 2**19, "fields"),
+        ("traces", within(0x0A, content=b"\x12\x00" * 2**19), "fields"),
+        ("traces", within(0x0A, 0x12, content=b"\x08\x00" * 2**19), "fields"),
+        ("traces", within(0x0A, 0x12, content=b"\x12\x80\x80\x80\x00" * 2**19), "fields"),
+        ("metrics", within(0x0A, 0x12, content=b"\x12\x02\x2a\x00" * 2**19), "fields"),
+        ("logs", within(0x0A, 0x12, content=b"\x12\x00" * (2**20 + 1)), "items"),
+        ("logs", within(0x0A, 0x12, content=b"\x12\x00" * (2**19 + 1)) * 2, "items"),
+        ("metrics", within(0x0A, 0x12, 0x12, 0x2A, content=b"\x0a\x00" * (2**20 + 1)), "items"),
+    ],
+)
+def test_more_fields_than_anybody_exports_are_not_walked(signal: str, body: bytes, what: str) -> None:
+    """Nothing else is served meanwhile, and gzip makes a thousandth of them."""
+    with pytest.raises(WireError, match=f"got more than [0-9]+ {what}"):
+        count(signal, body, is_json=False)
+
+
+def test_large_requests_of_what_sdks_export_are_counted() -> None:
+    """4 MiB of spans with 50 attributes each, and of metrics with one point each; spans of a batch in JSON, too."""
+    spans, metrics = REQUESTS["traces"](), REQUESTS["metrics"]()
+    made = spans.resource_spans.add().scope_spans.add().spans
+    span = made.add(name="GET /orders", trace_id=bytes(16), span_id=bytes(8), start_time_unix_nano=1)
+    for number in range(50):
+        span.attributes.add(key=f"attribute.{number}").value.string_value = "value"
+    made.extend([span] * 511)
+    assert count("traces", msgspec.json.encode(as_json(spans)), is_json=True) == 512
+    made.extend([span] * 3_088)
+    scope = metrics.resource_metrics.add().scope_metrics.add()
+    metric = scope.metrics.add(name="http.server.request.duration", description="Of requests, in all", unit="s")
+    metric.sum.is_monotonic, metric.sum.aggregation_temporality = True, 2
+    point = metric.sum.data_points.add(as_int=1, start_time_unix_nano=1, time_unix_nano=2)
+    point.attributes.add(key="http.route").value.string_value = "/orders"
+    scope.metrics.extend([metric] * 36_999)
+    for signal, message, items in (("traces", spans, 3_600), ("metrics", metrics, 37_000)):
+        body = message.SerializeToString()
+        assert len(body) > 4 << 20
+        assert count(signal, body, is_json=False) == items
+
+
 def test_members_that_are_null_or_unknown_are_no_items() -> None:
     """Protobuf's JSON has null for what is not there."""
     assert count("traces", b'{"resourceSpans":null,"other":[{},{}]}', is_json=True) == 0
