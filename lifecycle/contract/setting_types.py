@@ -591,8 +591,13 @@ def authority_of(rest: str) -> str:
     return text
 
 
-def percent_decoded(text: str) -> str:
-    """`text` with its %XX sequences decoded as UTF-8; what is not such a sequence stays (RFC 3986, 2.1)."""
+def percent_decoded(text: str, errors: str = "replace") -> str:
+    """`text` with its %XX sequences decoded as UTF-8; what is not such a sequence stays (RFC 3986, 2.1).
+
+    Args:
+        text: Percent-encoded.
+        errors: What becomes of bytes that are not UTF-8, as `bytes.decode` has it.
+    """
     if "%" not in text:
         return text
     head, *parts = text.split("%")
@@ -603,4 +608,4 @@ def percent_decoded(text: str) -> str:
             out += bytes((int(digits, 16),)) + part[2:].encode()
         else:
             out += b"%" + part.encode()
-    return out.decode("utf-8", "replace")
+    return out.decode("utf-8", errors)

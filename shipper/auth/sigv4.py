@@ -1,7 +1,7 @@
 """AWS Signature Version 4: requests are signed with a key that is never sent, for one service, region and moment.
 
-Signed is what is sent: the body as it is compressed, the target as it stands in the request line, and every header but
-those that a proxy on the way may change.
+Signed is what is sent: the body as it is compressed, method and target of the request line, and every header but those
+that a proxy on the way may change. Of the target AWS decodes the query and encodes it anew, so that is what is signed.
 
 Source: AWS General Reference, "Create a signed AWS API request".
 """
@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 
+from lifecycle.contract.setting_types import percent_decoded
 from lifecycle.contract.wire import SECRET
 from shipper.auth.aws import EXPIRED, Scope, judged
 from shipper.delivery.outcome import Outcome, Verdict
@@ -116,8 +117,14 @@ def _path(path: str, service: str) -> str:
 
 
 def _query(query: str) -> str:
+    """A query as it is signed: sorted, and every name and value encoded, a comma too, however it was sent."""
     pairs = [part.partition("=") for part in query.split("&") if part]
-    return "&".join(f"{name}={value}" for name, value in sorted((name, value) for name, _, value in pairs))
+    both = sorted((_encoded_anew(name), _encoded_anew(value)) for name, _, value in pairs)
+    return "&".join(f"{name}={value}" for name, value in both)
+
+
+def _encoded_anew(text: str) -> str:
+    return encoded(percent_decoded(text, "surrogateescape"))
 
 
 def encoded(text: str, kept: str = "") -> str:

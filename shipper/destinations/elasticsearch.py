@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 # Small Amazon domains take 10 MB; an answer about this many documents is read whole.
 LIMITS = Limits(request_bytes=10_000_000, request_items=1000)
 
-# Of an answer, what is read of it.
-_ANSWER = "filter_path=errors,items.*.status,items.*.error.type,items.*.error.reason"
+# Of an answer, what is read of it; encoded as a signature has it.
+_ANSWER = "filter_path=errors%2Citems.%2A.status%2Citems.%2A.error.type%2Citems.%2A.error.reason"
 
 # What of a resource is in the schema; the rest are labels.
 _FIELDS = (

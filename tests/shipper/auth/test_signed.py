@@ -5,6 +5,7 @@ import gzip
 from collections.abc import Iterator
 from typing import Any
 from unittest.mock import patch
+from urllib.parse import parse_qsl
 
 import botocore.auth  # type: ignore[import-untyped]
 import botocore.awsrequest  # type: ignore[import-untyped]
@@ -19,6 +20,7 @@ from shipper.destinations.registry import create
 from shipper.model.signals import LOGS, METRICS, SIGNALS, TRACES
 from shipper.transport import address
 from tests.sandbox.otlp import decoded
+from tests.shipper.destinations.test_elasticsearch import record
 from tests.shipper.support import Lines, Server, Waits, http, settings_of
 
 KEYS = {
@@ -95,8 +97,10 @@ def checked(head: bytes, body: bytes, service: str, region: str) -> tuple[str, s
     signed = fields["authorization"].partition("SignedHeaders=")[2].partition(",")[0].split(";")
     moment = dt.datetime.strptime(fields["x-amz-date"], "%Y%m%dT%H%M%SZ")  # noqa: DTZ007 - as botocore has it
     headers = {name: fields[name] for name in signed if name not in ("x-amz-date", "x-amz-security-token")}
+    path, _, query = target.partition("?")
+    params = parse_qsl(query, keep_blank_values=True)
     request = botocore.awsrequest.AWSRequest(
-        method=method, url=f"http://{fields['host']}{target}", data=body, headers=headers
+        method=method, url=f"http://{fields['host']}{path}", params=params, data=body, headers=headers
     )
     request.context["client_config"] = None
     keys = KEYS["AWS_ACCESS_KEY_ID"], KEYS["AWS_SECRET_ACCESS_KEY"], KEYS["AWS_SESSION_TOKEN"]
@@ -135,3 +139,18 @@ def test_a_receiver_of_otlp_that_makes_the_signature_anew_finds_the_same(server:
         assert given == expected
         assert "x-aws-log-group;x-aws-log-stream" in given
     decoded("logs", gzip.decompress(server.requests[0][1]))
+
+
+@pytest.mark.parametrize("service", ["es", "aoss"])
+def test_a_receiver_of_documents_that_makes_the_signature_anew_finds_the_same(server: Server, service: str) -> None:
+    """AWS encodes a query that it has decoded: commas and asterisks, those of the user's own among them."""
+    server.behaviours = [server.answering(http(200, b'{"errors":false}'))]
+    url = f"opensearch+http://127.0.0.1:{server.port}/logs?pipeline=a,b"
+    settings = settings_of(**KEYS, TAILRACE_DESTINATION=url, TAILRACE_SIGV4=f"{service}/us-east-1")
+    destination = create(settings, Waits(), Lines().log)
+    endpoint = destination.endpoints[LOGS]
+    assert endpoint.send(endpoint.build([destination.encoder.log(record())])).verdict.value == "done"
+    destination.close()
+    ((head, body),) = server.requests
+    given, expected = checked(head, body, service, "us-east-1")
+    assert given == expected

@@ -157,7 +157,7 @@ class TestRequests:
         """With the answer trimmed to what is read of it."""
         sent(destination_of(server), record())
         ((target, headers),) = server.requests
-        assert target.startswith(f"/{STREAM}/_bulk?filter_path=errors,")
+        assert target.startswith(f"/{STREAM}/_bulk?filter_path=errors%2Citems")
         assert (headers["content-type"], headers["content-encoding"]) == ("application/x-ndjson", "gzip")
 
     def test_query_of_the_address_is_kept(self) -> None:
