@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from shipper.transport.request import Headers
     from shipper.transport.response import Response
 
+_UNAUTHORISED = (401, 403)
+
 
 class StaticAuth:
     """Says with every try the same: Basic for a name and a password, over it the headers. See `interfaces.Auth`.
@@ -65,12 +67,14 @@ class StaticAuth:
 
     def judged(self, outcome: Outcome, response: "Response") -> Outcome:
         """What is not authorised with a secret is tried again with what that is by then, once it was asked for."""
-        del response
-        if outcome.reason != "unauthorised" or self._references is None:
+        # Some backends have a code of their own for it, which is the reason then.
+        is_unauthorised = outcome.reason == "unauthorised" or response.status in _UNAUTHORISED
+        if outcome.verdict is not Verdict.HELD or not is_unauthorised or self._references is None:
             return outcome
         if not self._references.refused(self._found):
             return outcome
-        return Outcome(verdict=Verdict.HELD, reason=SECRET, detail=outcome.detail, said=outcome.said)
+        detail = outcome.detail or outcome.reason
+        return Outcome(verdict=Verdict.HELD, reason=SECRET, detail=detail, said=outcome.said)
 
     def _made(self) -> "Headers":
         name, password = (self._filled(text) for text in self._user)

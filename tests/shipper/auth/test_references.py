@@ -375,20 +375,28 @@ class TestAsking:
 
 
 class Guarded:
-    """A destination that takes one key at a time."""
+    """A destination that takes one key at a time.
 
-    def __init__(self, server: Server, key: bytes) -> None:
+    Args:
+        server: Plays it.
+        key: The first.
+        refusal: What any other is answered with.
+    """
+
+    def __init__(self, server: Server, key: bytes, refusal: bytes = http(401)) -> None:
         self.key = key
         self.answers: list[tuple[bytes, int]] = []
         self._server = server
+        self._refusal = refusal
         server.behaviours = [self._serve]
 
     def _serve(self, connection: Any) -> None:
         while True:
             head, _ = self._server.read(connection)
             (key,) = [line[7:] for line in head.split(b"\r\n") if line.startswith(b"X-Key: ")]
-            self.answers.append((key, 200 if key == self.key else 401))
-            connection.sendall(http(self.answers[-1][1]))
+            answer = http(200) if key == self.key else self._refusal
+            self.answers.append((key, int(answer[9:12])))
+            connection.sendall(answer)
 
 
 def test_a_rotation_is_found_out_by_what_the_destination_refuses(aws: Aws, server: Server) -> None:
@@ -412,6 +420,42 @@ def test_a_rotation_is_found_out_by_what_the_destination_refuses(aws: Aws, serve
     assert set(stalls) == {"secret"}
     assert destination.answers == [(b"first-token", 200), (b"first-token", 401), (b"second-token", 200)]
     assert "-token" not in json.dumps(supervisor.lines.written)
+
+
+@pytest.mark.parametrize(
+    ("destination", "refusal"),
+    [
+        ("splunk+http://127.0.0.1:{}", http(403, b'{"text":"Invalid token","code":4}')),
+        ("splunk+http://127.0.0.1:{}", http(401, b'{"text":"Invalid authorization","code":3}')),
+        (
+            "clickhouse+http://127.0.0.1:{}/db/logs",
+            http(403, b"Code: 516. DB::Exception: u: Authentication failed", "X-ClickHouse-Exception-Code: 516"),
+        ),
+        ("loki+http://127.0.0.1:{}", http(401, b"no org id")),
+    ],
+    ids=["splunk", "splunk 401", "clickhouse", "loki"],
+)
+def test_a_rotation_is_found_out_whatever_a_backend_calls_the_refusal(
+    server: Server, vault: Vault, destination: str, refusal: bytes
+) -> None:
+    """Some have codes of their own for a key that is wrong."""
+    guarded = Guarded(server, b"value-two", refusal)
+    backlog, first_end = backlog_of(LINES)
+    supervisor = Supervisor(
+        backlog,
+        0,
+        **vault.environ,
+        TAILRACE_DESTINATION=destination.format(server.port),
+        TAILRACE_HEADERS="Authorization=@{ssm:/prod/key},X-Key=@{ssm:/prod/key}",
+    )
+    delivered(supervisor, first_end)
+    guarded.key, vault.values["/prod/key"] = b"value-new", "value-new"
+    writer = Writer(backlog, end=first_end, released=0)
+    writer.append(json.dumps(LINES).encode(), events=1, observed_ns=OBSERVED_NS, digest=bytes(range(8)))
+    stalls = delivered(supervisor, writer.end, since=first_end)
+    supervisor.close()
+    assert set(stalls) == {"secret"}
+    assert [key for key, _ in guarded.answers] == [b"value-two", b"value-two", b"value-new"]
 
 
 def test_a_key_that_is_wrong_is_asked_for_once(server: Server, vault: Vault) -> None:
