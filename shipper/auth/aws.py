@@ -29,7 +29,8 @@ THROTTLES = frozenset(
         *("ProvisionedThroughputExceededException", "RequestThrottled", "RequestThrottledException", "SlowDown"),
         *("RequestTimeout", "RequestTimeoutException", "ThrottledException", "Throttling", "ThrottlingException"),
         *("TooManyRequestsException", "ServiceUnavailable", "ServiceUnavailableException", "InternalFailure"),
-        *("InternalServerError", "InternalServiceError", "InternalServiceErrorException"),
+        *("InternalServerError", "InternalServiceError", "InternalServiceErrorException", "KMSThrottlingException"),
+        "IncompleteBody",
     )
 )
 # The keys are good no more, or not known there.
@@ -51,6 +52,16 @@ DENIED = frozenset(
         *("RequestExpired", "RequestInTheFuture", "RequestTimeTooSkewed", "IncompleteSignatureException"),
     )
 )
+
+# No fault of a record's: of the key that it would be encrypted with, or of the account.
+_UNUSABLE = frozenset(
+    (
+        *("InvalidKMSResourceException", "KMSDisabledException", "KMSInvalidStateException", "KMSOptInRequired"),
+        *("KMS.DisabledException", "KMS.KMSInvalidStateException", "SubscriptionRequiredException"),
+    )
+)
+# Nor is it one that something is not there, or elsewhere.
+_ABSENT = ("NotFoundException", "NoSuchBucket", "PermanentRedirect", "AuthorizationHeaderMalformed")
 
 _REGION = late.pattern(r"[a-z0-9-]{1,32}")
 
@@ -173,6 +184,6 @@ def judged(outcome: Outcome, response: Response) -> Outcome:
         )
     if name in DENIED or name in EXPIRED:
         return Outcome(verdict=Verdict.HELD, reason="unauthorised", detail=name, said=said)
-    if name.endswith(("NotFoundException", "NoSuchBucket", "PermanentRedirect", "AuthorizationHeaderMalformed")):
+    if name in _UNUSABLE or name.endswith(_ABSENT):
         return Outcome(verdict=Verdict.HELD, reason=name, said=said)
     return msgspec.structs.replace(outcome, reason=name, said=said)

@@ -85,7 +85,13 @@ def test_what_failed_is_sent_again_alone(scheme: str) -> None:
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize(
-    ("status", "error"), [(400, "ThrottlingException"), (503, "ServiceUnavailableException"), (500, "InternalFailure")]
+    ("status", "error"),
+    [
+        (400, "ThrottlingException"),
+        (400, "KMSThrottlingException"),
+        (503, "ServiceUnavailableException"),
+        (500, "InternalFailure"),
+    ],
 )
 def test_a_request_that_is_too_much_comes_again(scheme: str, status: int, error: str) -> None:
     """Whatever the status."""
@@ -98,10 +104,18 @@ def test_a_request_that_is_too_much_comes_again(scheme: str, status: int, error:
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize(
     ("error", "reason"),
-    [("ResourceNotFoundException", "ResourceNotFoundException"), ("AccessDeniedException", "unauthorised")],
+    [
+        ("ResourceNotFoundException", "ResourceNotFoundException"),
+        ("AccessDeniedException", "unauthorised"),
+        ("KMSDisabledException", "KMSDisabledException"),
+        ("KMSInvalidStateException", "KMSInvalidStateException"),
+        ("KMSOptInRequired", "KMSOptInRequired"),
+        ("InvalidKMSResourceException", "InvalidKMSResourceException"),
+        ("SubscriptionRequiredException", "SubscriptionRequiredException"),
+    ],
 )
 def test_what_somebody_has_to_mend_is_said_and_records_wait(scheme: str, error: str, reason: str) -> None:
-    """As a stream that is not there, or a role that may not."""
+    """As a stream that is not there, a role that may not, or a key that is disabled."""
     with StreamServer(trouble=lambda _number: (400, error)) as server:
         batch, lines = delivered(scheme, [event("one")], **KEYS, AWS_ENDPOINT_URL=server.url)
     assert not batch.is_done
