@@ -50,6 +50,7 @@ from lifecycle.contract.setting_types import (
     Timeout,
     Whole,
     marked,
+    percent_decoded,
 )
 
 TYPE_CHECKING = False
@@ -838,8 +839,10 @@ class Settings:
                 if scheme and scheme.plain:
                     pairs = (pair for pair in query.split("&") if pair.partition("=")[0] not in scheme.plain)
                     query = "&".join(pairs)
-                for text in (user, query, path):
+                for text in (user, user.partition(":")[2], query, path):
                     yield from _plain(text)
+                    if "%" in text:  # whoever is sent it may repeat it decoded
+                        yield from _plain(percent_decoded(text))
 
 
 # What stands before a secret in a header, and is none.

@@ -233,7 +233,7 @@ def test_a_proxy_may_be_named_in_lower_case() -> None:
     assert Settings({"https_proxy": "p:1", "HTTPS_PROXY": "q:2"}).https_proxy == "q:2"
     assert Settings({"https_proxy": "p:1", "HTTPS_PROXY": " "}).https_proxy == "p:1"
     assert Settings({"no_proxy": "h"}).no_proxy == "h"
-    assert list(Settings({"https_proxy": "user:pw@proxy:3128"}).secrets()) == ["user:pw"]
+    assert list(Settings({"https_proxy": "user:pw@proxy:3128"}).secrets()) == ["user:pw", "pw"]
 
 
 def test_reserved_port_is_refused() -> None:
@@ -298,9 +298,15 @@ def test_who_is_not_sampled_may_be_left_to_what_turns_out(text: str, value: str)
 def test_secrets_are_header_values_user_info_and_queries() -> None:
     """What must not appear in any line."""
     settings = Settings({"TAILRACE_HEADERS": "a=s1", "TAILRACE_DESTINATION": "https://u:s2@host/path?key=s3"})
-    assert set(settings.secrets()) == {"s1", "u:s2", "path", "key=s3"}
+    assert set(settings.secrets()) == {"s1", "u:s2", "s2", "path", "key=s3"}
     assert list(Settings({"TAILRACE_DESTINATION": "otlp+https://h/base"}).secrets()) == []
-    assert list(Settings({"HTTPS_PROXY": "user:pw@proxy:3128"}).secrets()) == ["user:pw"]
+    assert list(Settings({"HTTPS_PROXY": "user:pw@proxy:3128"}).secrets()) == ["user:pw", "pw"]
+
+
+def test_secrets_in_addresses_are_secret_encoded_and_decoded() -> None:
+    """They are written percent-encoded, and a server has them decoded."""
+    settings = Settings({"TAILRACE_DESTINATION": "https://u:p%40s%2Fs@host/?key=a%2Fb"})
+    assert set(settings.secrets()) == {"u:p%40s%2Fs", "u:p@s/s", "p%40s%2Fs", "p@s/s", "key=a%2Fb", "key=a/b"}
 
 
 def test_bytes_that_are_no_text_become_question_marks() -> None:

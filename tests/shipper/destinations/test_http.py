@@ -103,6 +103,17 @@ class TestSaid:
         assert (outcome.verdict, outcome.rejected) == (Verdict.DONE, 1)
         assert outcome.said == "too old"
 
+    def test_a_password_that_comes_back_as_the_server_has_it_is_blanked(self, server: Server) -> None:
+        """In the address it is percent-encoded."""
+        server.behaviours = [server.answering(http(401, b"no user u with p@ss/w+rd==, and no key a/long=key"))]
+        url = f"loki+http://u:p%40ss%2Fw%2Brd%3D%3D@127.0.0.1:{server.port}/?a%2Flong%3Dkey"
+        client = Client("http://unused/")
+        destination = create(settings_of(TAILRACE_DESTINATION=url), client.commands, Lines().log)
+        outcome = self.sent(destination)
+        destination.close()
+        client.close()
+        assert outcome.said == f"no user u with {HIDDEN}, and no key {HIDDEN}"
+
     def test_of_a_success_there_is_nothing_to_say(self, server: Server, destination: Destination) -> None:
         """Whatever it says."""
         server.behaviours = [server.answering(http(200, b"thank you"))]
