@@ -16,7 +16,7 @@ import msgspec
 
 from lifecycle.contract.log import Log
 from lifecycle.contract.schemes import HEC_METADATA
-from lifecycle.contract.setting_types import percent_decoded
+from lifecycle.contract.setting_types import marked, percent_decoded, unmarked
 from lifecycle.contract.settings import Settings
 from shipper.delivery.interfaces import Limits, Request
 from shipper.delivery.outcome import DONE, Outcome, Verdict
@@ -58,8 +58,10 @@ _to_json = msgspec.json.Encoder().encode
 
 def create(settings: Settings, timing: "Timing", log: Log, on_response: OnResponse | None = None) -> Destination:
     """The destination of an address like splunk+https://HOST:8088?index=main; see `registry.create`."""
-    url, _, query = settings.destination.partition("+")[2].partition("#")[0].partition("?")
-    pairs = [pair.partition("=")[::2] for pair in query.split("&")]
+    text, references = marked(settings.destination.partition("+")[2])
+    url, _, query = text.partition("#")[0].partition("?")
+    url = unmarked(url, references)
+    pairs = [unmarked(pair, references).partition("=")[::2] for pair in query.split("&")]
     metadata = {name: percent_decoded(value) for name, value in pairs if name in HEC_METADATA and value}
     others = "&".join(f"{name}={value}" for name, value in pairs if name and name not in HEC_METADATA)
     found = address.parse(f"{url}?{others}" if others else url, suffix=PATH, instead_of=_ALIASES)

@@ -1,6 +1,7 @@
 """What references in settings stand for: asked for between shipments, and what is missing is said."""
 
 import base64
+import gzip
 import json
 import os
 import re
@@ -239,6 +240,21 @@ class TestAsking:
         lines = json.dumps(supervisor.lines.written)
         assert "value-" not in lines
         assert "@{secretsmanager:prod/key}" in lines
+
+    def test_a_key_of_one_may_have_what_takes_an_address_apart(self, server: Server, vault: Vault) -> None:
+        """Splunk's address is read piece by piece."""
+        server.behaviours = [server.answering(http(200, b'{"text":"Success","code":0}'))]
+        vault.values["prod/key"] = '{"to?ken&":"value-three"}'
+        backlog, end = backlog_of(LINES)
+        reference = "@{secretsmanager:prod/key#to?ken&}"
+        address = f"splunk+http://x:{reference}@127.0.0.1:{server.port}?index=main&a={reference}&b=c#end"
+        supervisor = Supervisor(backlog, 0, **vault.environ, TAILRACE_DESTINATION=address)
+        delivered(supervisor, end)
+        supervisor.close()
+        ((head, body),) = server.requests
+        assert head.startswith(b"POST /services/collector/event?a=value-three&b=c HTTP/1.1\r\n")
+        assert heads(server, b"Authorization") == [b"Basic " + base64.b64encode(b"x:value-three")]
+        assert b'"index":"main"' in gzip.decompress(body)
 
     def test_an_order_that_comes_meanwhile_is_not_kept_waiting(self, server: Server, vault: Vault) -> None:
         """No function waits for a secret: it is told at once, again and again, and then that it is delivered."""
