@@ -171,7 +171,7 @@ def _name_of(name: str) -> str:
 
 
 def read(request: Request, response: Response) -> Outcome:
-    """What became of a request: of one that is too old in part, the rest has been taken."""
+    """What became of a request: of one that is too old in part, the rest has been taken, as far as that can be told."""
     if response.status == _BLOCKED:
         return Outcome(verdict=Verdict.HELD, reason="ingestion_blocked")
     outcome = outcome_of(response)
@@ -180,7 +180,12 @@ def read(request: Request, response: Response) -> Outcome:
         return outcome
     cutoff = max(cutoffs).decode()
     refused = Outcome(verdict=Verdict.REFUSED, reason="too_old")
-    items = {at: refused for at, moment in enumerate(_moments(request.body)) if moment < cutoff}
+    moments = _moments(request.body)
+    items = {at: refused for at, moment in enumerate(moments) if moment < cutoff}
+    if items and len(items) < request.items:
+        # It is told to the second: of those in that one nobody knows, and what has been stored is stored once.
+        unknown = Outcome(verdict=Verdict.RETRY, reason="too_old")
+        items |= {at: unknown for at, moment in enumerate(moments) if moment == cutoff}
     if not items:
         return outcome
     if len(items) == request.items:

@@ -62,6 +62,22 @@ def test_loki_has_all_entries_once_that_are_not_too_old() -> None:
         assert lines.events().count("shipper.record_dropped") == 1
 
 
+@pytest.mark.parametrize(("behind_ms", "too_old"), [(300, 5), (700, 6)])
+def test_loki_is_asked_again_about_the_second_at_which_too_old_begins(behind_ms: int, too_old: int) -> None:
+    """Its answer tells no less: each entry is there once, or dropped and counted."""
+    with LokiServer(now_ns=TIME_NS) as server:
+        destination = made(f"loki+http://127.0.0.1:{server.port}")
+        second_ns = TIME_NS // 1_000_000_000 * 1_000_000_000
+        newest = record(99, time_ns=second_ns + behind_ms * 1_000_000)
+        delivered(destination, destination.encoder.log(newest))
+        start_ns = second_ns - HOUR_NS - 2_000_000_000
+        several = [record(at, time_ns=start_ns + at * 500_000_000) for at in range(8)]
+        batch, _ = delivered(destination, *(destination.encoder.log(one) for one in several))
+        found = [entry["metadata"]["uid"] for entry in server.entries]
+    assert sorted(found) == [*(f"uid-{at}" for at in range(too_old, 8)), "uid-99"]
+    assert batch.lost == dict.fromkeys(range(too_old), "refused")
+
+
 def test_documents_that_are_there_are_not_sent_again_with_those_that_came_too_fast() -> None:
     """Each has its own fate, in the order in which the answer tells it."""
     busy = {"two": 2}
