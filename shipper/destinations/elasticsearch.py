@@ -25,8 +25,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from shipper.transport.interfaces import Timing
 
-# Small Amazon domains take 10 MB; an answer about this many documents is read whole.
+# Small Amazon domains take 10 MB; an answer about this many documents is read whole, unless it repeats what is in them.
 LIMITS = Limits(request_bytes=10_000_000, request_items=1000)
+
+# An answer that is at least so long and cannot be read was cut.
+_LONG_ANSWER = MOST_RESPONSE // 2
 
 # Of an answer, what is read of it; encoded as a signature has it.
 _ANSWER = "filter_path=errors%2Citems.%2A.status%2Citems.%2A.error.type%2Citems.%2A.error.reason"
@@ -126,6 +129,8 @@ def read(request: Request, response: Response) -> Outcome:
     try:
         answer = _answers.decode(response.body)
     except (msgspec.MsgspecError, ValueError, RecursionError):  # ValueError: names that are not UTF-8
+        if request.items > 1 and len(response.body) >= _LONG_ANSWER:  # about half as many there is half as much to say
+            return Outcome(verdict=Verdict.SPLIT, reason="answer_too_long")
         return Outcome(verdict=Verdict.HELD, reason="no_bulk_answer")
     if not answer.errors:
         return DONE

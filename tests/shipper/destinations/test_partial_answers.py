@@ -78,6 +78,22 @@ def test_loki_is_asked_again_about_the_second_at_which_too_old_begins(behind_ms:
     assert batch.lost == dict.fromkeys(range(too_old), "refused")
 
 
+def test_an_answer_that_is_too_long_to_be_read_is_asked_for_in_parts() -> None:
+    """Elasticsearch repeats in it what it could not take."""
+
+    def verdict(document: dict[str, Any]) -> tuple[int, str, str] | None:
+        is_bad = document["message"] == "bad"
+        preview = f"failed to parse field. Preview of field's value: '{'x' * 20_000}'"
+        return (400, "document_parsing_exception", preview) if is_bad else None
+
+    with BulkServer(verdict=verdict) as server:
+        destination = made(f"elasticsearch+http://127.0.0.1:{server.port}/logs-x")
+        several = [record(at, b'"bad"' if at % 2 else b'"good"') for at in range(160)]
+        batch, _ = delivered(destination, *(destination.encoder.log(one) for one in several))
+        assert len(server.documents("logs-x")) == 80
+    assert batch.lost == dict.fromkeys(range(1, 160, 2), "refused")
+
+
 def test_documents_that_are_there_are_not_sent_again_with_those_that_came_too_fast() -> None:
     """Each has its own fate, in the order in which the answer tells it."""
     busy = {"two": 2}
