@@ -171,7 +171,7 @@ class Credentials:
 
     def _say(self, reason: str, variables: str, detail: str = "") -> None:
         """Says once that there are no credentials, and where they were looked for."""
-        if self._said != reason and self._keys is None:
+        if self._said != reason and self.keys is None:
             self._said = reason
             self._log.warning(
                 "shipper.credentials_missing",

@@ -124,6 +124,21 @@ def test_an_endpoint_that_fails_is_asked_again_after_pauses(server: Server, answ
     assert scene.lines.events("warning") == ["shipper.credentials_missing"]
 
 
+def test_an_endpoint_that_fails_is_said_once_the_keys_have_expired(server: Server) -> None:
+    """While they are good nobody has to know."""
+    server.behaviours = [server.answering(told("one", "2026-01-02T04:04:05Z")), server.answering(http(429))]
+    scene = Scene(server)
+    scene.credentials.refresh()
+    scene.passes(3500)
+    scene.credentials.refresh()
+    assert (scene.credentials.is_known, scene.lines.events("warning")) == (True, [])
+    for _ in range(2):
+        scene.passes(200)
+        scene.credentials.refresh()
+    (warning,) = [line for line in scene.lines.written if line["level"] == "warning"]
+    assert (warning["event"], warning["reason"]) == ("shipper.credentials_missing", "status_429")
+
+
 @pytest.mark.parametrize("uri", ["nonsense", "ftp://h/x", "http://"])
 def test_an_endpoint_that_is_none_is_said(server: Server, uri: str) -> None:
     """Once."""
