@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 # Each takes linear time, and begins where a word does: tried at each of its characters, a long word would be gone
 # through again and again.
 READY_MADE = {
-    # No part of a fraction; but a sentence may end behind it, and a number be written with `.0`.
-    "card": r"(?<!\d)(?<!\d\.)(?:\d[ -]?){12,18}\d(?!\d|\.0{0,9}[1-9])",
+    # With the numbers that stand beside it, among which it is looked for. No part of a fraction; but a sentence may end
+    # behind it, and a number be written with `.0`.
+    "card": r"(?<!\d)(?<!\d\.)(?:\d[ -]?){12,98}\d(?!\d|\.0{0,9}[1-9])",
     "email": r"(?<![\w.%+-])[\w.%+-]+@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}\b",
     "bearer": r"(?i:\b(bearer|basic) +)[\w.~+/-]{8,}=*",
     "aws_key": r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"

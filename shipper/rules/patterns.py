@@ -12,10 +12,12 @@ Those that are ready-made are ours, take linear time, and need none of this.
 import sys
 import time
 from collections.abc import Callable, Iterable
+from itertools import takewhile
 from types import FrameType
 
 import msgspec
 
+from lifecycle.contract import late
 from lifecycle.contract.log import Log
 from lifecycle.contract.patterns import Rule, read
 from shipper.rules.matcher import Matcher, MatcherDiedError
@@ -52,7 +54,10 @@ BLANK = "***"
 
 _KEPT_GROUP = {"bearer": r"\1 " + BLANK, "jwt": r"\1" + BLANK}
 
-_LEAST_CARD_DIGITS = 13
+_LEAST_CARD_DIGITS, _MOST_CARD_DIGITS = 13, 19
+_LEAST_CARD_GROUP = 3
+_MOST_CARD_GROUPS = _MOST_CARD_DIGITS // _LEAST_CARD_GROUP
+_DIGITS = late.pattern(r"\d+")
 
 
 class TooSlowError(Exception):
@@ -311,9 +316,38 @@ def _ready_made(name: str) -> str | Callable[["re.Match[str]"], str]:
 
 
 def _without_card(found: "re.Match[str]") -> str:
-    """Blanks what has the check digit of a card number (ISO/IEC 7812-1); one number in ten has by chance."""
-    digits = [int(digit) for digit in found[0] if digit.isdigit()]
-    if len(digits) < _LEAST_CARD_DIGITS:
-        return found[0]
+    """Blanks each card number among numbers that stand side by side: all of them together are one, or some are."""
+    text = found[0]
+    if _is_card(text):
+        return BLANK
+    groups = [one.span() for one in _DIGITS.finditer(text)]
+    pieces: list[str] = []
+    past = 0
+    for number, (begin, _) in enumerate(groups):
+        if begin >= past:
+            near = takewhile(_is_of_card, groups[number : number + _MOST_CARD_GROUPS])
+            # The longest first: what belongs to a number is not to be left of it.
+            end = next((end for _, end in reversed([*near]) if _is_card(text[begin:end])), 0)
+            if end:
+                pieces += (text[past:begin], BLANK)
+                past = end
+    return "".join((*pieces, text[past:]))
+
+
+def _is_of_card(group: tuple[int, int]) -> bool:
+    """Whether so many digits may be a part of a card number: shorter ones beside it are a date's, or a quantity."""
+    begin, end = group
+    return end - begin >= _LEAST_CARD_GROUP
+
+
+def _is_card(text: str) -> bool:
+    """Whether digits are as many as a card number has, and their check digit right (ISO/IEC 7812-1).
+
+    That of one number in ten is by chance.
+    """
+    bare = text.replace(" ", "").replace("-", "")
+    if not _LEAST_CARD_DIGITS <= len(bare) <= _MOST_CARD_DIGITS:
+        return False
+    digits = [*map(int, bare)]
     doubled = [sum(divmod(2 * digit, 10)) for digit in digits[-2::-2]]
-    return BLANK if (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0 else found[0]
+    return (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0

@@ -16,7 +16,7 @@ from tests.shipper.support import event
 
 ROOT = Path(__file__).parents[3]
 
-CARD = "4111 1111 1111 1111"
+CARD, CARD_NUMBER = "4111 1111 1111 1111", "4111111111111111"
 
 
 def log(text: Any) -> dict[str, object]:
@@ -58,6 +58,13 @@ REDACTED = [
     ("card", f"It is {CARD}.", f"It is {BLANK}."),
     ("card", "v.4111111111111111, 4111111111111111.00", f"v.{BLANK}, {BLANK}.00"),
     ("card", "0.4111111111111111 4111111111111111.25", "0.4111111111111111 4111111111111111.25"),
+    ("card", f"card {CARD_NUMBER} 12/27", f"card {BLANK} 12/27"),
+    ("card", f"{CARD} 123", f"{BLANK} 123"),
+    ("card", f"7 {CARD_NUMBER}", f"7 {BLANK}"),
+    ("card", f"2024-05-20 {CARD_NUMBER} 12.50", f"2024-05-20 {BLANK} 12.50"),
+    ("card", f"{CARD_NUMBER} 378282246310005 3782-822463-10005", f"{BLANK} {BLANK} {BLANK}"),
+    ("card", "5 5 0 0-0 0 0 0-0 0 0 0-0 0 0 4", BLANK),
+    ("card", "2024-05-20 1716222586001 12 200 1024", "2024-05-20 1716222586001 12 200 1024"),
     ("email", "sent to jane.doe+x@mail.example.com.", f"sent to {BLANK}."),
     ("bearer", "Authorization: Bearer abc.def-ghi_123==", f"Authorization: Bearer {BLANK}"),
     ("bearer", "the bearer of news", "the bearer of news"),
