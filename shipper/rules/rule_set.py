@@ -451,12 +451,17 @@ def _shown(record: LogRecord) -> str:
     event = record.event
     raw = bytes(event.record) if isinstance(event, Event) else b""
     if record.body[:1] != b'"':
-        return raw.decode("utf-8", "replace")
+        return _whole(raw)
     text = _text.decode(record.body)
     exception = record.exception
     is_json = raw[:1] == b"{" or raw[:2] == b'"{'
     is_of_exception = is_json and exception is not None and exception.message == text
-    return raw.decode("utf-8", "replace") if is_of_exception else text
+    return _whole(raw) if is_of_exception else text
+
+
+def _whole(raw: bytes) -> str:
+    """A line that is JSON, as it was printed: a text has it escaped."""
+    return _text.decode(raw) if raw[:1] == b'"' else raw.decode("utf-8", "replace")
 
 
 def _nothing_ahead(*_: object, **__: object) -> None:

@@ -44,6 +44,15 @@ def test_patterns_dropped_and_kept() -> None:
     assert both.dropped == {"keep": 1, "drop": 1}
 
 
+@pytest.mark.parametrize("told", [{"path": "/health"}, {"path": "/health", "errorType": "E", "errorMessage": "no"}])
+@pytest.mark.parametrize("is_text", [False, True], ids=["object", "text"])
+def test_json_without_a_message_is_looked_at_as_it_was_printed(told: dict[str, str], *, is_text: bool) -> None:
+    """Also where the line is a text, in which all of it is escaped once more."""
+    events = [log(json.dumps(told) + "\n" if is_text else told)]
+    assert followed(events, TAILRACE_DROP='"path": ?"/health"').dropped == {"drop": 1}
+    assert followed(events, TAILRACE_KEEP='"path": ?"/health"').dropped == {}
+
+
 def test_rules_are_for_other_extensions_and_for_the_platforms_lines_too() -> None:
     events = [event("health\n", "extension"), event({"requestId": R1}, "platform.start")]
     seen = followed(events, TAILRACE_PLATFORM_LOGS="1", TAILRACE_DROP="health;^START")
