@@ -420,24 +420,26 @@ class Pipeline:
         raw = bytes(event.record)
         return (self._takes_emf and raw.find(_MEASURES) >= 0) or (bool(context.open) and may_tell_failure(raw))
 
-    def look_ahead(self, frames: Iterator[Frame], context: Context, *, is_pressed: bool) -> None:
+    def look_ahead(self, frames: Iterator[Frame], position: Position, *, is_pressed: bool) -> None:
         """Lets the rules see what is to be shipped next, where one of them has to know how an invocation went.
 
         Args:
             frames: What is to be shipped.
-            context: Before it.
+            position: Where to begin, in the first of them.
             is_pressed: There is no room to wait for more.
         """
         if self._rules is not None and self._rules.looks_ahead:
             is_final, is_report = self.is_final or is_pressed, self._selection.interleaved
-            self._rules.look_ahead(self._watched(frames), context, is_final=is_final, is_report=is_report)
+            found = self._watched(frames, position.skip)
+            self._rules.look_ahead(found, position.context, is_final=is_final, is_report=is_report)
 
-    def _watched(self, frames: Iterator[Frame]) -> Iterator[Frame]:
-        """Frames of the platform's, between which others have their turn."""
+    def _watched(self, frames: Iterator[Frame], skip: int) -> "Iterator[AnyEvent]":
+        """The platform's events, between whose frames others have their turn."""
         for frame in frames:
             self._is_enough()
             if frame.form is None:
-                yield frame
+                yield from islice(events(frame), skip, None)
+            skip = 0
 
     def begin(self, frame: Frame) -> None:
         """Takes what a frame says of all its events."""

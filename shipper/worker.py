@@ -272,7 +272,7 @@ class Worker:
         self._unfinished = [one for one in self._unfinished if not one[1].is_done]
         if self._cut.through < through:
             pipeline.between = self._look
-            pipeline.look_ahead(self._backlog.frames(self._cut.through, through), self._cut.context, is_pressed=True)
+            pipeline.look_ahead(self._backlog.frames(self._cut.through, through), self._cut, is_pressed=True)
             for batch in pipeline.passed(self._backlog.frames(self._cut.through, through), self._cut):
                 reports.open.append(batch)
                 batch.lose_before(through, LAGGING)
@@ -425,7 +425,7 @@ class Worker:
         self._leave_at = self._half_time()
         pipeline.ledger, pipeline.is_final = self._commands.ledger, self._commands.is_final
         is_pressed = self._is_pressed(until, self._cut)
-        pipeline.look_ahead(self._backlog.frames(through, until), self._cut.context, is_pressed=is_pressed)
+        pipeline.look_ahead(self._backlog.frames(through, until), self._cut, is_pressed=is_pressed)
         for batch in pipeline.batches(self._backlog.frames(through, until), self._cut):
             self._unfinished.append((self._cut, batch))
             is_open.append(batch)

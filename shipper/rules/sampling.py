@@ -9,10 +9,9 @@ from collections.abc import Iterator
 
 import msgspec
 
-from lifecycle.contract.frames import Frame
 from lifecycle.contract.quick import suppress
 from shipper.model.context import NOTHING, Context, Past
-from shipper.model.events import Event, events
+from shipper.model.events import AnyEvent, Event
 from shipper.model.platform_records import Ended, PhaseStarted, Started, record_of
 from shipper.parse.exceptions import failure_in
 from shipper.parse.log_parser import LogParser
@@ -37,23 +36,22 @@ class Sample:
         self._parser = LogParser()
         self._context = NOTHING
 
-    def look_ahead(self, frames: Iterator[Frame], context: Context, *, is_final: bool, is_report: bool) -> None:
-        """Finds out how the invocations in some frames went.
+    def look_ahead(self, events: Iterator[AnyEvent], context: Context, *, is_final: bool, is_report: bool) -> None:
+        """Finds out how the invocations in a part of the stream went.
 
         Args:
-            frames: What is to be shipped next.
+            events: What is to be shipped next.
             context: Before it.
             is_final: Nothing can be waited for: what has no end in them counts as failed.
             is_report: Only platform.report tells an end, as on Managed Instances.
         """
-        self._failed, self._ended, self._is_final = set(), set(), is_final
-        self._context = context
+        self._context, self._is_final = context, is_final
+        self._failed, self._ended = set(), set()
         running = ""
-        for frame in frames:
-            for event in events(frame):
-                if isinstance(event, Event):
-                    with suppress(Exception):  # no record may take the shipper down: it says nothing then
-                        running = self._followed(event, running, is_report=is_report)
+        for event in events:
+            if isinstance(event, Event):
+                with suppress(Exception):  # no record may take the shipper down: it says nothing then
+                    running = self._followed(event, running, is_report=is_report)
 
     def _followed(self, event: Event, running: str, *, is_report: bool) -> str:
         """Which invocation is running after an event; how it went is noted."""

@@ -144,7 +144,7 @@ def _shipped(
     pipeline = Pipeline(destination.encoder, limits, lines.log, selected_by(settings), destination.shapes, rules)
     pipeline.is_final, pipeline.ledger = is_final, ledger or {}
     backlog, end = backlog_of(*frames)
-    pipeline.look_ahead(backlog.frames(start.through, end), start.context, is_pressed=False)
+    pipeline.look_ahead(backlog.frames(start.through, end), start, is_pressed=False)
     seen = Seen(context=start.context, position=start)
     bodies: dict[str, list[bytes]] = {}
     for batch in pipeline.batches(backlog.frames(start.through, end), start):

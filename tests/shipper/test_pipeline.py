@@ -303,5 +303,5 @@ def test_a_look_ahead_lets_others_have_their_turn() -> None:
         return False
 
     pipeline.between = turn
-    pipeline.look_ahead(backlog.frames(0, end), NOTHING, is_pressed=False)
+    pipeline.look_ahead(backlog.frames(0, end), Position(0), is_pressed=False)
     assert len(turns) == 5

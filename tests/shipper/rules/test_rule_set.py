@@ -202,6 +202,16 @@ def test_what_cannot_be_told_yet_waits() -> None:
     assert requests(ended) == [R2, R2]
 
 
+def test_what_left_before_is_not_looked_at_again() -> None:
+    """A shipper that begins in the middle of a batch would take a failure in it for one of what runs now."""
+    raised = line(1, "[ERROR] KeyError: 1\rTraceback (most recent call last):\r")
+    frames = [start(0)], [raised, done(10), report(12), start(20, R2), line(21)]
+    seen = followed(*frames, TAILRACE_SAMPLE="0")
+    assert (requests(seen), seen.position.skip) == ([R1], 4)
+    ended = followed(*frames, [done(30, R2), report(32, R2)], TAILRACE_SAMPLE="0", since=seen.position)
+    assert (ended.logs, ended.dropped) == ([], {"sample": 1})
+
+
 def test_at_the_end_and_without_room_nothing_waits() -> None:
     """An invocation without an end has failed, as far as anyone knows; it stays whole once it was begun."""
     running = [start(0), line(1), line(2)]

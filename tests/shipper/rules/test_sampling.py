@@ -5,16 +5,18 @@ import uuid
 import pytest
 
 from shipper.model.context import NOTHING
+from shipper.model.events import events
 from shipper.rules.sampling import Sample
 from tests.shipper.story import R1, R2, done, init, line, report, start
 from tests.shipper.support import backlog_of
 
 
-def looked(*events: object, is_final: bool = False, is_report: bool = False) -> Sample:
+def looked(*story: object, is_final: bool = False, is_report: bool = False) -> Sample:
     """A sample of none, after a look at some events."""
     sample = Sample(0.0)
-    backlog, end = backlog_of(events)
-    sample.look_ahead(backlog.frames(0, end), NOTHING, is_final=is_final, is_report=is_report)
+    backlog, end = backlog_of(story)
+    found = (one for frame in backlog.frames(0, end) for one in events(frame))
+    sample.look_ahead(found, NOTHING, is_final=is_final, is_report=is_report)
     return sample
 
 
