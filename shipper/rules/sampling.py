@@ -46,8 +46,10 @@ class Sample:
             is_report: Only platform.report tells an end, as on Managed Instances.
         """
         self._context, self._is_final = context, is_final
-        self._failed, self._ended = set(), set()
-        running = ""
+        # What was told before is not told again.
+        self._ended = {one.request_id for one in context.recent} - {one.request_id for one in context.open}
+        self._failed = set()
+        running = "" if is_report else context.request_id
         for event in events:
             if isinstance(event, Event):
                 with suppress(Exception):  # no record may take the shipper down: it says nothing then
@@ -70,6 +72,7 @@ class Sample:
             # One at a time: the one before is over, whether its end was told or not.
             if running and not is_report:
                 self._ended.add(running)
+            self._ended.discard(record.request_id)  # it is tried again
             # Whose a line is must be told here as it will be when it is shipped.
             known = (*(Past(one.request_id) for one in self._context.known), Past(record.request_id))
             running = "" if is_report else record.request_id

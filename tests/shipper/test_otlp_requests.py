@@ -424,6 +424,22 @@ def test_what_cannot_be_judged_yet_waits(server: Server) -> None:
         assert (reports[-1].through, reports[-1].skip) == (stream.ends[1], 0)
 
 
+def test_what_is_exported_after_the_end_of_its_invocation_waits_for_nothing(server: Server) -> None:
+    """As a batch processor does it, once the next invocation lets it."""
+    late = spans("late")
+    late.resource_spans[0].scope_spans[0].spans[0].attributes.add(
+        key="faas.invocation_id"
+    ).value.string_value = REQUEST_ID
+    report = event({"requestId": REQUEST_ID, "metrics": {}, "status": "success"}, "platform.report")
+    stream = Stream().batch(start(), report).request(late)
+    Receiver(server)
+    with supervised(stream, server, TAILRACE_SAMPLE="0") as supervisor:
+        supervisor.command(stream.ends[0])
+        supervisor.reports_until(stream.ends[0])
+        supervisor.command(stream.end, since=stream.ends[0])
+        assert counted(supervisor.reports_until(stream.end))[2]["sample"] == 1
+
+
 def test_an_invocations_id_is_not_redacted(server: Server) -> None:
     """It is what its telemetry is found by; but in a function's own text it is."""
     named = spans(REQUEST_ID)

@@ -202,6 +202,31 @@ def test_what_cannot_be_told_yet_waits() -> None:
     assert requests(ended) == [R2, R2]
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "dropped"),
+    [
+        (invocation(0), [start(20, R2), line(21, {"message": "late", "requestId": R1}), done(30, R2)], 1),
+        ([start(0)], [line(1), *invocation(20, R2)], 2),
+    ],
+    ids=["late line", "end lost"],
+)
+def test_nothing_waits_for_what_is_over(before: list[Any], after: list[Any], dropped: int) -> None:
+    """It is as in one shipment."""
+    seen = followed(before, TAILRACE_SAMPLE="0")
+    later = followed(after, TAILRACE_SAMPLE="0", context=seen.context)
+    assert (later.waits, later.logs, later.dropped) == (False, [], {"sample": dropped})
+
+
+def test_one_that_is_tried_again_waits_for_its_new_end() -> None:
+    """It has the id of the first try."""
+    seen = followed(invocation(0), TAILRACE_SAMPLE="0")
+    again = [start(20), line(21)]
+    waiting = followed(again, TAILRACE_SAMPLE="0", context=seen.context)
+    assert (waiting.waits, waiting.dropped) == (True, {})
+    failed = followed(again, [done(30, status="error")], TAILRACE_SAMPLE="0", context=seen.context)
+    assert requests(failed) == [R1]
+
+
 def test_what_left_before_is_not_looked_at_again() -> None:
     """A shipper that begins in the middle of a batch would take a failure in it for one of what runs now."""
     raised = line(1, "[ERROR] KeyError: 1\rTraceback (most recent call last):\r")

@@ -4,19 +4,19 @@ import uuid
 
 import pytest
 
-from shipper.model.context import NOTHING
+from shipper.model.context import NOTHING, Context, Invocation, Past
 from shipper.model.events import events
 from shipper.rules.sampling import Sample
 from tests.shipper.story import R1, R2, done, init, line, report, start
 from tests.shipper.support import backlog_of
 
 
-def looked(*story: object, is_final: bool = False, is_report: bool = False) -> Sample:
+def looked(*story: object, context: Context = NOTHING, is_final: bool = False, is_report: bool = False) -> Sample:
     """A sample of none, after a look at some events."""
     sample = Sample(0.0)
     backlog, end = backlog_of(story)
     found = (one for frame in backlog.frames(0, end) for one in events(frame))
-    sample.look_ahead(found, NOTHING, is_final=is_final, is_report=is_report)
+    sample.look_ahead(found, context, is_final=is_final, is_report=is_report)
     return sample
 
 
@@ -44,6 +44,22 @@ def test_the_next_start_is_an_end_of_the_one_before() -> None:
     """One runs at a time, whether its end was told or not; on Managed Instances many do."""
     assert looked(start(0), line(1), start(2, R2)).verdict(R1) is False
     assert looked(start(0), line(1), start(2, R2), is_report=True).verdict(R1) is None
+
+
+def test_what_is_over_already_is_told_by_the_context() -> None:
+    """But not where it is tried again, or runs again already."""
+    over = Context(recent=(Past(R1),))
+    assert looked(start(20, R2), line(21), context=over).verdict(R1) is False
+    assert looked(line(19), start(20), line(21), context=over).verdict(R1) is None
+    again = Context(request_id=R1, open=(Invocation(request_id=R1),), recent=(Past(R1),))
+    assert looked(line(21), context=again).verdict(R1) is None
+
+
+def test_what_runs_already_is_over_with_the_next_start() -> None:
+    """Where one runs at a time."""
+    running = Context(request_id=R1, open=(Invocation(request_id=R1),))
+    assert looked(line(1), start(20, R2), context=running).verdict(R1) is False
+    assert looked(line(1), start(20, R2), context=running, is_report=True).verdict(R1) is None
 
 
 def test_a_failure_in_a_line_counts_at_once() -> None:
