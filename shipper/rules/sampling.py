@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import msgspec
 
 from lifecycle.contract.quick import suppress
+from shipper.invocations.invocation import failure
 from shipper.model.context import NOTHING, Context, Past
 from shipper.model.events import AnyEvent, Event
 from shipper.model.platform_records import Ended, PhaseStarted, Started, record_of
@@ -48,7 +49,7 @@ class Sample:
         self._context, self._is_final = context, is_final
         # What was told before is not told again.
         self._ended = {one.request_id for one in context.recent} - {one.request_id for one in context.open}
-        self._failed = set()
+        self._failed = {one.request_id for one in context.open if failure(one)}
         running = "" if is_report else context.request_id
         for event in events:
             if isinstance(event, Event):

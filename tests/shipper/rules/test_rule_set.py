@@ -237,6 +237,20 @@ def test_what_left_before_is_not_looked_at_again() -> None:
     assert (ended.logs, ended.dropped) == ([], {"sample": 1})
 
 
+def test_all_that_fail_at_a_time_stay_whole() -> None:
+    """Also where the end of a shipment is between what told of it and other lines."""
+    managed = {"AWS_LAMBDA_INITIALIZATION_TYPE": "lambda-managed-instances", "TAILRACE_SAMPLE": "0"}
+    told = {"errorType": "TypeError", "errorMessage": "no", "stack": []}
+    raised = [
+        line(ms, f"2024-05-20T16:29:45.123Z\t{one}\tERROR\tInvoke Error \t{json.dumps(told)}")
+        for ms, one in ((2, R1), (3, R2))
+    ]
+    seen = followed([start(0), start(1, R2), *raised], more=managed)
+    more = [line(4, {"message": "more", "requestId": R1}), report(5), report(6, R2)]
+    later = followed(more, more=managed, context=seen.context, is_final=True)
+    assert (requests(seen), requests(later), later.dropped) == ([R1, R2], [R1], {})
+
+
 def test_at_the_end_and_without_room_nothing_waits() -> None:
     """An invocation without an end has failed, as far as anyone knows; it stays whole once it was begun."""
     running = [start(0), line(1), line(2)]
