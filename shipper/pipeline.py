@@ -599,9 +599,12 @@ class Pipeline:
             row.is_blanked = judged.is_blanked
             if row.reason or row.is_undecided:
                 return
+            blanked = self._rules.blanked_so_far
             if judged.event is not record.event:
                 # Read anew: nothing that is written was found in what may not be shown.
                 record = self._parser.record(judged.event, index, row.context)
+            record = self._rules.as_read(record)
+            row.is_blanked = row.is_blanked or self._rules.blanked_so_far > blanked
         self._write(record, row)
 
     def _of_platform(self, event: Event, index: int, row: Row) -> None:

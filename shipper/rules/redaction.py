@@ -117,6 +117,11 @@ class Redaction:
             return raw
         return across.encode() if across is after or _is_json(across) else _to_json(across)
 
+    @property
+    def is_anchored(self) -> bool:
+        """Whether something may be found in a part of a text that is not found in the whole."""
+        return bool(self._anchored)
+
     def value(self, value: "Any", depth: int = 0) -> "Any":
         """A value of an attribute: text, a number, a list or a mapping of them; ours or decoded from JSON."""
         if isinstance(value, str):

@@ -20,7 +20,7 @@ from lifecycle.contract.settings import Settings
 from shipper.invocations.invocation import failure
 from shipper.model.context import Child, Context
 from shipper.model.events import AnyEvent, BrokenEvent, Event, OddEvent, WiderEvent
-from shipper.model.log_record import LogRecord
+from shipper.model.log_record import ExceptionInfo, LogRecord
 from shipper.model.metrics import Export
 from shipper.model.platform_records import Ended, Started, record_of
 from shipper.model.semconv import FAAS_INVOCATION_ID
@@ -213,6 +213,24 @@ class Rules:
             return record
         # Not cut yet, as it is in a span: what is cut through cannot be recognised.
         return replace(record, exception=replace(exception, type=self.shown(exception.type) or BLANK))
+
+    def as_read(self, record: LogRecord) -> LogRecord:
+        """A record whose texts are redacted also as they stand now that a line was read.
+
+        A body has no newline at its end and no prefix any more, and a stack is put together of what the line has: a
+        pattern may find in them by themselves what it did not find in the line.
+        """
+        redaction = self._redaction
+        if redaction is None or (record.exception is None and not redaction.is_anchored):
+            return record
+        try:
+            exception = None if record.exception is None else _redacted_exception(record.exception, redaction)
+            found = replace(record, exception=exception)
+            return _with_body(found, redaction) if redaction.is_anchored else found
+        except Exception:  # noqa: BLE001 - whatever it is, what was to be kept back must not leave for it
+            self._blanked += 1
+            blank = None if record.exception is None else ExceptionInfo(type=BLANK, message=BLANK, stack=BLANK)
+            return replace(record, body=_BLANK, prefix_bytes=0, exception=blank)
 
     @property
     def blanked_so_far(self) -> int:
@@ -416,6 +434,23 @@ def _redacted(event: AnyEvent, redaction: Redaction) -> AnyEvent:
         return replace(event, time=time, type=kind, record=msgspec.Raw(after), others=others)
     is_same = after is raw and time == event.time and kind == event.type
     return event if is_same else replace(event, time=time, type=kind, record=msgspec.Raw(after))
+
+
+def _with_body(record: LogRecord, redaction: Redaction) -> LogRecord:
+    """A record whose body, if it is text, is redacted by itself, and so is what follows its prefix."""
+    body, prefix = record.body, record.prefix_bytes
+    if body[:1] != b'"':
+        return record
+    if prefix:
+        body = body[: 1 + prefix] + redaction.json(b'"%b' % body[1 + prefix :])[1:]
+    after = redaction.json(body)
+    return replace(record, body=after, prefix_bytes=prefix if after is body else 0)
+
+
+def _redacted_exception(exception: ExceptionInfo, redaction: Redaction) -> ExceptionInfo:
+    """An exception, each of its texts redacted by itself."""
+    text = redaction.text
+    return replace(exception, type=text(exception.type), message=text(exception.message), stack=text(exception.stack))
 
 
 def _blanked(event: AnyEvent) -> AnyEvent:

@@ -299,6 +299,51 @@ def test_redaction_that_finds_nothing_changes_nothing(value: Any) -> None:
     assert redaction("jwt", r"^\d{40}$").text(text) == text
 
 
+# What is made of a line.
+
+TRACEBACK = 'Traceback (most recent call last):\n  File "/var/task/shop.py", line 9, in pay\n    charge(card)\n'
+FRAMED = {"message": "x", "errorType": "AError", "errorMessage": "no", "stackTrace": [{"path": "db.go", "line": 5432}]}
+UNCAUGHT = "[ERROR] ValueError: no\r" + TRACEBACK.replace("\n", "\r").replace("  ", "\u00a0\u00a0")
+PREFIX = f"2024-05-20T16:29:45.123Z\t{R1}\tINFO\t"
+
+
+@pytest.mark.parametrize(
+    ("text", "pattern", "secret"),
+    [
+        (f"{TRACEBACK}ValueError: 123456789\n", r"^\d{9}$", ("exception.message", "123456789")),
+        (UNCAUGHT, r"(?m)^\s*charge", ("exception.stacktrace", "charge")),
+        (FRAMED, r"db\.go:\d+", ("exception.stacktrace", "5432")),
+        (f"{TRACEBACK}shop.Refused: no\n", r"^shop\.Refused$", ("exception.type", "shop.Refused")),
+    ],
+    ids=["message", "stack", "frames", "type"],
+)
+def test_an_exceptions_texts_are_looked_at_by_themselves(text: Any, pattern: str, secret: tuple[str, str]) -> None:
+    """Nothing of a line reads like them: a stack has lines of its own, or is put together of frames."""
+    (plain,) = followed([line(0, text)]).logs
+    (shown,) = followed([line(0, text)], TAILRACE_REDACT=pattern).logs
+    assert secret[1] in attributes(plain)[secret[0]]
+    assert secret[1] not in attributes(shown)[secret[0]]
+
+
+@pytest.mark.parametrize(("text", "after"), [("123456789\n", BLANK), (f"{PREFIX}123456789\n", f"{PREFIX}{BLANK}")])
+def test_a_body_is_looked_at_by_itself(text: str, after: str) -> None:
+    """Without the newline that ends its line, and without what the runtime puts before it."""
+    assert followed([line(0, text)], TAILRACE_REDACT=r"\A\d{9}\Z").bodies() == [after]
+    (body, _) = leaving([line(0, text)], {"TAILRACE_REDACT": r"\A\d{9}\Z"}, FORMS[2:])
+    assert json.loads(body)["message"] == BLANK
+
+
+def test_what_cannot_be_looked_at_by_itself_is_blanked_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: object) -> str:
+        raise TooSlowError
+
+    monkeypatch.setattr("shipper.rules.rule_set._redacted_exception", failing)
+    seen = followed([line(0, f"{TRACEBACK}ValueError: bob\n")], TAILRACE_REDACT="x")
+    (log,) = seen.logs
+    assert (seen.bodies(), seen.unredactable) == ([BLANK], 1)
+    assert {attributes(log)[f"exception.{name}"] for name in ("type", "message", "stacktrace")} == {BLANK}
+
+
 # Where it cannot be done.
 
 STORY = [start(0, R1), line(1), event({"message": "m"}), {"odd": 1}, done(2, R1), report(3, R1)]
