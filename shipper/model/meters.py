@@ -78,7 +78,9 @@ def measured(meters: Meters, at_ns: int, *taken: tuple[int, float | None]) -> Me
             values[number] = _with(values.get(number), TABLE[number].bounds, value)
     if values is None:
         return meters
-    return Meters(meters.since_ns or at_ns, max(meters.until_ns, at_ns), values, meters.ledger, meters.exported_ns)
+    # What is told late may be older than the counts: no point ends before it begins.
+    until_ns = max(meters.since_ns, meters.until_ns, at_ns)
+    return Meters(meters.since_ns or at_ns, until_ns, values, meters.ledger, meters.exported_ns)
 
 
 def _with(state: list[int | float] | None, bounds: tuple[float, ...], value: float) -> list[int | float]:

@@ -10,7 +10,7 @@ from lifecycle.ledger import INTENDED
 from shipper.model import meters
 from shipper.model.context import Context, Meters
 from tests.shipper.following import Seen, followed
-from tests.shipper.story import BEGIN_NS, R1, done, init, invocation, line, ns, report, start
+from tests.shipper.story import BEGIN_NS, R1, R2, done, init, invocation, line, ns, report, start
 
 SECOND_MS = 1000
 
@@ -52,6 +52,13 @@ def test_no_point_is_without_extent(story: list[object]) -> None:
     for metric in followed(story).metrics:
         for point in (metric.get("sum") or metric["histogram"])["dataPoints"]:
             assert int(point["startTimeUnixNano"]) < int(point["timeUnixNano"])
+
+
+def test_no_point_ends_before_it_begins() -> None:
+    """Where the report of one from before comes after the first start."""
+    for metric in followed([start(107, R2), report(57, R1)]).metrics:
+        for point in (metric.get("sum") or metric["histogram"])["dataPoints"]:
+            assert int(point["startTimeUnixNano"]) <= int(point["timeUnixNano"])
 
 
 def many(first: int, last: int) -> list[object]:
