@@ -37,7 +37,7 @@ KIND_NAMES = ("gauge", "sum", "histogram", "exponentialHistogram", "summary")
 POINTS_NAME = "dataPoints"
 
 # Each object that is counted takes memory while it is. No more than this are in 16 MiB of what anybody exports, whose
-# attributes are two objects of 34 bytes. Nor are there more items in protobuf: a record or a point has 16 bytes or more.
+# attributes are two objects of 34 bytes. Nor are there more items in protobuf, which have 16 bytes each at the least.
 _MOST_OBJECTS = 2**20
 
 # Each field that is walked on the way to the items takes a few microseconds, and gzip makes next to nothing of it. A
