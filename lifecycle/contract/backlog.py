@@ -358,11 +358,25 @@ class Writer:
         try:
             end = spool.write(start, kind, header, payload)
             if stretch_of(start) != stretch_of(self.end):
-                self._jump(self.end, start)
+                self._lead_on(spool, start)
         except SpoolFullError as exc:
             raise BacklogFullError(str(exc)) from exc
         self.end = end
         return start, end
+
+    def _lead_on(self, spool: "Spool", start: int) -> None:
+        """Has the backlog go on at a frame of the spool, or takes the frame back: a successor would find it there.
+
+        Raises:
+            SpoolFullError: There is no room for the jump.
+        """
+        from lifecycle.contract.spool import SpoolFullError
+
+        try:
+            self._jump(self.end, start)
+        except SpoolFullError:
+            spool.cut(start)
+            raise
 
     def _jump(self, offset: int, target: int) -> None:
         """Writes at `offset` that the backlog goes on at `target`."""

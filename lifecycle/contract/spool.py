@@ -126,6 +126,11 @@ class Spool:
             raise SpoolFullError(f"{self._directory}: {written} of {size} bytes written")
         return offset + size
 
+    def cut(self, offset: int) -> None:
+        """Cuts off what stands at `offset`: it does not count."""
+        with suppress(OSError), self._opened(stretch_of(offset), 0) as fd:
+            os.ftruncate(fd, offset & _POSITION)
+
     def read(self, offset: int) -> Found:
         """What stands at `offset`.
 

@@ -23,7 +23,7 @@ from lifecycle.contract.frames import (
     is_spooled,
     kind_of,
 )
-from lifecycle.contract.spool import Spool
+from lifecycle.contract.spool import Spool, SpoolFullError
 
 DIGEST = b"digest12"
 
@@ -277,6 +277,29 @@ def test_directory_that_cannot_be_made_is_a_full_backlog(tmp_path: Path) -> None
     appended(writer, b"a" * 700)
     with pytest.raises(BacklogFullError):
         appended(writer, b"b" * 700)
+
+
+def test_frame_that_was_refused_is_not_found_by_a_successor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk has room for it, and then none to say where it is: the platform keeps the batch, and sends it again."""
+    backlog = backlog_of(tmp_path / "spool", limit=8000)
+    writer = Writer(backlog, end=0, released=0)
+    for name in (b"a", b"b", b"c"):
+        appended(writer, name * 700)
+    write = Spool.write
+
+    def write_no_jump(spool: Spool, offset: int, kind: int, header: bytes, payload: bytes) -> int:
+        if kind == Kind.JUMP:
+            raise SpoolFullError("no space left")
+        return write(spool, offset, kind, header, payload)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Spool, "write", write_no_jump)
+        with pytest.raises(BacklogFullError):
+            appended(writer, b"d" * 700)
+    successor = Writer(backlog, end=writer.end, released=0)
+    assert list(successor.recover()) == []
+    appended(successor, b"d" * 700)
+    assert payloads(backlog, 0, successor.end) == [name * 700 for name in (b"a", b"b", b"c", b"d")]
 
 
 @settings(
