@@ -40,11 +40,11 @@ _INSIDE = late.pattern(rb'["\[\]{}]')
 _UTF8_STEP_BYTES = 16_384
 
 _SURROGATE = late.pattern(rb"\\u[dD][89a-fA-F]")
-# Every escape is consumed whole, so that an escaped backslash before `u` is not taken for one.
-_ESCAPES = late.pattern(
-    rb"(?s)\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a pair: right
-    rb"|(u[dD][89a-fA-F][0-9a-fA-F]{2})"  # half of one
-    rb"|.)"
+# The last of an odd number of backslashes begins an escape: the others before `u` are escaped ones.
+_SURROGATES = late.pattern(
+    rb"\\(?<!\\\\)(?:\\\\)*u[dD]"
+    rb"(?:[89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a pair: right
+    rb"|([89a-fA-F][0-9a-fA-F]{2}))"  # half of one
 )
 _REPLACEMENT = rb"\ufffd"
 
@@ -161,10 +161,10 @@ def with_valid_escapes(text: "AnyText") -> "AnyText | bytes":
     if _SURROGATE.search(text) is None:
         return text
     mended: bytearray | None = None
-    for found in _ESCAPES.finditer(text):
+    for found in _SURROGATES.finditer(text):
         if found[1]:
             mended = bytearray(text) if mended is None else mended
-            mended[found.start() : found.end()] = _REPLACEMENT
+            mended[found.end() - len(_REPLACEMENT) : found.end()] = _REPLACEMENT
     return text if mended is None else bytes(mended)
 
 

@@ -1,11 +1,16 @@
 """JSON text that is looked at without decoding: what is found in it is what a decoder finds."""
 
 import json
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lifecycle.contract import json_text
 from lifecycle.contract.json_text import (
     MOST_DEPTH,
     SplitError,
@@ -105,6 +110,43 @@ def test_escapes_are_mended_as_a_decoder_would(text: str) -> None:
     assert (mended is written) == (paired.count("\ufffd") == text.count("\ufffd"))
     assert len(mended) == len(written)
     assert with_valid_escapes(bytearray(written)) == mended
+
+
+@given(st.lists(st.sampled_from([*("\\", "u", "\\ud83d", "\\uDE00", "d83d", '\\"', "\\u00e9", "a")])).map("".join))
+def test_an_escaped_backslash_before_u_begins_no_escape(inside: str) -> None:
+    """However many stand there, and whatever stands beside them."""
+    written = f'"{inside}"'
+    try:
+        text = json.loads(written)
+    except ValueError:
+        return
+    paired = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    assert json.loads(with_valid_escapes(written.encode())) == paired
+
+
+def lines_run(call: Callable[[], object]) -> int:
+    """How many lines of the module one call runs: its time, whatever else the machine does."""
+    number = 0
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal number
+        number += event == "line"
+        return trace if frame.f_code.co_filename == json_text.__file__ else None
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        call()
+    finally:
+        sys.settrace(before)
+    return number
+
+
+def test_half_an_emoji_does_not_have_all_other_escapes_looked_at_one_by_one() -> None:
+    """A batch of lines that are JSON as text has tens of thousands of them, and waits for its answer."""
+    lines = json.dumps([json.dumps({"level": "info", "message": "done"})] * 1000 + ["\ud83d"]).encode()
+    assert lines.count(b"\\") > 8000
+    assert lines_run(lambda: with_valid_escapes(lines)) < 100
 
 
 @pytest.mark.parametrize(
