@@ -30,10 +30,12 @@ JSON = st.recursive(
 )
 
 
-@given(st.lists(JSON, max_size=5), st.sampled_from([None, 1]))
-def test_elements_are_those_of_the_array(array: list[object], indent: int | None) -> None:
+@given(st.lists(JSON, max_size=5), st.sampled_from([None, 1]), st.sampled_from([None, (",", ":")]))
+def test_elements_are_those_of_the_array(
+    array: list[object], indent: int | None, separators: tuple[str, str] | None
+) -> None:
     """In order, each as it is written, whatever white space is around them."""
-    text = json.dumps(array, indent=indent).encode() + b" \n"
+    text = json.dumps(array, indent=indent, separators=separators).encode() + b" \n"
     assert [json.loads(element) for element in elements(text)] == array
     assert list(elements(bytearray(text))) == list(elements(text))
 
@@ -86,6 +88,64 @@ def test_where_it_cannot_be_split_is_where_the_element_begins() -> None:
     assert refused.value.at == len('[{"a":1},')
 
 
+def lines_run(call: Callable[[], object]) -> int:
+    """How many lines of the module one call runs: its time, whatever else the machine does."""
+    number = 0
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal number
+        number += event == "line"
+        return trace if frame.f_code.co_filename == json_text.__file__ else None
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        call()
+    finally:
+        sys.settrace(before)
+    return number
+
+
+def test_one_deep_record_does_not_have_all_others_gone_through_bracket_by_bracket() -> None:
+    """A function may log, as JSON, what it was sent; the whole batch waits for its answer."""
+    line = b'{"time":"2024","type":"function","record":{"a":"b","c":[{"d":1},2],"e":{"f":"g"}}}'
+    deep = b'{"a":' * 5000 + b"1" + b"}" * 5000
+    by_itself = lines_run(lambda: list(elements(b"[%b]" % deep)))
+    among_others = lines_run(lambda: list(elements(b"[%b%b]" % ((line + b",") * 1000, deep))))
+    assert among_others < by_itself + 1000 * 30
+
+
+def ends_of(array: bytes) -> tuple[list[bytes], tuple[str, int] | None]:
+    """The elements of what may be an array, and why and where it cannot be split."""
+    found = []
+    try:
+        for element in elements(array):
+            found.append(element)  # noqa: PERF402 - those before an error count
+    except SplitError as exc:
+        return found, (exc.reason, exc.at)
+    return found, None
+
+
+PIECES = [
+    b'{"a":1}',
+    b'{"',
+    b'},{"',
+    b'{"a":[{"b":1},{"c":2}]}',
+    b'{"x":"},{\\""}',
+    *(b"%c" % one for one in b'[]{},:" \\1'),
+]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=14).map(b"".join))
+def test_objects_that_are_passed_over_at_once_are_split_no_otherwise(inside: bytes) -> None:
+    """What looks like the end of one may stand in a string, or in another object."""
+    array = b"[%b]" % inside
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(json_text, "_BETWEEN_OBJECTS", b"nowhere")
+        one_by_one = ends_of(array)
+    assert ends_of(array) == one_by_one
+
+
 @given(st.binary(max_size=40), st.integers(0, 3))
 def test_utf8_is_what_a_decoder_takes(text: bytes, shift: int) -> None:
     """Also where characters lie across the steps of the check; what is mended is what a lenient decoder reads."""
@@ -122,24 +182,6 @@ def test_an_escaped_backslash_before_u_begins_no_escape(inside: str) -> None:
         return
     paired = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     assert json.loads(with_valid_escapes(written.encode())) == paired
-
-
-def lines_run(call: Callable[[], object]) -> int:
-    """How many lines of the module one call runs: its time, whatever else the machine does."""
-    number = 0
-
-    def trace(frame: FrameType, event: str, _: object) -> Any:
-        nonlocal number
-        number += event == "line"
-        return trace if frame.f_code.co_filename == json_text.__file__ else None
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        call()
-    finally:
-        sys.settrace(before)
-    return number
 
 
 def test_half_an_emoji_does_not_have_all_other_escapes_looked_at_one_by_one() -> None:
