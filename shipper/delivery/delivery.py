@@ -444,6 +444,9 @@ class Delivery:
                     records = task.parcel.records
                     if any(is_ours(records[at]) for at in piece):
                         task.batch.taken.add(task.parcel.signal)
+                elif outcome.items and all(one.verdict is Verdict.RETRY for one in outcome.items.values()):
+                    # As good as if it had been said of the request.
+                    health.failed(outcome.items[min(outcome.items)], is_final=self._timing.is_final)
             case Verdict.SPLIT if outcome.reason != "batch_bytes" and self._holds_several(task):
                 self._shrink(task, outcome)
             case Verdict.RETRY | Verdict.HELD:

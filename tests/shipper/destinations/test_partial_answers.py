@@ -78,6 +78,19 @@ def test_loki_is_asked_again_about_the_second_at_which_too_old_begins(behind_ms:
     assert batch.lost == dict.fromkeys(range(too_old), "refused")
 
 
+def test_that_each_document_is_to_come_again_is_said_as_of_a_request() -> None:
+    """As of a cluster whose disk is full: nothing else would tell of it."""
+    blocked = (403, "cluster_block_exception", "index [x] blocked by: [disk usage exceeded]")
+    with BulkServer(verdict=lambda _document: blocked if len(server.requests) <= 3 else None) as server:
+        destination = made(f"elasticsearch+http://127.0.0.1:{server.port}/logs-x")
+        _, lines = delivered(destination, *(destination.encoder.log(record(at)) for at in range(3)))
+        assert len(server.documents("logs-x")) == 3
+    assert lines.events() == ["shipper.delivery_failing", "shipper.delivery_recovered"]
+    failing, recovered = lines.written
+    assert (failing["reason"], failing["said"]) == blocked[1:]
+    assert recovered["failures"] == 3
+
+
 def test_an_answer_that_is_too_long_to_be_read_is_asked_for_in_parts() -> None:
     """Elasticsearch repeats in it what it could not take."""
 
