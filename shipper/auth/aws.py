@@ -168,11 +168,14 @@ def refusal_of(response: Response) -> Refusal:
 
 
 def judged(outcome: Outcome, response: Response) -> Outcome:
-    """An outcome by the name of what went wrong: AWS says much with 400 that others say with another status."""
+    """An outcome by the name of what went wrong: AWS says much with 400 that others say with another status.
+
+    What the outcome says already is kept: it is what AWS's own words do not tell.
+    """
     if outcome.verdict is Verdict.DONE:
         return outcome
     refusal = refusal_of(response)
-    name, said = refusal.name, refusal.message
+    name, said = refusal.name, outcome.said or refusal.message
     if not name:
         return outcome
     if name in THROTTLES:

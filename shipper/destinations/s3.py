@@ -6,6 +6,8 @@ since all that is behind it is sent again, too: so it overwrites itself, and no 
 Source: Amazon S3 API reference, "PutObject"; "Bucket naming rules".
 """
 
+from functools import partial
+
 import msgspec
 
 from lifecycle.contract.log import Log
@@ -49,7 +51,8 @@ def create(settings: Settings, timing: "Timing", log: Log, on_response: OnRespon
     bucket, _, prefix = rest.partition("/")
     region = region_of(query, settings.aws, log)
     place = place_of(settings, _address(settings, bucket, prefix.strip("/"), region))
-    sender = Senders(settings, timing, log, on_response).sender(place, read, scope=Scope("s3", region))
+    scope, reader = Scope("s3", region), partial(read, region=region)
+    sender = Senders(settings, timing, log, on_response).sender(place, reader, scope=scope)
     objects = Objects(place, service_name(settings), settings.function.instance_id)
     return of_records(settings, PartitionedRows(settings), lambda signal: Endpoint(objects, sender.of(signal)))
 
@@ -113,17 +116,17 @@ class Objects:
         )
 
 
-def read(request: Request, response: Response) -> Outcome:
-    """What became of an object."""
+def read(request: Request, response: Response, *, region: str) -> Outcome:
+    """What became of an object that was sent to a region."""
     del request
     if response.status == _OK and response.headers.get(b"etag"):  # some that speak S3 call an empty body a page
         return DONE
     outcome = outcome_of(response)
     if response.status == _CONFLICT:
         return Outcome(verdict=Verdict.RETRY, reason="status_409")
-    region = response.headers.get(b"x-amz-bucket-region", b"").decode("latin-1")
-    if region and response.status in _ELSEWHERE:
+    other = response.headers.get(b"x-amz-bucket-region", b"").decode("latin-1")
+    if other not in ("", region) and response.status in _ELSEWHERE:
         return Outcome(
-            verdict=Verdict.HELD, reason="other_region", said=f"the bucket is in {region}: add ?region={region}"
+            verdict=Verdict.HELD, reason="other_region", said=f"the bucket is in {other}: add ?region={other}"
         )
     return outcome

@@ -196,13 +196,21 @@ def test_a_region_that_is_none_is_said(destination: str, environ: dict[str, str]
         (403, {}, Verdict.HELD, "unauthorised"),
         (404, {}, Verdict.HELD, "status_404"),
         (301, {b"x-amz-bucket-region": b"us-east-2"}, Verdict.HELD, "other_region"),
+        (400, {b"x-amz-bucket-region": b"us-east-2"}, Verdict.HELD, "other_region"),
     ],
 )
 def test_answers(status: int, headers: dict[bytes, bytes], verdict: Verdict, reason: str) -> None:
     """No record is at fault in any of them."""
     endpoint_request: Any = None
-    outcome = read(endpoint_request, Response(status=status, headers=headers))
+    outcome = read(endpoint_request, Response(status=status, headers=headers), region=REGION)
     assert (outcome.verdict, outcome.reason) == (verdict, reason)
+
+
+def test_a_refusal_by_a_bucket_of_the_same_region_is_not_blamed_on_that() -> None:
+    endpoint_request: Any = None
+    response = Response(status=400, headers={b"x-amz-bucket-region": REGION.encode()})
+    outcome = read(endpoint_request, response, region=REGION)
+    assert (outcome.verdict, outcome.reason) == (Verdict.REFUSED, "status_400")
 
 
 def test_lines_that_name_a_time_far_off_are_filed_under_when_they_came() -> None:
@@ -215,11 +223,25 @@ def test_lines_that_name_a_time_far_off_are_filed_under_when_they_came() -> None
     assert [parcel.key for parcel in batch.parcels.values()] == [TIME[:13]]
 
 
-def test_what_aws_says_of_a_missing_bucket_is_shown(server: Server) -> None:
-    """Records wait."""
-    error = b"<Code>NoSuchBucket</Code><Message>The specified bucket does not exist</Message>"
-    body = b"<?xml version='1.0'?><Error>%b</Error>" % error
-    server.behaviours = [server.answering(http(404, body))]
+@pytest.mark.parametrize(
+    ("status", "field", "name", "message", "said"),
+    [
+        (404, "X: y", "NoSuchBucket", "The specified bucket does not exist", "The specified bucket does not exist"),
+        (
+            301,
+            "x-amz-bucket-region: us-east-2",
+            "PermanentRedirect",
+            "The bucket must be addressed using the specified endpoint.",
+            "the bucket is in us-east-2: add ?region=us-east-2",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_bucket_is_shown(
+    server: Server, status: int, field: str, name: str, message: str, said: str
+) -> None:
+    """In AWS's words, unless these do not tell where it is. Records wait."""
+    body = f"<?xml version='1.0'?><Error><Code>{name}</Code><Message>{message}</Message></Error>".encode()
+    server.behaviours = [server.answering(http(status, body, field))]
     settings = settings_of(
         TAILRACE_DESTINATION="s3://bucket",
         AWS_REGION=REGION,
@@ -231,8 +253,7 @@ def test_what_aws_says_of_a_missing_bucket_is_shown(server: Server) -> None:
     endpoint = destination.endpoints[LOGS]
     outcome = endpoint.send(endpoint.build([b'{"uid":"00-1","time":"2026-01-02T03:04:05.123456789Z"}\n']))
     destination.close()
-    assert (outcome.verdict, outcome.reason) == (Verdict.HELD, "NoSuchBucket")
-    assert outcome.said == "The specified bucket does not exist"
+    assert (outcome.verdict, outcome.reason, outcome.said) == (Verdict.HELD, name, said)
     ((head, _),) = server.requests
     assert b"x-amz-content-sha256: " in head.lower()
     assert b"Credential=AKIA/" in head
