@@ -18,7 +18,7 @@ from lifecycle.contract.log import Log
 from lifecycle.contract.setting_types import references_in
 from lifecycle.contract.settings import Settings
 from shipper.auth.aws import DENIED, THROTTLES, Scope, address_of, refusal_of
-from shipper.auth.sigv4 import SigV4
+from shipper.auth.sigv4 import STALE_SIGNATURE, SigV4
 from shipper.delivery.interfaces import Request
 from shipper.delivery.outcome import Outcome, Verdict
 from shipper.delivery.retry import even
@@ -337,7 +337,7 @@ class References:
         response = pool.exchange(written, _TIMEOUT_S)
         if response.status != _OK:
             outcome = Outcome(verdict=Verdict.HELD, reason="unauthorised")
-            if auth.judged(outcome, response).verdict is Verdict.RETRY:
+            if auth.judged(outcome, response).reason == STALE_SIGNATURE:
                 response = pool.exchange(written, _TIMEOUT_S)
         return response
 

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from shipper.transport.request import Headers
     from shipper.transport.response import Response
 
+# Why a request is to be tried again at once, with a signature of another moment.
+STALE_SIGNATURE = "stale_signature"
+
 _ALGORITHM = "AWS4-HMAC-SHA256"
 
 # What of a head is not signed: others may change it on the way.
@@ -259,5 +262,5 @@ class SigV4:
         date = epoch_s_of(response.headers.get(b"date", b"").strip().decode("latin-1"))
         if not is_again and date is not None and abs(date - self._signed_at) >= _LEAST_SKEW_S:
             self._clock.adjust(date)
-            return Outcome(verdict=Verdict.RETRY, reason="stale_signature", detail=outcome.detail, said=outcome.said)
+            return Outcome(verdict=Verdict.RETRY, reason=STALE_SIGNATURE, detail=outcome.detail, said=outcome.said)
         return base.judged(outcome, response) if base else outcome

@@ -17,9 +17,10 @@ from lifecycle.contract.backlog import Writer
 from lifecycle.contract.settings import Settings
 from lifecycle.contract.wire import Restored, Shipped, Stalled
 from shipper.auth.references import Reference, _UnusableError
+from shipper.destinations.registry import create
 from tests.shipper import aws_models
 from tests.shipper.moto_server import REGION, Aws
-from tests.shipper.support import OBSERVED_NS, Server, backlog_of, event, http, settings_of
+from tests.shipper.support import OBSERVED_NS, Lines, Server, Waits, backlog_of, event, http, settings_of
 from tests.shipper.test_worker import Supervisor
 
 LINES: list[object] = [event("a line\n")]
@@ -350,6 +351,25 @@ class TestAsking:
         assert line["action"] == "secretsmanager:GetSecretValue"
         assert advice in line["advice"]
         assert line["effect"] == "records wait"
+
+    @pytest.mark.parametrize(
+        ("status", "name", "asked"),
+        [(400, "ThrottlingException", 1), (500, "InternalServiceError", 1), (403, "InvalidSignatureException", 2)],
+    )
+    def test_only_one_that_was_signed_for_another_time_is_asked_for_anew_at_once(
+        self, vault: Vault, status: int, name: str, asked: int
+    ) -> None:
+        """Many environments share a quota that is spent."""
+        body = json.dumps({"__type": name}).encode()
+        vault.answer = lambda _name: http(status, body, "Date: Thu, 01 Jan 2099 00:00:00 GMT")
+        settings = settings_of(
+            **vault.environ, TAILRACE_DESTINATION="https://host", TAILRACE_HEADERS="X-Key=@{ssm:/prod/key}"
+        )
+        destination = create(settings, Waits(), Lines().log)
+        (secret,) = destination.secrets
+        secret.refresh()
+        destination.close()
+        assert len(vault.asked) == asked
 
     def test_where_there_is_no_way_to_it_that_is_said(self, server: Server) -> None:
         """As in a VPC."""
