@@ -145,7 +145,7 @@ class Isolation:
         outcomes = {at: outcome.items.get(place, rest) for place, at in enumerate(piece)}
         done = [at for at, one in outcomes.items() if one.verdict is Verdict.DONE]
         refused = [at for at, one in outcomes.items() if one.is_refusal]
-        later = [at for at, one in outcomes.items() if at not in set(done) | set(refused)]
+        later = [at for at, one in outcomes.items() if one.verdict is not Verdict.DONE and not one.is_refusal]
         if done:
             self._settle(done)
             for at in refused:

@@ -1,5 +1,6 @@
 """Which record is at fault: looked for, proven, dropped; and what is no proof."""
 
+import time
 from collections.abc import Callable
 
 import pytest
@@ -10,7 +11,7 @@ from shipper.delivery.batch import Batch, Position
 from shipper.delivery.outcome import DONE, Outcome, Verdict
 from shipper.delivery.poison import MOST_SHIPMENTS
 from shipper.errors import HeldError
-from tests.shipper.delivery.scene import REFUSED, TOO_LARGE, UNAVAILABLE, Scene, batch_of
+from tests.shipper.delivery.scene import REFUSED, TOO_LARGE, UNAVAILABLE, Scene, batch_of, in_turn
 
 BROKEN = Outcome(verdict=Verdict.RETRY, reason="status_500", may_be_records=True)
 
@@ -76,6 +77,18 @@ def test_quarter_of_an_hour_of_an_answer_to_everything_loses_nothing(answer: Out
     assert not life.ship()
     assert life.batch.tally(0, 100) == (100, {})
     assert set(life.inbox.delivered) == set(lines)
+
+
+def test_an_answer_about_each_of_many_records_takes_no_time_to_read() -> None:
+    """Ten thousand of them, half to come again."""
+    later = Outcome(verdict=Verdict.DONE, items=dict.fromkeys(range(0, 10_000, 2), UNAVAILABLE))
+    scene = Scene(in_turn(later))
+    batch = batch_of(*[b"%d" % n for n in range(10_000)])
+    began_s = time.process_time()
+    scene.deliver(batch)
+    assert time.process_time() - began_s < 1
+    assert (batch.is_done, batch.lost) == (True, {})
+    assert [len(records) for records in scene.inbox.requests] == [10_000, 5000]
 
 
 def test_search_in_an_outage_costs_small_requests_alone() -> None:
