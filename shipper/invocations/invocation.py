@@ -147,7 +147,7 @@ def reported(
 
     Args:
         invocation: As known so far; None when its start was never seen. Then another environment, one before a reset,
-            has counted how it ended; this one only adds what it measured.
+            has counted how it ended, and this one only adds what it measured; unless some of its own were forgotten.
         record: The report.
         at_ns: Its time.
         children: Parts that it tells.
@@ -155,7 +155,7 @@ def reported(
         selection: What is made.
     """
     metrics = record.metrics or Metrics()
-    was_seen = invocation is not None
+    is_ours = invocation is not None or context.forgotten > 0
     one = invocation or _unseen(record, metrics, at_ns)
     had_ended = bool(one.done_ns)
     overhead_ms = _overhead_ms(one, metrics, children)
@@ -176,7 +176,7 @@ def reported(
         (meters.MEMORY_USED, None if metrics.max_memory_used_mb is None else metrics.max_memory_used_mb * BYTES_PER_MB),
         (meters.EXTENSION_OVERHEAD, meters.seconds(overhead_ms)),
     )
-    if was_seen and not had_ended:
+    if is_ours and not had_ended:
         taken += outcome(one, metrics)
     elif had_ended and failure(one) and not knew_oom and is_out_of_memory(one, metrics):
         taken += ((meters.OUT_OF_MEMORY, 1),)

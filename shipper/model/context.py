@@ -172,6 +172,7 @@ class Context(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
         learnt: What was found out of where each signal goes, as of the report that the context travels with.
         is_sampling: Whether X-Ray was seen to sample in this environment.
         runtime: The function's, as the platform names it: `python`, `nodejs`, `provided`, …; "" before it does.
+        forgotten: How many further ones are under way, for which there was no room on a journey with a report.
     """
 
     request_id: str = ""
@@ -189,6 +190,7 @@ class Context(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     learnt: dict[str, str] = {}
     is_sampling: bool = False
     runtime: str = ""
+    forgotten: int = 0
 
     def with_meters(self, meters: Meters) -> "Context":
         """The same with other meters."""
@@ -235,7 +237,8 @@ class Context(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
         past = Past(request_id, one.trace_id, one.span_id, one.flags) if one else Past(request_id)
         recent = (*(other for other in self.recent if other.request_id != request_id), past)
         open_ = tuple(other for other in self.open if other is not one)
-        return msgspec.structs.replace(self, open=open_, recent=recent[-MOST_RECENT:])
+        forgotten = self.forgotten if one or not self.forgotten else self.forgotten - 1
+        return msgspec.structs.replace(self, open=open_, recent=recent[-MOST_RECENT:], forgotten=forgotten)
 
     def tenant_of(self, request_id: str) -> str:
         """The tenant that an invocation is for; "" for none, or for one that is not known."""
@@ -272,7 +275,8 @@ def packed(context: Context) -> bytes:
     """A context as `Shipped.context` carries it: opaque, below `MOST_PACKED` bytes.
 
     Where too much is open, the invocations lose their parts, then those that were reported are forgotten, then the
-    oldest of the others: their spans will then be made from their reports alone.
+    oldest of the others: their spans will then be made from their reports alone. How many of these nothing has counted
+    yet is known still.
     """
     if context is NOTHING or context == NOTHING:
         return b""
@@ -282,11 +286,18 @@ def packed(context: Context) -> bytes:
         data = _encoder.encode(msgspec.structs.replace(context, open=bare))
         context = context if len(data) <= MOST_PACKED else msgspec.structs.replace(context, recent=())
         while len(data) > MOST_PACKED and bare:
-            data = _encoder.encode(msgspec.structs.replace(context, open=bare))
+            data = _encoder.encode(_forgetting(context, bare))
             bare = bare[1:]
     if len(data) > MOST_PACKED:
-        data = _encoder.encode(msgspec.structs.replace(context, open=(), recent=(), phase=None))
+        data = _encoder.encode(msgspec.structs.replace(_forgetting(context, ()), recent=(), phase=None))
     return data if len(data) <= MOST_PACKED else b""
+
+
+def _forgetting(context: Context, open_: tuple[Invocation, ...]) -> Context:
+    """A context with these alone of the invocations that are open."""
+    forgotten = context.open[: len(context.open) - len(open_)]
+    uncounted = sum(not one.done_ns for one in forgotten)
+    return msgspec.structs.replace(context, open=open_, forgotten=context.forgotten + uncounted)
 
 
 def unpacked(data: bytes) -> Context:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from lifecycle.ledger import INTENDED
 from shipper.model import meters
 from shipper.model.context import Context, Meters
-from tests.shipper.following import Seen, followed
+from tests.shipper.following import MANAGED, Seen, followed
 from tests.shipper.story import BEGIN_NS, R1, R2, done, init, invocation, line, ns, report, start
 
 SECOND_MS = 1000
@@ -131,6 +131,22 @@ def test_bytes_that_were_dropped_are_exported_by_reason() -> None:
     assert seen.metric("tailrace.events.dropped.size") == 200
     assert seen.metric("tailrace.events.lost_by_platform.size") == 77
     assert {m["unit"] for m in seen.metrics if m["name"].endswith(".size")} == {"By"}
+
+
+def test_what_a_report_has_no_room_for_is_counted_all_the_same() -> None:
+    """On Managed Instances more are open at a time than another shipper can be told of.
+
+    What another environment has counted, one before a reset, is not counted again.
+    """
+    ids = [f"{n:08}-0000-0000-0000-000000000000" for n in range(40)]
+    begun = [start(n, request_id) for n, request_id in enumerate(ids)]
+    ended = [report(100 + n, one, status="error" if n % 2 else "success") for n, one in enumerate(ids)]
+    seen = followed(begun, more=MANAGED)
+    assert len(seen.context.open) < 40
+    later = followed(ended, [report(200, R1)], context=seen.context, is_final=True, more=MANAGED)
+    assert (later.metric("faas.invocations"), later.metric("faas.errors")) == (20, 20)
+    assert later.metric("faas.invoke_duration") == (40, 0.48)
+    assert later.context.forgotten == 0
 
 
 def test_metrics_that_are_not_asked_for_are_not_measured() -> None:
