@@ -190,7 +190,7 @@ class Requests:
         from shipper.destinations.otlp.transcode import encoded
 
         frame, form, request = part.frame, part.form, part.request
-        message = part.decoded()
+        message = part.decoded(is_known=rules.redacts)
         verdicts, blanked = self._verdicts(part, message, rules)
         if rules.redacts:
             is_json = form.encoding == JSON
@@ -250,7 +250,8 @@ class Requests:
 
     def _as_records(self, part: "RequestPart") -> "Iterator[ItemRow]":
         """Items as log records."""
-        frame, form, message = part.frame, part.form, part.decoded()
+        frame, form = part.frame, part.form
+        message = part.decoded(is_known=self._rules is not None and self._rules.redacts)
         verdicts: list[str | None] = [""] * part.request.items
         blanked: set[int] = set()
         if self._rules is not None:
@@ -285,12 +286,23 @@ class RequestPart(msgspec.Struct, frozen=True):
     first: int
     context: Context
 
-    def decoded(self) -> dict[str, Any]:
-        """The part as OTLP's JSON has it, decoded."""
-        from shipper.destinations.otlp.passing import request_of
-        from shipper.destinations.otlp.transcode import decoded
+    def decoded(self, *, is_known: bool = False) -> dict[str, Any]:
+        """The part as OTLP's JSON has it, decoded.
 
-        return decoded(self.form.signal, request_of(self.request), is_json=self.form.encoding == JSON)
+        Args:
+            is_known: Only what is known of OTLP is to be in it, and each of its type. In protobuf it is always so.
+
+        Raises:
+            TranscodeError: It is no such request.
+        """
+        from shipper.destinations.otlp.passing import request_of
+        from shipper.destinations.otlp.transcode import decoded, encoded
+
+        signal, is_json = self.form.signal, self.form.encoding == JSON
+        message = decoded(signal, request_of(self.request), is_json=is_json)
+        if is_known and is_json:
+            message = decoded(signal, encoded(signal, message, is_json=False), is_json=False)
+        return message
 
 
 def _records(part: RequestPart, message: dict[str, Any]) -> "Iterator[LogRecord]":

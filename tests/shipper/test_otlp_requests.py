@@ -390,6 +390,35 @@ def test_fields_that_nobody_can_look_into_do_not_leave_where_something_is_redact
     assert newer_fields(receiver.taken["traces"]) == 0
 
 
+@pytest.mark.parametrize(
+    ("record", "dropped"),
+    [
+        ({"custom": 987654321, "secret": 1}, {}),
+        ({"attributes": [{"key": "a", "value": {"stringValue": "x", "custom": 987654321}}]}, {}),
+        ({"severityText": 987654321}, {"unmappable": 1}),
+        ({"attributes": [{"key": "a", "value": {"stringValue": 987654321}}]}, {"unmappable": 1}),
+        ({"traceId": "secret"}, {"unmappable": 1}),
+    ],
+    ids=["member", "of a value", "text", "value", "id"],
+)
+def test_json_that_is_not_as_otlp_has_it_is_not_looked_into(record: dict[str, Any], dropped: dict[str, int]) -> None:
+    """Where something is redacted: members that it does not have are left out, and what is of another type is lost."""
+    told = {"resourceLogs": [{"scopeLogs": [{"logRecords": [{"body": {"stringValue": "stays"}, **record}]}]}]}
+    stream = Stream().raw("logs", json.dumps(told).encode(), is_json=True)
+    environ = {"TAILRACE_DESTINATION": "otlp+http://localhost:1", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/json", **EVERY}
+    settings = settings_of(TAILRACE_REDACT="secret;987654321", TAILRACE_COMPRESSION="none", **environ)
+    destination, rules = create(settings, Waits(), Lines().log), Rules(settings, Lines().log)
+    limits, selection = BatchLimits(10**6, 1000), selected_by(settings)
+    pipeline = Pipeline(destination.encoder, limits, Lines().log, selection, destination.shapes, rules)
+    (batch,) = pipeline.batches(stream.backlog.frames(0, stream.end), Position(0))
+    bodies = [destination.endpoints[signal].build(one.records).body for signal, one in batch.parcels.items()]
+    lines, _ = lines_of(stream, TAILRACE_REDACT="secret;987654321")
+    assert batch.tally(0, batch.rows)[1] == dropped
+    assert len(bodies) == len(lines) == (0 if dropped else 1)
+    sent = [*bodies, json.dumps(lines).encode()]
+    assert not [body for body in sent if b"secret" in body or b"987654321" in body]
+
+
 def test_sampling_goes_by_the_invocation_that_is_named(server: Server) -> None:
     """Or whose trace it is in; what belongs to none leaves."""
     named = spans("sampled out", "too")
