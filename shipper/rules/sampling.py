@@ -71,7 +71,7 @@ class Sample:
         record = record_of(kind, raw)
         if isinstance(record, Started):
             # One at a time: the one before is over, whether its end was told or not.
-            if running and not is_report:
+            if running:
                 self._ended.add(running)
             self._ended.discard(record.request_id)  # it is tried again
             # Whose a line is must be told here as it will be when it is shipped.
@@ -79,7 +79,7 @@ class Sample:
             running = "" if is_report else record.request_id
             runtime = self._context.runtime
             self._context = Context(request_id=running, recent=known[-_MOST_KNOWN:], runtime=runtime)
-            return record.request_id
+            return running
         if isinstance(record, PhaseStarted) and record.runtime:
             self._context = msgspec.structs.replace(self._context, runtime=record.runtime)
         if isinstance(record, Ended) and kind != "platform.end":

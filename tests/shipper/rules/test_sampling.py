@@ -67,6 +67,8 @@ def test_a_failure_in_a_line_counts_at_once() -> None:
     said = '[ERROR] ValueError: no\nTraceback (most recent call last):\n  File "/var/task/a.py", line 1, in f\n'
     assert looked(*init(-200), start(0), line(1, said)).verdict(R1) is True
     assert looked(*init(-200), start(0), line(1, "no ValueError\n")).verdict(R1) is None
+    # Where many run at a time it is nobody's, unless it names one.
+    assert looked(*init(-200), start(0), line(1, said), is_report=True).verdict(R1) is None
 
 
 def test_what_can_be_waited_for_no_longer_is_shipped() -> None:
