@@ -369,8 +369,7 @@ class Pipeline:
         self._deadly_here = {index for offset, index in self._deadly if offset == frame.start}
         if ALL_OF_IT in self._deadly_here:
             return islice(unread_events(frame), skip, None)
-        is_quick = self._is_plain or (self._rules is not None and self._rules.asks_levels_alone and self._is_simple)
-        if len(frame.payload) >= LEAST_FOR_RUNS_BYTES and self._encoder.several is not None and is_quick:
+        if len(frame.payload) >= LEAST_FOR_RUNS_BYTES and self._encoder.several is not None and self._has_runs:
             return events_and_runs(frame, skip, self._run)
         return islice(events(frame), skip, None)
 
@@ -406,6 +405,11 @@ class Pipeline:
     def _is_plain(self) -> bool:
         """Whether a line that says nothing else is a log record without further ado."""
         return self._rules is None and self._is_simple
+
+    @property
+    def _has_runs(self) -> bool:
+        """Whether lines may be read together: of these no more is known to the rules than their levels."""
+        return self._is_simple and (self._rules is None or self._rules.asks_levels_alone)
 
     @property
     def _is_simple(self) -> bool:

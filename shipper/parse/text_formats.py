@@ -256,16 +256,17 @@ _MEMORY = b"emory"
 _EXHAUSTED = (b"f memory", b"fMemory", b"MemoryE", b"memory allocation of")
 
 # What stands in a record of a single line that may tell that its invocation fails.
-TELLING = (b"rrorType", b"raceback (m", *_EXHAUSTED, b"signal: killed", b" Task timed out")
+_ERROR_TYPE, _TRACEBACK, _KILLED, _TIMED_OUT = b"rrorType", b"raceback (m", b"signal: killed", b" Task timed out"
+TELLING = (_ERROR_TYPE, _TRACEBACK, *_EXHAUSTED, _KILLED, _TIMED_OUT)
 
 
 def may_tell_failure(line: bytes) -> bool:
     """Whether a record may tell that its invocation fails."""
     return (
-        line.find(b"rrorType") >= 0
-        or line.find(b"raceback (m") >= 0
+        line.find(_ERROR_TYPE) >= 0
+        or line.find(_TRACEBACK) >= 0
         or (line.find(_MEMORY) >= 0 and any(word in line for word in _EXHAUSTED))
-        or line.find(b"signal: killed") >= 0
-        or line.find(b" Task timed out") >= 0
+        or line.find(_KILLED) >= 0
+        or line.find(_TIMED_OUT) >= 0
         or (line.find(b"\\n", 0, -3) >= 0 and (b"tat " in line or b" at " in line or b"goroutine" in line))
     )
